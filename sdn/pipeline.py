@@ -1,0 +1,93 @@
+"""The pipeline of `br-int`, declared once as data.
+
+The compiler, the tracer, the flow browser's legend, the docs and the tests read this module and nothing else to learn
+which tables exist, what they are for, where a packet may go next, what each register means and why packets are dropped.
+
+Rules
+1. A packet moves only along `next`: the compiler asserts the edge, the tests walk the compiled flows.
+2. A packet is dropped only by going to `DROP`, with the reason in `REG_DROP_REASON` and the table it came from in
+   `REG_DROP_TABLE`; each reason has its own flow there, hence its own counter. A table's miss flow goes there too.
+3. `REG_FLAGS` bit 0 marks a probe from injection to output. Output of a marked packet goes to the controller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One OpenFlow table of br-int: `next` names the tables that a packet may go to from here."""
+
+    table_id: int
+    name: str
+    purpose: str
+    next: tuple[str, ...]
+
+
+TABLES: tuple[Table, ...] = (
+    Table(0, "classify", "Which port or tunnel did it come from, and so which network", ("port_security", "l2_lookup", "drop")),
+    Table(10, "port_security", "Is the sender who it says it is: MAC, IPv4, IPv6, ARP, ND", ("conntrack_egress", "responders", "drop")),
+    Table(20, "conntrack_egress", "Connection state on the sender's side", ("egress_rules", "drop")),
+    Table(25, "egress_rules", "May this port send it", ("responders", "drop")),
+    Table(30, "responders", "ARP and ND answered on the spot, DHCP to the controller", ("router", "output", "drop")),
+    Table(40, "router", "Distributed router: next hop and TTL", ("nat", "l2_lookup", "drop")),
+    Table(45, "nat", "Address translation", ("l2_lookup", "drop")),
+    Table(50, "l2_lookup", "Destination MAC to local port or remote host", ("conntrack_ingress", "output", "drop")),
+    Table(60, "conntrack_ingress", "Connection state on the receiver's side", ("ingress_rules", "drop")),
+    Table(65, "ingress_rules", "May this port receive it", ("output", "drop")),
+    Table(70, "output", "Local port, tunnel, or the controller for a probe", ("drop",)),
+    Table(250, "drop", "Every drop, by reason", ()),
+)
+TABLE_BY_NAME: dict[str, Table] = {table.name: table for table in TABLES}
+TABLE_BY_ID: dict[int, Table] = {table.table_id: table for table in TABLES}
+
+
+class Register(IntEnum):
+    """Register numbers of the pipeline (regN), each with one meaning from classify to drop."""
+
+    SOURCE_PORT = 0  # low 32 bits of the id of the Port row the packet came from; 0 from a tunnel
+    VNI = 1  # network of the packet, 23 bits
+    TARGET_PORT = 2  # low 32 bits of the id of the Port row it goes to, when local
+    OUT = 3  # ofport to output to
+    DROP_REASON = 4
+    DROP_TABLE = 5
+    FLAGS = 15  # bit 0: probe
+
+
+FLAG_PROBE = 1
+PROBE_VNI_BIT = 1 << 23
+MAX_VNI = PROBE_VNI_BIT - 1
+
+
+@dataclass(frozen=True, slots=True)
+class DropReason:
+    """Why a packet went to the drop table: `code` is what the register holds, `words` what people read."""
+
+    code: int
+    name: str
+    words: str
+
+
+DROP_REASONS: tuple[DropReason, ...] = (
+    DropReason(1, "unknown_port", "it came in at a port that belongs to no network"),
+    DropReason(2, "unknown_vni", "it came through a tunnel with the number of a network that is not on this host"),
+    DropReason(3, "spoofed_mac", "its source MAC is not the port's own"),
+    DropReason(4, "spoofed_ipv4", "its source IPv4 address is not the port's own"),
+    DropReason(5, "spoofed_ipv6", "its source IPv6 address is not the port's own"),
+    DropReason(6, "spoofed_arp", "it claims in ARP an address that is not the port's own"),
+    DropReason(7, "spoofed_nd", "it claims in neighbour discovery an address that is not the port's own"),
+    DropReason(8, "rogue_dhcp", "it answers DHCP or router discovery, which only the network itself may do"),
+    DropReason(9, "invalid_state", "connection tracking calls it invalid"),
+    DropReason(10, "egress_denied", "no egress rule allows it"),
+    DropReason(11, "ingress_denied", "no ingress rule allows it"),
+    DropReason(12, "unknown_mac", "no port of the network has its destination MAC"),
+    DropReason(13, "no_route", "there is no route to its destination"),
+    DropReason(14, "ttl_exceeded", "its time to live ran out"),
+    DropReason(15, "table_miss", "no flow of the table matches it"),
+    DropReason(16, "port_down", "the destination port is not there"),
+    DropReason(17, "no_neighbour", "nobody has the address that it asks for"),
+)
+DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
+DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}

@@ -1,0 +1,1 @@
+"""What every test shares. The lab is one per run: see tests/lab/conftest.py."""
