@@ -1,0 +1,120 @@
+"""VMs and what they are made from. `power_desired` and deletion are asked for; `state` is what the hosts told."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from portal.accounts.models import Team, User
+from portal.hosts.models import Host
+
+
+class Image(models.Model):
+    """A disk image, or a kernel with an initramfs and an empty disk. Paths are on the image cache."""
+
+    class Boot(models.TextChoices):
+        DISK = "disk", "from its disk"
+        KERNEL = "kernel", "kernel given by the host"
+
+    slug = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=60)
+    note = models.CharField(max_length=120, default="", blank=True)
+    boot = models.CharField(max_length=10, choices=Boot.choices, default=Boot.DISK)
+    disk_path = models.CharField(max_length=300)
+    disk_format = models.CharField(max_length=10, default="qcow2")
+    kernel_path = models.CharField(max_length=300, default="", blank=True)
+    initrd_path = models.CharField(max_length=300, default="", blank=True)
+    cmdline = models.CharField(max_length=300, default="", blank=True)
+    login_user = models.CharField(max_length=32, default="root")
+    min_ram_mib = models.PositiveIntegerField(default=64)
+    min_disk_gib = models.PositiveIntegerField(default=1)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, help_text="none: for every team")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Flavor(models.Model):
+    """A size."""
+
+    name = models.CharField(max_length=20, unique=True)
+    vcpus = models.PositiveIntegerField()
+    ram_mib = models.PositiveIntegerField()
+    disk_gib = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["ram_mib"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class KeyPair(models.Model):
+    """The public half of a person's SSH key."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="keys")
+    name = models.CharField(max_length=60)
+    public_key = models.TextField()
+    fingerprint = models.CharField(max_length=60)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="key_name_per_person")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VMState(models.TextChoices):
+    CREATING = "creating", "Creating"
+    RUNNING = "running", "Running"
+    STOPPED = "stopped", "Stopped"
+    PAUSED = "paused", "Paused"
+    CRASHED = "crashed", "Crashed"
+    DELETING = "deleting", "Deleting"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class VM(models.Model):
+    """One virtual machine of a team. `uuid` is also the libvirt domain's uuid; `domain` is the domain's name."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="vms")
+    name = models.CharField(max_length=63)
+    image = models.ForeignKey(Image, on_delete=models.PROTECT)
+    flavor = models.ForeignKey(Flavor, on_delete=models.PROTECT)
+    key = models.ForeignKey(KeyPair, on_delete=models.SET_NULL, null=True, blank=True)
+    public_key = models.TextField(default="", blank=True, help_text="the key as it was when the VM was made")
+    user_data = models.TextField(default="", blank=True)
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, null=True, blank=True, related_name="vms")
+    vcpus = models.PositiveIntegerField()
+    ram_mib = models.PositiveIntegerField()
+    disk_gib = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=VMState.choices, default=VMState.CREATING)
+    state_reason = models.CharField(max_length=300, default="", blank=True)
+    request_key = models.CharField(max_length=64, help_text="made by the form: two posts of one form are one VM")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True, help_text="libvirt reported it running")
+    ssh_at = models.DateTimeField(null=True, blank=True, help_text="its SSH port first answered the controller")
+    observed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="vm_name_per_team"),
+            models.UniqueConstraint(fields=["team", "request_key"], name="one_vm_per_form"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def domain(self) -> str:
+        """The libvirt domain's name: unique on a host whatever teams call their VMs."""
+        return f"hs-{self.uuid}"

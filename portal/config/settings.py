@@ -1,0 +1,205 @@
+"""Settings: embedded defaults (SQLite, private Redis on a unix socket) that environment variables replace.
+
+HOPSIGHT_STATE     folder for the database, sockets, logs and secrets (default: var/ beside manage.py)
+HOPSIGHT_DATABASE  postgresql://user:password@host:port/name instead of SQLite
+HOPSIGHT_REDIS     redis://… or unix://…  (default: the private server's socket in HOPSIGHT_STATE)
+HOPSIGHT_SECRET    Django's secret key (default: made once, kept in HOPSIGHT_STATE with mode 0600)
+HOPSIGHT_HOSTS     allowed host names, by comma (default: localhost, 127.0.0.1, [::1])
+HOPSIGHT_ORIGINS   trusted origins for https behind a front, by comma
+HOPSIGHT_MODE      "lab", "preview" or "fleet": where the hypervisors come from
+HOPSIGHT_LAB       name of the lab (default: main)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+STATE_DIR = Path(os.environ.get("HOPSIGHT_STATE", BASE_DIR / "var")).resolve()
+STATE_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def socket_path(name: str) -> Path:
+    """A unix socket's path inside the state folder, or a short one in /tmp where 107 bytes would not do."""
+    path = STATE_DIR / name
+    if len(str(path).encode()) <= 100:
+        return path
+    digest = hashlib.sha256(str(STATE_DIR).encode()).hexdigest()[:12]
+    folder = Path(f"/tmp/hopsight-{os.getuid()}-{digest}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / name
+
+
+def _secret_key() -> str:
+    given = os.environ.get("HOPSIGHT_SECRET")
+    if given:
+        return given
+    path = STATE_DIR / "secret-key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with os.fdopen(descriptor, "w") as file:
+        key = secrets.token_urlsafe(50)
+        file.write(key)
+    return key
+
+
+def _database() -> dict[str, Any]:
+    url = os.environ.get("HOPSIGHT_DATABASE")
+    if not url:
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": STATE_DIR / "hopsight.sqlite3",
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+            },
+        }
+    parts = urlsplit(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": parts.port or "",
+        "CONN_MAX_AGE": 60,
+    }
+
+
+def _words(name: str, default: str) -> list[str]:
+    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+ALLOWED_HOSTS = _words("HOPSIGHT_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = _words("HOPSIGHT_ORIGINS", "")
+MODE = os.environ.get("HOPSIGHT_MODE", "lab")
+LAB_NAME = os.environ.get("HOPSIGHT_LAB", "main")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_vite",
+    "portal.accounts",
+    "portal.hosts",
+    "portal.networks",
+    "portal.compute",
+    "portal.operations",
+    "portal.live",
+    "portal.traces",
+    "portal.topology",
+    "portal.dashboards",
+    "portal.api",
+    "tasks",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "portal.config.csp.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "portal.config.urls"
+ASGI_APPLICATION = "portal.config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "portal" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "portal.config.context.shell",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = os.environ.get("HOPSIGHT_REDIS", f"unix://{socket_path('redis.sock')}")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "hopsight"},
+    }
+}
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+if os.environ.get("HOPSIGHT_HTTPS") == "1":
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = STATE_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "portal" / "static"]
+if (BASE_DIR / "frontend" / "dist").is_dir():
+    STATICFILES_DIRS.append(BASE_DIR / "frontend" / "dist")
+SILENCED_SYSTEM_CHECKS = ["django_vite.W001"]  # pages work without script; scripts build the front end
+DJANGO_VITE = {
+    "default": {
+        "dev_mode": os.environ.get("HOPSIGHT_VITE_DEV") == "1",
+        "manifest_path": BASE_DIR / "frontend" / "dist" / ".vite" / "manifest.json",
+    }
+}
+WHITENOISE_USE_FINDERS = True
+
+IMAGE_CACHE = Path(
+    os.environ.get(
+        "HOPSIGHT_IMAGES",
+        "/var/cache/hopsight/images" if os.getuid() == 0 else Path.home() / ".cache" / "hopsight" / "images",
+    )
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": os.environ.get("HOPSIGHT_LOG", "INFO")},
+}

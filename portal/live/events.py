@@ -1,0 +1,64 @@
+"""Publishing and reading live topics (DESIGN: live events).
+
+Two sorts of topic, one wire form `{seq, at, topic, type, object, data}`:
+
+durable     `team:<uuid or slug>`, `topology`: events are rows, numbered under the topic's row lock inside the transaction that
+            changes the state, and sent to Redis when it commits. Snapshot = the state read in one transaction with the number.
+transient   `trace:<uuid>`, `flows:<host>/<bridge>`: one writer (the controller or a worker), state kept in Redis beside the number.
+
+Every event carries the whole object (`*.changed`) or its end (`*.deleted`), so that applying one twice does no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import lru_cache
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from portal.live.models import Event, Topic
+
+log = logging.getLogger("hopsight.live")
+CHANNEL_PREFIX = "hopsight:live:"
+
+
+@lru_cache(maxsize=1)
+def connection() -> redis.Redis:
+    """This process's Redis connection pool."""
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+
+
+def channel_of(topic: str) -> str:
+    """The Redis pub/sub channel that a topic's encoded events are sent to."""
+    return CHANNEL_PREFIX + topic
+
+
+def publish(topic: str, type_: str, object_: str, data: dict[str, Any] | None) -> None:
+    """Add an event to a durable topic; must run inside the transaction that made `data` true."""
+    with transaction.atomic():
+        row, _ = Topic.objects.select_for_update().get_or_create(name=topic)
+        row.seq += 1
+        row.save(update_fields=["seq"])
+        now = timezone.now()
+        Event.objects.create(topic=topic, seq=row.seq, at=now, type=type_, object=object_, data=data or {})
+        message = encode(topic, row.seq, now.isoformat(), type_, object_, data)
+        transaction.on_commit(lambda: send(topic, message))
+
+
+def encode(topic: str, seq: int, at: str, type_: str, object_: str, data: dict[str, Any] | None) -> str:
+    """The wire form, encoded once per event."""
+    event = {"seq": seq, "at": at, "topic": topic, "type": type_, "object": object_, "data": data or {}}
+    return json.dumps(event, separators=(",", ":"), default=str)
+
+
+def send(topic: str, message: str) -> None:
+    """Hand an encoded event to Redis. A lost one is a gap that the reader refetches, so failure is only logged."""
+    try:
+        connection().publish(channel_of(topic), message)
+    except redis.RedisError as problem:
+        log.warning("event not sent topic=%s problem=%s", topic, problem)

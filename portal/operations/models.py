@@ -1,0 +1,63 @@
+"""Operations: every long change, with its stages as the saga declares them and as the page shows them."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from portal.accounts.models import Team, User
+
+
+class OperationState(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    UNDOING = "undoing", "Undoing"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+
+
+class Operation(models.Model):
+    """One change. `lease_until` and `worker` say who works on it now: compare-and-set on them decides."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="operations")
+    kind = models.CharField(max_length=30, help_text='"vm.create", "vm.delete", …')
+    object_type = models.CharField(max_length=20)
+    object_uuid = models.UUIDField()
+    object_name = models.CharField(max_length=63)
+    state = models.CharField(max_length=10, choices=OperationState.choices, default=OperationState.QUEUED)
+    error = models.TextField(default="", blank=True)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=60, default="", blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    params = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class StageState(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    UNDONE = "undone", "Undone"
+
+
+class OperationStage(models.Model):
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="stages")
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=30)
+    title = models.CharField(max_length=80)
+    state = models.CharField(max_length=10, choices=StageState.choices, default=StageState.WAITING)
+    detail = models.CharField(max_length=300, default="", blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["operation", "position"], name="one_stage_per_position")]

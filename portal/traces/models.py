@@ -1,0 +1,37 @@
+"""Traces that were asked for, stored so that they can be linked and replayed."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from portal.accounts.models import Team, User
+from portal.networks.models import Port
+
+
+class TraceRequest(models.Model):
+    """A question and, when `result` is there, its answer: the JSON of sdn.model.trace.Trace."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="traces")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    source = models.ForeignKey(Port, on_delete=models.SET_NULL, null=True, related_name="+")
+    target = models.ForeignKey(Port, on_delete=models.SET_NULL, null=True, related_name="+")
+    protocol = models.CharField(max_length=5, default="icmp")
+    port_dst = models.PositiveIntegerField(default=0)
+    direction = models.CharField(max_length=8, default="forward")
+    title = models.CharField(max_length=200)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)
+    result = models.JSONField(null=True, blank=True)
+    reply = models.JSONField(null=True, blank=True, help_text="the return direction's answer")
+    error = models.TextField(default="", blank=True)
+
+    class Meta:
+        ordering = ["-id"]
