@@ -1,0 +1,95 @@
+"""The whole product, started by its own command, with a lab of its own: one per run, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ARTIFACTS = ROOT / "tests" / "artifacts"
+READY_DEADLINE_S = 150.0
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@dataclass
+class Product:
+    """A running `manage.py run`: where it answers, who may log in, what it printed."""
+
+    process: subprocess.Popen[str]
+    state: Path
+    lab: str
+    lines: list[str] = field(default_factory=list)
+    url: str = ""
+    passwords: dict[str, str] = field(default_factory=dict)
+
+    def log(self) -> str:
+        return "\n".join(self.lines)
+
+    def in_access(self, *argv: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """Run a command where the lab's access port is."""
+        command = ["ip", "netns", "exec", f"hs-{self.lab}-access", *argv]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+def _collect(product: Product) -> None:
+    assert product.process.stdout is not None
+    for line in product.process.stdout:
+        product.lines.append(line.rstrip())
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/", line)
+        if found and "ready" in line:
+            product.url = found[1]
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[Product]:
+    if os.getuid() != 0:
+        if os.environ.get("CI"):
+            pytest.fail("the end-to-end tests need root: they make network namespaces")
+        pytest.skip("needs root")
+    state = Path(tempfile.mkdtemp(prefix="hs-e2e-"))
+    lab = f"e{secrets.token_hex(2)}"
+    environment = {**os.environ, "HOPSIGHT_STATE": str(state), "HOPSIGHT_LAB": lab, "PYTHONUNBUFFERED": "1"}
+    argv = [sys.executable, str(ROOT / "manage.py"), "run", "--port", "18300"]
+    process = subprocess.Popen(
+        argv, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    product = Product(process, state, lab)
+    threading.Thread(target=_collect, args=(product,), daemon=True).start()
+    ARTIFACTS.mkdir(exist_ok=True)
+    try:
+        wait_for(lambda: product.url or process.poll() is not None, READY_DEADLINE_S, "the product gets ready")
+        assert product.url, product.log()
+        for line in (state / "passwords").read_text().splitlines():
+            user, _, password = line.partition(" ")
+            product.passwords[user.strip(": ")] = password.strip()
+        yield product
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        (ARTIFACTS / "e2e.log").write_text(product.log())
+        subprocess.run([sys.executable, str(ROOT / "manage.py"), "lab", "down"], env=environment, cwd=ROOT, check=False)
+        shutil.rmtree(state, ignore_errors=True)
