@@ -72,9 +72,7 @@ class Command(BaseCommand):
 
 
 def _redis_program() -> Program:
-    path = settings.socket_path("redis.sock") if hasattr(settings, "socket_path") else None
-    socket_file = path or settings.REDIS_URL.removeprefix("unix://")
-    argv = ("redis-server", "--port", "0", "--unixsocket", str(socket_file), "--unixsocketperm", "700")
+    argv = ("redis-server", "--port", "0", "--unixsocket", str(settings.REDIS_SOCKET), "--unixsocketperm", "700")
     return Program("redis", (*argv, "--save", "", "--appendonly", "no", "--loglevel", "warning"))
 
 
@@ -112,5 +110,7 @@ def _wait_for_web(port: int, stop: threading.Event) -> None:
             return
         except (urllib.error.URLError, OSError) as problem:
             if time.monotonic() > deadline:
-                raise CommandError(f"the web process did not answer within {READY_DEADLINE_S:.0f} s: {problem}") from problem
+                raise CommandError(
+                    f"the web process did not answer within {READY_DEADLINE_S:.0f} s: {problem}"
+                ) from problem
             stop.wait(0.1)
