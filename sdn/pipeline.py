@@ -27,8 +27,18 @@ class Table:
 
 
 TABLES: tuple[Table, ...] = (
-    Table(0, "classify", "Which port or tunnel did it come from, and so which network", ("port_security", "l2_lookup", "drop")),
-    Table(10, "port_security", "Is the sender who it says it is: MAC, IPv4, IPv6, ARP, ND", ("conntrack_egress", "responders", "drop")),
+    Table(
+        0,
+        "classify",
+        "Which port or tunnel did it come from, and so which network",
+        ("port_security", "l2_lookup", "drop"),
+    ),
+    Table(
+        10,
+        "port_security",
+        "Is the sender who it says it is: MAC, IPv4, IPv6, ARP, ND",
+        ("conntrack_egress", "responders", "drop"),
+    ),
     Table(20, "conntrack_egress", "Connection state on the sender's side", ("egress_rules", "drop")),
     Table(25, "egress_rules", "May this port send it", ("responders", "drop")),
     Table(30, "responders", "ARP and ND answered on the spot, DHCP to the controller", ("router", "output", "drop")),

@@ -15,7 +15,9 @@ class FlowKey:
 
     table_id: int
     priority: int
-    match: tuple[tuple[str, str], ...]  # (field, value or value/mask) in canonical order; ("ip", "") for a bare protocol
+    match: tuple[
+        tuple[str, str], ...
+    ]  # (field, value or value/mask) in canonical order; ("ip", "") for a bare protocol
 
 
 @dataclass(frozen=True, slots=True, order=True)

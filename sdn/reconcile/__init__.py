@@ -1,0 +1,72 @@
+"""Desired against observed: what to add, change and delete, so that a second look finds nothing to do.
+
+Flows are compared in their encoded form (`WireFlow`), which is what the switch reports. Foreign flows, those without
+our owner mark in the cookie, are never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sdn.model.cookie import OWNER_COOKIE, OWNER_COOKIE_MASK
+
+WireKey = tuple[int, int, bytes]  # table, priority, match (OXM fields sorted)
+
+
+@dataclass(frozen=True, slots=True)
+class WireFlow:
+    """One flow as encoded: `match` and `instructions` are OpenFlow 1.4 bytes, OXM fields sorted by their header."""
+
+    table_id: int
+    priority: int
+    match: bytes
+    cookie: int
+    instructions: bytes
+
+    @property
+    def key(self) -> WireKey:
+        return (self.table_id, self.priority, self.match)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, each list sorted. A flow whose cookie or actions differ is replaced by an add (OpenFlow 1.4, 6.4)."""
+
+    add: tuple[WireFlow, ...]
+    replace: tuple[WireFlow, ...]
+    delete: tuple[WireFlow, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.add or self.replace or self.delete)
+
+
+def is_ours(cookie: int) -> bool:
+    """Whether the cookie carries our owner mark."""
+    return cookie & OWNER_COOKIE_MASK == OWNER_COOKIE
+
+
+def diff_flows(observed: Mapping[WireKey, WireFlow], desired: Iterable[WireFlow]) -> Plan:
+    """The plan that makes ours of `observed` equal to `desired`."""
+    add: list[WireFlow] = []
+    replace: list[WireFlow] = []
+    wanted = set()
+    for flow in desired:
+        wanted.add(flow.key)
+        present = observed.get(flow.key)
+        if present is None:
+            add.append(flow)
+        elif present.cookie != flow.cookie or present.instructions != flow.instructions:
+            replace.append(flow)
+    delete = [flow for key, flow in observed.items() if key not in wanted and is_ours(flow.cookie)]
+    return Plan(_sorted(add), _sorted(replace), _sorted(delete))
+
+
+def _sorted(flows: list[WireFlow]) -> tuple[WireFlow, ...]:
+    return tuple(sorted(flows, key=lambda flow: (flow.table_id, -flow.priority, flow.match)))
+
+
+def format_plan(plan: Plan) -> str:
+    """One line that logs and people read."""
+    return f"add={len(plan.add)} replace={len(plan.replace)} delete={len(plan.delete)}"

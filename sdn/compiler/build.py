@@ -1,0 +1,41 @@
+"""Small words the compiler's tables are written in."""
+
+from __future__ import annotations
+
+from sdn.model.cookie import Cause, CauseKind, format_cookie
+from sdn.model.flow import Flow, FlowKey
+from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
+
+SYSTEM = Cause(CauseKind.SYSTEM, 0)
+
+
+def flow(table: str, priority: int, cause: Cause, match: dict[str, str], actions: tuple[str, ...]) -> Flow:
+    """One flow of the named table; its match is put in canonical (alphabetical) order."""
+    key = FlowKey(TABLE_BY_NAME[table].table_id, priority, tuple(sorted(match.items())))
+    return Flow(key, format_cookie(cause), actions)
+
+
+def goto(here: str, there: str) -> str:
+    """The instruction that moves on. Raises ValueError where the pipeline declares no such edge."""
+    if there not in TABLE_BY_NAME[here].next:
+        raise ValueError(f"the pipeline has no edge from {here} to {there}")
+    return f"goto_table:{TABLE_BY_NAME[there].table_id}"
+
+
+def reg(register: Register) -> str:
+    """The register's field name in a match."""
+    return f"reg{int(register)}"
+
+
+def load(value: int, register: Register) -> str:
+    """The action that sets a register."""
+    return f"set_field:{value:#x}->{reg(register)}"
+
+
+def drop(here: str, reason: str) -> tuple[str, ...]:
+    """Go to the one drop table, saying why and from where."""
+    return (
+        load(DROP_REASON_BY_NAME[reason].code, Register.DROP_REASON),
+        load(TABLE_BY_NAME[here].table_id, Register.DROP_TABLE),
+        goto(here, "drop"),
+    )
