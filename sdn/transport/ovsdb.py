@@ -1,0 +1,124 @@
+"""A host's OVSDB through ovsdbapp: makes br-int what we need, and tells at once when its ports change.
+
+ovsdbapp keeps one thread per connection; `on_change` is called from it, so it must only hand over.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ovsdbapp.backend.ovs_idl import connection, idlutils
+from ovsdbapp.schema.open_vswitch import impl_idl
+
+from sdn.model.addresses import HostName, IfaceId
+from sdn.model.intent import HostView
+
+log = logging.getLogger("hopsight.ovsdb")
+BRIDGE = "br-int"
+TUNNEL = "vxlan0"
+TIMEOUT_S = 10
+PROTOCOLS = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
+COLUMNS = {
+    "Open_vSwitch": ["bridges", "ovs_version", "external_ids", "cur_cfg", "next_cfg"],
+    "Bridge": ["name", "ports", "datapath_id", "datapath_type", "fail_mode", "controller", "protocols", "other_config"],
+    "Port": ["name", "interfaces"],
+    "Interface": ["name", "type", "options", "ofport", "external_ids", "link_state", "error"],
+    "Controller": ["target", "connection_mode", "max_backoff", "inactivity_probe", "is_connected"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeFacts:
+    """What OVSDB tells of br-int."""
+
+    dpid: int
+    ovs_version: str
+    view: HostView
+    interface_names: dict[IfaceId, str]
+
+
+class _Monitor(connection.OvsdbIdl):  # type: ignore[misc]
+    """An IDL that says when anything of it changed."""
+
+    on_change: Callable[[], None] | None = None
+
+    def notify(self, event: Any, row: Any, updates: Any = None) -> None:
+        super().notify(event, row, updates)
+        if self.on_change is not None:
+            self.on_change()
+
+
+class HostDatabase:
+    """The connection to one host's OVSDB. Every method blocks: call from a thread."""
+
+    def __init__(self, host: HostName, remote: str, on_change: Callable[[], None]) -> None:
+        self.host = host
+        idl = _make_idl(remote)
+        idl.on_change = on_change
+        self._connection = connection.Connection(idl=idl, timeout=TIMEOUT_S)
+        self._api = impl_idl.OvsdbIdl(self._connection)
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """End the connection's thread."""
+        self._connection.stop(timeout=2)
+
+    def ensure_bridge(self, datapath_type: str, underlay_ip: str, controller: str) -> None:
+        """br-int with our settings, its controller and the VXLAN port; writes only what differs."""
+        with self._lock, self._api.transaction(check_error=True) as txn:
+            txn.add(
+                self._api.add_br(
+                    BRIDGE, may_exist=True, datapath_type=datapath_type if datapath_type != "system" else None
+                )
+            )
+            txn.add(self._api.set_fail_mode(BRIDGE, "secure"))
+            columns = [("protocols", PROTOCOLS.split(",")), ("other_config", {"disable-in-band": "true"})]
+            txn.add(self._api.db_set("Bridge", BRIDGE, *columns))
+            txn.add(self._api.add_port(BRIDGE, TUNNEL, may_exist=True))
+            options = {"remote_ip": "flow", "key": "flow", "local_ip": underlay_ip}
+            txn.add(self._api.db_set("Interface", TUNNEL, ("type", "vxlan"), ("options", options)))
+        with self._lock:
+            if self._api.get_controller(BRIDGE).execute(check_error=True) != [controller]:
+                self._api.set_controller(BRIDGE, [controller]).execute(check_error=True)
+            settings = (("connection_mode", "out-of-band"), ("max_backoff", 1000), ("inactivity_probe", 5000))
+            rows = self._api.db_get("Bridge", BRIDGE, "controller").execute(check_error=True)
+            for uuid in rows if isinstance(rows, list) else [rows]:
+                self._api.db_set("Controller", uuid, *settings).execute(check_error=True)
+
+    def observe(self) -> BridgeFacts | None:
+        """What br-int is now; None while it is not there."""
+        tables = self._api.tables
+        bridge = next((row for row in list(tables["Bridge"].rows.values()) if row.name == BRIDGE), None)
+        if bridge is None or not bridge.datapath_id:
+            return None
+        ofports: list[tuple[IfaceId, int]] = []
+        names: dict[IfaceId, str] = {}
+        tunnel = None
+        for port in bridge.ports:
+            for interface in port.interfaces:
+                number = interface.ofport[0] if interface.ofport else -1
+                if number <= 0:
+                    continue
+                if interface.name == TUNNEL:
+                    tunnel = number
+                elif iface_id := interface.external_ids.get("iface-id"):
+                    ofports.append((IfaceId(iface_id), number))
+                    names[IfaceId(iface_id)] = interface.name
+        version = next((str(row.ovs_version[0]) for row in tables["Open_vSwitch"].rows.values() if row.ovs_version), "")
+        view = HostView(self.host, tuple(sorted(ofports)), tunnel)
+        return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names)
+
+
+def _make_idl(remote: str) -> _Monitor:
+    helper = idlutils.get_schema_helper(remote, "Open_vSwitch")
+    for table, columns in COLUMNS.items():
+        helper.register_columns(
+            table, [column for column in columns if column in helper.schema_json["tables"][table]["columns"]]
+        )
+    for table in ("QoS", "Queue", "Mirror"):
+        helper.register_table(table)
+    return _Monitor(remote, helper)
