@@ -1,0 +1,45 @@
+"""VMs as the API, the events and the islands see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portal.compute.models import VM
+
+
+def vm_as_json(vm: VM) -> dict[str, Any]:
+    """The whole VM with its ports and addresses."""
+    ports = [
+        {
+            "uuid": str(port.uuid),
+            "name": port.name,
+            "mac": port.mac,
+            "network": port.network.name,
+            "tap": port.tap,
+            "ofport": port.ofport,
+            "addresses": [row.address for row in port.addresses.all()],
+        }
+        for port in vm.ports.all()
+    ]
+    return {
+        "uuid": str(vm.uuid),
+        "name": vm.name,
+        "state": vm.state,
+        "state_reason": vm.state_reason,
+        "host": vm.host.name if vm.host else None,
+        "image": vm.image.slug,
+        "flavor": vm.flavor.name,
+        "vcpus": vm.vcpus,
+        "ram_mib": vm.ram_mib,
+        "disk_gib": vm.disk_gib,
+        "address": next((address for port in ports for address in port["addresses"]), None),
+        "ports": ports,
+        "created_at": _moment(vm.created_at),
+        "started_at": _moment(vm.started_at),
+        "ssh_at": _moment(vm.ssh_at),
+        "observed_at": _moment(vm.observed_at),
+    }
+
+
+def _moment(value: Any) -> str | None:
+    return value.isoformat() if value else None

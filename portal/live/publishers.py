@@ -1,0 +1,33 @@
+"""One function per durable event. Each must run in the transaction that made the change."""
+
+from __future__ import annotations
+
+from portal.compute.models import VM
+from portal.compute.serialize import vm_as_json
+from portal.live.events import publish
+from portal.operations.models import Operation
+from portal.operations.serialize import operation_as_json
+from portal.traces.models import TraceRequest
+
+
+def vm_changed(vm: VM) -> None:
+    """Tell the team what a VM is now."""
+    publish(f"team:{vm.team.slug}", "vm.changed", f"vm:{vm.uuid}", vm_as_json(vm))
+
+
+def vm_deleted(vm: VM) -> None:
+    """Tell the team that a VM is gone."""
+    publish(f"team:{vm.team.slug}", "vm.deleted", f"vm:{vm.uuid}", {})
+
+
+def operation_changed(operation: Operation) -> None:
+    """Tell the team what an operation and its stages are now."""
+    fresh = operation_as_json(operation)
+    publish(f"team:{operation.team.slug}", "operation.changed", f"operation:{operation.uuid}", fresh)
+
+
+def trace_changed(trace: TraceRequest) -> None:
+    """Tell the trace's readers its state and verdict."""
+    verdict = (trace.result or {}).get("verdict", "")
+    data = {"state": trace.state, "verdict": verdict}
+    publish(f"trace:{trace.uuid}", "trace.changed", f"trace:{trace.uuid}", data)

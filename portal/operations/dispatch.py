@@ -1,0 +1,36 @@
+"""Handing work to the workers by task name: the portal imports no task, and a broker that is down fails no request."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+from celery import Celery
+from django.conf import settings
+
+log = logging.getLogger("hopsight.dispatch")
+
+
+@lru_cache(maxsize=1)
+def _celery() -> Any:
+    app = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
+    app.conf.update(broker_connection_timeout=2, broker_transport_options={"socket_connect_timeout": 2})
+    return app
+
+
+def enqueue_operation(operation_id: int) -> None:
+    """Ask a worker to run an operation; a sweep sends it again when this was lost."""
+    _send("hopsight.run_operation", operation_id)
+
+
+def enqueue_trace(trace_id: int) -> None:
+    """Ask a worker to answer a trace request."""
+    _send("hopsight.run_trace", trace_id)
+
+
+def _send(name: str, object_id: int) -> None:
+    try:
+        _celery().send_task(name, [object_id], retry=False)
+    except Exception as problem:  # the process's edge: whatever the broker's client raises, the row is kept and re-sent
+        log.warning("not sent task=%s id=%s problem=%s", name, object_id, problem)
