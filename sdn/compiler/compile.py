@@ -100,7 +100,7 @@ def _system(tunnel_ofport: int | None) -> Iterator[Flow]:
     if tunnel_ofport is not None:
         yield flow("classify", 1, SYSTEM, {"in_port": str(tunnel_ofport)}, drop("classify", "unknown_vni"))
         probe = {reg(Register.FLAGS): f"{FLAG_PROBE:#x}/{FLAG_PROBE:#x}", reg(Register.OUT): f"{tunnel_ofport:#x}"}
-        marked = f"set_field:{PROBE_VNI_BIT:#x}/{PROBE_VNI_BIT:#x}->tun_id"
+        marked = f"load:0x1->NXM_NX_TUN_ID[{PROBE_VNI_BIT.bit_length() - 1}]"
         yield flow("output", 110, SYSTEM, probe, (marked, f"output:{tunnel_ofport}"))
     yield flow(
         "port_security", 110, SYSTEM, {"udp": "", "tp_src": "67", "tp_dst": "68"}, drop("port_security", "rogue_dhcp")

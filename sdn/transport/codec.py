@@ -69,6 +69,7 @@ MOVES = {  # Nicira's names: (NXM class, field, bits)
     "NXM_OF_ARP_TPA": (0, 17, 32),
     "NXM_NX_ARP_SHA": (1, 17, 48),
     "NXM_NX_ARP_THA": (1, 18, 48),
+    "NXM_NX_TUN_ID": (1, 16, 64),
     **{f"NXM_NX_REG{number}": (1, number, 32) for number in range(16)},
 }
 
@@ -87,7 +88,7 @@ def encode_flow(flow: Flow) -> WireFlow:
 def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
     parts: list[bytes] = []
     protocol = None
-    for name, value in fields:
+    for name, _ in fields:
         if name in PROTOCOLS:
             eth_type, protocol = PROTOCOLS[name]
             parts.append(oxm("dl_type", hex(eth_type)))
@@ -165,6 +166,8 @@ def action_bytes(action: str) -> bytes:
     if found := re.fullmatch(r"move:(\w+)\[\]->(\w+)\[\]", action):
         bits = MOVES[found[1]][2]
         return _nicira(6, struct.pack("!HHH", bits, 0, 0) + _nxm(found[1]) + _nxm(found[2]))
+    if found := re.fullmatch(r"load:(\w+)->(\w+)\[(\d+)\]", action):
+        return _nicira(7, struct.pack("!H", int(found[3]) << 6) + _nxm(found[2]) + int(found[1], 0).to_bytes(8))
     if found := re.fullmatch(r"resubmit\(,(\d+)\)", action):
         return _nicira(14, struct.pack("!HBxxx", 0xFFF8, int(found[1])))
     if found := re.fullmatch(r"ct\((commit,)?(?:table=(\d+),)?zone=(\d+)\)", action):

@@ -58,6 +58,7 @@ class Channel(asyncio.Protocol):
         self._parts: dict[int, list[bytes]] = {}
         self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0
+        self._refused = ""
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -122,6 +123,7 @@ class Channel(asyncio.Protocol):
 
     async def _bundle(self, messages: Iterable[tuple[WireFlow, int]]) -> None:
         bundle = self.next_xid()
+        self._refused = ""
         await self._bundle_control(bundle, 0)
         chunks: list[bytes] = []
         for flow, command in messages:
@@ -135,6 +137,10 @@ class Channel(asyncio.Protocol):
                 chunks.clear()
                 await asyncio.sleep(0)
         self.send(b"".join(chunks))
+        await self.barrier()
+        if self._refused:
+            await self._bundle_control(bundle, 6)
+            raise ChannelError(f"nothing was changed: {self._refused}")
         await self._bundle_control(bundle, 4)
 
     async def _bundle_control(self, bundle: int, type_: int) -> None:
@@ -206,6 +212,7 @@ class Channel(asyncio.Protocol):
 
     def _refuse(self, xid: int, words: str) -> None:
         log.warning("dpid=%016x xid=%d %s", self.dpid, xid, words)
+        self._refused = words
         future = self._waiting.get(xid)
         if future and not future.done():
             future.set_exception(ChannelError(words))

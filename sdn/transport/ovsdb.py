@@ -60,7 +60,9 @@ class HostDatabase:
         idl = _make_idl(remote)
         idl.on_change = on_change
         self._connection = connection.Connection(idl=idl, timeout=TIMEOUT_S)
-        self._api = impl_idl.OvsdbIdl(self._connection)
+        # ovsdbapp keeps the connection on the class: one class a host, or all would talk to the first host
+        api_class = type("HostApi", (impl_idl.OvsdbIdl,), {"_ovsdb_connection": None})
+        self._api = api_class(self._connection)
         self._lock = threading.Lock()
 
     def close(self) -> None:

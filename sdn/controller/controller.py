@@ -1,0 +1,126 @@
+"""The controller: keeps every host's switch as the intent says, and answers what its flows send up.
+
+Each host's switch connects to a socket of its own in the switch's run folder: OVS takes no other unix socket, and so
+nobody on the machine can pass for a host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from sdn.controller import dhcp
+from sdn.controller.host import HostLink
+from sdn.controller.probe import RST, is_ssh_answer, syn_frame
+from sdn.controller.values import ControllerObserver, HostConnection
+from sdn.model.addresses import IfaceId
+from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
+from sdn.pipeline import Register
+from sdn.transport.codec import packet_out
+from sdn.transport.openflow import Channel, PacketIn
+
+log = logging.getLogger("hopsight.controller")
+PROBE_EVERY_S = 0.2
+PACKETS_PER_S = 50  # packet-ins answered per port and second; more are dropped, so that no guest starves another
+CONTROLLER_PORT = 0xFFFFFFFD
+
+
+class Controller:
+    """Keeps every host's br-int as the last intent says. All methods run on one event loop."""
+
+    def __init__(self, observer: ControllerObserver) -> None:
+        self._observer = observer
+        self._intent: IntentSnapshot | None = None
+        self._networks: dict[int, NetworkIntent] = {}
+        self._ports: dict[int, PortIntent] = {}
+        self._hosts: dict[str, HostLink] = {}
+        self._probes: dict[IfaceId, asyncio.Task[None]] = {}
+        self._budget: dict[tuple[int, int], tuple[int, int]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """End; the switches keep their flows."""
+        for probe in self._probes.values():
+            probe.cancel()
+        await asyncio.gather(*(link.stop() for link in self._hosts.values()), return_exceptions=True)
+
+    async def set_hosts(self, hosts: tuple[HostConnection, ...]) -> None:
+        """The hosts to keep, whole; those no longer named are left alone, flows and all."""
+        wanted = {str(host.name): host for host in hosts}
+        for name, link in list(self._hosts.items()):
+            if wanted.get(name) != link.connection:
+                del self._hosts[name]
+                await link.stop()
+        for name, host in wanted.items():
+            if name not in self._hosts:
+                self._hosts[name] = HostLink(host, self._observer, lambda: self._intent, self._packet_in)
+
+    async def set_intent(self, snapshot: IntentSnapshot) -> None:
+        """The whole intent; each host is synced to it soon."""
+        if snapshot == self._intent:
+            return
+        self._intent = snapshot
+        self._networks = {network.id: network for network in snapshot.networks}
+        self._ports = {port.id: port for port in snapshot.ports}
+        for link in self._hosts.values():
+            link.poke()
+
+    def probe_ssh(self, iface_id: IfaceId) -> None:
+        """Ask the guest's port 22 every 200 ms until it answers; call again to go on, `forget_probe` to end."""
+        if iface_id not in self._probes or self._probes[iface_id].done():
+            self._probes[iface_id] = asyncio.get_running_loop().create_task(self._probe(iface_id))
+
+    def forget_probes(self, but: frozenset[IfaceId]) -> None:
+        """End the probes of all ports but these."""
+        for iface_id in set(self._probes) - but:
+            self._probes.pop(iface_id).cancel()
+
+    def _packet_in(self, channel: Channel, packet: PacketIn) -> None:
+        port = self._ports.get(packet.registers.get(Register.SOURCE_PORT, 0))
+        if port is None or not self._may(channel.dpid, packet.in_port):
+            return
+        network = self._networks[port.network_id]
+        address = is_ssh_answer(packet.frame)
+        if address is not None and address in port.addresses:
+            self._answered(channel, port, network, packet)
+            return
+        reply = dhcp.answer(packet.frame, port, network)
+        if reply is not None:
+            channel.send(packet_out(reply, (f"output:{packet.in_port}",), CONTROLLER_PORT, channel.next_xid()))
+
+    def _may(self, dpid: int, in_port: int) -> bool:
+        second = int(asyncio.get_running_loop().time())
+        last, used = self._budget.get((dpid, in_port), (second, 0))
+        used = used + 1 if last == second else 1
+        self._budget[dpid, in_port] = (second, used)
+        return used <= PACKETS_PER_S
+
+    def _answered(self, channel: Channel, port: PortIntent, network: NetworkIntent, packet: PacketIn) -> None:
+        acknowledged = int.from_bytes(packet.frame[42:46])
+        reset = syn_frame(port, network, network.subnets[0], acknowledged, RST)
+        actions = (f"ct(commit,zone={network.zone})", f"output:{packet.in_port}")
+        channel.send(packet_out(reset, actions, CONTROLLER_PORT, channel.next_xid()))
+        probe = self._probes.pop(port.iface_id, None)
+        if probe is not None:
+            probe.cancel()
+            self._spawn(self._observer.ssh_answered(port.iface_id))
+
+    async def _probe(self, iface_id: IfaceId) -> None:
+        sequence = 0
+        while True:
+            port = next((port for port in self._ports.values() if port.iface_id == iface_id), None)
+            link = self._hosts.get(str(port.host)) if port else None
+            if port and port.addresses and link and link.channel and link.facts:
+                ofport = dict(link.facts.view.ofports).get(iface_id)
+                if ofport is not None:
+                    sequence += 100_000
+                    network = self._networks[port.network_id]
+                    frame = syn_frame(port, network, network.subnets[0], sequence)
+                    actions = (f"ct(commit,zone={network.zone})", f"output:{ofport}")
+                    link.channel.send(packet_out(frame, actions, CONTROLLER_PORT, link.channel.next_xid()))
+            await asyncio.sleep(PROBE_EVERY_S)
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,179 @@
+"""One host as the controller sees it: its OVSDB, its channel, and the flows it is known to have.
+
+A sync compiles for the ofports of now, compares with what the switch has (dumped on a new connection and every 10 s,
+remembered in between) and sends the difference in one bundle. A second sync finds nothing to do, so a restarted
+controller moves no packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+from sdn.compiler import compile_host
+from sdn.controller.values import ControllerObserver, HostConnection
+from sdn.model.intent import IntentSnapshot
+from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan
+from sdn.transport.codec import encode_flow
+from sdn.transport.openflow import Channel, ChannelError, PacketIn
+from sdn.transport.ovsdb import BridgeFacts, HostDatabase
+
+log = logging.getLogger("hopsight.controller")
+FULL_EVERY_S = 10.0
+RETRY_S = 1.0
+
+
+class HostLink:
+    """Keeps one host's flows as the intent says. `poke` makes it look again soon, `stop` ends it."""
+
+    def __init__(
+        self,
+        connection: HostConnection,
+        observer: ControllerObserver,
+        intent: Callable[[], IntentSnapshot | None],
+        on_packet_in: Callable[[Channel, PacketIn], None],
+    ) -> None:
+        self.connection = connection
+        self.channel: Channel | None = None
+        self.facts: BridgeFacts | None = None
+        self._observer = observer
+        self._intent = intent
+        self._on_packet_in = on_packet_in
+        self._installed: dict[WireKey, WireFlow] | None = None
+        self._database: HostDatabase | None = None
+        self._server: asyncio.Server | None = None
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._told: tuple[int, object] | None = None
+        self._lost = ""
+        self._task = self._loop.create_task(self._run())
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
+
+    def poke(self) -> None:
+        """Something changed: look again at once."""
+        self._wake.set()
+
+    def _attach(self, channel: Channel) -> None:
+        self.channel = channel
+        self._installed = None
+        self.poke()
+
+    def _detach(self, channel: Channel, why: str) -> None:
+        if self.channel is channel:
+            self.channel = None
+            self._installed = None
+            self._told = None
+            self._lost = f"OpenFlow channel: {why}"
+            self.poke()
+
+    async def stop(self) -> None:
+        """End the link; the switch keeps its flows."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._server:
+            self._server.close()
+        if self.channel:
+            self.channel.close("the controller ends")
+        if self._database:
+            await asyncio.to_thread(self._database.close)
+
+    async def _run(self) -> None:
+        last_full = 0.0
+        while True:
+            try:
+                await self._listen()
+                if self._database is None:
+                    await self._connect_database()
+                self.facts = await asyncio.to_thread(self._observe)
+                if self._loop.time() - last_full > FULL_EVERY_S:
+                    last_full = self._loop.time()
+                    self._installed = None
+                    await asyncio.to_thread(self._ensure_bridge)
+                await self._sync()
+                await self._sleep(FULL_EVERY_S)
+            except asyncio.CancelledError:
+                raise
+            except Exception as problem:  # a host's trouble must not end the controller
+                log.warning("host=%s problem=%s", self.name, problem)
+                self._installed = None
+                await self._observer.host_lost(self.connection.name, str(problem))
+                await self._sleep(RETRY_S)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    async def _listen(self) -> None:
+        """Open the host's socket; again where the switch's run folder was made anew."""
+        path = self.connection.listen_path
+        if self._server is not None and path.exists():
+            return
+        if self._server is not None:
+            self._server.close()
+        path.unlink(missing_ok=True)
+        self._server = await self._loop.create_unix_server(
+            lambda: Channel(self._attach, self._detach, self._on_packet_in), str(path)
+        )
+        os.chmod(path, 0o600)
+
+    async def _connect_database(self) -> None:
+        def changed() -> None:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+        self._database = await asyncio.to_thread(HostDatabase, self.connection.name, self.connection.ovsdb, changed)
+
+    def _ensure_bridge(self) -> None:
+        assert self._database is not None
+        connection = self.connection
+        self._database.ensure_bridge(connection.datapath_type, connection.underlay_ip, connection.controller_target)
+
+    def _observe(self) -> BridgeFacts | None:
+        assert self._database is not None
+        return self._database.observe()
+
+    async def _sync(self) -> None:
+        intent, facts, channel = self._intent(), self.facts, self.channel
+        if self._lost:
+            why, self._lost = self._lost, ""
+            await self._observer.host_lost(self.connection.name, why)
+        if intent is None or facts is None or channel is None:
+            return
+        if self._installed is None:
+            self._installed = {flow.key: flow for flow in await channel.dump_flows()}
+            await self._observer.host_connected(self.connection.name, facts.dpid, facts.ovs_version)
+        desired = await asyncio.to_thread(_compile, intent, facts)
+        plan = diff_flows(self._installed, desired)
+        if not plan.is_empty:
+            log.info("host=%s generation=%d %s", self.name, intent.generation, format_plan(plan))
+            await self._apply(channel, plan)
+        told = (intent.generation, facts.view)
+        if told != self._told:
+            self._told = told
+            await self._observer.ports_wired(
+                self.connection.name, intent.generation, dict(facts.view.ofports), facts.interface_names
+            )
+
+    async def _apply(self, channel: Channel, plan: Plan) -> None:
+        assert self._installed is not None
+        try:
+            await channel.apply(plan)
+        except ChannelError:
+            self._installed = None
+            raise
+        for flow in plan.delete:
+            self._installed.pop(flow.key, None)
+        for flow in (*plan.add, *plan.replace):
+            self._installed[flow.key] = flow
+
+
+def _compile(intent: IntentSnapshot, facts: BridgeFacts) -> list[WireFlow]:
+    return [encode_flow(flow) for flow in compile_host(intent, facts.view)]
