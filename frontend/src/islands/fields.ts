@@ -1,0 +1,64 @@
+/** Writes an object's values into server-rendered elements: `[data-object="vm:…"] [data-field="state"]`. */
+
+function lookUp(data: unknown, path: string): unknown {
+  let value: unknown = data;
+  for (const part of path.split(".")) {
+    if (value === null || typeof value !== "object") return undefined;
+    value = (value as Record<string, unknown>)[part];
+  }
+  return value;
+}
+
+function textOf(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "object" ? "" : String(value);
+}
+
+export function rowsOf(root: ParentNode, object: string): HTMLElement[] {
+  return [...root.querySelectorAll<HTMLElement>("[data-object]")].filter((row) => row.dataset.object === object);
+}
+
+/**
+ * Sets text and state classes of one row. `data-field` names the value, `data-label` one to read instead of it
+ * (`state_label`), and an element with `data-state` carries the value as that attribute, for its colour.
+ */
+export function fillRow(row: HTMLElement, data: unknown): void {
+  const fields = [...row.querySelectorAll<HTMLElement>("[data-field]")];
+  if (row.dataset.field) fields.push(row);
+  for (const element of fields) {
+    const name = element.dataset.field ?? "";
+    const value = lookUp(data, name);
+    if (value === undefined) continue;
+    const before = element.dataset.state;
+    if (before !== undefined) {
+      element.dataset.state = textOf(value);
+      swapClass(element, before, textOf(value));
+    }
+    const words = lookUp(data, `${name}_label`) ?? lookUp(data, `${name}_display`) ?? value;
+    const text = element.hasAttribute("data-capital") ? capital(textOf(words)) : textOf(words);
+    if (element.childElementCount === 0 && element.textContent !== text) element.textContent = text;
+  }
+}
+
+function swapClass(element: HTMLElement, before: string, after: string): void {
+  for (const name of [...element.classList]) {
+    if (name.endsWith(`--${before}`)) element.classList.replace(name, `${name.slice(0, -before.length)}${after}`);
+  }
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Replaces the content of an island by what the server renders now at this page's address. */
+export async function renderAgain(element: HTMLElement, url: string = location.href): Promise<HTMLElement | null> {
+  const answer = await fetch(url, { headers: { Accept: "text/html" } });
+  if (!answer.ok) return null;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = element.id
+    ? page.getElementById(element.id)
+    : page.querySelector<HTMLElement>(`[data-island="${element.dataset.island}"]`);
+  if (!fresh) return null;
+  element.replaceChildren(...fresh.childNodes);
+  return fresh;
+}

@@ -1,0 +1,58 @@
+/**
+ * Keeps server-rendered rows true: `data-topic` names one topic or several (by space), `data-kinds` the kinds of object
+ * that the list shows ("vm operation"); an object that has no row yet makes the island render itself again.
+ */
+import type { LiveEvent, View } from "../core/live";
+import { live } from "../core/socket";
+import { fillRow, renderAgain, rowsOf } from "./fields";
+
+export function liveList(element: HTMLElement): void {
+  const kinds = (element.dataset.kinds ?? "").split(" ").filter(Boolean);
+  const again = gathered(() => void renderAgain(element));
+  const shows = (object: string): boolean =>
+    kinds.length > 0 ? kinds.includes(kindOf(object)) : hasKind(element, kindOf(object));
+
+  const onEvent = (event: LiveEvent): void => {
+    const rows = rowsOf(element, event.object);
+    if (event.type.endsWith(".deleted")) {
+      for (const row of rows) row.remove();
+      if (rows.length > 0 && !element.querySelector("[data-object]")) again();
+    } else if (rows.length === 0) {
+      if (shows(event.object)) again();
+    } else for (const row of rows) fillRow(row, event.data);
+  };
+
+  const onSnapshot = (view: View): void => {
+    for (const [object, data] of Object.entries(view.state)) {
+      const rows = rowsOf(element, object);
+      if (rows.length === 0 && kinds.includes(kindOf(object))) again();
+      for (const row of rows) fillRow(row, data);
+    }
+  };
+
+  for (const topic of (element.dataset.topic ?? "").split(" ").filter(Boolean)) {
+    live().join(topic, (change) => {
+      if (change.kind === "event") onEvent(change.event);
+      else onSnapshot(change.view);
+    });
+  }
+}
+
+function kindOf(object: string): string {
+  return object.split(":")[0] ?? "";
+}
+
+function hasKind(element: HTMLElement, kind: string): boolean {
+  return element.querySelector(`[data-object^="${kind}:"]`) !== null || element.dataset.empty === kind;
+}
+
+/** Calls made in one moment become one, a little later. */
+function gathered(callback: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = null;
+      callback();
+    }, 60);
+  };
+}

@@ -1,0 +1,33 @@
+/** Finds the islands of a page. An element's attributes are an island's whole input. */
+import { flows } from "./flows";
+import { liveList } from "./live-list";
+import { operation } from "./operation";
+import { status } from "./status";
+import { trace } from "./trace";
+
+type Island = (element: HTMLElement) => void;
+
+const ISLANDS: Record<string, Island> = {
+  "live-list": liveList,
+  operation,
+  status,
+  trace,
+  flows,
+};
+
+export function mountIslands(root: ParentNode): void {
+  for (const element of root.querySelectorAll<HTMLElement>("[data-island]")) {
+    if (element.dataset.mounted) continue;
+    element.dataset.mounted = "1";
+    ISLANDS[element.dataset.island ?? ""]?.(element);
+  }
+  for (const button of root.querySelectorAll<HTMLElement>("[data-copy]")) copyOnClick(button);
+}
+
+function copyOnClick(button: HTMLElement): void {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard?.writeText(button.dataset.copy ?? "");
+    button.dataset.copied = "1";
+    setTimeout(() => delete button.dataset.copied, 1500);
+  });
+}

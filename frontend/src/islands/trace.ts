@@ -1,0 +1,77 @@
+import { mount } from "svelte";
+import { count, rate } from "../core/format";
+import { live } from "../core/socket";
+import type { Trace } from "../core/trace";
+import { renderAgain } from "./fields";
+import TracePlayer from "./TracePlayer.svelte";
+
+export interface TraceInput {
+  uuid: string;
+  state: string;
+  trace: Trace | null;
+  hosts: Record<string, string>;
+  source: { name: string; host: string };
+  target: { name: string; host: string };
+}
+
+export interface Reading {
+  packets: number;
+  bytes: number;
+  pps: number;
+  bps: number;
+}
+
+export function trace(element: HTMLElement): void {
+  const input = readInput(element);
+  if (!input) return;
+  if (input.trace) draw(element, input, input.trace);
+  else if (input.state === "running") awaitAnswer(element, input);
+}
+
+function readInput(element: HTMLElement): TraceInput | null {
+  const text = element.querySelector("#trace-data")?.textContent;
+  return text ? (JSON.parse(text) as TraceInput) : null;
+}
+
+function draw(element: HTMLElement, input: TraceInput, shown: Trace): void {
+  const list = element.querySelector<HTMLElement>("[data-trace-list]");
+  const stage = document.createElement("div");
+  stage.className = "tr-stage";
+  const answer = element.querySelector("[data-trace-answer]");
+  if (answer) answer.after(stage);
+  else element.prepend(stage);
+  mount(TracePlayer, { target: stage, props: { input, trace: shown, list } });
+  element.classList.add("tr--drawn");
+  if (list) countInList(list, input.uuid);
+}
+
+/** The numbers in the list's rows, as they change. */
+function countInList(list: HTMLElement, uuid: string): void {
+  const cells = [...list.querySelectorAll<HTMLElement>("[data-counter]")];
+  live().join(`counters:${uuid}`, (change) => {
+    for (const cell of cells) {
+      const reading = change.view.state[cell.dataset.counter ?? ""] as Reading | undefined;
+      if (reading) cell.textContent = `${count(reading.packets)} ${rate(reading.pps)}`.trim();
+    }
+  });
+}
+
+/** Waits for the worker's answer, then shows what the server renders; asks now and then in case an event was lost. */
+function awaitAnswer(element: HTMLElement, input: TraceInput): void {
+  let done = false;
+  const look = async (): Promise<void> => {
+    if (done || !(await renderAgain(element))) return;
+    const now = readInput(element);
+    if (!now || now.state === "running" || done) return;
+    done = true;
+    leave();
+    clearInterval(timer);
+    if (now.trace) draw(element, now, now.trace);
+  };
+  const timer = setInterval(() => void look(), 2000);
+  const leave = live().join(`trace:${input.uuid}`, (change) => {
+    const told = change.kind === "event" ? change.event.data : change.view.state[`trace:${input.uuid}`];
+    const state = (told as { state?: string } | undefined)?.state;
+    if (state && state !== "running") void look();
+  });
+}

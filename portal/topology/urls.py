@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.topology import views
+
+urlpatterns = [
+    path("flows/", views.flow_hosts, name="flow_hosts"),
+    path("flows/<slug:host>/<str:bridge>/", views.flows, name="flows"),
+]

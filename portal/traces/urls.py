@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.traces import views
+
+urlpatterns = [
+    path("trace/", views.trace_new, name="trace_new"),
+    path("trace/<uuid:uuid>/", views.trace, name="trace"),
+]
