@@ -1,0 +1,76 @@
+"""The worker's Celery app: `celery -A tasks.celery worker --pool threads`, and `… beat` for the sweeps.
+
+Tasks are thin. Latency: Redis wakes a waiting worker at once; what got lost is found by the sweep.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import django
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.config.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.db import close_old_connections  # noqa: E402
+
+SWEEP_S, ORPHANS_S = 5.0, 30.0
+
+app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
+app.conf.update(
+    worker_pool="threads",
+    worker_prefetch_multiplier=1,
+    task_ignore_result=True,
+    task_acks_late=True,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 300, "polling_interval": 0.05},
+    worker_hijack_root_logger=False,
+    timezone="UTC",
+    beat_max_loop_interval=1,
+    beat_schedule={
+        "sweep": {"task": "hopsight.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
+        "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
+    },
+)
+
+
+@app.task(name="hopsight.run_operation")
+def run_operation(operation_id: int) -> None:
+    """Bring one operation to its end."""
+    from tasks.sagas import engine
+    from tasks.sagas.table import SAGAS
+
+    close_old_connections()
+    engine.run_operation(operation_id, SAGAS)
+
+
+@app.task(name="hopsight.run_trace")
+def run_trace(trace_id: int) -> None:
+    """Answer one trace request."""
+    from tasks.traces import run_trace as answer
+
+    close_old_connections()
+    answer(trace_id)
+
+
+@app.task(name="hopsight.sweep")
+def sweep() -> None:
+    """Send again every unfinished operation that no worker holds."""
+    from portal.operations.dispatch import enqueue_operation
+    from tasks.sagas.engine import due_operations
+
+    close_old_connections()
+    for operation_id in due_operations():
+        enqueue_operation(operation_id)
+
+
+@app.task(name="hopsight.remove_orphans")
+def remove_orphans() -> None:
+    """Remove what is on hosts of VMs whose operations have ended without them."""
+    from tasks.reconcile.orphans import remove_all_orphans
+
+    close_old_connections()
+    remove_all_orphans()

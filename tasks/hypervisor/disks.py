@@ -1,0 +1,94 @@
+"""Disk overlays and seeds as files. Names come from the VM's uuid, formats are always given, and a base image that
+points at another file is refused (CVE-2022-47951, CVE-2024-32498: crafted headers that read host files)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+FORMATS = ("qcow2", "raw")
+PATIENCE_S = 60.0
+
+
+class DiskProblem(Exception):
+    """A disk could not be made; in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class VMFiles:
+    """Where a VM's files are on its host (and on the worker: the same path)."""
+
+    disk: Path
+    seed: Path
+    console_log: Path
+
+    def all(self) -> tuple[Path, ...]:
+        return (self.disk, self.seed, self.console_log)
+
+
+def files_of(disks_dir: str, vm_uuid: UUID) -> VMFiles:
+    """The paths of a VM's files, whether they are there or not."""
+    folder, stem = Path(disks_dir), f"hs-{vm_uuid}"
+    return VMFiles(folder / f"{stem}.qcow2", folder / f"{stem}-seed.iso", folder / f"{stem}-console.log")
+
+
+def ensure_overlay(target: Path, base: str, base_format: str, size_gib: int) -> None:
+    """A qcow2 of `size_gib` over `base` (none: empty); complete or not there, because it is renamed into place."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    backing: list[str] = []
+    size_bytes = size_gib * 1024**3
+    if base:
+        size_bytes = max(size_bytes, _checked_size(base, base_format))
+        backing = ["-F", base_format, "-b", os.path.abspath(base)]
+    scratch = target.with_name(target.name + ".new")
+    _qemu_img("create", "-q", "-f", "qcow2", *backing, str(scratch), str(size_bytes))
+    os.replace(scratch, target)
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """The file with that content, complete or not there; readable by its owner only (a seed holds user-data)."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(target.name + ".new")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    os.replace(scratch, target)
+
+
+def remove_file(target: Path) -> None:
+    """Neither the file nor its half-written forerunner is left."""
+    for path in (target, target.with_name(target.name + ".new")):
+        path.unlink(missing_ok=True)
+
+
+def _checked_size(base: str, base_format: str) -> int:
+    if base_format not in FORMATS:
+        raise DiskProblem(f"the image's format is {base_format!r}; {' and '.join(FORMATS)} are allowed")
+    if not Path(base).is_file():
+        raise DiskProblem(f"the image's disk {base} is not there: import the image again")
+    facts = json.loads(_qemu_img("info", "--output=json", "-f", base_format, base))
+    special = facts.get("format-specific", {}).get("data", {})
+    if facts.get("backing-filename") or special.get("data-file"):
+        raise DiskProblem(f"the image's disk {base} points at another file: only images that stand alone are allowed")
+    return int(facts["virtual-size"])
+
+
+def _qemu_img(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["qemu-img", *arguments], capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL
+        )
+    except FileNotFoundError:
+        raise DiskProblem("qemu-img is not installed where the worker runs (package qemu-utils)") from None
+    except subprocess.TimeoutExpired:
+        raise DiskProblem(f"qemu-img {arguments[0]} did not end within {PATIENCE_S:.0f} s") from None
+    if done.returncode != 0:
+        raise DiskProblem(f"qemu-img {arguments[0]}: {(done.stderr or done.stdout).strip()[:200]}")
+    return done.stdout

@@ -1,0 +1,90 @@
+"""What the sagas and the collector need of a hypervisor, and the errors they may meet.
+
+Every call blocks, has a deadline and raises HypervisorError with words for people. "Not there" is a normal answer:
+`state` gives ABSENT, and destroying or undefining what is absent does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+CALL_DEADLINE_S = 20.0
+
+
+class HypervisorError(Exception):
+    """A host did not do what was asked.
+
+    HypervisorError
+    ├── HostUnreachable   no connection: nothing was changed
+    ├── HostBusy          no answer by the deadline: the change may still happen
+    └── CallFailed        libvirt refused, in its words
+    """
+
+
+class HostUnreachable(HypervisorError):
+    pass
+
+
+class HostBusy(HypervisorError):
+    pass
+
+
+class CallFailed(HypervisorError):
+    pass
+
+
+class DomainState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInterface:
+    """One NIC of a running domain, as the live XML has it. `interface_id` is the OVS iface-id (our Port's uuid)."""
+
+    interface_id: str
+    tap: str
+    mac: str
+    model: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    vcpus: int
+    ram_mib: int
+    libvirt_version: str
+
+
+class Hypervisor(Protocol):
+    """One host's libvirt."""
+
+    def define(self, xml: str) -> None:
+        """Keep the domain's definition; the same definition twice is one."""
+
+    def start(self, domain: str) -> None:
+        """Power on; a running domain is left alone."""
+
+    def destroy(self, domain: str) -> None:
+        """Power off at once."""
+
+    def undefine(self, domain: str) -> None:
+        """Forget the definition."""
+
+    def state(self, domain: str) -> DomainState:
+        """The domain's state now."""
+
+    def live_interfaces(self, domain: str) -> tuple[LiveInterface, ...]:
+        """The NICs of a running domain."""
+
+    def states(self) -> Mapping[str, DomainState]:
+        """The state of every domain of the host, by name."""
+
+    def capacity(self) -> Capacity:
+        """What the host has."""

@@ -1,0 +1,81 @@
+"""A hypervisor in memory: for tests of what is built on the driver. Failures are asked for by the call's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from tasks.hypervisor.driver import Capacity, DomainState, HostUnreachable, LiveInterface
+
+
+@dataclass
+class FakeHypervisor:
+    """Domains by name. `is_down` refuses every call; `on_start` sees the taps that a started domain plugs."""
+
+    is_down: bool = False
+    definitions: dict[str, str] = field(default_factory=dict)
+    running: dict[str, tuple[LiveInterface, ...]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
+
+    def define(self, xml: str) -> None:
+        self._enter("define")
+        self.definitions[_name(xml)] = xml
+
+    def start(self, domain: str) -> None:
+        self._enter("start")
+        if domain in self.running:
+            return
+        self.running[domain] = _interfaces(self.definitions[domain])
+        if self.on_start is not None:
+            self.on_start(self.running[domain])
+
+    def destroy(self, domain: str) -> None:
+        self._enter("destroy")
+        self.running.pop(domain, None)
+
+    def undefine(self, domain: str) -> None:
+        self._enter("undefine")
+        self.definitions.pop(domain, None)
+
+    def state(self, domain: str) -> DomainState:
+        self._enter("state")
+        return self._state(domain)
+
+    def live_interfaces(self, domain: str) -> tuple[LiveInterface, ...]:
+        self._enter("live_interfaces")
+        return self.running.get(domain, ())
+
+    def states(self) -> Mapping[str, DomainState]:
+        self._enter("states")
+        return {name: self._state(name) for name in {*self.definitions, *self.running}}
+
+    def capacity(self) -> Capacity:
+        self._enter("capacity")
+        return Capacity(vcpus=8, ram_mib=16384, libvirt_version="9.0.0")
+
+    def _enter(self, call: str) -> None:
+        self.calls.append(call)
+        if self.is_down:
+            raise HostUnreachable("the host's libvirt does not answer: connection refused")
+
+    def _state(self, domain: str) -> DomainState:
+        if domain in self.running:
+            return DomainState.RUNNING
+        return DomainState.STOPPED if domain in self.definitions else DomainState.ABSENT
+
+
+def _name(xml: str) -> str:
+    return etree.fromstring(xml).findtext("name") or ""
+
+
+def _interfaces(xml: str) -> tuple[LiveInterface, ...]:
+    found = []
+    for number, node in enumerate(etree.fromstring(xml).iterfind("devices/interface")):
+        parameters, mac = node.find("virtualport/parameters"), node.find("mac")
+        if parameters is not None and mac is not None:
+            interface_id = str(parameters.get("interfaceid"))
+            found.append(LiveInterface(interface_id, f"vnet{number}", str(mac.get("address")), "virtio", "qemu"))
+    return tuple(found)

@@ -1,0 +1,23 @@
+"""The process's hypervisors: one driver, and so one connection, per host and address."""
+
+from __future__ import annotations
+
+import threading
+
+from portal.hosts.models import Host
+from tasks.hypervisor.driver import Hypervisor
+from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
+from tasks.hypervisor.preview import PreviewHypervisor
+
+_lock = threading.Lock()
+_known: dict[tuple[str, str, str], Hypervisor] = {}
+
+
+def hypervisor_of(host: Host) -> Hypervisor:
+    """The driver of a host's libvirt. Opens nothing: the first call does."""
+    key = (host.name, host.libvirt_uri, host.ovsdb)
+    with _lock:
+        if key not in _known:
+            is_preview = host.libvirt_uri.startswith("test:")
+            _known[key] = PreviewHypervisor(*key) if is_preview else LibvirtHypervisor(host.name, host.libvirt_uri)
+        return _known[key]

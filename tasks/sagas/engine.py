@@ -1,0 +1,251 @@
+"""Sagas: an operation as a declared list of stages, each with an undo.
+
+Rules. Every `do` and `undo` may run twice and may be cut anywhere. One worker at a time holds an operation, by
+compare-and-set on its lease; a worker that lost its lease stops at the next row it writes. A stage that fails, or misses
+its deadline, is undone with all before it, in reverse. An undo that fails leaves the operation `undoing`: the sweep tries
+again when the lease is over, until it ends as the object or as nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from portal.hosts.models import Host
+from portal.live.publishers import operation_changed
+from portal.operations.dispatch import enqueue_operation
+from portal.operations.models import Operation, OperationStage, OperationState, StageState
+from tasks.hypervisor.disks import DiskProblem
+from tasks.hypervisor.driver import Hypervisor, HypervisorError
+from tasks.hypervisor.registry import hypervisor_of
+
+log = logging.getLogger("hopsight.saga")
+LEASE_S = 15.0
+RENEW_S = 4.0
+STAGE_DEADLINE_S = 60.0
+CLAIMS_MAX = 6  # a create that took so many workers with it is undone
+UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING)
+Hypervisors = Callable[[Host], Hypervisor]
+
+
+class StageError(Exception):
+    """A stage can't be done; the message is for people."""
+
+
+class LeaseLost(Exception):
+    """Another worker has the operation now: touch nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a stage gets. `deadline` is on the monotonic clock."""
+
+    operation: Operation
+    hypervisors: Hypervisors
+    deadline: float = field(default_factory=lambda: time.monotonic() + STAGE_DEADLINE_S)
+
+
+def nothing(context: Context) -> None:
+    """The undo of a stage that leaves nothing behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`do` gives a few words for the stage's line, or None."""
+
+    name: str
+    do: Callable[[Context], str | None]
+    undo: Callable[[Context], None] = nothing
+    deadline_s: float = STAGE_DEADLINE_S
+
+
+Saga = tuple[Stage, ...]
+
+
+def run_operation(operation_id: int, sagas: Mapping[str, Saga], hypervisors: Hypervisors = hypervisor_of) -> None:
+    """Bring an operation to its end, if nobody else is at it and no earlier one of the same object is unfinished."""
+    worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
+    operation = claim(operation_id, worker)
+    if operation is None:
+        return
+    with _Renewal(operation_id, worker):
+        try:
+            _Run(operation, worker, sagas[operation.kind], hypervisors).run()
+        except LeaseLost:
+            log.warning("lease lost operation=%s worker=%s", operation.uuid, worker)
+            return
+    _enqueue_next(operation)
+
+
+def claim(operation_id: int, worker: str) -> Operation | None:
+    """The operation, held by this worker; None when it is finished, held, or not yet its turn."""
+    now = timezone.now()
+    operation = Operation.objects.filter(pk=operation_id, state__in=UNFINISHED).first()
+    if operation is None or _has_earlier(operation):
+        return None
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
+    mine = Operation.objects.filter(free, pk=operation_id, state__in=UNFINISHED)
+    if not mine.update(worker=worker, lease_until=now + timedelta(seconds=LEASE_S)):
+        return None
+    return Operation.objects.select_related("team").get(pk=operation_id)
+
+
+def due_operations() -> list[int]:
+    """Ids of unfinished operations that nobody holds, oldest first."""
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=timezone.now())
+    rows = Operation.objects.filter(free, state__in=UNFINISHED).order_by("id")
+    return list(rows.values_list("id", flat=True)[:200])
+
+
+def _has_earlier(operation: Operation) -> bool:
+    same = Operation.objects.filter(object_uuid=operation.object_uuid, state__in=UNFINISHED)
+    return same.filter(pk__lt=operation.pk).exists()
+
+
+def _enqueue_next(operation: Operation) -> None:
+    same = Operation.objects.filter(object_uuid=operation.object_uuid, state__in=UNFINISHED)
+    following = same.filter(pk__gt=operation.pk).order_by("pk").first()
+    if following is not None:
+        enqueue_operation(following.pk)
+
+
+class _Renewal:
+    """Keeps a lease while its worker lives, from a thread with its own database connection."""
+
+    def __init__(self, operation_id: int, worker: str) -> None:
+        self._rows = Operation.objects.filter(pk=operation_id, worker=worker)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name=f"lease-{operation_id}", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_problem: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _renew(self) -> None:
+        try:
+            while not self._stop.wait(RENEW_S):
+                until = timezone.now() + timedelta(seconds=LEASE_S)
+                if not self._rows.filter(lease_until__isnull=False).update(lease_until=until):
+                    return
+        except Exception:  # the thread's edge: a lease that is not renewed runs out, and the sweep takes over
+            log.exception("lease not renewed")
+        finally:
+            connection.close()
+
+
+class _Run:
+    """One worker's run over an operation."""
+
+    def __init__(self, operation: Operation, worker: str, saga: Saga, hypervisors: Hypervisors) -> None:
+        self._operation = operation
+        self._worker = worker
+        self._saga = saga
+        self._hypervisors = hypervisors
+        self._rows = {row.name: row for row in operation.stages.all()}
+
+    def run(self) -> None:
+        if self._operation.state != OperationState.UNDOING:
+            params = dict(self._operation.params)
+            params["claims"] = claims = int(params.get("claims", 0)) + 1
+            started = self._operation.started_at or timezone.now()
+            self._save(state=OperationState.RUNNING, params=params, started_at=started)
+            if claims > CLAIMS_MAX:
+                self._fail(None, f"given up after {CLAIMS_MAX} workers ended in the middle of it")
+            elif not self._do_all():
+                return self._undo_all()
+            else:
+                return self._save(state=OperationState.DONE, finished_at=timezone.now(), lease_until=None)
+        self._undo_all()
+
+    def _do_all(self) -> bool:
+        for stage in self._saga:
+            if self._rows[stage.name].state == StageState.DONE:
+                continue
+            problem = self._do(stage)
+            if problem is not None:
+                self._fail(stage, problem)
+                return False
+        return True
+
+    def _do(self, stage: Stage) -> str | None:
+        """Words for why the stage failed, or None."""
+        self._save_stage(stage, state=StageState.RUNNING, started_at=timezone.now(), finished_at=None, detail="")
+        try:
+            context = self._context(stage)
+            detail = stage.do(context) or ""
+            if time.monotonic() > context.deadline:
+                raise StageError(f"took longer than {stage.deadline_s:.0f} s")
+        except (StageError, HypervisorError, DiskProblem, OSError) as problem:
+            return str(problem)
+        except LeaseLost:
+            raise
+        except Exception as problem:  # a stage's edge: a bug of ours must not leave half a VM
+            log.exception("stage broke operation=%s stage=%s", self._operation.uuid, stage.name)
+            return f"internal error in stage {stage.name}: {problem!r}"
+        self._save_stage(stage, state=StageState.DONE, finished_at=timezone.now(), detail=detail[:300])
+        return None
+
+    def _fail(self, stage: Stage | None, problem: str) -> None:
+        if stage is not None:
+            now = timezone.now()
+            self._save_stage(stage, state=StageState.FAILED, finished_at=now, detail=problem[:300])
+        self._save(state=OperationState.UNDOING, error=problem)
+
+    def _undo_all(self) -> None:
+        for stage in reversed(self._saga):
+            row = self._rows[stage.name]
+            if row.state in (StageState.WAITING, StageState.UNDONE):
+                continue
+            try:
+                stage.undo(self._context(stage))
+            except (StageError, HypervisorError, DiskProblem, OSError) as problem:
+                return self._later(stage, str(problem))
+            if row.state != StageState.FAILED:
+                self._save_stage(stage, state=StageState.UNDONE, finished_at=timezone.now())
+        self._save(state=OperationState.FAILED, finished_at=timezone.now(), lease_until=None)
+
+    def _later(self, stage: Stage, problem: str) -> None:
+        """The undo is tried again when the lease that stands now has run out."""
+        log.warning("undo waits operation=%s stage=%s problem=%s", self._operation.uuid, stage.name, problem)
+        self._save_stage(stage, detail=f"undo waits: {problem}"[:300])
+
+    def _context(self, stage: Stage) -> Context:
+        return Context(self._operation, self._hypervisors, time.monotonic() + stage.deadline_s)
+
+    def _save(self, **columns: object) -> None:
+        with transaction.atomic():
+            self._check()
+            Operation.objects.filter(pk=self._operation.pk).update(**columns)
+            for name, value in columns.items():
+                setattr(self._operation, name, value)
+            self._publish()
+
+    def _save_stage(self, stage: Stage, **columns: object) -> None:
+        row = self._rows[stage.name]
+        with transaction.atomic():
+            self._check()
+            OperationStage.objects.filter(pk=row.pk).update(**columns)
+            for name, value in columns.items():
+                setattr(row, name, value)
+            self._publish()
+
+    def _publish(self) -> None:
+        operation_changed(Operation.objects.select_related("team").get(pk=self._operation.pk))
+
+    def _check(self) -> None:
+        if not Operation.objects.select_for_update().filter(pk=self._operation.pk, worker=self._worker).exists():
+            raise LeaseLost(str(self._operation.uuid))

@@ -1,0 +1,66 @@
+"""The rows of a VM as sagas change them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from portal.compute.models import VM
+from portal.live.publishers import vm_changed, vm_deleted
+from portal.networks.intent import bump_generation
+from portal.networks.models import FixedAddress, Port
+from tasks.hypervisor.disks import VMFiles, files_of
+from tasks.hypervisor.driver import Hypervisor
+from tasks.sagas.engine import Context, StageError
+
+
+def vm_or_none(uuid: UUID) -> VM | None:
+    """The operation's VM, if it is still there."""
+    return VM.objects.select_related("team", "host", "image", "flavor").filter(uuid=uuid).first()
+
+
+def vm_of(context: Context) -> VM:
+    """The operation's VM; a StageError when its row is gone."""
+    vm = vm_or_none(context.operation.object_uuid)
+    if vm is None:
+        raise StageError(f"VM {context.operation.object_name} is no longer there")
+    return vm
+
+
+def placed(context: Context) -> tuple[VM, Hypervisor, VMFiles]:
+    """The operation's VM with its host's driver and its files' paths."""
+    vm = vm_of(context)
+    if vm.host is None:
+        raise StageError(f"VM {vm.name} has no host")
+    return vm, context.hypervisors(vm.host), files_of(vm.host.disks_dir, vm.uuid)
+
+
+def placed_or_none(context: Context) -> tuple[VM, Hypervisor, VMFiles] | None:
+    """As `placed`, None when there is no VM or it was never given a host."""
+    vm = vm_or_none(context.operation.object_uuid)
+    if vm is None or vm.host is None:
+        return None
+    return vm, context.hypervisors(vm.host), files_of(vm.host.disks_dir, vm.uuid)
+
+
+def update_vm(vm: VM, **columns: object) -> None:
+    """Change columns of the VM's row, and tell the team."""
+    with transaction.atomic():
+        if VM.objects.filter(pk=vm.pk).update(**columns):
+            for name, value in columns.items():
+                setattr(vm, name, value)
+            vm_changed(vm)
+
+
+def release(uuid: UUID) -> None:
+    """The VM's address, port and row are gone, and with them what they held of the quota."""
+    with transaction.atomic():
+        vm = VM.objects.select_for_update().select_related("team").filter(uuid=uuid).first()
+        if vm is None:
+            return
+        vm_deleted(vm)
+        FixedAddress.objects.filter(port__vm=vm).delete()
+        Port.objects.filter(vm=vm).delete()
+        vm.delete()
+        bump_generation()

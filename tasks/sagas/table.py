@@ -1,0 +1,10 @@
+"""The sagas by kind of operation; their stages are those that the pages list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tasks.sagas import vm_create, vm_delete
+from tasks.sagas.engine import Saga
+
+SAGAS: Mapping[str, Saga] = {"vm.create": vm_create.SAGA, "vm.delete": vm_delete.SAGA}

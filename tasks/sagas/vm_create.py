@@ -1,0 +1,157 @@
+"""Making a VM: a host, a disk, a seed, a domain, a running guest, a wired port. Undone, nothing of it is left."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import transaction
+from django.utils import timezone
+
+from portal.compute.models import VM, Image, VMState
+from portal.hosts.models import Accelerator, Host
+from portal.live.publishers import vm_changed
+from portal.networks.intent import bump_generation
+from portal.networks.models import Port
+from tasks.hypervisor.disks import VMFiles, ensure_overlay, remove_file, write_file
+from tasks.hypervisor.domain_xml import DomainSpec, KernelBoot, NicSpec, format_domain
+from tasks.hypervisor.driver import LiveInterface
+from tasks.hypervisor.seed import SeedSpec, make_seed
+from tasks.sagas.engine import Context, Saga, Stage, StageError
+from tasks.sagas.placement import choose_host
+from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
+
+WIRE_DEADLINE_S = 10.0
+FAST_POLL_S, SLOW_POLL_S, FAST_FOR_S = 0.01, 0.05, 1.0
+
+
+def place(context: Context) -> str:
+    with transaction.atomic():
+        vm = vm_of(context)
+        if vm.host is not None:
+            return vm.host.name
+        choice = choose_host(vm.ram_mib)
+        vm.host = choice.host
+        vm.save(update_fields=["host"])
+        vm.ports.update(host=choice.host, tap="", ofport=None, wired_at=None, wired_generation=None)
+        bump_generation()
+        vm_changed(vm)
+    return f"{choice.host.name}, the least used of {choice.fitting} that fit ({choice.all} in all)"
+
+
+def unplace(context: Context) -> None:
+    release(context.operation.object_uuid)
+
+
+def make_disk(context: Context) -> str:
+    vm, _, files = placed(context)
+    ensure_overlay(files.disk, vm.image.disk_path, vm.image.disk_format, vm.disk_gib)
+    return f"{vm.disk_gib} GiB over {vm.image.name}"
+
+
+def unmake_disk(context: Context) -> None:
+    if found := placed_or_none(context):
+        remove_file(found[2].disk)
+
+
+def write_seed(context: Context) -> None:
+    vm, _, files = placed(context)
+    spec = SeedSpec(str(vm.uuid), vm.name, vm.image.login_user, vm.public_key, vm.user_data)
+    write_file(files.seed, make_seed(spec))
+
+
+def unwrite_seed(context: Context) -> None:
+    if found := placed_or_none(context):
+        remove_file(found[2].seed)
+
+
+def define(context: Context) -> str:
+    vm, hypervisor, files = placed(context)
+    assert vm.host is not None
+    hypervisor.define(format_domain(domain_spec(vm, vm.host, files)))
+    return vm.domain
+
+
+def undefine(context: Context) -> None:
+    if found := placed_or_none(context):
+        vm, hypervisor, files = found
+        hypervisor.destroy(vm.domain)
+        hypervisor.undefine(vm.domain)
+        remove_file(files.console_log)
+
+
+def start(context: Context) -> str:
+    vm, hypervisor, _ = placed(context)
+    hypervisor.start(vm.domain)
+    interfaces = hypervisor.live_interfaces(vm.domain)
+    with transaction.atomic():
+        record_interfaces(vm, interfaces)
+        update_vm(vm, started_at=timezone.now())
+    return "tap " + ", ".join(interface.tap for interface in interfaces) if interfaces else "no NIC"
+
+
+def stop(context: Context) -> None:
+    if found := placed_or_none(context):
+        vm, hypervisor, _ = found
+        hypervisor.destroy(vm.domain)
+
+
+def wire(context: Context) -> str:
+    vm, _, _ = placed(context)
+    begin = time.monotonic()
+    while unwired := list(vm.ports.filter(wired_at__isnull=True).values_list("name", flat=True)):
+        now = time.monotonic()
+        if now > context.deadline:
+            raise StageError(
+                f"the flows of port {', '.join(unwired)} were not installed on {vm.host} within {now - begin:.0f} s: "
+                "is the controller running, and does it see this host's switch?"
+            )
+        time.sleep(FAST_POLL_S if now - begin < FAST_FOR_S else SLOW_POLL_S)
+    update_vm(vm, state=VMState.RUNNING, state_reason="", observed_at=timezone.now())
+    return f"after {(time.monotonic() - begin) * 1000:.0f} ms"
+
+
+def record_interfaces(vm: VM, interfaces: tuple[LiveInterface, ...]) -> None:
+    """Keep what libvirt plugged: a NIC is known by its interface id (a tap's MAC is not the guest's)."""
+    by_id = {interface.interface_id: interface for interface in interfaces}
+    for port in Port.objects.filter(vm=vm):
+        interface = by_id.get(str(port.uuid))
+        if interface is None:
+            raise StageError(f"port {port.name} was not plugged: the running domain has no such NIC")
+        Port.objects.filter(pk=port.pk).update(
+            tap=interface.tap[:15], nic_model=interface.model, backend=interface.backend
+        )
+
+
+def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
+    """The domain of a VM on a host."""
+    ports = vm.ports.select_related("network").order_by("id")
+    has_offloads = host.datapath_type != "netdev"
+    nics = tuple(NicSpec(str(port.uuid), port.mac, port.network.mtu, has_offloads=has_offloads) for port in ports)
+    boot = None
+    if vm.image.boot == Image.Boot.KERNEL:
+        boot = KernelBoot(vm.image.kernel_path, vm.image.initrd_path, vm.image.cmdline)
+    return DomainSpec(
+        name=vm.domain,
+        uuid=str(vm.uuid),
+        title=vm.name,
+        team=vm.team.slug,
+        vcpus=vm.vcpus,
+        ram_mib=vm.ram_mib,
+        accelerator=host.accelerator or Accelerator.TCG,
+        disk=str(files.disk),
+        seed=str(files.seed),
+        console_log=str(files.console_log),
+        nics=nics,
+        boot=boot,
+        domain_type="test" if host.libvirt_uri.startswith("test:") else "",
+    )
+
+
+SAGA: Saga = (
+    Stage("place", place, unplace),
+    Stage("disk", make_disk, unmake_disk),
+    Stage("seed", write_seed, unwrite_seed),
+    Stage("define", define, undefine),
+    Stage("start", start, stop),
+    Stage("wire", wire, deadline_s=WIRE_DEADLINE_S),
+)

@@ -1,0 +1,47 @@
+"""Removing a VM. Works on whatever is left of it; a host that is down leaves the VM there, to be deleted again."""
+
+from __future__ import annotations
+
+from portal.compute.models import VMState
+from tasks.hypervisor.disks import remove_file
+from tasks.sagas.engine import Context, Saga, Stage
+from tasks.sagas.rows import placed_or_none, release, update_vm, vm_or_none
+
+
+def stop(context: Context) -> None:
+    if found := placed_or_none(context):
+        vm, hypervisor, _ = found
+        hypervisor.destroy(vm.domain)
+
+
+def keep(context: Context) -> None:
+    """The VM's row says that it is still there, and why."""
+    vm = vm_or_none(context.operation.object_uuid)
+    if vm is not None:
+        reason = f"Deleting failed: {context.operation.error}. Delete it again when the host answers."
+        update_vm(vm, state=VMState.UNKNOWN, state_reason=reason[:300])
+
+
+def undefine(context: Context) -> None:
+    if found := placed_or_none(context):
+        vm, hypervisor, _ = found
+        hypervisor.destroy(vm.domain)
+        hypervisor.undefine(vm.domain)
+
+
+def remove_files(context: Context) -> None:
+    if found := placed_or_none(context):
+        for path in found[2].all():
+            remove_file(path)
+
+
+def release_rows(context: Context) -> None:
+    release(context.operation.object_uuid)
+
+
+SAGA: Saga = (
+    Stage("stop", stop, keep),
+    Stage("undefine", undefine),
+    Stage("files", remove_files),
+    Stage("release", release_rows),
+)
