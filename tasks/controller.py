@@ -1,0 +1,116 @@
+"""The controller process: rows to the controller, poked by Redis and, whatever happens, every few seconds by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import redis.asyncio
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from portal.compute.models import VM, VMState
+from portal.hosts.models import Host
+from portal.networks.intent import POKE_CHANNEL, load_snapshot
+from portal.networks.models import Port
+from sdn.controller import Controller, HostConnection
+from sdn.model.addresses import HostName, IfaceId
+from sdn.model.intent import IntentSnapshot
+from tasks.controller_observer import RowObserver
+from tasks.rows import in_rows
+from tasks.watching import Watching
+
+log = logging.getLogger("hopsight.controller")
+RELOAD_EVERY_S = 2.0
+PROBE_FOR = timedelta(minutes=10)
+
+
+def load_hosts() -> tuple[HostConnection, ...]:
+    """The hosts whose switch we keep."""
+    return tuple(
+        HostConnection(
+            HostName(host.name),
+            host.ovsdb,
+            host.datapath_type,
+            host.underlay_ip,
+            host.controller_target,
+            Path(host.ovs_rundir),
+        )
+        for host in Host.objects.filter(enabled=True).order_by("id")
+    )
+
+
+def load_probes() -> frozenset[IfaceId]:
+    """The ports of young running VMs whose SSH has not answered yet."""
+    young = VM.objects.filter(
+        ssh_at__isnull=True, state__in=[VMState.RUNNING, VMState.CREATING], created_at__gt=timezone.now() - PROBE_FOR
+    )
+    ports = Port.objects.filter(vm__in=young, wired_at__isnull=False)
+    return frozenset(IfaceId(str(uuid)) for uuid in ports.values_list("uuid", flat=True))
+
+
+def _load() -> tuple[tuple[HostConnection, ...], IntentSnapshot, frozenset[IfaceId]]:
+    return load_hosts(), load_snapshot(), load_probes()
+
+
+async def run() -> None:
+    """Keep the hosts as the rows say until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    wake = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    controller = Controller(_Waking(wake))
+    watching = Watching()
+    listeners = [loop.create_task(_listen(wake)), loop.create_task(watching.run())]
+    ender = loop.create_task(stop.wait())
+    try:
+        while not stop.is_set():
+            wake.clear()
+            try:
+                hosts, snapshot, probes = await in_rows(_load)
+                await controller.set_hosts(hosts)
+                await controller.set_intent(snapshot)
+                controller.forget_probes(probes)
+                for iface_id in probes:
+                    controller.probe_ssh(iface_id)
+            except DatabaseError as problem:
+                log.warning("rows not read problem=%s", problem)
+            waker = loop.create_task(wake.wait())
+            await asyncio.wait({waker, ender}, timeout=RELOAD_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            waker.cancel()
+    finally:
+        for task in (*listeners, ender):
+            task.cancel()
+        await controller.stop()
+
+
+class _Waking(RowObserver):
+    """Looks at the rows again when ports were wired, so that their SSH is asked for at once."""
+
+    def __init__(self, wake: asyncio.Event) -> None:
+        self._wake = wake
+
+    async def ports_wired(self, *args: object, **kwargs: object) -> None:
+        await super().ports_wired(*args, **kwargs)  # type: ignore[arg-type]
+        self._wake.set()
+
+
+async def _listen(wake: asyncio.Event) -> None:
+    """Wake on every poke; a Redis that is away only makes us slower."""
+    while True:
+        client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+        try:
+            async with client.pubsub() as pubsub:
+                await pubsub.subscribe(POKE_CHANNEL)
+                async for _ in pubsub.listen():
+                    wake.set()
+        except (redis.RedisError, OSError) as problem:
+            log.warning("no pokes from redis problem=%s", problem)
+        finally:
+            await client.aclose()
+        await asyncio.sleep(1.0)

@@ -1,0 +1,80 @@
+"""What the controller saw, into rows and events. Never raises: a database that is away is tried again at the next look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from portal.compute.models import VM
+from portal.hosts.models import Host
+from portal.live.publishers import vm_changed
+from portal.networks.models import Port
+from sdn.model.addresses import HostName, IfaceId
+from tasks.host_events import host_changed
+from tasks.rows import in_rows
+
+log = logging.getLogger("hopsight.controller")
+
+
+class RowObserver:
+    """The controller's observer that writes rows."""
+
+    async def host_connected(self, host: HostName, dpid: int, ovs_version: str) -> None:
+        fresh = {"dpid": f"{dpid:016x}", "ovs_version": ovs_version, "ovs_error": "", "ovs_seen_at": timezone.now()}
+        await _try(lambda: _update_host(host, fresh))
+
+    async def host_lost(self, host: HostName, reason: str) -> None:
+        await _try(lambda: _update_host(host, {"ovs_error": reason[:300]}))
+
+    async def ports_wired(
+        self, host: HostName, generation: int, ofports: Mapping[IfaceId, int], interface_names: Mapping[IfaceId, str]
+    ) -> None:
+        await _try(lambda: _wire_ports(host, generation, ofports, interface_names))
+
+    async def ssh_answered(self, iface_id: IfaceId) -> None:
+        await _try(lambda: _ssh_answered(iface_id))
+
+
+async def _try(work: Callable[[], None]) -> None:
+    try:
+        await in_rows(work)
+    except DatabaseError as problem:
+        log.warning("rows not written problem=%s", problem)
+
+
+def _update_host(host: str, fresh: Mapping[str, object]) -> None:
+    with transaction.atomic():
+        if Host.objects.filter(name=host).update(**fresh):
+            host_changed(Host.objects.get(name=host))
+
+
+def _wire_ports(host: str, generation: int, ofports: Mapping[IfaceId, int], names: Mapping[IfaceId, str]) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        ports = list(
+            Port.objects.select_for_update(of=("self",)).filter(uuid__in=list(ofports)).select_related("vm__team")
+        )
+        for port in ports:
+            key = IfaceId(str(port.uuid))
+            moved = (port.ofport, port.tap) != (ofports[key], names.get(key, ""))
+            fresh = port.wired_at is None or moved
+            port.ofport, port.tap, port.wired_generation = ofports[key], names.get(key, ""), generation
+            port.wired_at = now if fresh else port.wired_at
+            if fresh:
+                port.save(update_fields=["ofport", "tap", "wired_generation", "wired_at"])
+                if port.vm:
+                    vm_changed(port.vm)
+        gone = Port.objects.filter(host__name=host, wired_at__isnull=False).exclude(uuid__in=list(ofports))
+        gone.update(ofport=None, tap="", wired_at=None, wired_generation=None)
+
+
+def _ssh_answered(iface_id: str) -> None:
+    with transaction.atomic():
+        vm = VM.objects.select_for_update(of=("self",)).filter(ports__uuid=iface_id, ssh_at__isnull=True).first()
+        if vm is not None:
+            vm.ssh_at = timezone.now()
+            vm.save(update_fields=["ssh_at"])
+            vm_changed(vm)
