@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from collections.abc import Callable
 
 from sdn.compiler import compile_host
@@ -23,6 +24,7 @@ from sdn.transport.ovsdb import BridgeFacts, HostDatabase
 log = logging.getLogger("hopsight.controller")
 FULL_EVERY_S = 10.0
 RETRY_S = 1.0
+ASK_AGAIN_S = 1.5
 
 
 class HostLink:
@@ -48,6 +50,8 @@ class HostLink:
         self._loop = asyncio.get_running_loop()
         self._told: tuple[int, object] | None = None
         self._lost = ""
+        self._target = ""
+        self._asked_at = 0.0
         self._task = self._loop.create_task(self._run())
 
     @property
@@ -86,16 +90,16 @@ class HostLink:
         last_full = 0.0
         while True:
             try:
-                await self._listen()
                 if self._database is None:
                     await self._connect_database()
+                await self._listen()
                 self.facts = await asyncio.to_thread(self._observe)
                 if self._loop.time() - last_full > FULL_EVERY_S:
                     last_full = self._loop.time()
                     self._installed = None
                     await asyncio.to_thread(self._ensure_bridge)
                 await self._sync()
-                await self._sleep(FULL_EVERY_S)
+                await self._sleep(FULL_EVERY_S if self.channel else ASK_AGAIN_S)
             except asyncio.CancelledError:
                 raise
             except Exception as problem:  # a host's trouble must not end the controller
@@ -113,17 +117,24 @@ class HostLink:
             self._wake.clear()
 
     async def _listen(self) -> None:
-        """Open the host's socket; again where the switch's run folder was made anew."""
-        path = self.connection.listen_path
-        if self._server is not None and path.exists():
+        """Open a socket of a new name and tell the switch, so that it connects at once.
+
+        OVS 3.1 waits up to 8 s between tries whatever max_backoff says, but a changed target is tried at once; the
+        bridge never is without a controller, for that would flush its flows.
+        """
+        if self.channel is not None or (self._server and self._loop.time() - self._asked_at < ASK_AGAIN_S):
             return
         if self._server is not None:
             self._server.close()
-        path.unlink(missing_ok=True)
+        for old in self.connection.rundir.glob("hopsight-*.sock"):
+            old.unlink(missing_ok=True)
+        path, self._target = self.connection.sockets(secrets.token_hex(3))
         self._server = await self._loop.create_unix_server(
             lambda: Channel(self._attach, self._detach, self._on_packet_in), str(path)
         )
         os.chmod(path, 0o600)
+        await asyncio.to_thread(self._ensure_bridge)
+        self._asked_at = self._loop.time()
 
     async def _connect_database(self) -> None:
         def changed() -> None:
@@ -134,7 +145,7 @@ class HostLink:
     def _ensure_bridge(self) -> None:
         assert self._database is not None
         connection = self.connection
-        self._database.ensure_bridge(connection.datapath_type, connection.underlay_ip, connection.controller_target)
+        self._database.ensure_bridge(connection.datapath_type, connection.underlay_ip, self._target)
 
     def _observe(self) -> BridgeFacts | None:
         assert self._database is not None

@@ -24,10 +24,10 @@ class HostConnection:
     controller_target: str
     rundir: Path
 
-    @property
-    def listen_path(self) -> Path:
-        """Where we listen for this host's switch."""
-        return self.rundir / Path(self.controller_target.removeprefix("unix:")).name
+    def sockets(self, token: str) -> tuple[Path, str]:
+        """Where we listen for this host's switch, and what the switch is told; a new token is a new address."""
+        name = f"{Path(self.controller_target.removeprefix('unix:')).stem}-{token}.sock"
+        return self.rundir / name, f"unix:{Path(self.controller_target.removeprefix('unix:')).parent / name}"
 
 
 class ControllerObserver(Protocol):
