@@ -52,7 +52,9 @@ def _by_table(state: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         by_table.setdefault(int(flow["table"]), []).append(flow)
     sections = []
     for number in sorted(by_table):
-        table = known.get(number, {"id": number, "name": "foreign", "purpose": "a table that the pipeline does not use"})
+        table = known.get(
+            number, {"id": number, "name": "foreign", "purpose": "a table that the pipeline does not use"}
+        )
         ordered = sorted(by_table[number], key=lambda flow: (-int(flow["priority"]), str(flow["match"])))
         sections.append({**table, "flows": ordered})
     return sections

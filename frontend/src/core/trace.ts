@@ -210,7 +210,8 @@ export function headerText(name: string, inner: boolean, fields: Record<string, 
   return "";
 }
 
-const HEADER_FIELDS = /^(dl_|eth_|nw_|ip_|tp_|tcp_|udp_|port_|icmp_|protocol$|ttl$|size_bytes$|arp_|tun_(src|dst))/;
+const HEADER_FIELDS =
+  /^(dl_|eth_|nw_|ip_|tp_|tcp_|udp_|port_|icmp_|protocol$|ttl$|size_bytes$|arp_|tun_(src|dst))/;
 
 /** Fields that are no header: registers, conntrack, tunnel id, ports. */
 export function metadataOf(fields: Record<string, string>): [string, string][] {

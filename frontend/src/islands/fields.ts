@@ -15,7 +15,9 @@ function textOf(value: unknown): string {
 }
 
 export function rowsOf(root: ParentNode, object: string): HTMLElement[] {
-  return [...root.querySelectorAll<HTMLElement>("[data-object]")].filter((row) => row.dataset.object === object);
+  return [...root.querySelectorAll<HTMLElement>("[data-object]")].filter(
+    (row) => row.dataset.object === object,
+  );
 }
 
 /**
@@ -42,7 +44,8 @@ export function fillRow(row: HTMLElement, data: unknown): void {
 
 function swapClass(element: HTMLElement, before: string, after: string): void {
   for (const name of [...element.classList]) {
-    if (name.endsWith(`--${before}`)) element.classList.replace(name, `${name.slice(0, -before.length)}${after}`);
+    if (name.endsWith(`--${before}`))
+      element.classList.replace(name, `${name.slice(0, -before.length)}${after}`);
   }
 }
 
@@ -51,13 +54,18 @@ function capital(text: string): string {
 }
 
 /** Replaces the content of an island by what the server renders now at this page's address. */
-export async function renderAgain(element: HTMLElement, url: string = location.href): Promise<HTMLElement | null> {
+export async function renderAgain(
+  element: HTMLElement,
+  url: string = location.href,
+): Promise<HTMLElement | null> {
   const answer = await fetch(url, { headers: { Accept: "text/html" } });
   if (!answer.ok) return null;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const alike = `[data-island="${element.dataset.island}"]`;
+  const place = [...document.querySelectorAll(alike)].indexOf(element);
   const fresh = element.id
     ? page.getElementById(element.id)
-    : page.querySelector<HTMLElement>(`[data-island="${element.dataset.island}"]`);
+    : page.querySelectorAll<HTMLElement>(alike)[place];
   if (!fresh) return null;
   element.replaceChildren(...fresh.childNodes);
   return fresh;

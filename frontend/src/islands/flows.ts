@@ -13,6 +13,12 @@ export function flows(element: HTMLElement): void {
   const server = [...element.childNodes];
   mount(Flows, {
     target: element,
-    props: { topic, legend, ready: () => server.forEach((node) => void node.parentNode?.removeChild(node)) },
+    props: {
+      topic,
+      legend,
+      ready: () => {
+        for (const node of server) node.parentNode?.removeChild(node);
+      },
+    },
   });
 }

@@ -43,7 +43,8 @@ function kindOf(object: string): string {
 }
 
 function hasKind(element: HTMLElement, kind: string): boolean {
-  return element.querySelector(`[data-object^="${kind}:"]`) !== null || element.dataset.empty === kind;
+  const rows = element.querySelectorAll("[data-object]");
+  return rows.length === 0 || element.querySelector(`[data-object^="${kind}:"]`) !== null;
 }
 
 /** Calls made in one moment become one, a little later. */

@@ -2,7 +2,7 @@
 import { flows } from "./flows";
 import { liveList } from "./live-list";
 import { operation } from "./operation";
-import { status } from "./status";
+import { connection, status } from "./status";
 import { trace } from "./trace";
 
 type Island = (element: HTMLElement) => void;
@@ -11,6 +11,7 @@ const ISLANDS: Record<string, Island> = {
   "live-list": liveList,
   operation,
   status,
+  connection,
   trace,
   flows,
 };

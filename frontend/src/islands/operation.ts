@@ -3,7 +3,7 @@ import { live } from "../core/socket";
 import { fillRow, renderAgain } from "./fields";
 
 interface Stage {
-  name: string;
+  position: number;
   state: string;
   detail?: string;
 }
@@ -17,13 +17,13 @@ export function operation(element: HTMLElement): void {
     const now = data as { state?: string; stages?: Stage[] };
     fillRow(element, data);
     for (const stage of now.stages ?? []) {
-      const row = element.querySelector<HTMLElement>(`[data-stage="${CSS.escape(stage.name)}"]`);
+      const row = element.querySelector<HTMLElement>(`[data-stage="${stage.position}"]`);
       if (!row) continue;
       row.dataset.state = stage.state;
       fillRow(row, stage);
     }
     const ended = now.state === "done" || now.state === "failed";
-    if (ended && state !== now.state) void renderAgain(element);
+    if (ended && state !== "" && state !== now.state) void renderAgain(element);
     state = now.state ?? state;
     element.dataset.state = state;
   };

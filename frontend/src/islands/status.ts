@@ -19,12 +19,24 @@ export function status(element: HTMLElement): void {
   });
   for (const topic of (element.dataset.topic ?? "").split(" ").filter(Boolean)) {
     live().join(topic, (change) => {
-      const state = change.kind === "event" ? { [change.event.object]: change.event.data } : change.view.state;
+      const state =
+        change.kind === "event" ? { [change.event.object]: change.event.data } : change.view.state;
       for (const [object, data] of Object.entries(state)) seen(element, object, data);
     });
   }
   tick(element);
   setInterval(() => tick(element), 1000);
+}
+
+/** The dot alone: an empty element that says whether the event stream is open. */
+export function connection(element: HTMLElement): void {
+  element.classList.add("fresh");
+  element.dataset.connection = "";
+  live().onStatus((now) => {
+    element.textContent = WORDS[now];
+    element.classList.toggle("fresh--stale", now !== "live");
+    element.dataset.connection = now;
+  });
 }
 
 function seen(element: HTMLElement, object: string, data: unknown): void {
@@ -37,7 +49,9 @@ function seen(element: HTMLElement, object: string, data: unknown): void {
 function seenAt(data: unknown): string {
   if (data === null || typeof data !== "object") return "";
   const host = data as { seen_at?: string; libvirt_seen_at?: string; ovs_seen_at?: string };
-  const times = [host.seen_at, host.libvirt_seen_at, host.ovs_seen_at].filter((time) => typeof time === "string");
+  const times = [host.seen_at, host.libvirt_seen_at, host.ovs_seen_at].filter(
+    (time) => typeof time === "string",
+  );
   return times.sort()[0] ?? "";
 }
 

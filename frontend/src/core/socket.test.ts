@@ -1,0 +1,84 @@
+import { expect, it } from "vitest";
+import type { LiveEvent, Snapshot } from "./live";
+import { type Change, LiveSocket, type Wire } from "./socket";
+
+class FakeWire implements Wire {
+  sent: string[] = [];
+  onopen: Wire["onopen"] = null;
+  onclose: Wire["onclose"] = null;
+  onmessage: Wire["onmessage"] = null;
+  send(text: string): void {
+    this.sent.push(text);
+  }
+  close(): void {}
+  say(value: unknown): void {
+    this.onmessage?.(new MessageEvent("message", { data: JSON.stringify(value) }));
+  }
+}
+
+function stage(snapshots: Snapshot[]) {
+  const wires: FakeWire[] = [];
+  const pauses: number[] = [];
+  const due: (() => void)[] = [];
+  const socket = new LiveSocket({
+    open: () => {
+      const wire = new FakeWire();
+      wires.push(wire);
+      return wire;
+    },
+    snapshot: async () => snapshots.shift() ?? { seq: 0, state: {} },
+    later: (callback, delayMs) => {
+      pauses.push(delayMs);
+      due.push(callback);
+    },
+  });
+  return { socket, wires, pauses, due };
+}
+
+const settle = async (): Promise<void> => {
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+};
+const event = (seq: number, value: number): LiveEvent => ({
+  seq,
+  at: new Date(seq).toISOString(),
+  topic: "t",
+  type: "vm.changed",
+  object: "vm:1",
+  data: value,
+});
+
+it("joins when open, and fetches the snapshot again after a gap", async () => {
+  const { socket, wires } = stage([
+    { seq: 1, state: { "vm:1": 1 } },
+    { seq: 5, state: { "vm:1": 5 } },
+  ]);
+  const seen: Change[] = [];
+  socket.join("t", (change) => seen.push(change));
+  const wire = wires[0] as FakeWire;
+  wire.onopen?.(new Event("open"));
+  expect(wire.sent).toEqual(['{"join":"t"}']);
+  wire.say({ joined: "t", seq: 1 });
+  await settle();
+  wire.say(event(2, 2));
+  wire.say(event(5, 5));
+  await settle();
+  expect(seen.map((change) => [change.kind, change.view.state["vm:1"]])).toEqual([
+    ["snapshot", 1],
+    ["event", 2],
+    ["snapshot", 5],
+  ]);
+});
+
+it("reconnects with a growing pause and joins its topics again", async () => {
+  const { socket, wires, pauses, due } = stage([]);
+  socket.join("t", () => {});
+  for (let round = 0; round < 3; round += 1) {
+    wires.at(-1)?.onclose?.(new Event("close") as CloseEvent);
+    due.pop()?.();
+  }
+  expect(pauses).toEqual([250, 500, 1000]);
+  expect(socket.status).toBe("reconnecting");
+  wires.at(-1)?.onopen?.(new Event("open"));
+  expect(wires.at(-1)?.sent).toEqual(['{"join":"t"}']);
+  expect(socket.status).toBe("live");
+});
