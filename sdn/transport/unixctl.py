@@ -1,0 +1,98 @@
+"""A daemon's control socket, natively: one JSON-RPC request costs 0.2 ms where forking ovs-appctl costs 4 to 10."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import threading
+from pathlib import Path
+
+DEADLINE_S = 5.0
+
+
+class UnixctlError(Exception):
+    """The daemon is gone, did not answer in time, or refused; the message holds its own words."""
+
+
+def find_vswitchd_socket(rundir: Path) -> Path:
+    """ovs-vswitchd's control socket in its run folder, by its pid file. Raises UnixctlError when it is not running."""
+    try:
+        pid = int((rundir / "ovs-vswitchd.pid").read_text().strip())
+    except (OSError, ValueError) as problem:
+        raise UnixctlError(f"no ovs-vswitchd runs in {rundir}") from problem
+    return rundir / f"ovs-vswitchd.{pid}.ctl"
+
+
+class UnixctlClient:
+    """One connection to a control socket; may be used from several threads. Reconnects by itself, once a call."""
+
+    def __init__(self, path: Path, deadline_s: float = DEADLINE_S) -> None:
+        self._path = path
+        self._deadline_s = deadline_s
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._ids = itertools.count()
+
+    def run(self, command: str, *arguments: str) -> str:
+        """The command's output. Raises UnixctlError."""
+        with self._lock:
+            fresh = self._socket is None
+            try:
+                return self._ask(command, arguments)
+            except (ConnectionError, BrokenPipeError):
+                self.close()
+                if fresh:
+                    raise UnixctlError(f"{self._path}: the daemon closed the connection") from None
+            try:
+                return self._ask(command, arguments)
+            except (ConnectionError, BrokenPipeError) as problem:
+                self.close()
+                raise UnixctlError(f"{self._path}: {problem}") from problem
+
+    def close(self) -> None:
+        """Close the connection; the next call opens a new one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _ask(self, command: str, arguments: tuple[str, ...]) -> str:
+        connection = self._connection()
+        request = {"id": next(self._ids), "method": command, "params": list(arguments)}
+        try:
+            connection.sendall(json.dumps(request).encode())
+            answer = self._read(connection)
+        except TimeoutError as problem:
+            self.close()
+            raise UnixctlError(f"{self._path}: no answer to {command} within {self._deadline_s:.0f} s") from problem
+        if answer.get("error") is not None:
+            raise UnixctlError(str(answer["error"]).strip())
+        return str(answer.get("result") or "")
+
+    def _connection(self) -> socket.socket:
+        if self._socket is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(self._deadline_s)
+            try:
+                connection.connect(str(self._path))
+            except OSError as problem:
+                connection.close()
+                raise UnixctlError(f"{self._path}: {problem}") from problem
+            self._socket = connection
+        return self._socket
+
+    def _read(self, connection: socket.socket) -> dict[str, object]:
+        chunks: list[bytes] = []
+        while True:
+            chunk = connection.recv(1 << 18)
+            if not chunk:
+                raise ConnectionResetError("closed")
+            chunks.append(chunk)
+            if not chunk.endswith(b"}"):
+                continue
+            try:
+                answer = json.loads(b"".join(chunks))
+            except json.JSONDecodeError:
+                continue
+            if isinstance(answer, dict):
+                return answer
