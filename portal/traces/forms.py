@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.db.models import QuerySet
@@ -12,7 +12,13 @@ from portal.networks.models import Port, PortKind
 from portal.traces.requests import PROTOCOLS, check_trace
 
 
-class PortChoice(forms.ModelChoiceField[Port]):
+if TYPE_CHECKING:
+    PortField = forms.ModelChoiceField[Port]
+else:
+    PortField = forms.ModelChoiceField
+
+
+class PortChoice(PortField):
     """VMs by name, with the address that the trace is about."""
 
     def label_from_instance(self, obj: Port) -> str:
