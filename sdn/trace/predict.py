@@ -71,7 +71,7 @@ def packet_fields(packet: Packet) -> dict[str, str]:
     if packet.protocol == "icmp":
         return {**fields, "icmp_type": str(packet.port_dst), "icmp_code": "0"}
     ports = {"tp_src": str(packet.port_src), "tp_dst": str(packet.port_dst)}
-    return {**fields, **ports, **({"tcp_flags": "+syn"} if packet.protocol == "tcp" else {})}
+    return {**fields, **ports, **({"tcp_flags": "syn"} if packet.protocol == "tcp" else {})}
 
 
 def _from_source(journey: Journey) -> Outcome:
@@ -107,10 +107,8 @@ def _ask(journey: Journey, host: TraceHost, flow: str) -> tuple[str, tuple[str, 
     count = text.count("\nrecirc(")
     if not count:
         return text, ()
-    if question.direction == "return":
-        state = "trk,est,rpl"
-    else:
-        state = ct_state(world.conntrack(host.name), question.packet)
+    answered = question.direction == "return"  # the way back of a connection that the way there opened
+    state = "trk,est,rpl" if answered else ct_state(world.conntrack(host.name), question.packet)
     if state == "trk,new":
         return text, (state,) * count
     states = (state,) * count
