@@ -3,6 +3,7 @@ import "@fontsource/inter/latin-500.css";
 import "@fontsource/inter/latin-600.css";
 import "@fontsource/jetbrains-mono/latin-400.css";
 import "@fontsource/jetbrains-mono/latin-600.css";
+import "./fonts.css";
 import { mountIslands } from "./islands/mount";
 
 mountIslands(document);

@@ -49,10 +49,12 @@ function hasKind(element: HTMLElement, kind: string): boolean {
 
 /** Calls made in one moment become one, a little later. */
 function gathered(callback: () => void): () => void {
-  let timer: ReturnType<typeof setTimeout> | null = null;
+  let due = false;
   return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
+    if (due) return;
+    due = true;
+    setTimeout(() => {
+      due = false;
       callback();
     }, 60);
   };
