@@ -5,8 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from portal.accounts.access import current_team, memberships_of, role_in
+from portal.hosts.models import Host
+from portal.operations.models import Operation, OperationState
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """The current team, the navigation and the hosts' ages for the status line."""
-    return {}
+    """The current team, the navigation and the hosts' ages for the status line, as one `shell` word."""
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return {}
+    team = current_team(request)
+    active = [OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING]
+    frame: dict[str, Any] = {
+        "team": team,
+        "teams": [row.team for row in memberships_of(request)],
+        "role": role_in(request, team) if team else None,
+        "vm_count": team.vms.count() if team else 0,
+        "running": Operation.objects.filter(team=team, state__in=active).first() if team else None,
+        "hosts": Host.objects.filter(enabled=True).only("name", "libvirt_seen_at")[:6],
+        "trace_url": url_or_nothing("trace_new"),
+        "flows_url": url_or_nothing("flow_hosts"),
+    }
+    return {"shell": frame}
+
+
+def url_or_nothing(name: str) -> str:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""

@@ -140,7 +140,6 @@ DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_SOCKET = socket_path("redis.sock")  # of the private server that `manage.py run` starts
-OPENFLOW_SOCKET = socket_path("openflow.sock")  # where switches on this machine find the controller
 REDIS_URL = os.environ.get("HOPSIGHT_REDIS", f"unix://{REDIS_SOCKET}")
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
 CHANNEL_LAYERS = {

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from importlib.util import find_spec
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, include, path
+
+from portal.api.api import api
+
+APPS = ("dashboards", "accounts", "compute", "networks", "hosts", "operations", "traces", "topology")
+
+urlpatterns: list[URLPattern | URLResolver] = [path("api/v1/", api.urls)]
+urlpatterns += [path("", include(f"portal.{app}.urls")) for app in APPS if find_spec(f"portal.{app}.urls")]

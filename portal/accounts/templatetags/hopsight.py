@@ -1,0 +1,61 @@
+"""Template words of the whole portal: sizes, ages, icons, and the front end when it was built."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from django import template
+from django.conf import settings
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django_vite.templatetags import django_vite
+
+register = template.Library()
+
+
+@register.simple_tag
+def front_end() -> str:
+    """The front end's script and style tags; nothing when it was not built, pages work without."""
+    config = settings.DJANGO_VITE["default"]
+    if not config["dev_mode"] and not Path(config["manifest_path"]).is_file():
+        return ""
+    return django_vite.vite_asset("src/main.ts")
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """An icon of the sprite."""
+    shape = '<svg class="i {}" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
+    return format_html(shape, extra, name)
+
+
+@register.filter
+def mib(value: int) -> str:
+    """512 → `512 MiB`, 2048 → `2 GiB`."""
+    return f"{value / 1024:g} GiB" if value >= 1024 else f"{value} MiB"
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """0.8123 → `0.81 s`; nothing for a time that is not known."""
+    return "" if value is None else f"{value:.2f} s"
+
+
+@register.filter
+def age(value: datetime | None) -> str:
+    """Time since then in one unit: `4 s`, `3 min`, `2 h`, `9 d`."""
+    if value is None:
+        return "never"
+    passed = max(0, int((timezone.now() - value).total_seconds()))
+    for limit, unit, size in ((60, "s", 1), (3600, "min", 60), (86400, "h", 3600)):
+        if passed < limit:
+            return f"{passed // size} {unit}"
+    return f"{passed // 86400} d"
+
+
+@register.filter
+def stale(value: datetime | None) -> bool:
+    """Whether an observation is older than 30 s, or there was none."""
+    return value is None or (timezone.now() - value).total_seconds() > 30

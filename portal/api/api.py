@@ -1,0 +1,189 @@
+"""The REST API: session and CSRF, JSON in and out, problems as application/problem+json with every field's errors."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from ninja import NinjaAPI, Schema
+from ninja.errors import ValidationError
+from ninja.security import django_auth
+
+from portal.accounts.access import active_team, require_operator, require_role
+from portal.accounts.models import Role
+from portal.accounts.views import person
+from portal.compute.forms import images_for
+from portal.compute.models import Flavor
+from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm
+from portal.compute.serialize import vm_as_json
+from portal.compute.views import vms_of
+from portal.hosts.models import Host
+from portal.live.topics import refusal_of, snapshot_of
+from portal.networks.models import Network, Port
+from portal.operations.models import Operation
+from portal.operations.serialize import operation_as_json
+from portal.traces.models import TraceRequest
+
+api = NinjaAPI(title="Hopsight", version="1", auth=django_auth)
+
+
+class VMIn(Schema):
+    name: str
+    image: str
+    flavor: str
+    network: str
+    key: int | None = None
+    user_data: str = ""
+    address: str | None = None
+    request_key: str = ""
+
+
+class TraceIn(Schema):
+    source: UUID
+    target: UUID
+    protocol: str = "icmp"
+    port_dst: int = 0
+
+
+def problem(status: int, title: str, errors: dict[str, list[str]] | None = None) -> HttpResponse:
+    """RFC 9457's form."""
+    body = {"type": "about:blank", "title": title, "status": status, "errors": errors or {}}
+    return JsonResponse(body, status=status, content_type="application/problem+json")
+
+
+@api.exception_handler(PermissionDenied)
+def _denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
+    return problem(403, str(error))
+
+
+@api.exception_handler(Http404)
+def _missing(request: HttpRequest, error: Http404) -> HttpResponse:
+    return problem(404, "Nothing of that name is in your teams")
+
+
+@api.exception_handler(VMProblem)
+def _vm_problem(request: HttpRequest, error: VMProblem) -> HttpResponse:
+    return problem(422, "Nothing was created", error.errors)
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    errors: dict[str, list[str]] = {}
+    for one in error.errors:
+        errors.setdefault(str(one["loc"][-1]), []).append(str(one["msg"]))
+    return problem(422, "The request does not have the right form", errors)
+
+
+@api.get("/vms")
+def list_vms(request: HttpRequest) -> Any:
+    return [vm_as_json(vm) for vm in vms_of(active_team(request))]
+
+
+@api.get("/vms/{uuid}")
+def get_vm(request: HttpRequest, uuid: UUID) -> Any:
+    return vm_as_json(get_object_or_404(vms_of(active_team(request)), uuid=uuid))
+
+
+@api.post("/vms", response={202: Any})
+def post_vm(request: HttpRequest, asked: VMIn) -> Any:
+    team, user = active_team(request), person(request)
+    require_role(request, team, Role.MEMBER)
+    key = user.keys.filter(pk=asked.key).first() if asked.key is not None else None
+    if asked.key is not None and key is None:
+        raise VMProblem({"key": [f"key {asked.key} was given; it is not one of yours"]})
+    spec = VMSpec(
+        name=asked.name,
+        image=next((row for row in images_for(team) if row.slug == asked.image), None),
+        flavor=Flavor.objects.filter(name=asked.flavor).first(),
+        network=Network.objects.filter(team=team, name=asked.network).first(),
+        request_key=asked.request_key[:64] or secrets.token_hex(16),
+        key=key,
+        user_data=asked.user_data,
+        address=asked.address,
+    )
+    made = create_vm(team, user, spec)
+    return 202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)}
+
+
+@api.delete("/vms/{uuid}", response={202: Any})
+def remove_vm(request: HttpRequest, uuid: UUID) -> Any:
+    team = active_team(request)
+    row = get_object_or_404(vms_of(team), uuid=uuid)
+    require_role(request, team, Role.MEMBER)
+    return 202, {"operation": operation_as_json(delete_vm(row, person(request)))}
+
+
+@api.get("/operations")
+def list_operations(request: HttpRequest) -> Any:
+    rows = Operation.objects.filter(team=active_team(request)).prefetch_related("stages")[:100]
+    return [operation_as_json(one) for one in rows]
+
+
+@api.get("/operations/{uuid}")
+def get_operation(request: HttpRequest, uuid: UUID) -> Any:
+    return operation_as_json(get_object_or_404(Operation, uuid=uuid, team=active_team(request)))
+
+
+@api.get("/networks")
+def list_networks(request: HttpRequest) -> Any:
+    rows = Network.objects.filter(team=active_team(request)).prefetch_related("subnets")
+    return [
+        {"uuid": str(row.uuid), "name": row.name, "vni": row.vni, "subnets": [one.cidr for one in row.subnets.all()]}
+        for row in rows
+    ]
+
+
+@api.get("/images")
+def list_images(request: HttpRequest) -> Any:
+    return [{"slug": row.slug, "name": row.name, "note": row.note} for row in images_for(active_team(request))]
+
+
+@api.get("/flavors")
+def list_flavors(request: HttpRequest) -> Any:
+    return list(Flavor.objects.values("name", "vcpus", "ram_mib", "disk_gib"))
+
+
+@api.get("/hosts")
+def list_hosts(request: HttpRequest) -> Any:
+    require_operator(request)
+    names = ("name", "enabled", "vcpus", "ram_mib", "accelerator", "libvirt_seen_at", "ovs_seen_at")
+    return list(Host.objects.values(*names))
+
+
+@api.get("/live/{path:topic}")
+def live_snapshot(request: HttpRequest, topic: str) -> Any:
+    if refusal_of(person(request), topic):
+        raise Http404
+    return snapshot_of(topic)
+
+
+@api.post("/traces", response={202: Any})
+def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
+    from portal.traces.requests import TraceProblem, create_trace
+
+    team = active_team(request)
+    require_role(request, team, Role.MEMBER)
+    ports = Port.objects.filter(network__team=team).select_related("network")
+    source, target = get_object_or_404(ports, uuid=asked.source), get_object_or_404(ports, uuid=asked.target)
+    try:
+        row = create_trace(team, person(request), source, target, asked.protocol, asked.port_dst)
+    except TraceProblem as refused:
+        raise VMProblem(refused.errors) from None
+    return 202, {"uuid": str(row.uuid), "state": row.state}
+
+
+@api.get("/traces/{uuid}")
+def get_trace(request: HttpRequest, uuid: UUID) -> Any:
+    row = get_object_or_404(TraceRequest, uuid=uuid, team=active_team(request))
+    return {
+        "uuid": str(row.uuid),
+        "title": row.title,
+        "state": row.state,
+        "result": row.result,
+        "reply": row.reply,
+        "error": row.error,
+    }

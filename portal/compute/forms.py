@@ -1,0 +1,137 @@
+"""The create form: what was posted, read into a VMSpec, and what the page shows around it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.http import QueryDict
+
+from portal.accounts.keys import KeyProblem, parse_public_key
+from portal.accounts.models import Team, User
+from portal.accounts.views import add_key
+from portal.compute.models import Flavor, Image
+from portal.compute.requests import VMSpec, largest_host_ram_mib, next_name, over_quota, use_of
+from portal.networks.models import Network
+
+
+@dataclass(frozen=True)
+class SizeTile:
+    flavor: Flavor
+    refusal: str
+
+
+@dataclass(frozen=True)
+class QuotaBar:
+    label: str
+    used: float
+    adds: float
+    limit: float
+    unit: str
+
+    @property
+    def after(self) -> str:
+        return f"{self.used + self.adds:g}"
+
+    @property
+    def now(self) -> str:
+        return f"{self.used:g}"
+
+    @property
+    def most(self) -> str:
+        return f"{self.limit:g}"
+
+    @property
+    def left(self) -> str:
+        return f"{max(0, self.limit - self.used):g}"
+
+    @property
+    def used_percent(self) -> str:
+        return f"{min(100, 100 * self.used / self.limit) if self.limit else 100:.1f}"
+
+    @property
+    def adds_percent(self) -> str:
+        return f"{max(0, min(100 - float(self.used_percent), 100 * self.adds / self.limit if self.limit else 0)):.1f}"
+
+
+def images_for(team: Team) -> list[Image]:
+    """Images that the team may boot."""
+    return list(Image.objects.filter(Q(team=None) | Q(team=team)))
+
+
+def size_tiles(team: Team) -> list[SizeTile]:
+    """Every size, with the reason why it cannot be taken or nothing."""
+    use, most = use_of(team), largest_host_ram_mib()
+    tiles = []
+    for flavor in Flavor.objects.all():
+        reasons = over_quota(team, use, flavor)
+        if not reasons and most is not None and flavor.ram_mib > most:
+            reasons = [f"biggest host has {most} MiB"]
+        tiles.append(SizeTile(flavor, reasons[0].partition(",")[0] if reasons else ""))
+    return tiles
+
+
+def quota_bars(team: Team, flavor: Flavor | None = None) -> list[QuotaBar]:
+    """vCPU, memory, disk and VMs: in use, added by the flavor, limit."""
+    use = use_of(team)
+    adds = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1) if flavor else (0, 0, 0, 0)
+    return [
+        QuotaBar("vCPU", use.vcpus, adds[0], team.max_vcpus, ""),
+        QuotaBar(
+            "RAM", round(use.ram_mib / 1024, 2), round(adds[1] / 1024, 2), round(team.max_ram_mib / 1024, 2), "GiB"
+        ),
+        QuotaBar("Disk", use.disk_gib, adds[2], team.max_disk_gib, "GiB"),
+        QuotaBar("VMs", use.vms, adds[3], team.max_vms, ""),
+    ]
+
+
+def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str, list[str]]]:
+    """The spec of a posted form, and errors that reading it found. A pasted key is stored for the person."""
+    errors: dict[str, list[str]] = {}
+    key_id = posted.get("key", "")
+    key = user.keys.filter(pk=key_id).first() if key_id.isdecimal() and len(key_id) < 18 else None
+    if key_id and key is None:
+        errors["key"] = ["that key is not one of yours: choose one of the list"]
+    pasted = posted.get("new_key", "").strip()
+    if pasted:
+        try:
+            parse_public_key(pasted)
+            key = add_key(user, "", pasted)
+        except KeyProblem as problem:
+            errors["new_key"] = [str(problem)]
+    spec = VMSpec(
+        name=posted.get("name", "").strip(),
+        image=next((row for row in images_for(team) if row.slug == posted.get("image")), None),
+        flavor=Flavor.objects.filter(name=posted.get("flavor", "")).first(),
+        network=Network.objects.filter(team=team, name=posted.get("network", "")).first(),
+        request_key=posted.get("request_key", "")[:64] or secrets.token_hex(16),
+        key=key,
+        user_data=posted.get("user_data", "").replace("\r\n", "\n"),
+        address=posted.get("address", "").strip() or None,
+    )
+    return spec, errors
+
+
+def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, Any]:
+    """What the fields show: what was posted, else what the person's last VM had."""
+    names = ("name", "image", "flavor", "network", "key", "new_key", "user_data", "address", "request_key")
+    if posted is not None:
+        return {name: posted.get(name, "") for name in names}
+    last = team.vms.filter(created_by=user).select_related("image", "flavor").order_by("-id").first()
+    tiles = size_tiles(team)
+    fitting = [tile.flavor.name for tile in tiles if not tile.refusal]
+    image = Image.objects.filter(Q(team=None) | Q(team=team)).first()
+    network = Network.objects.filter(team=team).first()
+    stem = last.name.rstrip("-0123456789") if last else "vm"
+    key = user.keys.last()
+    return {
+        "name": next_name(team, stem or "vm"),
+        "image": last.image.slug if last else (image.slug if image else ""),
+        "flavor": last.flavor.name if last and last.flavor.name in fitting else (fitting[0] if fitting else ""),
+        "network": network.name if network else "",
+        "key": str(key.pk) if key else "",
+        "request_key": secrets.token_hex(16),
+        "last": last.name if last else "",
+    }

@@ -1,0 +1,127 @@
+"""What a VM's page shows beyond its row: timings, the timeline, the device chain and the equivalent commands."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+
+from portal.compute.models import VM
+from portal.networks.models import Port
+from portal.operations.models import Operation
+
+COLOURS = {"place": "n-7", "disk": "n-7", "seed": "n-7", "define": "l-host", "start": "l-host", "wire": "l-overlay"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    title: str
+    left: str
+    width: str
+    colour: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Device:
+    layer: str
+    css: str
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Timing:
+    runnable_s: float | None
+    boot_s: float | None
+    ssh_s: float | None
+
+
+def ssh_line(vm: VM, address: str | None) -> str:
+    """The command that logs in, or nothing before there is an address."""
+    if not address:
+        return ""
+    return f"{settings.SSH_PREFIX} ssh {vm.image.login_user}@{address}".strip()
+
+
+def timing_of(vm: VM, operation: Operation | None) -> Timing:
+    """Seconds from asking until every stage was done, from libvirt's start to SSH, and from asking to SSH."""
+    ended = operation.finished_at if operation and operation.state == "done" else None
+    return Timing(
+        _between(vm.created_at, ended), _between(vm.started_at, vm.ssh_at), _between(vm.created_at, vm.ssh_at)
+    )
+
+
+def timeline_of(vm: VM, operation: Operation | None) -> list[Bar]:
+    """The create operation's ended stages and the boot, placed on one time axis."""
+    if operation is None:
+        return []
+    spans = [
+        (stage.title, stage.started_at, stage.finished_at, COLOURS.get(stage.name, "n-7"))
+        for stage in operation.stages.all()
+    ]
+    spans.append(("Guest boots, SSH answers", vm.started_at, vm.ssh_at, "v-delivered"))
+    whole = [(title, start, end, colour) for title, start, end, colour in spans if start and end]
+    if not whole:
+        return []
+    first = min(vm.created_at, *(start for _, start, _, _ in whole))
+    total = max((end - first).total_seconds() for _, _, end, _ in whole) or 1.0
+    return [
+        Bar(
+            title,
+            f"{100 * (start - first).total_seconds() / total:.1f}",
+            f"{max(0.4, 100 * (end - start).total_seconds() / total):.1f}",
+            colour,
+            (end - start).total_seconds(),
+        )
+        for title, start, end, colour in whole
+    ]
+
+
+def devices_of(vm: VM, port: Port | None) -> list[Device]:
+    """The path of a frame from the guest's driver to the overlay, as far as rows know it."""
+    if port is None:
+        return []
+    host = f"Host {vm.host.name}" if vm.host else "Host, not chosen yet"
+    ofport = f"port {port.ofport}" if port.ofport else "port, not plugged"
+    return [
+        Device("Guest", "dev--guest", f"eth0, {port.nic_model}", (port.mac, f"mtu {port.network.mtu}")),
+        Device("Guest", "dev--guest", "virtqueues", ("rx 0, tx 0", "virtio ring")),
+        Device(host, "", f"{port.backend} back end", ("net device of the domain",)),
+        Device(host, "", f"tap {port.tap}" if port.tap else "tap, not plugged", ("Linux tap device",)),
+        Device(host, "", f"br-int {ofport}", (f"iface-id {str(port.uuid)[:8]}…", f"ct zone {port.network.zone}")),
+        Device("Overlay", "dev--overlay", "vxlan", (f"VNI {port.network.vni}, udp/4789", "to the other hosts")),
+    ]
+
+
+def commands_of(vm: VM, port: Port | None) -> list[tuple[str, str]]:
+    """Words and the command that shows the same on the host."""
+    uri = shlex.quote(vm.host.libvirt_uri) if vm.host else "qemu:///system"
+    found = [
+        ("State", f"virsh -c {uri} domstate {vm.domain}"),
+        ("Its XML", f"virsh -c {uri} dumpxml {vm.domain}"),
+        ("Serial console", f"virsh -c {uri} console {vm.domain}"),
+    ]
+    if port is not None:
+        find = f"ovs-vsctl --columns=name,ofport,external_ids find Interface external_ids:iface-id={port.uuid}"
+        found.append(("Its OVS port", find))
+    if port is not None and port.ofport:
+        found.append(("Its flows", f"ovs-ofctl -O OpenFlow14 dump-flows br-int in_port={port.ofport}"))
+    return found
+
+
+def virt_install_lines(name: str, vcpus: int, ram_mib: int, disk_gib: int, image: str) -> list[str]:
+    """The equivalent virt-install command, one line per option group; the name is quoted for the shell."""
+    return [
+        f"virt-install --name {shlex.quote(name or 'vm')} \\",
+        f"  --vcpus {vcpus} --memory {ram_mib} --import \\",
+        f"  --disk size={disk_gib},bus=virtio,backing_store={shlex.quote(image or 'image.qcow2')} \\",
+        "  --network bridge=br-int,virtualport_type=openvswitch \\",
+        "  --cloud-init user-data=seed.yaml --noautoconsole",
+    ]
+
+
+def _between(first: datetime | None, last: datetime | None) -> float | None:
+    return (last - first).total_seconds() if first and last else None

@@ -1,0 +1,211 @@
+"""Asking for VMs and for their end: checked and stored in one transaction under the team's row lock."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Max, Sum
+
+from portal.accounts.models import Team, User
+from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
+from portal.hosts.models import Host
+from portal.live.publishers import operation_changed, vm_changed
+from portal.networks.intent import bump_generation
+from portal.networks.ipam import AddressProblem, allocate_port
+from portal.networks.models import Network
+from portal.operations.dispatch import enqueue_operation
+from portal.operations.models import Operation, OperationStage
+from portal.operations.stages import STAGES
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MAX_USER_DATA_BYTES = 16384
+
+
+@dataclass(frozen=True)
+class VMSpec:
+    """What a person asks for."""
+
+    name: str
+    image: Image | None
+    flavor: Flavor | None
+    network: Network | None
+    request_key: str
+    key: KeyPair | None = None
+    user_data: str = ""
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Creation:
+    vm: VM
+    operation: Operation
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a team uses, and its limits; in the order of the page's bars."""
+
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+    vms: int
+
+
+class VMProblem(Exception):
+    """The VM cannot be made or removed. `errors` holds field → sentences, all at once."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        super().__init__("; ".join(line for lines in errors.values() for line in lines))
+        self.errors = errors
+
+
+def use_of(team: Team) -> Use:
+    """The sum over the team's VM rows."""
+    rows = team.vms.aggregate(v=Sum("vcpus"), r=Sum("ram_mib"), d=Sum("disk_gib"))
+    return Use(rows["v"] or 0, rows["r"] or 0, rows["d"] or 0, team.vms.count())
+
+
+def over_quota(team: Team, use: Use, flavor: Flavor) -> list[str]:
+    """Why a size does not fit the team's quota; empty when it does."""
+    checks = (
+        ("vCPU", use.vcpus, flavor.vcpus, team.max_vcpus, ""),
+        ("RAM", use.ram_mib, flavor.ram_mib, team.max_ram_mib, " MiB"),
+        ("disk", use.disk_gib, flavor.disk_gib, team.max_disk_gib, " GiB"),
+        ("VMs", use.vms, 1, team.max_vms, ""),
+    )
+    return [
+        f"over quota: {wanted}{unit} {what} asked, {max(0, limit - used)}{unit} of {limit}{unit} left"
+        for what, used, wanted, limit, unit in checks
+        if used + wanted > limit
+    ]
+
+
+def largest_host_ram_mib() -> int | None:
+    """Memory of the biggest enabled host that told its size; None when none did yet."""
+    found: int = Host.objects.filter(enabled=True).aggregate(most=Max("ram_mib"))["most"] or 0
+    return found or None
+
+
+def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
+    """The VM and its operation. The same request_key again gives the same VM. Raises VMProblem, and then nothing is stored."""
+    with transaction.atomic():
+        locked = Team.objects.select_for_update().get(pk=team.pk)
+        known = VM.objects.filter(team=locked, request_key=spec.request_key).first()
+        if known is not None:
+            first = Operation.objects.filter(object_uuid=known.uuid, kind="vm.create").latest("id")
+            return Creation(known, first)
+        errors = check_spec(locked, user, spec)
+        if errors:
+            raise VMProblem(errors)
+        vm = _store(locked, user, spec)
+        try:
+            assert spec.network is not None
+            allocate_port(spec.network, name=spec.name, vm=vm, address=spec.address)
+        except AddressProblem as problem:
+            raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
+        operation = start_operation("vm.create", vm, user)
+        bump_generation()
+        vm_changed(vm)
+        return Creation(vm, operation)
+
+
+def delete_vm(vm: VM, user: User) -> Operation:
+    """The operation that removes the VM; asked twice it is the same one."""
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=vm.team_id)
+        fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
+        running = Operation.objects.filter(object_uuid=fresh.uuid, kind="vm.delete").exclude(state="failed").first()
+        if running is not None:
+            return running
+        fresh.state = VMState.DELETING
+        fresh.save(update_fields=["state"])
+        operation = start_operation("vm.delete", fresh, user)
+        vm_changed(fresh)
+        return operation
+
+
+def start_operation(kind: str, vm: VM, user: User) -> Operation:
+    """A queued operation with its stages, published, and sent to a worker on commit."""
+    operation = Operation.objects.create(
+        team=vm.team, kind=kind, object_type="vm", object_uuid=vm.uuid, object_name=vm.name, created_by=user
+    )
+    OperationStage.objects.bulk_create(
+        OperationStage(operation=operation, position=position, name=name, title=title)
+        for position, (name, title) in enumerate(STAGES[kind])
+    )
+    operation_changed(operation)
+    transaction.on_commit(lambda: enqueue_operation(operation.pk))
+    return operation
+
+
+def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
+    """Field → what is wrong with it, all at once; empty when the VM can be made."""
+    errors: dict[str, list[str]] = {}
+    name = _check_name(team, spec.name)
+    if name:
+        errors["name"] = [name]
+    image, flavor = spec.image, spec.flavor
+    if image is None or image.team_id not in (None, team.pk):
+        errors["image"] = ["no image of that name: choose one of the list"]
+    if flavor is None:
+        errors["flavor"] = ["no size of that name: choose one of the list"]
+    else:
+        sizes = over_quota(team, use_of(team), flavor) + _too_big(flavor, image)
+        if sizes:
+            errors["flavor"] = sizes
+    if spec.network is None or spec.network.team_id != team.pk:
+        errors["network"] = [f"no network of that name in team {team.name}: choose one of the list"]
+    if spec.key is not None and spec.key.user_id != user.pk:
+        errors["key"] = ["that key is not yours: choose one of the list"]
+    size = len(spec.user_data.encode())
+    if size > MAX_USER_DATA_BYTES:
+        errors["user_data"] = [f"{size} bytes were given; at most {MAX_USER_DATA_BYTES} are allowed"]
+    return errors
+
+
+def next_name(team: Team, stem: str = "vm") -> str:
+    """The team's lowest free `stem-N`."""
+    taken = set(team.vms.values_list("name", flat=True))
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _check_name(team: Team, name: str) -> str:
+    if not NAME.fullmatch(name):
+        shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
+        return f"“{shown}” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end"
+    if team.vms.filter(name=name).exists():
+        return f"{team.name} has a VM {name} already; {next_name(team, name.rstrip('-0123456789') or 'vm')} is free"
+    return ""
+
+
+def _too_big(flavor: Flavor, image: Image | None) -> list[str]:
+    found: list[str] = []
+    most = largest_host_ram_mib()
+    if most is not None and flavor.ram_mib > most:
+        found.append(f"{flavor.ram_mib} MiB asked; the biggest host has {most} MiB")
+    if image is not None and flavor.ram_mib < image.min_ram_mib:
+        found.append(f"{flavor.ram_mib} MiB asked; {image.name} needs {image.min_ram_mib} MiB")
+    return found
+
+
+def _store(team: Team, user: User, spec: VMSpec) -> VM:
+    assert spec.image is not None and spec.flavor is not None
+    return VM.objects.create(
+        team=team,
+        name=spec.name,
+        image=spec.image,
+        flavor=spec.flavor,
+        key=spec.key,
+        public_key=spec.key.public_key if spec.key else "",
+        user_data=spec.user_data,
+        vcpus=spec.flavor.vcpus,
+        ram_mib=spec.flavor.ram_mib,
+        disk_gib=spec.flavor.disk_gib,
+        request_key=spec.request_key,
+        created_by=user,
+    )

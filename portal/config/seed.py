@@ -1,0 +1,105 @@
+"""The first rows: a cast of people, sizes, networks and images. Running it again changes nothing that is there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.db import transaction
+
+from portal.accounts.models import Membership, Role, Team, User
+from portal.compute.models import Flavor, Image
+from portal.networks.ipam import allocate_port
+from portal.networks.models import Network, Port, PortKind, Subnet
+
+PEOPLE = (
+    ("alice", "payments", Role.OWNER, False),
+    ("bob", "payments", Role.MEMBER, False),
+    ("charlie", "payments", Role.VIEWER, False),
+    ("dana", "search", Role.OWNER, False),
+    ("olga", None, None, True),
+)
+FLAVORS = (("nano", 1, 128, 1), ("S", 1, 256, 2), ("M", 2, 512, 4), ("L", 2, 1024, 10), ("XL", 4, 4096, 40))
+NETWORKS = (("payments", "payments-net", 4097), ("search", "search-net", 4098))
+ACCESS_ADDRESS = "10.20.0.250"
+
+
+class TinyPaths(Protocol):
+    """What lab.images.ensure_tiny gives."""
+
+    @property
+    def kernel(self) -> Any: ...
+    @property
+    def initrd(self) -> Any: ...
+    @property
+    def disk(self) -> Any: ...
+    @property
+    def cmdline(self) -> str: ...
+
+
+@transaction.atomic
+def seed_rows() -> dict[str, str]:
+    """Teams, people, sizes and networks; the new people's passwords by name."""
+    teams = {
+        slug: Team.objects.get_or_create(slug=slug, defaults={"name": slug.title()})[0]
+        for slug in ("payments", "search")
+    }
+    fresh = {}
+    for name, slug, role, operator in PEOPLE:
+        user, made = User.objects.get_or_create(username=name, defaults={"is_operator": operator})
+        if made:
+            fresh[name] = secrets.token_urlsafe(12)
+            user.set_password(fresh[name])
+            user.save()
+        if slug and role:
+            Membership.objects.get_or_create(user=user, team=teams[slug], defaults={"role": role})
+    for name, vcpus, ram_mib, disk_gib in FLAVORS:
+        Flavor.objects.get_or_create(name=name, defaults={"vcpus": vcpus, "ram_mib": ram_mib, "disk_gib": disk_gib})
+    for slug, name, vni in NETWORKS:
+        seed_network(teams[slug], name, vni)
+    return fresh
+
+
+def seed_network(team: Team, name: str, vni: int) -> Network:
+    """One network with 10.20.0.0/24; the first one carries the machine's access port."""
+    defaults = {"vni": vni, "zone": vni - 4096, "router_mac": f"52:54:00:ff:{(vni >> 8) & 255:02x}:{vni & 255:02x}"}
+    network, made = Network.objects.get_or_create(team=team, name=name, defaults=defaults)
+    if made:
+        Subnet.objects.create(
+            network=network, cidr="10.20.0.0/24", gateway="10.20.0.1", pool_start="10.20.0.10", pool_end="10.20.0.254"
+        )
+    if vni == NETWORKS[0][2] and not Port.objects.filter(kind=PortKind.ACCESS).exists():
+        allocate_port(network, name="access", kind=PortKind.ACCESS, address=ACCESS_ADDRESS)
+    return network
+
+
+def seed_images(tiny: TinyPaths | None) -> None:
+    """The tiny guest's row; without paths (preview) it is a row that boots nothing."""
+    values = {
+        "name": "Tiny Linux",
+        "note": "busybox and dropbear, SSH in seconds",
+        "boot": Image.Boot.KERNEL,
+        "disk_format": "qcow2",
+    }
+    paths = {"disk_path": "", "kernel_path": "", "initrd_path": "", "cmdline": ""}
+    if tiny is not None:
+        paths = {
+            "disk_path": str(tiny.disk),
+            "kernel_path": str(tiny.kernel),
+            "initrd_path": str(tiny.initrd),
+            "cmdline": tiny.cmdline,
+        }
+    Image.objects.update_or_create(slug="tiny", defaults=values | paths)
+
+
+def keep_passwords(fresh: dict[str, str]) -> None:
+    """Add new passwords to the state folder's file, readable by its owner only."""
+    path = settings.STATE_DIR / "passwords"
+    known: dict[str, str] = {}
+    if path.exists():
+        known = dict(line.split(" ", 1) for line in path.read_text().splitlines() if " " in line)
+    text = "".join(f"{name} {word}\n" for name, word in (known | fresh).items())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)

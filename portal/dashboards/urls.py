@@ -1,0 +1,7 @@
+"""The first page."""
+
+from django.urls import path
+
+from portal.dashboards import views
+
+urlpatterns = [path("", views.dashboard, name="dashboard")]
