@@ -37,7 +37,7 @@ app.conf.update(
 )
 
 
-@app.task(name="hopsight.run_operation")
+@app.task(name="hopsight.run_operation")  # type: ignore[untyped-decorator]
 def run_operation(operation_id: int) -> None:
     """Bring one operation to its end."""
     from tasks.sagas import engine
@@ -47,7 +47,7 @@ def run_operation(operation_id: int) -> None:
     engine.run_operation(operation_id, SAGAS)
 
 
-@app.task(name="hopsight.run_trace")
+@app.task(name="hopsight.run_trace")  # type: ignore[untyped-decorator]
 def run_trace(trace_id: int) -> None:
     """Answer one trace request."""
     from tasks.traces import run_trace as answer
@@ -56,7 +56,7 @@ def run_trace(trace_id: int) -> None:
     answer(trace_id)
 
 
-@app.task(name="hopsight.sweep")
+@app.task(name="hopsight.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
     """Send again every unfinished operation that no worker holds."""
     from portal.operations.dispatch import enqueue_operation
@@ -67,7 +67,7 @@ def sweep() -> None:
         enqueue_operation(operation_id)
 
 
-@app.task(name="hopsight.remove_orphans")
+@app.task(name="hopsight.remove_orphans")  # type: ignore[untyped-decorator]
 def remove_orphans() -> None:
     """Remove what is on hosts of VMs whose operations have ended without them."""
     from tasks.reconcile.orphans import remove_all_orphans

@@ -1,0 +1,154 @@
+"""The collector: what hosts' libvirt says, into rows and events, within two seconds.
+
+Per host one loop: libvirt's lifecycle events only wake it; what counts is the full list that it reads then, every two
+seconds and after each reconnect, so that a lost event does no harm. libvirt's own event loop runs in a thread (see
+libvirt_driver) and wakes asyncio thread-safely. A host that hangs holds up its own loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import libvirt
+from django.db import close_old_connections, transaction
+from django.utils import timezone
+
+from portal.compute.models import VM, VMState
+from portal.hosts.models import Accelerator, Host
+from portal.live.events import publish
+from portal.live.publishers import vm_changed
+from tasks.hypervisor.accelerator import probe_accelerator
+from tasks.hypervisor.driver import Capacity, DomainState, HypervisorError
+from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
+from tasks.hypervisor.registry import hypervisor_of
+
+log = logging.getLogger("hopsight.collector")
+EVERY_S, HOSTS_EVERY_S = 2.0, 5.0
+OURS = (VMState.CREATING, VMState.DELETING)  # these states are the sagas' to change
+
+
+async def collect() -> None:
+    """Watch every host until cancelled; hosts that appear later are taken up."""
+    watched: dict[int, asyncio.Task[None]] = {}
+    try:
+        while True:
+            hosts = await asyncio.to_thread(_hosts)
+            for host in hosts:
+                if host.pk not in watched or watched[host.pk].done():
+                    watched[host.pk] = asyncio.create_task(_watch(host.pk), name=f"collect-{host.name}")
+            await asyncio.sleep(HOSTS_EVERY_S)
+    finally:
+        for task in watched.values():
+            task.cancel()
+
+
+async def _watch(host_id: int) -> None:
+    woken = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    lifecycle = _Lifecycle(lambda: loop.call_soon_threadsafe(woken.set))
+    while True:
+        woken.clear()
+        try:
+            await asyncio.to_thread(observe_host, host_id, lifecycle)
+        except Exception:  # the process's edge: one host's trouble must not end its watching
+            log.exception("not collected host=%s", host_id)
+        try:
+            await asyncio.wait_for(woken.wait(), EVERY_S)
+        except TimeoutError:
+            continue
+
+
+class _Lifecycle:
+    """Registers for lifecycle events on each new connection of a host."""
+
+    def __init__(self, wake: Any) -> None:
+        self._wake = wake
+        self._connection: Any = None
+
+    def ensure(self, connection: Any) -> None:
+        if connection is self._connection:
+            return
+        wake = self._wake
+        kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+        connection.domainEventRegisterAny(None, kind, lambda *_event: wake(), None)
+        self._connection = connection
+
+
+def _hosts() -> list[Host]:
+    close_old_connections()
+    return list(Host.objects.all())
+
+
+def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> None:
+    """Read one host and keep what it said; an unreachable one is kept as such, and its VMs are left as they were."""
+    close_old_connections()
+    host = Host.objects.filter(pk=host_id).first()
+    if host is None:
+        return
+    hypervisor = hypervisor_of(host)
+    try:
+        if lifecycle is not None and isinstance(hypervisor, LibvirtHypervisor):
+            hypervisor.call("watch its domains", lifecycle.ensure)
+        capacity, states = hypervisor.capacity(), hypervisor.states()
+    except HypervisorError as problem:
+        record_host(host, libvirt_error=str(problem)[:300])
+        return
+    if host.accelerator == Accelerator.UNKNOWN:
+        answer = probe_accelerator(hypervisor)
+        record_host(host, accelerator=answer.accelerator, accelerator_reason=answer.reason[:200])
+    record_capacity(host, capacity)
+    if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
+        record_states(host, states)
+
+
+def record_capacity(host: Host, capacity: Capacity) -> None:
+    """The host is there, with this capacity; readers are told only of changes, the time of the look is always kept."""
+    columns: dict[str, object] = {
+        "vcpus": capacity.vcpus,
+        "ram_mib": capacity.ram_mib,
+        "libvirt_version": capacity.libvirt_version,
+        "libvirt_error": "",
+    }
+    Host.objects.filter(pk=host.pk).update(libvirt_seen_at=timezone.now())
+    record_host(host, **columns)
+
+
+def record_host(host: Host, **columns: object) -> None:
+    """Change observed columns, and tell the operators when one differs."""
+    if all(getattr(host, name) == value for name, value in columns.items()):
+        return
+    with transaction.atomic():
+        Host.objects.filter(pk=host.pk).update(**columns)
+        for name, value in columns.items():
+            setattr(host, name, value)
+        data = {
+            "name": host.name,
+            "vcpus": host.vcpus,
+            "ram_mib": host.ram_mib,
+            "accelerator": host.accelerator,
+            "libvirt_error": host.libvirt_error,
+        }
+        publish("hosts", "host.changed", f"host:{host.name}", data)
+
+
+def record_states(host: Host, states: Mapping[str, DomainState]) -> None:
+    """The VMs' states as their host lists them; an absent domain is `unknown`: never a reason to delete a row."""
+    for vm in VM.objects.filter(host=host).exclude(state__in=OURS).select_related("team", "host", "image", "flavor"):
+        observed = states.get(vm.domain, DomainState.ABSENT)
+        state, reason = _as_vm_state(observed, host)
+        if vm.state == state:
+            continue
+        with transaction.atomic():
+            mine = VM.objects.filter(pk=vm.pk).exclude(state__in=OURS)
+            if mine.update(state=state, state_reason=reason, observed_at=timezone.now()):
+                vm.state, vm.state_reason = state, reason
+                vm_changed(vm)
+
+
+def _as_vm_state(observed: DomainState, host: Host) -> tuple[VMState, str]:
+    if observed is DomainState.ABSENT:
+        return VMState.UNKNOWN, f"{host.name} no longer has its domain"
+    return VMState(observed.value), ""

@@ -1,0 +1,18 @@
+"""`manage.py collector`: watch every host's libvirt until interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from django.core.management.base import BaseCommand
+
+from tasks.collector import collect
+
+
+class Command(BaseCommand):
+    help = "Watch every host's libvirt: states, capacity, errors."
+
+    def handle(self, *_args: object, **_options: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(collect())

@@ -1,0 +1,74 @@
+"""Domain XML, seeds, and the driver against libvirt's test driver."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pycdlib
+import yaml
+from lxml import etree
+
+from tasks.hypervisor.domain_xml import DomainSpec, KernelBoot, NicSpec, format_domain
+from tasks.hypervisor.driver import DomainState
+from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
+from tasks.hypervisor.seed import SeedSpec, make_seed
+
+GOLDEN = Path(__file__).parent / "golden"
+UUID = "11111111-1111-4111-8111-111111111111"
+HOSTILE = "</title><devices>\x00\x1b&\"' ]]> 😀"
+
+
+def spec(**changes):
+    values = {
+        "name": f"hs-{UUID}", "uuid": UUID, "title": "web-1", "team": "payments", "vcpus": 1, "ram_mib": 128,
+        "accelerator": "tcg", "disk": "/disks/a.qcow2", "seed": "/disks/a.iso", "console_log": "/disks/a.log",
+        "nics": (NicSpec(UUID, "52:54:00:11:22:33", 1450, has_offloads=False),),
+        "boot": KernelBoot("/images/kernel", "/images/initrd", "console=ttyS0"),
+    }  # fmt: skip
+    return DomainSpec(**{**values, **changes})
+
+
+def test_the_domain_of_a_kernel_booted_guest_on_a_userspace_bridge_is_the_golden_one():
+    assert format_domain(spec()) == (GOLDEN / "tcg-netdev-kernel.xml").read_text()
+
+
+def test_a_hostile_name_stays_inside_its_element():
+    root = etree.fromstring(format_domain(spec(title=HOSTILE, team=HOSTILE)))
+    assert "</title><devices>" in root.findtext("title") and len(root.findall("devices")) == 1
+
+
+def test_offloads_are_left_alone_on_a_kernel_bridge():
+    nics = (NicSpec(UUID, "52:54:00:11:22:33", 1450),)
+    assert etree.fromstring(format_domain(spec(nics=nics))).find("devices/interface/driver") is None
+
+
+def test_a_seed_reads_back_as_it_was_written():
+    image = make_seed(SeedSpec("id-1", "web-1", "root", "ssh-ed25519 AAAA a: 'b\" #c\n"))
+    assert image[32808:32814] == b"cidata"
+    iso = pycdlib.PyCdlib()
+    iso.open_fp(io.BytesIO(image))
+    read = {}
+    for name in ("meta-data", "user-data"):
+        out = io.BytesIO()
+        iso.get_file_from_iso_fp(out, rr_path=f"/{name}")
+        read[name] = yaml.safe_load(out.getvalue())
+    assert read["meta-data"]["public-keys"] == ["ssh-ed25519 AAAA a: 'b\" #c"]
+    assert read["user-data"]["ssh_authorized_keys"] == read["meta-data"]["public-keys"]
+
+
+def test_the_driver_takes_a_domain_through_its_life():
+    driver = LibvirtHypervisor("preview", "test:///default")
+    xml, name = format_domain(spec(domain_type="test", disk="", seed="", boot=None)), f"hs-{UUID}"
+    assert driver.state(name) is DomainState.ABSENT
+    for _ in range(2):
+        driver.define(xml)
+        driver.start(name)
+    assert driver.state(name) is DomainState.RUNNING
+    assert [nic.interface_id for nic in driver.live_interfaces(name)] == [UUID]
+    for _ in range(2):
+        driver.destroy(name)
+    assert driver.states()[name] is DomainState.STOPPED
+    for _ in range(2):
+        driver.undefine(name)
+    assert driver.state(name) is DomainState.ABSENT
