@@ -1,1 +1,45 @@
 """What every test shares. The lab is one per run: see tests/lab/conftest.py."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_for
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """A private Redis on a unix socket; settings point to it while the session runs."""
+    from django.conf import settings
+
+    from portal.live.events import connection
+    from portal.operations import dispatch
+
+    with tempfile.TemporaryDirectory(prefix="hs-redis-") as folder:
+        socket = Path(folder) / "redis.sock"
+        argv = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
+        server = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+        before = (settings.REDIS_URL, settings.CELERY_BROKER_URL)
+        try:
+            wait_for(socket.exists, 10, "the private Redis listens")
+            settings.REDIS_URL, settings.CELERY_BROKER_URL = f"unix://{socket}", f"redis+socket://{socket}"
+            connection.cache_clear()
+            dispatch._celery.cache_clear()
+            yield settings.REDIS_URL
+        finally:
+            settings.REDIS_URL, settings.CELERY_BROKER_URL = before
+            connection.cache_clear()
+            server.terminate()
+            server.wait(10)
+
+
+@pytest.fixture
+def cast(db: None, redis_server: str):  # type: ignore[no-untyped-def]
+    from tests.cast import make_cast
+
+    return make_cast()
