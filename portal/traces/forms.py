@@ -11,7 +11,6 @@ from portal.accounts.models import Team
 from portal.networks.models import Port, PortKind
 from portal.traces.requests import PROTOCOLS, check_trace
 
-
 if TYPE_CHECKING:
     PortField = forms.ModelChoiceField[Port]
 else:
