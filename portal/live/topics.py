@@ -26,9 +26,9 @@ def refusal_of(user: User, topic: str) -> str:
         return ""
     if kind == "team" and Membership.objects.filter(user=user, team__slug=name).exists():
         return ""
-    if kind in ("trace", "counters") and _uuid(name):
-        if TraceRequest.objects.filter(uuid=name, team__memberships__user=user).exists():
-            return ""
+    asked = TraceRequest.objects.filter(team__memberships__user=user)
+    if kind in ("trace", "counters") and _uuid(name) and asked.filter(uuid=name).exists():
+        return ""
     return f"no topic {topic[:100]} for you"
 
 
