@@ -32,7 +32,7 @@ def vm_as_json(vm: VM) -> dict[str, Any]:
         "vcpus": vm.vcpus,
         "ram_mib": vm.ram_mib,
         "disk_gib": vm.disk_gib,
-        "address": next((address for port in ports for address in port["addresses"]), None),
+        "address": next((row.address for port in vm.ports.all() for row in port.addresses.all()), None),
         "ports": ports,
         "created_at": _moment(vm.created_at),
         "started_at": _moment(vm.started_at),

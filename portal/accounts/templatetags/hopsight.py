@@ -19,9 +19,10 @@ register = template.Library()
 def front_end() -> str:
     """The front end's script and style tags; nothing when it was not built, pages work without."""
     config = settings.DJANGO_VITE["default"]
-    if not config["dev_mode"] and not Path(config["manifest_path"]).is_file():
+    if not config["dev_mode"] and not Path(str(config["manifest_path"])).is_file():
         return ""
-    return django_vite.vite_asset("src/main.ts")
+    tags: SafeString = django_vite.vite_asset("src/main.ts")
+    return tags
 
 
 @register.simple_tag
