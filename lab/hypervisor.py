@@ -1,160 +1,188 @@
-"""One hypervisor: a network and a mount namespace with real ovsdb-server, ovs-vswitchd, virtlogd, libvirtd.
+"""One hypervisor of a lab: namespaces for network, mounts and host name, and in them the real ovsdb-server, ovs-vswitchd
+(userspace datapath), virtlogd and libvirtd.
 
-A holder process (`unshare -m … sleep`) keeps the mount namespace; every daemon is started inside it by nsenter and
-carries `HOPSIGHT_LAB_OF=<lab>` in its environment, by which `down` finds it even when every pid file is lost.
+Every step looks first and acts only on what is missing, so that `ensure` starts a hypervisor and heals it alike. A
+holder (`sleep`) keeps the namespaces; when it was killed, a new one is started in the namespaces of a daemon that lives.
 """
 
 from __future__ import annotations
 
-import os
+import resource
 import shutil
-import subprocess
-import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.paths import HypervisorPaths, LabError
-from lab.shell import run, succeeds
+from lab.commands import run, start, tool, wait_until
+from lab.errors import CommandFailed, LabError
+from lab.namespaces import ensure_address, ensure_host_cables, ensure_namespace
+from lab.paths import UNDERLAY_MTU, HypervisorPaths
+from lab.processes import Process, marked, marks
 
-PRIVATE = ("run", "etc/openvswitch", "etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt")
-SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-QEMU_CONF = """user = "root"
+READY_DEADLINE_S = 30.0
+SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+HOLDER = "sleep"
+# folder of the hypervisor's root: where it is bound
+PRIVATE = {
+    "run": "/run",
+    "etc-openvswitch": "/etc/openvswitch",
+    "etc-libvirt": "/etc/libvirt",
+    "lib-libvirt": "/var/lib/libvirt",
+    "cache-libvirt": "/var/cache/libvirt",
+    "log-libvirt": "/var/log/libvirt",
+    "log-openvswitch": "/var/log/openvswitch",
+}
+FOLDERS = (*PRIVATE, "disks", "run/openvswitch", "run/libvirt", "run/lock", "lib-libvirt/qemu", "lib-libvirt/images")
+LIBVIRTD_CONF = """\
+unix_sock_rw_perms = "0700"
+unix_sock_ro_perms = "0700"
+unix_sock_dir = "/run/libvirt"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+max_clients = 1000
+max_client_requests = 100
+max_workers = 20
+host_uuid = "{uuid}"
+"""
+# As root and without cgroups, security labels or a mount namespace per guest: the hypervisor's own namespaces are the
+# isolation, and a guest must be found by them when everything else is lost.
+QEMU_CONF = """\
+user = "root"
 group = "root"
+dynamic_ownership = 0
+remember_owner = 0
 security_driver = "none"
 cgroup_controllers = []
-remember_owner = 0
 namespaces = []
-dynamic_ownership = 0
+set_process_name = 0
+max_files = 8192
+migration_host = "{underlay}"
 """
-LIBVIRTD_CONF = """unix_sock_group = "root"
-unix_sock_rw_perms = "0700"
-auth_unix_ro = "none"
-auth_unix_rw = "none"
-max_client_requests = 20
-keepalive_interval = 5
-"""
-START_DEADLINE_S = 20.0
 
 
-def ensure_hypervisor(lab: str, host: HypervisorPaths, underlay_nic: str) -> None:
-    """The hypervisor with all its daemons answering; starts only what is not running."""
-    _folders(host)
-    holder = _ensure_holder(lab, host)
-    inside = Inside(lab, host, holder)
-    _ensure_ovs(inside)
-    _ensure_underlay(inside, underlay_nic)
-    _ensure_libvirt(inside)
+class Hypervisor:
+    """A hypervisor of the lab `lab`, started and healed by `ensure`."""
 
-
-class Inside:
-    """Runs commands inside a hypervisor's namespaces."""
-
-    def __init__(self, lab: str, host: HypervisorPaths, holder: int) -> None:
+    def __init__(self, lab: str, paths: HypervisorPaths) -> None:
         self.lab = lab
-        self.host = host
-        self._prefix = ["nsenter", f"--mount=/proc/{holder}/ns/mnt", f"--net=/proc/{holder}/ns/net", "--"]
+        self.paths = paths
+        self.holder = 0
 
-    def run(self, *argv: str) -> str:
-        """The command's output."""
-        return run([*self._prefix, *argv], env=lab_environment(self.lab))
+    def ensure(self) -> HypervisorPaths:
+        """Its paths, when libvirtd and Open vSwitch answer; `LabError` with their words otherwise."""
+        ensure_namespace(self.paths.netns)
+        self._ensure_folders()
+        self._ensure_holder()
+        ensure_host_cables(self.lab, self.paths.name)
+        self._daemon("virtlogd", "virtlogd", "-d")
+        self._daemon("libvirtd", "libvirtd", "-d", "-f", "/etc/libvirt/libvirtd.conf")
+        self._ensure_switch()
+        self._ensure_underlay_bridge()
+        self._wait_for_libvirt()
+        return self.paths
 
-    def succeeds(self, *argv: str) -> bool:
-        """Whether the command exits with 0."""
-        return succeeds([*self._prefix, *argv])
+    def processes(self) -> list[Process]:
+        """Its own processes: the holder and the daemons."""
+        return marked(self.lab, self.paths.name)
 
-    def running(self, pidfile: str, program: str) -> bool:
-        """Whether the pid file (as seen inside) names a live process of that program, of this lab."""
-        path = self.host.root / pidfile.lstrip("/")
-        try:
-            pid = int(path.read_text().split()[0])
-            return Path(f"/proc/{pid}/comm").read_text().strip() == program[:15]
-        except (OSError, ValueError, IndexError):
+    def _pid_of(self, command: str) -> int:
+        return next((process.pid for process in self.processes() if process.command == command[:15]), 0)
+
+    def _ensure_folders(self) -> None:
+        root = self.paths.root
+        for folder in FOLDERS:
+            (root / folder).mkdir(mode=0o755, parents=True, exist_ok=True)
+        (root / "run").chmod(0o755)
+        identity = uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.paths.name}.{self.lab}.hopsight.invalid")
+        _write(root / "etc-libvirt" / "libvirtd.conf", LIBVIRTD_CONF.format(uuid=identity))
+        _write(root / "etc-libvirt" / "qemu.conf", QEMU_CONF.format(underlay=self.paths.underlay_ip))
+        _write(root / "hosts", f"127.0.0.1 localhost\n{self.paths.underlay_ip} {self.paths.name}\n")
+
+    def _ensure_holder(self) -> None:
+        self.holder = self._pid_of(HOLDER)
+        if self.holder:
+            return
+        survivor = next((process.pid for process in self.processes()), 0)
+        enter: tuple[str, ...]
+        if survivor:
+            enter = ("nsenter", "--target", str(survivor), "--mount", "--net", "--uts")
+        else:
+            enter = ("ip", "netns", "exec", self.paths.netns, "unshare", "--mount", "--uts", "--propagation", "private")
+        argv = (*enter, tool(HOLDER), "infinity")
+        start("setsid", "--fork", *argv, env=marks(self.lab, self.paths.name))
+        self.holder = wait_until(lambda: self._pid_of(HOLDER), READY_DEADLINE_S, f"namespaces of {self.paths.name}")
+        if not survivor:
+            self._bind_private_folders()
+
+    def _bind_private_folders(self) -> None:
+        inside = ("nsenter", "--target", str(self.holder), "--mount", "--uts")
+        root = self.paths.root
+        for folder, place in PRIVATE.items():
+            Path(place).mkdir(parents=True, exist_ok=True)
+            run(*inside, "mount", "--bind", str(root / folder), place)
+        run(*inside, "mount", "--bind", str(root / "hosts"), "/etc/hosts")
+        run(*inside, "hostname", self.paths.name)
+
+    def _inside(self, *argv: str) -> tuple[str, ...]:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        limit = ("prlimit", f"--nofile={most}:{most}") if most != resource.RLIM_INFINITY else ()
+        return ("nsenter", "--target", str(self.holder), "--mount", "--net", "--uts", *limit, tool(argv[0]), *argv[1:])
+
+    def _daemon(self, command: str, *argv: str) -> bool:
+        if self._pid_of(command):
             return False
+        try:
+            start(*self._inside(*argv), env=marks(self.lab, self.paths.name))
+        except CommandFailed as problem:
+            raise LabError(f"{command} does not start on {self.paths.name}: see {self.paths.root}/log-*") from problem
+        return True
+
+    def _ensure_switch(self) -> None:
+        database = self.paths.root / "etc-openvswitch" / "conf.db"
+        if not database.exists():
+            run("ovsdb-tool", "create", str(database), str(SCHEMA))
+        log = ("--no-chdir", "--pidfile", "--detach", "-vconsole:off", "-vsyslog:off", "-vfile:info")
+        remotes = ("--remote=punix:/run/openvswitch/db.sock", "--remote=db:Open_vSwitch,Open_vSwitch,manager_options")
+        logs = "/var/log/openvswitch"
+        self._daemon("ovsdb-server", "ovsdb-server", *remotes, *log, f"--log-file={logs}/ovsdb-server.log")
+        one_thread_each = ("other_config:n-handler-threads=1", "other_config:n-revalidator-threads=1")
+        identity = f"external_ids:hostname={self.paths.name}"
+        self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".", *one_thread_each, identity)
+        self._daemon("ovs-vswitchd", "ovs-vswitchd", *log, f"--log-file={logs}/ovs-vswitchd.log")
+
+    def _ensure_underlay_bridge(self) -> None:
+        """`br-ex`: userspace VXLAN needs the underlay NIC and the tunnel's local address on a bridge of its datapath."""
+        bridge = ("--may-exist", "add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=netdev")
+        port = ("--may-exist", "add-port", "br-ex", "under0")
+        mtu = f"mtu_request={UNDERLAY_MTU}"
+        self.vsctl(
+            *bridge, "--", *port, "--", "set", "Interface", "br-ex", mtu, "--", "set", "Interface", "under0", mtu
+        )
+        ensure_address(self.paths.netns, "br-ex", f"{self.paths.underlay_ip}/24")
+
+    def _wait_for_libvirt(self) -> None:
+        wait_until(self._libvirt_answers, READY_DEADLINE_S, f"libvirtd on {self.paths.name}", every_s=0.05)
+
+    def _libvirt_answers(self) -> bool:
+        if not (self.paths.root / "run" / "libvirt" / "libvirt-sock").is_socket():
+            return False
+        return _succeeds(lambda: run("virsh", "-q", "-c", self.paths.libvirt_uri, "list", "--name"))
+
+    def vsctl(self, *argv: str) -> str:
+        """What ovs-vsctl says, waiting for ovs-vswitchd no longer than the deadline."""
+        return run("ovs-vsctl", f"--db={self.paths.ovsdb}", f"--timeout={READY_DEADLINE_S:.0f}", *argv)
 
 
-def lab_environment(lab: str) -> dict[str, str]:
-    """The environment of a lab's processes: bare, and marked."""
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return {"PATH": path, "HOPSIGHT_LAB_OF": lab, "LANG": "C.UTF-8", "HOME": "/root"}
-
-
-def _folders(host: HypervisorPaths) -> None:
-    for name in PRIVATE:
-        (host.root / name).mkdir(parents=True, exist_ok=True)
-    for name in ("run/openvswitch", "run/libvirt", "run/lock", "disks"):
-        (host.root / name).mkdir(parents=True, exist_ok=True)
-    etc = host.root / "etc/libvirt"
-    if not (etc / "qemu.conf").exists():
-        if Path("/etc/libvirt").is_dir():
-            shutil.copytree("/etc/libvirt", etc, dirs_exist_ok=True, ignore=_only_settings)
-        (etc / "libvirtd.conf").write_text(LIBVIRTD_CONF)
-        (etc / "qemu.conf").write_text(QEMU_CONF)
-
-
-def _only_settings(folder: str, names: list[str]) -> list[str]:
-    """What not to copy of the machine's own libvirt settings: its domains, networks, pools, hooks and secrets."""
-    return [name for name in names if os.path.isdir(os.path.join(folder, name))]
-
-
-def _ensure_holder(lab: str, host: HypervisorPaths) -> int:
-    pidfile = host.root / "holder.pid"
+def _succeeds(action: Callable[[], object]) -> bool:
     try:
-        pid = int(pidfile.read_text())
-        if b"hopsight-holder" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
-    except (OSError, ValueError):
-        pass
-    binds = "".join(f'mount --bind "$1/{name}" /{name} && ' for name in PRIVATE)
-    script = (
-        f'mount --make-rprivate / && {binds}echo $$ > "$1/holder.pid.new" && mv "$1/holder.pid.new" "$1/holder.pid"'
-        " && while :; do sleep 86400; done"
-    )
-    pidfile.unlink(missing_ok=True)
-    argv = ["ip", "netns", "exec", host.netns, "unshare", "-m", "sh", "-c", script, "hopsight-holder", str(host.root)]
-    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.Popen(argv, env=lab_environment(lab), start_new_session=True, **silent)
-    _until(pidfile.exists, f"{host.name}: its namespaces did not come up")
-    return int(pidfile.read_text())
+        action()
+    except CommandFailed:
+        return False
+    return True
 
 
-def _ensure_ovs(inside: Inside) -> None:
-    database = "/etc/openvswitch/conf.db"
-    if not (inside.host.root / database.lstrip("/")).exists():
-        inside.run("ovsdb-tool", "create", database, SCHEMA)
-    log = ("--log-file=/run/openvswitch/ovs.log", "-vconsole:off", "-vsyslog:off", "-vfile:warn")
-    if not inside.running("/run/openvswitch/ovsdb-server.pid", "ovsdb-server"):
-        remote = "--remote=punix:/run/openvswitch/db.sock"
-        inside.run("ovsdb-server", database, remote, "--pidfile", "--detach", *log)
-        inside.run("ovs-vsctl", "--no-wait", "init")
-    if not inside.running("/run/openvswitch/ovs-vswitchd.pid", "ovs-vswitchd"):
-        inside.run("ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--pidfile", "--detach", *log)
-
-
-def _ensure_underlay(inside: Inside, nic: str) -> None:
-    host = inside.host
-    mtu = "mtu_request=1600"
-    inside.run(
-        "ovs-vsctl", "--may-exist", "add-br", "br-ex", "--", "set", "bridge", "br-ex", "datapath_type=netdev",
-        "--", "--may-exist", "add-port", "br-ex", nic, "--", "set", "interface", "br-ex", mtu,
-        "--", "set", "open_vswitch", ".", f"external_ids:hostname={host.name}",
-    )  # fmt: skip
-    inside.run("ip", "addr", "replace", f"{host.underlay_ip}/24", "dev", "br-ex")
-    inside.run("ip", "link", "set", "br-ex", "up")
-    inside.run("ethtool", "-K", "br-ex", "tx", "off")
-
-
-def _ensure_libvirt(inside: Inside) -> None:
-    if not inside.running("/run/virtlogd.pid", "virtlogd"):
-        inside.run("virtlogd", "-d", "-p", "/run/virtlogd.pid")
-    if not inside.running("/run/libvirtd.pid", "libvirtd"):
-        inside.run("libvirtd", "-d", "-p", "/run/libvirtd.pid")
-    socket_file = inside.host.root / "run/libvirt/libvirt-sock"
-    _until(socket_file.exists, f"{inside.host.name}: libvirtd did not open its socket")
-
-
-def _until(predicate: Callable[[], bool], problem: str) -> None:
-    end = time.monotonic() + START_DEADLINE_S
-    while not predicate():
-        if time.monotonic() > end:
-            raise LabError(f"{problem} within {START_DEADLINE_S:.0f} s")
-        time.sleep(0.02)
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        scratch = path.with_suffix(".new")
+        scratch.write_text(text)
+        shutil.move(scratch, path)

@@ -1,76 +1,74 @@
-"""Where a lab keeps its things. Unix socket paths are limited to 107 bytes, so the root is short and names are bounded."""
+"""Where the parts of a lab are: names, folders and sockets, computed from the lab's name alone."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import LabError, NameInvalid
+
 LABS = Path("/var/lib/hopsight/labs")
-_NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
-MAX_HOSTS = 9
-
-
-class LabError(Exception):
-    """A lab can't be what was asked; the message says what, why and how."""
+NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
+HOSTS_MAX = 50  # underlay addresses 192.0.2.11 to 192.0.2.60
+UNDERLAY_MTU = 1600
 
 
 @dataclass(frozen=True, slots=True)
 class HypervisorPaths:
-    """One hypervisor of a lab or of the preview, and the ways to reach its daemons from the root namespace."""
+    """How to reach one hypervisor from the machine's own namespace."""
 
     name: str
     root: Path
     netns: str
     underlay_ip: str
     libvirt_uri: str
-    ovs_rundir: Path
-    disks: Path
-
-    @property
-    def ovsdb(self) -> str:
-        """The OVSDB remote, as OVS tools take it."""
-        return f"unix:{self.ovs_rundir}/db.sock"
+    ovs_rundir: Path  # db.sock, BRIDGE.mgmt, ovs-vswitchd.pid, ovs-vswitchd.<pid>.ctl
+    ovsdb: str
+    disks: Path  # the same path in the machine's own namespace and inside the hypervisor
 
 
 def check_name(name: str) -> str:
-    """The name itself. Raises LabError unless it is 1 to 12 of a-z and 0-9, a letter first."""
-    if not _NAME.fullmatch(name):
-        raise LabError(f"lab name {name!r}: 1 to 12 of a-z and 0-9, starting with a letter, please")
+    """The name, if it can be a lab's; it becomes part of namespace names and of socket paths (107 bytes)."""
+    if not NAME.fullmatch(name):
+        raise NameInvalid(f"a lab's name is a letter a to z and up to 11 letters or digits, not {name!r}")
     return name
 
 
 def lab_root(name: str) -> Path:
-    """The one folder of a lab."""
+    """The folder that holds everything of a lab."""
     return LABS / check_name(name)
 
 
-def short(name: str) -> str:
-    """Four hex digits of the lab's name, for interface names of at most 15 characters."""
-    return hashlib.sha256(name.encode()).hexdigest()[:4]
-
-
-def namespace(name: str, part: str) -> str:
-    """The network namespace of one part of a lab: "hv1", "wire", "inet", "access"."""
+def lab_netns(name: str, part: str) -> str:
+    """The network namespace of a part: `hv1`, `wire`, `inet`, `access`."""
     return f"hs-{check_name(name)}-{part}"
 
 
-def lab_paths(name: str, hosts: int) -> tuple[HypervisorPaths, ...]:
-    """The hypervisors of a lab, hv1 first. Raises LabError for more than 9 or less than 1."""
-    if not 1 <= hosts <= MAX_HOSTS:
-        raise LabError(f"{hosts} hosts: a lab has 1 to {MAX_HOSTS}")
-    return tuple(_host(name, number) for number in range(1, hosts + 1))
-
-
-def _host(name: str, number: int) -> HypervisorPaths:
-    root = lab_root(name) / f"hv{number}"
+def hypervisor_paths(name: str, number: int) -> HypervisorPaths:
+    """The paths of hypervisor `number`, counted from 1."""
+    host = f"hv{number}"
+    root = lab_root(name) / host
+    rundir = root / "run" / "openvswitch"
     return HypervisorPaths(
-        name=f"hv{number}",
+        name=host,
         root=root,
-        netns=namespace(name, f"hv{number}"),
-        underlay_ip=f"192.0.2.{10 + number}",
+        netns=lab_netns(name, host),
+        underlay_ip=underlay_ip(number),
         libvirt_uri=f"qemu+unix:///system?socket={root}/run/libvirt/libvirt-sock",
-        ovs_rundir=root / "run" / "openvswitch",
+        ovs_rundir=rundir,
+        ovsdb=f"unix:{rundir}/db.sock",
         disks=root / "disks",
     )
+
+
+def underlay_ip(number: int) -> str:
+    """The tunnel address of hypervisor `number` (192.0.2.0/24, RFC 5737)."""
+    return f"192.0.2.{10 + number}"
+
+
+def lab_paths(name: str, hosts: int) -> tuple[HypervisorPaths, ...]:
+    """The paths of a lab's hypervisors `hv1` to `hvN`, whether they run or not."""
+    if not 1 <= hosts <= HOSTS_MAX:
+        raise LabError(f"a lab has 1 to {HOSTS_MAX} hypervisors, not {hosts}")
+    return tuple(hypervisor_paths(name, number) for number in range(1, hosts + 1))
