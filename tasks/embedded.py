@@ -89,7 +89,7 @@ def _host_row(path: HypervisorPaths, mode: str) -> None:
             "libvirt_uri": path.libvirt_uri,
             "ovsdb": path.ovsdb,
             "ovs_rundir": str(path.ovs_rundir),
-            "controller_target": f"unix:{settings.OPENFLOW_SOCKET}",
+            "controller_target": "unix:/var/run/openvswitch/hopsight.sock",
             "datapath_type": "netdev" if mode == "lab" else "dummy",
             "disks_dir": str(path.disks),
             "underlay_ip": path.underlay_ip,

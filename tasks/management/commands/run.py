@@ -17,6 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.urls import reverse
 
 from tasks.embedded import Hypervisors, connect_access, prepare_hypervisors, release_hypervisors, seed_rows
 from tasks.supervisor import Program, Supervisor
@@ -103,10 +104,10 @@ def _free_port(wanted: int) -> int:
 
 
 def _wait_for_web(port: int, stop: threading.Event) -> None:
-    deadline = time.monotonic() + READY_DEADLINE_S
+    deadline, login = time.monotonic() + READY_DEADLINE_S, reverse("login")
     while not stop.is_set():
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/accounts/login/", timeout=5).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{login}", timeout=5).close()
             return
         except (urllib.error.URLError, OSError) as problem:
             if time.monotonic() > deadline:
