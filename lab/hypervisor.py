@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lab.commands import run, start, tool, wait_until
 from lab.errors import CommandFailed, LabError
-from lab.namespaces import ensure_address, ensure_host_cables, ensure_namespace
+from lab.namespaces import RUN_NETNS, ensure_address, ensure_host_cables, ensure_namespace
 from lab.paths import UNDERLAY_MTU, HypervisorPaths
 from lab.processes import Process, marked, marks
 
@@ -70,9 +70,10 @@ class Hypervisor:
 
     def ensure(self) -> HypervisorPaths:
         """Its paths, when libvirtd and Open vSwitch answer; `LabError` with their words otherwise."""
-        ensure_namespace(self.paths.netns)
+        self._ensure_namespace()
         self._ensure_folders()
         self._ensure_holder()
+        self._ensure_private_folders()
         ensure_host_cables(self.lab, self.paths.name)
         self._daemon("virtlogd", "virtlogd", "-d")
         self._daemon("libvirtd", "libvirtd", "-d", "-f", "/etc/libvirt/libvirtd.conf")
@@ -87,6 +88,13 @@ class Hypervisor:
 
     def _pid_of(self, command: str) -> int:
         return next((process.pid for process in self.processes() if process.command == command[:15]), 0)
+
+    def _ensure_namespace(self) -> None:
+        """Its network namespace; one that lost its name while its processes live gets the name back."""
+        survivor = next((process.pid for process in self.processes()), 0)
+        if survivor and not (RUN_NETNS / self.paths.netns).exists():
+            run("ip", "netns", "attach", self.paths.netns, str(survivor))
+        ensure_namespace(self.paths.netns)
 
     def _ensure_folders(self) -> None:
         root = self.paths.root
@@ -111,16 +119,19 @@ class Hypervisor:
         argv = (*enter, tool(HOLDER), "infinity")
         start("setsid", "--fork", *argv, env=marks(self.lab, self.paths.name))
         self.holder = wait_until(lambda: self._pid_of(HOLDER), READY_DEADLINE_S, f"namespaces of {self.paths.name}")
-        if not survivor:
-            self._bind_private_folders()
 
-    def _bind_private_folders(self) -> None:
-        inside = ("nsenter", "--target", str(self.holder), "--mount", "--uts")
+    def _ensure_private_folders(self) -> None:
+        """Bind what is not bound yet: an `up` may have been killed between the holder and its mounts, and a daemon must
+        never run on the machine's own folders."""
         root = self.paths.root
-        for folder, place in PRIVATE.items():
-            Path(place).mkdir(parents=True, exist_ok=True)
-            run(*inside, "mount", "--bind", str(root / folder), place)
-        run(*inside, "mount", "--bind", str(root / "hosts"), "/etc/hosts")
+        inside = ("nsenter", "--target", str(self.holder), "--mount", "--uts")
+        mounts = [line.split() for line in Path(f"/proc/{self.holder}/mountinfo").read_text().splitlines()]
+        bound = {words[4] for words in mounts if f"/{self.lab}/{self.paths.name}/" in f"{words[3]}/"}
+        for name, place in {**PRIVATE, "hosts": "/etc/hosts"}.items():
+            if place not in bound:
+                if name != "hosts":
+                    Path(place).mkdir(parents=True, exist_ok=True)
+                run(*inside, "mount", "--bind", str(root / name), place)
         run(*inside, "hostname", self.paths.name)
 
     def _inside(self, *argv: str) -> tuple[str, ...]:

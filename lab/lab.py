@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.capabilities import share_capabilities
 from lab.commands import run, start, tool
 from lab.errors import LabError
 from lab.hypervisor import Hypervisor
@@ -66,6 +67,7 @@ def up(name: str, hosts: int = 2) -> tuple[HypervisorPaths, ...]:
         ensure_wire(name)
         with ThreadPoolExecutor(max_workers=min(hosts, 8)) as pool:
             started = list(pool.map(lambda paths: Hypervisor(name, paths).ensure(), wanted))
+        share_capabilities(tuple(started))
         _ensure_web_server(name)
     return tuple(started)
 

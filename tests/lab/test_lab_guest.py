@@ -17,6 +17,9 @@ from lab.commands import run
 from lab.handmade import HandmadeGuest, plain_bridge, remove_guest, start_guest, virsh
 from lab.images import TinyImage
 from lab.paths import HypervisorPaths
+from tests.lab.conftest import lab_name
+from tests.lab.leftovers import left_of
+from tests.lab.test_lab_life import kill
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
@@ -85,12 +88,18 @@ def test_a_seat_is_plugged_twice_unharmed(guest: str, ssh_key: Path) -> None:
 
 
 def test_it_survives_the_death_of_libvirtd(guest: str, lab: tuple[HypervisorPaths, ...], ssh_key: Path) -> None:
-    from tests.lab.test_lab_life import kill
-
     kill(guest, "hv1", "libvirtd")
     labs.up(guest, 2)
     assert virsh(lab[0], "domstate", "web-1").strip() == "running"
     assert ssh(guest, ssh_key, "true") is not None
+
+
+def test_it_is_reached_again_after_the_death_of_its_switch(
+    guest: str, lab: tuple[HypervisorPaths, ...], ssh_key: Path
+) -> None:
+    kill(guest, "hv1", "ovs-vswitchd")
+    labs.up(guest, 2)
+    wait_for(lambda: ssh(guest, ssh_key, "true") is not None, 10, "SSH over the new switch process")
 
 
 def test_it_keeps_its_host_key_over_a_reboot(guest: str, lab: tuple[HypervisorPaths, ...], ssh_key: Path) -> None:
@@ -107,9 +116,6 @@ def test_it_shuts_down_when_asked(guest: str, lab: tuple[HypervisorPaths, ...]) 
 
 
 def test_down_ends_guests_too(lab: tuple[HypervisorPaths, ...], tiny: TinyImage) -> None:
-    from tests.lab.conftest import lab_name
-    from tests.lab.leftovers import left_of
-
     name = lab_name("g")
     try:
         (host,) = labs.up(name, 1)

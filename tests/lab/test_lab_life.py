@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.lab.conftest import lab_name
 from tests.lab.leftovers import interfaces, left_of
 
 pytestmark = pytest.mark.lab
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -146,6 +149,30 @@ def test_up_heals_everything_killed_at_once(name: str) -> None:
     labs.up(name, 1)
     assert labs.status(name).is_up
     assert virsh(host, "hostname").strip() == "hv1"
+
+
+def test_up_gives_a_lost_namespace_its_name_back(name: str) -> None:
+    (host,) = labs.up(name, 1)
+    before = labs.status(name)
+    run("ip", "netns", "del", host.netns)
+    labs.up(name, 1)
+    assert labs.status(name) == before
+
+
+@pytest.mark.parametrize("after_s", [0.2, 0.3, 0.4, 0.5, 0.7])
+def test_an_up_killed_at_any_moment_is_taken_up_again_or_down(name: str, after_s: float) -> None:
+    argv = [sys.executable, "-m", "lab", "up", "--name", name, "--hosts", "1"]
+    half = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        half.wait(after_s)
+    half.kill()
+    half.wait()
+    if after_s in (0.3, 0.5):
+        (host,) = labs.up(name, 1)
+        assert labs.status(name).is_up
+        assert virsh(host, "hostname").strip() == "hv1"
+    labs.down(name)
+    assert nothing_is_left(name)
 
 
 def test_up_adds_hypervisors_to_a_lab(name: str) -> None:
