@@ -4,7 +4,7 @@ WORKDIR /app
 COPY requirements.txt requirements-node.txt ./
 RUN python -m venv /app/.venv && /app/.venv/bin/pip install --no-cache-dir -r requirements.txt -r requirements-node.txt
 COPY frontend frontend
-RUN cd frontend && PATH="/app/.venv/bin:$PATH" sh -c "npm ci --no-audit --no-fund && npm run build" && rm -rf node_modules
+RUN cd frontend && PATH="/app/.venv/bin:$PATH" sh -c "npm install --no-save --no-audit --no-fund && npm run build" && rm -rf node_modules
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update && apt-get install -y --no-install-recommends libvirt0 openvswitch-switch && rm -rf /var/lib/apt/lists/*

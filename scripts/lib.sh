@@ -89,10 +89,10 @@ ensure_frontend() { # $1: "tools" to have node_modules even when the bundle is c
     if [ ! -d frontend/node_modules ] && { [ "${1:-}" = tools ] || [ "$digest" != "$(cat frontend/dist/.stamp 2>/dev/null)" ]; }; then
         ensure_node
         say "hopsight: installing the front end's packages"
-        (cd frontend && npm ci --no-audit --no-fund --loglevel=error)
+        (cd frontend && npm install --no-save --no-audit --no-fund --loglevel=error)
     fi
     [ "$digest" = "$(cat frontend/dist/.stamp 2>/dev/null)" ] && return 0
     ensure_node
-    (cd frontend && npm ci --no-audit --no-fund --loglevel=error --prefer-offline >/dev/null && npm run --silent build >/dev/null)
+    (cd frontend && npm install --no-save --no-audit --no-fund --loglevel=error --prefer-offline >/dev/null && npm run --silent build >/dev/null)
     printf '%s\n' "$digest" >frontend/dist/.stamp
 }

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -111,6 +112,21 @@ def _forget_guests(hosts: tuple[str, ...]) -> None:
     )
     gone.delete()
     Port.objects.filter(host__name__in=hosts).update(ofport=None, tap="", wired_at=None, wired_generation=None)
+
+
+def wait_for_hosts(stop: threading.Event) -> None:
+    """Returns when each host's libvirt and switch were seen, so that the first VM finds a place; or after 20 s, said so."""
+    deadline = time.monotonic() + WIRED_DEADLINE_S
+    began = timezone.now()
+    unseen = Host.objects.filter(enabled=True)
+    while not stop.wait(0.1):
+        missing = unseen.exclude(libvirt_seen_at__gt=began, ovs_seen_at__gt=began - timedelta(minutes=1))
+        names = list(missing.values_list("name", flat=True))
+        if not names:
+            return
+        if time.monotonic() > deadline:
+            log.error("not seen yet hosts=%s: VMs can be asked for, but not placed there", ",".join(names))
+            return
 
 
 def connect_access(hypervisors: Hypervisors, stop: threading.Event) -> None:

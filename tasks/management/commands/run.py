@@ -19,7 +19,14 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 
-from tasks.embedded import Hypervisors, connect_access, prepare_hypervisors, release_hypervisors, seed_rows
+from tasks.embedded import (
+    Hypervisors,
+    connect_access,
+    prepare_hypervisors,
+    release_hypervisors,
+    seed_rows,
+    wait_for_hosts,
+)
 from tasks.supervisor import Program, Supervisor
 
 READY_DEADLINE_S = 60.0
@@ -51,6 +58,7 @@ class Command(BaseCommand):
             supervisor = Supervisor(_programs(port), {"HOPSIGHT_MODE": hypervisors.mode, **hypervisors.environment})
             supervisor.start()
             _wait_for_web(port, stop)
+            wait_for_hosts(stop)
             connect_access(hypervisors, stop)
             self._welcome(port, hypervisors, time.monotonic() - began)
             stop.wait()
