@@ -40,7 +40,7 @@ def build_debian(cache: Path) -> DebianImage:
 def _build(scratch: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="hopsight-debian-") as work:
         raw = Path(work) / "disk.ext4"
-        debvm = ("debvm-create", "-k", "linux-image-cloud-amd64", "-z", SIZE, "-r", SUITE, "-o", str(raw))
+        debvm = ("debvm-create", "-z", SIZE, "-r", SUITE, "-o", str(raw))
         options = (f"--include={','.join(PACKAGES)}", f"--customize-hook={KEEP_KERNEL.format(folder=work)}")
         run(*debvm, "--", *options, patience_s=BUILD_PATIENCE_S)
         for name in ("kernel", "initrd"):
