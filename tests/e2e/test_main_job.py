@@ -1,0 +1,165 @@
+"""The main job, as its user does it: two VMs made in the browser on two hypervisors, reached, their path drawn, deleted."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, Product
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
+SSH_OPTIONS = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_ARGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(product: Product, browser: Browser) -> Page:
+    """Alice's browser, logged in through the form."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.set_default_timeout(30_000)
+    page.goto(f"{product.url}/")
+    page.fill("input[name=username]", "alice")
+    page.fill("input[name=password]", product.passwords["alice"])
+    page.press("input[name=password]", "Enter")
+    expect(page).to_have_url(f"{product.url}/")
+    return page
+
+
+def _create(product: Product, page: Page, name: str, key: Path | None) -> None:
+    page.goto(f"{product.url}/vms/create/")
+    page.fill("input[name=name]", name)
+    if key is not None:
+        page.fill("textarea[name=new_key]", Path(f"{key}.pub").read_text().strip())
+    page.screenshot(path=str(ARTIFACTS / f"create-{name}.png"))
+    page.get_by_role("button", name=re.compile("Create and start")).click()
+    page.wait_for_url(re.compile(r"/vms/[0-9a-f-]{36}/"))
+
+
+def _vm(product: Product, page: Page, name: str) -> dict[str, Any]:
+    answer = page.request.get(f"{product.url}/api/v1/vms")
+    rows = answer.json()
+    rows = rows["items"] if isinstance(rows, dict) else rows
+    return next((row for row in rows if row["name"] == name), {})
+
+
+def _ssh(product: Product, key: Path, address: str, command: str) -> subprocess.CompletedProcess[str]:
+    return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{address}", command, timeout=60)
+
+
+def test_two_vms_made_in_the_browser_reach_each_other_and_their_path_is_drawn(product: Product, page: Page, key: Path) -> None:
+    """[web-9]--tap--[br-int@hvX]==vni 4097==[br-int@hvY]--tap--[db-9]"""
+    _create(product, page, "web-9", key)
+    page.screenshot(path=str(ARTIFACTS / "vm-creating.png"), full_page=True)
+    _create(product, page, "db-9", None)
+    for name in ("web-9", "db-9"):
+        wait_for(lambda name=name: _vm(product, page, name).get("ssh_at"), 120, f"SSH of {name} answers\n{product.log()}")
+    web, db = _vm(product, page, "web-9"), _vm(product, page, "db-9")
+    assert web["host"] != db["host"], "the scheduler spreads"
+    addresses = [str(vm["address"]) for vm in (web, db)]
+
+    told = _ssh(product, key, addresses[0], f"hostname; ping -c 3 {addresses[1]}; echo | nc -w 5 {addresses[1]} 22 | head -n 1")
+    assert "web-9" in told.stdout, told
+    assert " 0% packet loss" in told.stdout or "33% packet loss" in told.stdout, told
+    assert "SSH-2.0-dropbear" in told.stdout, told
+
+    page.goto(f"{product.url}/vms/{db['uuid']}/")
+    expect(page.get_by_text(f"root@{addresses[1]}").first).to_be_visible()
+    page.screenshot(path=str(ARTIFACTS / "vm.png"), full_page=True)
+    _trace(product, page, key, web, db)
+    _delete(product, page, (web, db))
+
+
+def _trace(product: Product, page: Page, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:
+    page.goto(f"{product.url}/trace/")
+    page.select_option("select[name=source]", label=_option(page, "source", "web-9"))
+    page.select_option("select[name=target]", label=_option(page, "target", "db-9"))
+    page.locator("main form button.btn--pri").click()
+    page.wait_for_url(re.compile(r"/trace/[0-9a-f-]{36}/"))
+    expect(page.get_by_text("web-9 reaches db-9").first).to_be_visible()
+    page.screenshot(path=str(ARTIFACTS / "trace.png"))
+    uuid = re.search(r"/trace/([0-9a-f-]{36})/", page.url)[1]  # type: ignore[index]
+    answer = page.request.get(f"{product.url}/api/v1/traces/{uuid}").json()
+    result = answer["result"]
+    assert result["verdict"] == "delivered"
+    kinds = [hop["kind"] for hop in result["hops"]]
+    assert kinds == [
+        "guest_nic", "backend", "tap", "bridge", "tunnel_encap", "underlay_nic", "underlay", "underlay_nic", "tunnel_decap",
+        "bridge", "tap", "backend", "guest_nic",
+    ], kinds  # fmt: skip
+    assert {hop["host"] for hop in result["hops"] if hop["kind"] == "bridge"} == {web["host"], db["host"]}
+    _counters_move(product, page, key, web, db)
+
+
+def _counters_move(product: Product, page: Page, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:
+    """While a ping runs, the packet counters of the path change on the page without a reload."""
+    argv = ["ssh", "-i", str(key), *SSH_OPTIONS, f"root@{web['address']}", f"ping -i 0.2 -c 60 {db['address']}"]
+    prefix = ["ip", "netns", "exec", f"hs-{product.lab}-access"]
+    pinging = subprocess.Popen([*prefix, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        rates = wait_for(lambda: page.locator("text=/\\+[1-9][0-9.,]* ?\\/s/").count(), 20, "counters move on the page", 0.2)
+        assert rates > 0
+        page.screenshot(path=str(ARTIFACTS / "trace-counting.png"))
+    finally:
+        pinging.terminate()
+        pinging.wait()
+
+
+def _option(page: Page, select: str, name: str) -> str:
+    labels = page.locator(f"select[name={select}] option").all_inner_texts()
+    return next(label for label in labels if name in label)
+
+
+def _delete(product: Product, page: Page, vms: tuple[dict[str, Any], ...]) -> None:
+    for vm in vms:
+        page.goto(f"{product.url}/vms/{vm['uuid']}/delete/")
+        page.locator("main form button.btn").first.click()
+    for vm in vms:
+        wait_for(lambda vm=vm: not _vm(product, page, str(vm["name"])), 60, f"{vm['name']} is gone\n{product.log()}")
+    root = Path("/var/lib/hopsight/labs") / product.lab
+    for host in ("hv1", "hv2"):
+        uri = f"qemu+unix:///system?socket={root}/{host}/run/libvirt/libvirt-sock"
+        domains = subprocess.run(["virsh", "-c", uri, "list", "--all", "--name"], capture_output=True, text=True, check=True)
+        assert not domains.stdout.strip()
+        assert not [path for path in (root / host / "disks").iterdir() if path.name.startswith("hs-")]
+        database = f"--db=unix:{root}/{host}/run/openvswitch/db.sock"
+        ports = subprocess.run(["ovs-vsctl", database, "list-ports", "br-int"], capture_output=True, text=True, check=True)
+        assert not [port for port in ports.stdout.split() if port.startswith("vnet")]
+        wait_for(lambda host=host: not _flows_of(root / host, vms), 20, f"flows on {host} are gone")
+
+
+def _flows_of(root: Path, vms: tuple[dict[str, Any], ...]) -> list[str]:
+    switch = f"unix:{root}/run/openvswitch/br-int.mgmt"
+    dump = subprocess.run(["ovs-ofctl", "-O", "OpenFlow14", "dump-flows", switch], capture_output=True, text=True, check=True)
+    return [line for line in dump.stdout.splitlines() if any(vm["ports"][0]["mac"] in line for vm in vms)]
+
+
+def test_another_teams_vm_does_not_exist(product: Product, browser: Browser) -> None:
+    page = browser.new_context().new_page()
+    page.goto(f"{product.url}/")
+    page.fill("input[name=username]", "dana")
+    page.fill("input[name=password]", product.passwords["dana"])
+    page.press("input[name=password]", "Enter")
+    expect(page).to_have_url(f"{product.url}/")
+    assert json.loads(page.request.get(f"{product.url}/api/v1/vms").text()) in ([], {"items": []}) or "web-9" not in page.content()
