@@ -15,7 +15,7 @@ def memberships_of(request: HttpRequest) -> list[Membership]:
     """The person's memberships with their teams, read once per request."""
     cached: list[Membership] | None = getattr(request, "_memberships", None)
     if cached is None:
-        rows = Membership.objects.filter(user_id=request.user.pk).select_related("team").order_by("team__name")
+        rows = Membership.objects.filter(user_id=request.user.pk or 0).select_related("team").order_by("team__name")
         cached = list(rows)
         request._memberships = cached  # type: ignore[attr-defined]
     return cached

@@ -113,7 +113,7 @@ def vm_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _visible(request: HttpRequest) -> QuerySet[VM]:
-    rows = VM.objects.filter(team__memberships__user_id=request.user.pk)
+    rows = VM.objects.filter(team__memberships__user_id=request.user.pk or 0)
     return rows.select_related("team", "image", "flavor", "host", "created_by").prefetch_related(
         "ports__addresses", "ports__network"
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from django.http import HttpRequest, HttpResponse
-from django.utils.decorators import sync_and_async_middleware
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.deprecation import MiddlewareMixin
 
 POLICY = "; ".join(
     [
@@ -23,25 +22,9 @@ POLICY = "; ".join(
 )
 
 
-@sync_and_async_middleware
-def ContentSecurityPolicyMiddleware(
-    get_response: Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]],
-) -> Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]:
-    """The middleware, sync or async as the chain needs."""
-    from asgiref.sync import iscoroutinefunction
+class ContentSecurityPolicyMiddleware(MiddlewareMixin):
+    """Adds the policy to each answer that has none of its own."""
 
-    if iscoroutinefunction(get_response):
-
-        async def async_middleware(request: HttpRequest) -> HttpResponse:
-            response = await get_response(request)  # type: ignore[misc]
-            response.headers.setdefault("Content-Security-Policy", POLICY)
-            return response
-
-        return async_middleware
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)  # type: ignore[union-attr]
-        return response  # type: ignore[return-value]
-
-    return middleware
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response

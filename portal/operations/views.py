@@ -22,6 +22,6 @@ def operations(request: HttpRequest) -> HttpResponse:
 
 def operation(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One operation with its stages."""
-    rows = Operation.objects.filter(team__memberships__user_id=request.user.pk)
+    rows = Operation.objects.filter(team__memberships__user_id=request.user.pk or 0)
     row = get_object_or_404(rows.select_related("team", "created_by").prefetch_related("stages"), uuid=uuid)
     return render(request, "operations/operation.html", {"operation": row})

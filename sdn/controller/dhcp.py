@@ -100,7 +100,7 @@ def checksum(words: bytes) -> int:
     """The internet checksum (RFC 1071) of an even or odd number of bytes."""
     if len(words) % 2:
         words += b"\0"
-    total = sum(struct.unpack(f"!{len(words) // 2}H", words))
+    total: int = sum(struct.unpack(f"!{len(words) // 2}H", words))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sdn.model.cookie import Cause, parse_cookie
-from sdn.model.trace import Hop, Intent, Step
+from sdn.model.trace import Hop, HopKind, Intent, Step
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
 from sdn.trace.parser import Pass
 from sdn.trace.question import Endpoint, Question, TraceHost
@@ -56,31 +56,29 @@ def inner_header(walk: Walk) -> dict[str, str]:
 
 def guest_hop(endpoint: Endpoint, fields: Mapping[str, str]) -> Hop:
     """The guest's own NIC."""
-    header = header_of(fields)
-    commands = (f"virsh domiflist {endpoint.domain}",)
     detail = f"{endpoint.nic_model}, {endpoint.mac}"
-    return Hop("guest_nic", "guest", endpoint.host, f"{endpoint.name} {endpoint.nic}", detail, header_before=header, header_after=header, header_stack=stack_of(fields), commands=commands)  # fmt: skip
+    command = (f"virsh domiflist {endpoint.domain}",)
+    return _plain_hop("guest_nic", endpoint, f"{endpoint.name} {endpoint.nic}", detail, command, fields)
 
 
 def plug_hops(endpoint: Endpoint, fields: Mapping[str, str]) -> list[Hop]:
     """From the guest's NIC to the switch: back end, then tap."""
-    header, stack = header_of(fields), stack_of(fields)
-    same = {"header_before": header, "header_after": header, "header_stack": stack}
-    virtual = f"{endpoint.nic_model} queue in the QEMU process"
-    backend = Hop(
-        "backend",
-        "host",
-        endpoint.host,
-        endpoint.backend,
-        virtual,
-        commands=(f"virsh dumpxml {endpoint.domain}",),
-        **same,
-    )  # type: ignore[arg-type]
-    tap_command = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
-    tap = Hop(
-        "tap", "host", endpoint.host, endpoint.tap, f"port {endpoint.ofport} of br-int", commands=tap_command, **same
-    )  # type: ignore[arg-type]
-    return [backend, tap]
+    queue = f"{endpoint.nic_model} queue in the QEMU process" if endpoint.backend == "qemu" else endpoint.nic_model
+    tap_commands = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
+    port = f"port {endpoint.ofport} of br-int"
+    return [
+        _plain_hop("backend", endpoint, endpoint.backend, queue, (f"virsh dumpxml {endpoint.domain}",), fields),
+        _plain_hop("tap", endpoint, endpoint.tap, port, tap_commands, fields),
+    ]
+
+
+def _plain_hop(kind: HopKind, endpoint: Endpoint, name: str, detail: str, commands: tuple[str, ...], fields: Mapping[str, str]) -> Hop:  # fmt: skip
+    """A hop that passes the packet on as it is."""
+    header = header_of(fields)
+    return Hop(
+        kind, "guest" if kind == "guest_nic" else "host", endpoint.host, name, detail, header_before=header,
+        header_after=header, header_stack=stack_of(fields), commands=commands,
+    )  # fmt: skip
 
 
 def bridge_hop(question: Question, host: TraceHost, walk: Walk, text: str, flow: str, states: tuple[str, ...]) -> Hop:

@@ -118,7 +118,8 @@ def _devices(root: etree._Element, spec: DomainSpec) -> None:
     etree.SubElement(console, "target", type="serial", port="0")
     video = etree.SubElement(devices, "video")
     etree.SubElement(video, "model", type="none")
-    etree.SubElement(devices, "memballoon", model="virtio")
+    etree.SubElement(devices, "controller", type="usb", model="none")
+    etree.SubElement(devices, "memballoon", model="none")
     rng = etree.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
 
@@ -147,6 +148,7 @@ def _nic(devices: etree._Element, nic: NicSpec) -> None:
         etree.SubElement(driver, "host", dict.fromkeys(HOST_OFFLOADS, "off"))
         etree.SubElement(driver, "guest", dict.fromkeys(GUEST_OFFLOADS, "off"))
     etree.SubElement(interface, "mtu", size=str(nic.mtu))
+    etree.SubElement(interface, "rom", enabled="no")  # nobody boots from the network, and under TCG it costs seconds
 
 
 def _text(parent: etree._Element, tag: str, text: str, **attributes: str) -> None:

@@ -16,7 +16,16 @@ from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, Product
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
-SSH_OPTIONS = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes"]
+SSH_OPTIONS = [
+    "-o",
+    "StrictHostKeyChecking=no",
+    "-o",
+    "UserKnownHostsFile=/dev/null",
+    "-o",
+    "ConnectTimeout=10",
+    "-o",
+    "BatchMode=yes",
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +77,24 @@ def _ssh(product: Product, key: Path, address: str, command: str) -> subprocess.
     return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{address}", command, timeout=60)
 
 
-def test_two_vms_made_in_the_browser_reach_each_other_and_their_path_is_drawn(product: Product, page: Page, key: Path) -> None:
+def test_two_vms_made_in_the_browser_reach_each_other_and_their_path_is_drawn(
+    product: Product, page: Page, key: Path
+) -> None:
     """[web-9]--tap--[br-int@hvX]==vni 4097==[br-int@hvY]--tap--[db-9]"""
     _create(product, page, "web-9", key)
     page.screenshot(path=str(ARTIFACTS / "vm-creating.png"), full_page=True)
     _create(product, page, "db-9", None)
     for name in ("web-9", "db-9"):
-        wait_for(lambda name=name: _vm(product, page, name).get("ssh_at"), 120, f"SSH of {name} answers\n{product.log()}")
+        wait_for(
+            lambda name=name: _vm(product, page, name).get("ssh_at"), 120, f"SSH of {name} answers\n{product.log()}"
+        )
     web, db = _vm(product, page, "web-9"), _vm(product, page, "db-9")
     assert web["host"] != db["host"], "the scheduler spreads"
     addresses = [str(vm["address"]) for vm in (web, db)]
 
-    told = _ssh(product, key, addresses[0], f"hostname; ping -c 3 {addresses[1]}; echo | nc -w 5 {addresses[1]} 22 | head -n 1")
+    told = _ssh(
+        product, key, addresses[0], f"hostname; ping -c 3 {addresses[1]}; echo | nc -w 5 {addresses[1]} 22 | head -n 1"
+    )
     assert "web-9" in told.stdout, told
     assert " 0% packet loss" in told.stdout or "33% packet loss" in told.stdout, told
     assert "SSH-2.0-dropbear" in told.stdout, told
@@ -118,7 +133,9 @@ def _counters_move(product: Product, page: Page, key: Path, web: dict[str, Any],
     prefix = ["ip", "netns", "exec", f"hs-{product.lab}-access"]
     pinging = subprocess.Popen([*prefix, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        rates = wait_for(lambda: page.locator("text=/\\+[1-9][0-9.,]* ?\\/s/").count(), 20, "counters move on the page", 0.2)
+        rates = wait_for(
+            lambda: page.locator("text=/\\+[1-9][0-9.,]* ?\\/s/").count(), 20, "counters move on the page", 0.2
+        )
         assert rates > 0
         page.screenshot(path=str(ARTIFACTS / "trace-counting.png"))
     finally:
@@ -140,18 +157,24 @@ def _delete(product: Product, page: Page, vms: tuple[dict[str, Any], ...]) -> No
     root = Path("/var/lib/hopsight/labs") / product.lab
     for host in ("hv1", "hv2"):
         uri = f"qemu+unix:///system?socket={root}/{host}/run/libvirt/libvirt-sock"
-        domains = subprocess.run(["virsh", "-c", uri, "list", "--all", "--name"], capture_output=True, text=True, check=True)
+        domains = subprocess.run(
+            ["virsh", "-c", uri, "list", "--all", "--name"], capture_output=True, text=True, check=True
+        )
         assert not domains.stdout.strip()
         assert not [path for path in (root / host / "disks").iterdir() if path.name.startswith("hs-")]
         database = f"--db=unix:{root}/{host}/run/openvswitch/db.sock"
-        ports = subprocess.run(["ovs-vsctl", database, "list-ports", "br-int"], capture_output=True, text=True, check=True)
+        ports = subprocess.run(
+            ["ovs-vsctl", database, "list-ports", "br-int"], capture_output=True, text=True, check=True
+        )
         assert not [port for port in ports.stdout.split() if port.startswith("vnet")]
         wait_for(lambda host=host: not _flows_of(root / host, vms), 20, f"flows on {host} are gone")
 
 
 def _flows_of(root: Path, vms: tuple[dict[str, Any], ...]) -> list[str]:
     switch = f"unix:{root}/run/openvswitch/br-int.mgmt"
-    dump = subprocess.run(["ovs-ofctl", "-O", "OpenFlow14", "dump-flows", switch], capture_output=True, text=True, check=True)
+    dump = subprocess.run(
+        ["ovs-ofctl", "-O", "OpenFlow14", "dump-flows", switch], capture_output=True, text=True, check=True
+    )
     return [line for line in dump.stdout.splitlines() if any(vm["ports"][0]["mac"] in line for vm in vms)]
 
 
@@ -162,4 +185,7 @@ def test_another_teams_vm_does_not_exist(product: Product, browser: Browser) -> 
     page.fill("input[name=password]", product.passwords["dana"])
     page.press("input[name=password]", "Enter")
     expect(page).to_have_url(f"{product.url}/")
-    assert json.loads(page.request.get(f"{product.url}/api/v1/vms").text()) in ([], {"items": []}) or "web-9" not in page.content()
+    assert (
+        json.loads(page.request.get(f"{product.url}/api/v1/vms").text()) in ([], {"items": []})
+        or "web-9" not in page.content()
+    )
