@@ -10,7 +10,6 @@ from pathlib import Path
 
 import redis.asyncio
 from django.conf import settings
-from django.db import DatabaseError
 from django.utils import timezone
 
 from portal.compute.models import VM, VMState
@@ -40,7 +39,7 @@ def load_hosts() -> tuple[HostConnection, ...]:
             host.controller_target,
             Path(host.ovs_rundir),
         )
-        for host in Host.objects.filter(enabled=True).order_by("id")
+        for host in Host.objects.order_by("id")
     )
 
 
@@ -78,8 +77,8 @@ async def run() -> None:
                 controller.forget_probes(probes)
                 for iface_id in probes:
                     controller.probe_ssh(iface_id)
-            except DatabaseError as problem:
-                log.warning("rows not read problem=%s", problem)
+            except Exception as problem:  # the process's edge: a bad row must not take the network's keeper down
+                log.warning("rows not taken over problem=%r", problem)
             waker = loop.create_task(wake.wait())
             await asyncio.wait({waker, ender}, timeout=RELOAD_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             waker.cancel()

@@ -1,4 +1,4 @@
-"""What the controller saw, into rows and events. Never raises: a database that is away is tried again at the next look."""
+"""What the controller saw, into rows and events. A database that is away is tried again at the next look."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RowObserver:
     async def ports_wired(
         self, host: HostName, generation: int, ofports: Mapping[IfaceId, int], interface_names: Mapping[IfaceId, str]
     ) -> None:
-        await _try(lambda: _wire_ports(host, generation, ofports, interface_names))
+        await in_rows(_wire_ports, host, generation, ofports, interface_names)
 
     async def ssh_answered(self, iface_id: IfaceId) -> None:
         await _try(lambda: _ssh_answered(iface_id))

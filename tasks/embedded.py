@@ -65,11 +65,13 @@ def seed_rows(hypervisors: Hypervisors) -> None:
     os.environ.setdefault("HOPSIGHT_MODE", hypervisors.mode)
     fresh = [path for path in hypervisors.paths if not (path.root / FRESH_MARK).exists()]
     with transaction.atomic():
-        if fresh:
-            _forget_guests(tuple(path.name for path in fresh))
+        names = [path.name for path in hypervisors.paths]
+        gone = Host.objects.exclude(name__in=names)
+        _forget_guests((*(path.name for path in fresh), *gone.values_list("name", flat=True)))
+        Port.objects.filter(host__in=gone).update(host=None)
+        gone.delete()
         for path in hypervisors.paths:
             _host_row(path, hypervisors.mode)
-        Host.objects.exclude(name__in=[path.name for path in hypervisors.paths]).update(enabled=False)
         bump_generation()
     call_command("seed")
     _seed_image(hypervisors.mode)

@@ -1,7 +1,7 @@
 """Flow tables and counters for those who look: only while a socket has joined `flows:…` or `counters:…`.
 
 The consumer keeps a key in Redis for each topic that somebody has joined. A watched flow table is read with ovs-ofctl
-ten times a second and compared, so that a change is on the page in a tenth of a second; counters once a second.
+sixteen times a second and compared, so that a change is on the page in a tenth of a second; counters once a second.
 """
 
 from __future__ import annotations

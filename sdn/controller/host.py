@@ -168,10 +168,10 @@ class HostLink:
             await self._apply(channel, plan)
         told = (intent.generation, facts.view)
         if told != self._told:
-            self._told = told
             await self._observer.ports_wired(
                 self.connection.name, intent.generation, dict(facts.view.ofports), facts.interface_names
             )
+            self._told = told  # only now: what was not written down is told again
 
     async def _apply(self, channel: Channel, plan: Plan) -> None:
         assert self._installed is not None

@@ -31,7 +31,7 @@ class HostConnection:
 
 
 class ControllerObserver(Protocol):
-    """Told by the controller of what came true; implementations must not raise."""
+    """Told by the controller of what came true; only `ports_wired` may raise, and is called again then."""
 
     async def host_connected(self, host: HostName, dpid: int, ovs_version: str) -> None: ...
 

@@ -32,7 +32,8 @@ class Command(BaseCommand):
         port = options["tcp"] or options["udp"] or 0
         request = TraceRequest(team=source.network.team, source=source, target=target, protocol=protocol, port_dst=port)
         result, _ = answer(request)
-        assert result is not None
+        if result is None:
+            raise CommandError("an end of this path no longer exists")
         self.stdout.write(json.dumps(result, indent=2) if options["json"] else format_trace(from_json(result)))
 
     def _port(self, team: str, name: str) -> Port:
