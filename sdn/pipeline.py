@@ -98,6 +98,8 @@ DROP_REASONS: tuple[DropReason, ...] = (
     DropReason(15, "table_miss", "no flow of the table matches it"),
     DropReason(16, "port_down", "the destination port is not there"),
     DropReason(17, "no_neighbour", "nobody has the address that it asks for"),
+    DropReason(18, "unknown_protocol", "it is neither IPv4 nor ARP, which is all that the network carries"),
+    DropReason(19, "no_ipv6", "it is IPv6, and the network has no IPv6 subnet"),
 )
 DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
 DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from sdn.model.cookie import Cause, CauseKind, format_cookie
-from sdn.model.flow import Flow, FlowKey
+from sdn.model.flow import Flow, FlowKey, canonical_match
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
 
 SYSTEM = Cause(CauseKind.SYSTEM, 0)
 
 
 def flow(table: str, priority: int, cause: Cause, match: dict[str, str], actions: tuple[str, ...]) -> Flow:
-    """One flow of the named table; its match is put in canonical (alphabetical) order."""
-    key = FlowKey(TABLE_BY_NAME[table].table_id, priority, tuple(sorted(match.items())))
+    """One flow of the named table; its match is put in canonical order."""
+    key = FlowKey(TABLE_BY_NAME[table].table_id, priority, canonical_match(match.items()))
     return Flow(key, format_cookie(cause), actions)
 
 
@@ -29,7 +29,12 @@ def reg(register: Register) -> str:
 
 def load(value: int, register: Register) -> str:
     """The action that sets a register."""
-    return f"set_field:{value:#x}->{reg(register)}"
+    return f"set_field:{format_value(value)}->{reg(register)}"
+
+
+def format_value(value: int) -> str:
+    """Hexadecimal as ovs-ofctl prints it: zero has no prefix."""
+    return f"{value:#x}" if value else "0"
 
 
 def drop(here: str, reason: str) -> tuple[str, ...]:

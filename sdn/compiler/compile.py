@@ -17,6 +17,8 @@ from sdn.pipeline import DROP_REASONS, FLAG_PROBE, PROBE_VNI_BIT, TABLES, Regist
 
 SSH_PROBE_PORT = 4853  # the gateway's TCP port that the controller asks guests from: is their SSH up?
 MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
+PORT_IN_PORT = 0xFFF8  # OpenFlow's "where it came from"; through the output table, so that a probe's answer is no guest's
+BACK = (load(PORT_IN_PORT, Register.OUT), goto("responders", "output"))
 MISS_REASON = {"classify": "unknown_port", "router": "no_route", "l2_lookup": "unknown_mac", "output": "port_down"}
 
 
@@ -44,6 +46,7 @@ class Overlay:
     network: NetworkIntent
     local: tuple[LocalPort, ...]
     remote: tuple[tuple[PortIntent, HostIntent], ...]
+    absent: tuple[PortIntent, ...]  # bound here and not plugged, or bound nowhere
     tunnel_ofport: int | None
 
     @property
@@ -68,6 +71,9 @@ def compile_host(snapshot: IntentSnapshot, view: HostView) -> tuple[Flow, ...]:
         flows.update(_network(overlay))
         for port in overlay.local:
             flows.update(_port(port, overlay))
+        for gone in overlay.absent:
+            to = {**overlay.mark, "dl_dst": gone.mac}
+            flows.add(flow("l2_lookup", 98, Cause(CauseKind.PORT, gone.id), to, drop("l2_lookup", "port_down")))
     return tuple(sorted(flows))
 
 
@@ -75,17 +81,20 @@ def overlays(snapshot: IntentSnapshot, view: HostView) -> Iterator[Overlay]:
     """The networks that have a port plugged on this host."""
     ofports = dict(view.ofports)
     hosts = {host.name: host for host in snapshot.hosts}
-    by_network: dict[int, tuple[list[LocalPort], list[tuple[PortIntent, HostIntent]]]] = {}
-    for port in snapshot.ports:
-        local, remote = by_network.setdefault(port.network_id, ([], []))
+    local: dict[int, list[LocalPort]] = {}
+    remote: dict[int, list[tuple[PortIntent, HostIntent]]] = {}
+    absent: dict[int, list[PortIntent]] = {}
+    for port in sorted(snapshot.ports, key=lambda port: port.id):  # the order of a flood must not depend on the rows'
         if port.iface_id in ofports:
-            local.append(LocalPort(port, ofports[port.iface_id]))
+            local.setdefault(port.network_id, []).append(LocalPort(port, ofports[port.iface_id]))
         elif port.host is not None and port.host != view.host and port.host in hosts:
-            remote.append((port, hosts[port.host]))
+            remote.setdefault(port.network_id, []).append((port, hosts[port.host]))
+        else:
+            absent.setdefault(port.network_id, []).append(port)
     for network in snapshot.networks:
-        local, remote = by_network.get(network.id, ([], []))
-        if local:
-            yield Overlay(network, tuple(local), tuple(remote), view.tunnel_ofport)
+        if here := local.get(network.id):
+            away, gone = remote.get(network.id, ()), absent.get(network.id, ())
+            yield Overlay(network, tuple(here), tuple(away), tuple(gone), view.tunnel_ofport)
 
 
 def _system(tunnel_ofport: int | None) -> Iterator[Flow]:
@@ -202,9 +211,12 @@ def _port_security(port: LocalPort) -> Iterator[Flow]:
         yield flow("port_security", 100, cause, ip, (goto("port_security", "conntrack_egress"),))
     dhcp = {**mark, "udp": "", "nw_src": "0.0.0.0", "tp_src": "68", "tp_dst": "67"}
     yield flow("port_security", 100, cause, dhcp, (goto("port_security", "responders"),))
-    refusals = (("arp", "spoofed_arp"), ("ip", "spoofed_ipv4"), ("ipv6", "spoofed_ipv6"))
+    # IPv6 is refused whole, link-local and neighbour discovery too: until networks have IPv6 subnets there is no address
+    # to hold a guest to, and an unchecked protocol would let it speak as any other.
+    refusals = (("arp", "spoofed_arp"), ("ip", "spoofed_ipv4"), ("ipv6", "no_ipv6"))
     for protocol, reason in refusals:
         yield flow("port_security", 50, cause, {**mark, protocol: ""}, drop("port_security", reason))
+    yield flow("port_security", 45, cause, mark, drop("port_security", "unknown_protocol"))
     yield flow("port_security", 40, cause, port.mark, drop("port_security", "spoofed_mac"))
 
 
@@ -219,7 +231,7 @@ def _arp_answer(cause: Cause, mark: dict[str, str], address: str, mac: str) -> F
         f"set_field:{mac}->arp_sha",
         "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
         f"set_field:{address}->arp_spa",
-        "IN_PORT",
+        *BACK,
     )
     return flow("responders", 100, cause, question, answer)
 
@@ -231,5 +243,5 @@ def _echo_answer(address: str, mac: str) -> tuple[str, ...]:
         "move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]",
         f"set_field:{address}->ip_src",
         "set_field:0->icmp_type",
-        "IN_PORT",
+        *BACK,
     )

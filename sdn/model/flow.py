@@ -6,6 +6,7 @@ Fields and actions are kept in ovs-ofctl(8)'s own words, already canonical (the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -29,13 +30,32 @@ class Flow:
     actions: tuple[str, ...]
 
 
+_ORDER = (
+    "ct_state,ct_zone,ct_mark,PROTOCOL,reg0,reg1,reg2,reg3,reg4,reg5,reg6,reg7,reg8,reg9,reg10,reg11,reg12,reg13,reg14,"
+    "reg15,tun_id,tun_src,tun_dst,metadata,in_port,vlan_tci,dl_vlan,dl_vlan_pcp,dl_src,dl_dst,dl_type,nw_src,nw_dst,"
+    "arp_spa,arp_tpa,nw_proto,arp_op,arp_sha,arp_tha,nw_tos,nw_ttl,tp_src,tp_dst,icmp_type,icmp_code,tcp_flags"
+).split(",")
+_RANK = {name: rank for rank, name in enumerate(_ORDER)}
+
+
+def canonical_match(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The fields in the order of ovs-ofctl's dump (match_format in OVS's match.c); unknown ones last, by name."""
+    return tuple(sorted(fields, key=_rank))
+
+
+def _rank(field: tuple[str, str]) -> tuple[int, str]:
+    name, value = field
+    return _RANK["PROTOCOL"] if value == "" else _RANK.get(name, len(_RANK)), name
+
+
 def format_match(match: tuple[tuple[str, str], ...]) -> str:
     """`ip,reg1=0x1001,nw_dst=10.0.0.2`: the match as ovs-ofctl takes it; "" matches everything."""
     return ",".join(name if value == "" else f"{name}={value}" for name, value in match)
 
 
 def format_flow(flow: Flow) -> str:
-    """One line that `ovs-ofctl -O OpenFlow14 add-flow` takes as it is."""
+    """The line of `ovs-ofctl -O OpenFlow14 dump-flows --no-names --no-stats`, which add-flow takes as it is."""
     match = format_match(flow.key.match)
-    head = f"cookie={flow.cookie:#x}, table={flow.key.table_id}, priority={flow.key.priority}"
+    table = f"table={flow.key.table_id}, " if flow.key.table_id else ""
+    head = f"cookie={flow.cookie:#x}, {table}priority={flow.key.priority}"
     return f"{head}{',' + match if match else ''} actions={','.join(flow.actions) or 'drop'}"

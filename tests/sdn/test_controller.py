@@ -1,0 +1,218 @@
+"""The controller against real Open vSwitch (dummy devices): what it makes packets do, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from sdn.controller import Controller, HostConnection
+from sdn.model.addresses import HostName, Mac
+from sdn.model.intent import IntentSnapshot
+from sdn.model.packet import Packet
+from sdn.model.trace import Trace, from_json, to_json
+from sdn.shadow.shadow import Shadow
+from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
+from tests.sdn.worlds import make_world
+from tests.waiting import wait_for
+
+WORLD = make_world(2, 2, [(0, 0), (0, 1), (0, 0), (1, 1)])
+
+
+class Told:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.wired: dict[str, dict[str, int]] = {}
+        self.connected: list[str] = []
+
+    async def host_connected(self, host: str, dpid: int, ovs_version: str) -> None:
+        self.connected.append(host)
+
+    async def host_lost(self, host: str, reason: str) -> None: ...
+
+    async def ports_wired(
+        self, host: str, generation: int, ofports: dict[str, int], interface_names: dict[str, str]
+    ) -> None:
+        self.wired[host] = dict(ofports)
+
+    async def ssh_answered(self, iface_id: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def switches() -> Iterator[dict[str, Shadow]]:
+    with Shadow() as first, Shadow() as second:
+        yield {"hv1": first, "hv2": second}
+
+
+def _connection(name: str, shadow: Shadow, underlay_ip: str) -> HostConnection:
+    target = f"unix:{shadow.rundir}/hopsight.sock"
+    return HostConnection(HostName(name), f"unix:{shadow.rundir}/db.sock", "dummy", underlay_ip, target, shadow.rundir)
+
+
+@contextlib.asynccontextmanager
+async def _running(switches: dict[str, Shadow], world: IntentSnapshot) -> AsyncIterator[Told]:
+    told = Told()
+    controller = Controller(told)
+    underlay = {str(host.name): str(host.underlay_ip) for host in world.hosts}
+    await controller.set_hosts(tuple(_connection(name, shadow, underlay[name]) for name, shadow in switches.items()))
+    await controller.set_intent(world)
+    try:
+        await _until(lambda: set(told.connected) == set(switches), "both switches connect")
+        for port in world.ports:
+            await asyncio.to_thread(_plug, switches[str(port.host)], port.iface_id)
+        wanted = {name: {port.iface_id for port in world.ports if port.host == name} for name in switches}
+        await _until(
+            lambda: {name: set(told.wired.get(name, {})) for name in switches} == wanted, "every port is wired"
+        )
+        yield told
+    finally:
+        await controller.stop()
+
+
+async def _until(predicate, what: str) -> None:
+    await asyncio.to_thread(wait_for, predicate, 15, what, 0.02)
+
+
+def _plug(shadow: Shadow, iface_id: str) -> None:
+    database = f"--db=unix:{shadow.rundir}/db.sock"
+    name = f"t{iface_id[-8:]}"
+    words = [
+        "--may-exist",
+        "add-port",
+        "br-int",
+        name,
+        "--",
+        "set",
+        "interface",
+        name,
+        "type=dummy",
+        f"external_ids:iface-id={iface_id}",
+    ]
+    subprocess.run(["ovs-vsctl", database, *words], check=True, capture_output=True)
+
+
+def _dump(shadow: Shadow) -> dict[str, float]:
+    """Flow → its age in seconds."""
+    argv = ["ovs-ofctl", "-O", "OpenFlow14", "dump-flows", f"unix:{shadow.rundir}/br-int.mgmt"]
+    text = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    ages = {}
+    for line in text.splitlines():
+        if found := re.search(r"duration=([\d.]+)s, (.*)", line):
+            ages[re.sub(r"n_(packets|bytes)=\d+, ", "", found[2])] = float(found[1])
+    return ages
+
+
+def _endpoint(told: Told, number: int) -> Endpoint:
+    port = WORLD.ports[number]
+    ofport = told.wired[str(port.host)][port.iface_id]
+    return Endpoint(
+        port.name, "eth0", port.mac, port.addresses[0], str(port.host), f"t{number}", ofport, "virtio", "qemu", "hs-x"
+    )
+
+
+def _trace(switches: dict[str, Shadow], told: Told, source: int, target: int, **changes: str) -> Trace:
+    here, there = _endpoint(told, source), _endpoint(told, target)
+    packet = Packet(
+        "tcp",
+        Mac(changes.get("mac", here.mac)),
+        Mac(changes.get("to", there.mac)),
+        here.address,
+        there.address,
+        port_src=40000,
+        port_dst=22,
+    )
+    ends = [_endpoint(told, number) for number in range(len(WORLD.ports))]
+    hosts = tuple(
+        TraceHost(str(host.name), str(host.underlay_ip), _tunnel(switches[str(host.name)]), {end.ofport: end for end in ends if end.host == host.name})
+        for host in WORLD.hosts
+    )  # fmt: skip
+    world = LiveWorld({name: Path(shadow.rundir) for name, shadow in switches.items()})
+    return predict(Question("1", here, there, packet, hosts, 1, "2026-01-01T00:00:00Z"), world, lambda causes: {})
+
+
+def _tunnel(shadow: Shadow) -> int:
+    argv = ["ovs-vsctl", f"--db=unix:{shadow.rundir}/db.sock", "get", "interface", "vxlan0", "ofport"]
+    return int(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+
+
+async def test_a_packet_reaches_a_vm_on_another_host(switches: dict[str, Shadow]) -> None:
+    """[vm-0]--tap--[br-int@hv1]==vni 4097==[br-int@hv2]--tap--[vm-1]"""
+    async with _running(switches, WORLD) as told:
+        trace = await asyncio.to_thread(_trace, switches, told, 0, 1)
+    assert trace.verdict == "delivered", trace
+    assert [hop.host for hop in trace.hops if hop.kind == "bridge"] == ["hv1", "hv2"]
+    assert "vxlan 4097" in next(hop for hop in trace.hops if hop.kind == "tunnel_encap").header_stack
+    assert from_json(to_json(trace)) == trace
+
+
+async def test_a_packet_reaches_a_vm_on_the_same_host_without_a_tunnel(switches: dict[str, Shadow]) -> None:
+    """[vm-0]--tap--[br-int@hv1]--tap--[vm-2]"""
+    async with _running(switches, WORLD) as told:
+        trace = await asyncio.to_thread(_trace, switches, told, 0, 2)
+    assert trace.verdict == "delivered", trace
+    assert [hop.kind for hop in trace.hops] == ["guest_nic", "backend", "tap", "bridge", "tap", "backend", "guest_nic"]
+
+
+async def test_a_spoofed_mac_is_dropped_and_said_so(switches: dict[str, Shadow]) -> None:
+    """[vm-0 with vm-1's MAC]--tap--[br-int@hv1] ✘"""
+    async with _running(switches, WORLD) as told:
+        trace = await asyncio.to_thread(_trace, switches, told, 0, 1, mac="52:54:00:66:66:66")
+    assert trace.verdict == "dropped"
+    assert "table 10 (port_security) of hv1: its source MAC is not the port's own" in trace.reason
+
+
+async def test_another_networks_vm_is_not_reached(switches: dict[str, Shadow]) -> None:
+    """[vm-0 on vni 4097]--tap--[br-int@hv1] ✘   [vm-3 on vni 4098]"""
+    async with _running(switches, WORLD) as told:
+        trace = await asyncio.to_thread(_trace, switches, told, 0, 3)
+    assert trace.verdict == "dropped"
+    assert "no port of the network has its destination MAC" in trace.reason
+
+
+async def test_a_restarted_controller_touches_no_flow(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD):
+        before = {name: _dump(shadow) for name, shadow in switches.items()}
+    async with _running(switches, WORLD):
+        after = {name: _dump(shadow) for name, shadow in switches.items()}
+    for name in switches:
+        assert before[name].keys() == after[name].keys()
+        assert all(after[name][flow] >= before[name][flow] for flow in before[name]), "a flow was added again"
+
+
+async def test_what_nothing_explains_is_removed_and_what_is_foreign_stays(switches: dict[str, Shadow]) -> None:
+    shadow = switches["hv1"]
+    async with _running(switches, WORLD):
+        for flow in (
+            "cookie=0x4853020000009999,table=0,priority=7,actions=drop",
+            "cookie=0x77,table=0,priority=8,actions=drop",
+        ):
+            argv = ["ovs-ofctl", "-O", "OpenFlow14", "add-flow", f"unix:{shadow.rundir}/br-int.mgmt", flow]
+            subprocess.run(argv, check=True, capture_output=True)
+    async with _running(switches, WORLD):
+        left = " ".join(_dump(shadow))
+    assert "priority=7 " not in left
+    assert "priority=8 " in left
+
+
+async def test_junk_on_the_sockets_ends_that_connection_only(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD) as told:
+        path = next(Path(switches["hv1"].rundir).glob("hopsight-*.sock"))
+        for junk in (
+            b"GET / HTTP/1.1\r\n\r\n" * 50,
+            b"\x05\x0a\x00\x04abcd",
+            b"\x05\x13\x00\x08\0\0\0\x01",
+            b"\x05\x0a\x00\x0a\0\0\0\1xx",
+        ):
+            _, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(junk)
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            writer.close()
+        trace = await asyncio.to_thread(_trace, switches, told, 0, 1)
+    assert trace.verdict == "delivered"
