@@ -17,7 +17,9 @@ from sdn.pipeline import DROP_REASONS, FLAG_PROBE, PROBE_VNI_BIT, TABLES, Regist
 
 SSH_PROBE_PORT = 4853  # the gateway's TCP port that the controller asks guests from: is their SSH up?
 MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
-PORT_IN_PORT = 0xFFF8  # OpenFlow's "where it came from"; through the output table, so that a probe's answer is no guest's
+PORT_IN_PORT = (
+    0xFFF8  # OpenFlow's "where it came from"; through the output table, so that a probe's answer is no guest's
+)
 BACK = (load(PORT_IN_PORT, Register.OUT), goto("responders", "output"))
 MISS_REASON = {"classify": "unknown_port", "router": "no_route", "l2_lookup": "unknown_mac", "output": "port_down"}
 

@@ -1,7 +1,7 @@
 """What packets meet on hv1, told by Open vSwitch itself: ofproto/trace over the compiled flows.
 
-    [web-1]--11--[br-int@hv1]==vni 4097==[br-int@hv2]--[db-1]
-    [web-2]--12--/          \\--21--[dana-1, another network, web-1's address]
+[web-1]--11--[br-int@hv1]==vni 4097==[br-int@hv2]--[db-1]
+[web-2]--12--/          \\--21--[dana-1, another network, web-1's address]
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def icmp(to_mac: str, to: str = "10.20.0.12", mac: str = WEB_1_MAC, source: str 
 
 def arp(target: str, source: str = "10.20.0.11", sha: str = WEB_1_MAC) -> str:
     ends = f"arp_sha={sha},arp_tha=00:00:00:00:00:00"
-    return f"arp,in_port={WEB_1},dl_src={WEB_1_MAC},dl_dst={BROADCAST},arp_op=1,arp_spa={source},arp_tpa={target},{ends}"
+    return (
+        f"arp,in_port={WEB_1},dl_src={WEB_1_MAC},dl_dst={BROADCAST},arp_op=1,arp_spa={source},arp_tpa={target},{ends}"
+    )
 
 
 def udp(source: str, to: str, ports: tuple[int, int], to_mac: str = BROADCAST) -> str:
