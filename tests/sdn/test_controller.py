@@ -116,24 +116,27 @@ def _endpoint(told: Told, number: int) -> Endpoint:
     )
 
 
-def _trace(switches: dict[str, Shadow], told: Told, source: int, target: int, **changes: str) -> Trace:
+def _question(switches: dict[str, Shadow], told: Told, source: int, target: int, mac: str = "") -> Question:
     here, there = _endpoint(told, source), _endpoint(told, target)
     packet = Packet(
-        "tcp",
-        Mac(changes.get("mac", here.mac)),
-        Mac(changes.get("to", there.mac)),
-        here.address,
-        there.address,
-        port_src=40000,
-        port_dst=22,
+        "tcp", Mac(mac or here.mac), Mac(there.mac), here.address, there.address, port_src=40000, port_dst=22
     )
     ends = [_endpoint(told, number) for number in range(len(WORLD.ports))]
     hosts = tuple(
-        TraceHost(str(host.name), str(host.underlay_ip), _tunnel(switches[str(host.name)]), {end.ofport: end for end in ends if end.host == host.name})
+        TraceHost(
+            str(host.name),
+            str(host.underlay_ip),
+            _tunnel(switches[str(host.name)]),
+            {end.ofport: end for end in ends if end.host == host.name and end.ofport is not None},
+        )
         for host in WORLD.hosts
-    )  # fmt: skip
+    )
+    return Question("1", here, there, packet, hosts, 1, "2026-01-01T00:00:00Z")
+
+
+def _trace(switches: dict[str, Shadow], told: Told, source: int, target: int, mac: str = "") -> Trace:
     world = LiveWorld({name: Path(shadow.rundir) for name, shadow in switches.items()})
-    return predict(Question("1", here, there, packet, hosts, 1, "2026-01-01T00:00:00Z"), world, lambda causes: {})
+    return predict(_question(switches, told, source, target, mac), world, lambda causes: {})
 
 
 def _tunnel(shadow: Shadow) -> int:

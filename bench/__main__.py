@@ -1,0 +1,38 @@
+"""`scripts/bench`: every figure against its reference in the same run, into bench/results.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from bench.flows import flows_programmed_per_s
+from bench.traces import trace_predicted_two_hosts
+from bench.vms import measure_vms
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main(wanted: list[str]) -> None:
+    """Measure all, or those named."""
+    metrics: dict[str, dict[str, object]] = (
+        json.loads(RESULTS.read_text())["metrics"] if RESULTS.exists() and wanted else {}
+    )
+    for name, measure in (
+        ("flows_programmed_per_s", flows_programmed_per_s),
+        ("trace_predicted_two_hosts", trace_predicted_two_hosts),
+        ("vms", measure_vms),
+    ):
+        if wanted and name not in wanted:
+            continue
+        measured = measure()
+        metrics |= measured if name == "vms" else {name: measured}
+        print(name, json.dumps(measured), flush=True)
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()}
+    RESULTS.write_text(json.dumps({"machine": machine, "metrics": metrics}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
