@@ -30,11 +30,7 @@ class Flow:
     actions: tuple[str, ...]
 
 
-_ORDER = (
-    "ct_state,ct_zone,ct_mark,PROTOCOL,reg0,reg1,reg2,reg3,reg4,reg5,reg6,reg7,reg8,reg9,reg10,reg11,reg12,reg13,reg14,"
-    "reg15,tun_id,tun_src,tun_dst,metadata,in_port,vlan_tci,dl_vlan,dl_vlan_pcp,dl_src,dl_dst,dl_type,nw_src,nw_dst,"
-    "arp_spa,arp_tpa,nw_proto,arp_op,arp_sha,arp_tha,nw_tos,nw_ttl,tp_src,tp_dst,icmp_type,icmp_code,tcp_flags"
-).split(",")
+_ORDER = ["ct_state", "ct_zone", "ct_mark", "PROTOCOL", "reg0", "reg1", "reg2", "reg3", "reg4", "reg5", "reg6", "reg7", "reg8", "reg9", "reg10", "reg11", "reg12", "reg13", "reg14", "reg15", "tun_id", "tun_src", "tun_dst", "metadata", "in_port", "vlan_tci", "dl_vlan", "dl_vlan_pcp", "dl_src", "dl_dst", "dl_type", "nw_src", "nw_dst", "arp_spa", "arp_tpa", "nw_proto", "arp_op", "arp_sha", "arp_tha", "nw_tos", "nw_ttl", "tp_src", "tp_dst", "icmp_type", "icmp_code", "tcp_flags"]
 _RANK = {name: rank for rank, name in enumerate(_ORDER)}
 
 

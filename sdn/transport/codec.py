@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from ipaddress import ip_network
+from socket import inet_aton
 
 from sdn.model.flow import Flow
 from sdn.reconcile import WireFlow
@@ -87,35 +88,62 @@ def encode_flow(flow: Flow) -> WireFlow:
 @lru_cache(maxsize=200_000)
 def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
     parts: list[bytes] = []
-    protocol = None
-    for name, _ in fields:
-        if name in PROTOCOLS:
-            eth_type, protocol = PROTOCOLS[name]
-            parts.append(oxm("dl_type", hex(eth_type)))
-            if protocol is not None:
-                parts.append(oxm("nw_proto", str(protocol)))
-    transport = {6: "tcp", 17: "udp"}.get(protocol or 0)
+    transport = ""
     for name, value in fields:
-        if name in PROTOCOLS:
-            continue
-        if name in ("tp_src", "tp_dst"):
-            if transport is None:
-                raise CodecError(f"{name} without tcp or udp")
-            name = f"{transport}_{name[3:]}"
-        parts.append(oxm(name, value))
-    return b"".join(sorted(parts))
+        if value == "":
+            parts += _protocol(name)
+            transport = name
+        elif name == "tp_src" or name == "tp_dst":
+            if transport not in ("tcp", "udp"):
+                raise CodecError(f"{name} without tcp or udp before it")
+            parts.append(oxm(f"{transport}_{name[3:]}", value))
+        else:
+            parts.append(oxm(name, value))
+    parts.sort()
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=64)
+def _protocol(name: str) -> tuple[bytes, ...]:
+    if name not in PROTOCOLS:
+        raise CodecError(f"no protocol {name!r} in the codec's table")
+    eth_type, protocol = PROTOCOLS[name]
+    ethernet = oxm("dl_type", hex(eth_type))
+    return (ethernet,) if protocol is None else (ethernet, oxm("nw_proto", str(protocol)))
 
 
 @lru_cache(maxsize=200_000)
 def oxm(name: str, text: str) -> bytes:
     """One OXM field of a match: header, value and, where `text` has one, mask."""
-    if name not in FIELDS:
+    known = _HEADS.get(name)
+    if known is None:
         raise CodecError(f"no field {name!r} in the codec's table")
-    class_, field, size, kind = FIELDS[name]
+    try:
+        return _field_bytes(known, text)
+    except (ValueError, OSError, OverflowError, KeyError) as problem:
+        raise CodecError(f"{name}={text} is no value of its field: {problem}") from problem
+
+
+def _field_bytes(known: tuple[bytes, bytes, int, str], text: str) -> bytes:
+    plain, masked, size, kind = known
+    if "/" not in text:
+        if kind == "mac":
+            return plain + bytes.fromhex(text.replace(":", ""))
+        if kind == "ip":
+            return plain + inet_aton(text)
+        if kind == "int":
+            return plain + int(text, 0).to_bytes(size)
     value, mask = _value(kind, text, size)
-    if mask is None:
-        return struct.pack("!HBB", class_, field << 1, size) + value
-    return struct.pack("!HBB", class_, field << 1 | 1, size * 2) + value + mask
+    return plain + value if mask is None else masked + value + mask
+
+
+def _heads(name: str) -> tuple[bytes, bytes, int, str]:
+    class_, field, size, kind = FIELDS[name]
+    plain = struct.pack("!HBB", class_, field << 1, size)
+    return plain, struct.pack("!HBB", class_, field << 1 | 1, size * 2), size, kind
+
+
+_HEADS = {name: _heads(name) for name in FIELDS}
 
 
 def _value(kind: str, text: str, size: int) -> tuple[bytes, bytes | None]:
@@ -131,7 +159,7 @@ def _value(kind: str, text: str, size: int) -> tuple[bytes, bytes | None]:
         return network.network_address.packed, None if mask_bytes == full else mask_bytes
     value_text, _, mask_text = text.partition("/")
     read = _mac if kind == "mac" else lambda word: int(word, 0).to_bytes(size)
-    wanted = read(mask_text) if mask_text else full
+    wanted = read(mask_text)
     return read(value_text), None if wanted == full else wanted
 
 
@@ -141,40 +169,66 @@ def _mac(text: str) -> bytes:
 
 @lru_cache(maxsize=200_000)
 def _instructions(actions: tuple[str, ...]) -> bytes:
-    apply_ = b"".join(action_bytes(action) for action in actions if not action.startswith("goto_table:"))
-    jump = [action for action in actions if action.startswith("goto_table:")]
-    parts = struct.pack("!HHxxxx", 4, 8 + len(apply_)) + apply_ if apply_ else b""
-    if jump:
-        parts += struct.pack("!HHBxxx", 1, 8, int(jump[0].partition(":")[2]))
-    return parts
+    if not actions:
+        return b""
+    jump = b""
+    if actions[-1].startswith("goto_table:"):
+        jump = _GOTO.pack(1, 8, int(actions[-1][11:]))
+        actions = actions[:-1]
+    if not actions:
+        return jump
+    encoded = b"".join(map(action_bytes, actions))
+    return _APPLY.pack(4, 8 + len(encoded)) + encoded + jump
+
+
+_GOTO, _APPLY = struct.Struct("!HHBxxx"), struct.Struct("!HHxxxx")
 
 
 @lru_cache(maxsize=200_000)
 def action_bytes(action: str) -> bytes:
-    """One action. Raises CodecError for one that the codec does not write."""
-    if action == "IN_PORT":
-        return _output(PORT_IN_PORT)
-    if action.startswith("CONTROLLER:"):
-        return struct.pack("!HHIHxxxxxx", 0, 16, PORT_CONTROLLER, int(action.partition(":")[2]))
-    if found := re.fullmatch(r"output:(\d+)", action):
-        return _output(int(found[1]))
-    if found := re.fullmatch(r"output:(\w+)\[\]", action):
-        bits = MOVES[found[1]][2]
-        return _nicira(15, struct.pack("!H", bits - 1) + _nxm(found[1]) + struct.pack("!H", 0xFFFF) + b"\0" * 6)
-    if found := re.fullmatch(r"set_field:(.+)->(\w+)", action):
-        return _set_field(found[1], found[2])
-    if found := re.fullmatch(r"move:(\w+)\[\]->(\w+)\[\]", action):
-        bits = MOVES[found[1]][2]
-        return _nicira(6, struct.pack("!HHH", bits, 0, 0) + _nxm(found[1]) + _nxm(found[2]))
-    if found := re.fullmatch(r"load:(\w+)->(\w+)\[(\d+)\]", action):
-        return _nicira(7, struct.pack("!H", int(found[3]) << 6) + _nxm(found[2]) + int(found[1], 0).to_bytes(8))
-    if found := re.fullmatch(r"resubmit\(,(\d+)\)", action):
-        return _nicira(14, struct.pack("!HBxxx", 0xFFF8, int(found[1])))
-    if found := re.fullmatch(r"ct\((commit,)?(?:table=(\d+),)?zone=(\d+)\)", action):
-        table = int(found[2]) if found[2] else 0xFF
-        flags = 1 if found[1] else 0
-        return _nicira(35, struct.pack("!HIHBxxxH", flags, 0, int(found[3]), table, 0))
+    """One action. Raises CodecError, naming it, for one that the codec does not write."""
+    if action.startswith("set_field:"):
+        text, _, name = action[10:].rpartition("->")
+        return _set_field(text, name)
+    try:
+        for pattern, write in _WRITERS:
+            if found := pattern.fullmatch(action):
+                return write(*found.groups())
+    except (KeyError, ValueError, struct.error, OverflowError) as problem:
+        raise CodecError(f"no bytes for the action {action!r}: {problem}") from problem
     raise CodecError(f"no bytes for the action {action!r}")
+
+
+def _output_field(name: str) -> bytes:
+    return _nicira(15, struct.pack("!H", MOVES[name][2] - 1) + _nxm(name) + struct.pack("!H", 0xFFFF) + b"\0" * 6)
+
+
+def _move(source: str, target: str) -> bytes:
+    return _nicira(6, struct.pack("!HHH", MOVES[source][2], 0, 0) + _nxm(source) + _nxm(target))
+
+
+def _load(value: str, name: str, bit: str) -> bytes:
+    return _nicira(7, struct.pack("!H", int(bit) << 6) + _nxm(name) + int(value, 0).to_bytes(8))
+
+
+def _conntrack(commit: str | None, table: str | None, zone: str) -> bytes:
+    recirculate = int(table) if table else 0xFF
+    return _nicira(35, struct.pack("!HIHBxxxH", 1 if commit else 0, 0, int(zone), recirculate, 0))
+
+
+_WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
+    (re.compile(pattern), write)
+    for pattern, write in (
+        (r"output:(\d+)", lambda port: _output(int(port))),
+        (r"ct\((commit,)?(?:table=(\d+),)?zone=(\d+)\)", _conntrack),
+        (r"move:(\w+)\[\]->(\w+)\[\]", _move),
+        (r"resubmit\(,(\d+)\)", lambda table: _nicira(14, struct.pack("!HBxxx", 0xFFF8, int(table)))),
+        (r"output:(\w+)\[\]", _output_field),
+        (r"load:(\w+)->(\w+)\[(\d+)\]", _load),
+        (r"CONTROLLER:(\d+)", lambda length: struct.pack("!HHIHxxxxxx", 0, 16, PORT_CONTROLLER, int(length))),
+        (r"IN_PORT", lambda: _output(PORT_IN_PORT)),
+    )
+)
 
 
 def _output(port: int) -> bytes:
@@ -193,8 +247,11 @@ def _nicira(subtype: int, body: bytes) -> bytes:
 
 def _set_field(text: str, name: str) -> bytes:
     field = oxm(SET_NAMES.get(name, name), text)
-    length = (4 + len(field) + 7) // 8 * 8
-    return struct.pack("!HH", 25, length) + field + b"\0" * (length - 4 - len(field))
+    length = (len(field) + 11) // 8 * 8
+    return _SET_FIELD.pack(25, length) + field + bytes(length - 4 - len(field))
+
+
+_SET_FIELD = struct.Struct("!HH")
 
 
 def header(type_: int, length: int, xid: int) -> bytes:
@@ -204,17 +261,26 @@ def header(type_: int, length: int, xid: int) -> bytes:
 
 def flow_mod(flow: WireFlow, command: int, xid: int) -> bytes:
     """An OFPT_FLOW_MOD that adds (or replaces) or strictly deletes the flow."""
-    match_length = 4 + len(flow.match)
-    padding = -match_length % 8
-    instructions = flow.instructions if command == FLOW_ADD else b""
-    length = 48 + match_length + padding + len(instructions)
-    return b"".join((
-        struct.pack(
-            "!BBHIQQBBHHHIIIHHHH", OFP_VERSION, 14, length, xid, flow.cookie, 0, flow.table_id, command, 0, 0, flow.priority,
-            NO_BUFFER, PORT_ANY, PORT_ANY, 0, 0, 1, match_length,
-        ),
-        flow.match, b"\0" * padding, instructions,
-    ))  # fmt: skip
+    match, instructions = flow.match, flow.instructions if command == FLOW_ADD else b""
+    match_length = 4 + len(match)
+    padding = bytes(-match_length % 8)
+    length = 48 + match_length + len(padding) + len(instructions)
+    head = _FLOW_MOD.pack(
+        OFP_VERSION, 14, length, xid, flow.cookie, 0, flow.table_id, command, 0, 0, flow.priority, NO_BUFFER, PORT_ANY,
+        PORT_ANY, 0, 0, 1, match_length,
+    )  # fmt: skip
+    return b"".join((head, match, padding, instructions))
+
+
+def bundle_add(flow: WireFlow, command: int, bundle: int, xid: int) -> bytes:
+    """An OFPT_BUNDLE_ADD_MESSAGE with the flow's OFPT_FLOW_MOD in it."""
+    message = flow_mod(flow, command, xid)
+    return _BUNDLE_ADD.pack(OFP_VERSION, 34, 16 + len(message), xid, bundle, BUNDLE_FLAGS) + message
+
+
+BUNDLE_FLAGS = 3  # atomic, ordered
+_FLOW_MOD = struct.Struct("!BBHIQQBBHHHIIIHHHH")
+_BUNDLE_ADD = struct.Struct("!BBHIIxxH")
 
 
 @lru_cache(maxsize=200_000)

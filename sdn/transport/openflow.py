@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdn.reconcile import Plan, WireFlow
-from sdn.transport.codec import FLOW_ADD, FLOW_DELETE_STRICT, decode_flow_stats, flow_mod, header
+from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, bundle_add, decode_flow_stats, header
 
 log = logging.getLogger("hopsight.openflow")
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PACKET_IN, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 10, 18, 19, 20, 21
-BUNDLE_CONTROL, BUNDLE_ADD = 33, 34
-BUNDLE_FLAGS = 3  # atomic, ordered
+BUNDLE_CONTROL = 33
 ECHO_EVERY_S = 2.0
 DEAD_AFTER_S = 6.0
 ANSWER_DEADLINE_S = 20.0
@@ -128,10 +127,7 @@ class Channel(asyncio.Protocol):
         chunks: list[bytes] = []
         for flow, command in messages:
             xid = self.next_xid()
-            message = flow_mod(flow, command, xid)
-            chunks.append(
-                header(BUNDLE_ADD, 16 + len(message), xid) + struct.pack("!IxxH", bundle, BUNDLE_FLAGS) + message
-            )
+            chunks.append(bundle_add(flow, command, bundle, xid))
             if len(chunks) >= 1000:
                 self.send(b"".join(chunks))
                 chunks.clear()
