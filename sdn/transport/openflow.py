@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdn.reconcile import Plan, WireFlow
-from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, bundle_add, decode_flow_stats, header
+from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, bundle_add, header
+from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates
 
 log = logging.getLogger("hopsight.openflow")
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
@@ -22,7 +23,9 @@ BUNDLE_CONTROL = 33
 ECHO_EVERY_S = 2.0
 DEAD_AFTER_S = 6.0
 ANSWER_DEADLINE_S = 20.0
-MAX_MESSAGE = 65535
+FLOW_STATS, FLOW_MONITOR = 1, 16
+MONITOR_ID = 0x4853
+MONITOR_FLAGS = 2 | 4 | 8 | 16 | 32  # added, removed, modified; with instructions; our own changes in full too
 
 
 class ChannelError(Exception):
@@ -58,6 +61,7 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0
         self._refused = ""
+        self._on_flow_update: Callable[[FlowUpdate], None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -109,10 +113,28 @@ class Channel(asyncio.Protocol):
 
     async def dump_flows(self) -> list[WireFlow]:
         """Every flow of the bridge, of whoever."""
+        return [row.flow for row in await self.dump_counters()]
+
+    async def dump_counters(self) -> list[FlowCounters]:
+        """Every flow of the bridge with what it has counted."""
         xid = self.next_xid()
         body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0, 1, 4)
-        head = header(MULTIPART_REQUEST, 16 + len(body), xid) + struct.pack("!HHxxxx", 1, 0)
-        return list(decode_flow_stats(await self._ask(xid, head + body)))
+        return list(decode_flow_stats(await self._ask(xid, _multipart(FLOW_STATS, body, xid))))
+
+    async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
+        """Tell of every flow added, modified or deleted from now on, by whomever; without the flows there are now."""
+        self._on_flow_update = on_update
+        xid = self.next_xid()
+        body = struct.pack("!IIIHBBHHxxxx", MONITOR_ID, 0xFFFFFFFF, 0xFFFFFFFF, MONITOR_FLAGS, 0xFF, 0, 1, 4)
+        await self._ask(xid, _multipart(FLOW_MONITOR, body, xid))
+
+    async def stop_monitor(self) -> None:
+        """End what `monitor_flows` began."""
+        self._on_flow_update = None
+        xid = self.next_xid()
+        body = struct.pack("!IIIHBBHHxxxx", MONITOR_ID, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0xFF, 2, 1, 4)
+        self.send(_multipart(FLOW_MONITOR, body, xid))
+        await self.barrier()
 
     async def apply(self, plan: Plan) -> None:
         """Carry out a plan in one bundle: all of it or nothing. Raises ChannelError with the switch's words."""
@@ -190,7 +212,10 @@ class Channel(asyncio.Protocol):
             self.dpid = struct.unpack_from("!Q", body)[0]
             self._on_ready(self)
         elif type_ == MULTIPART_REPLY:
-            flags = struct.unpack_from("!H", body, 2)[0]
+            kind, flags = struct.unpack_from("!HH", body)
+            if kind == FLOW_MONITOR and xid not in self._waiting:
+                self._take_flow_updates(body[8:])
+                return
             parts = self._parts.setdefault(xid, []) if xid in self._waiting else []
             parts.append(body[8:])
             if not flags & 1:
@@ -200,6 +225,11 @@ class Channel(asyncio.Protocol):
         elif type_ == ERROR:
             kind, code = struct.unpack_from("!HH", body)
             self._refuse(xid, f"the switch answered with error type {kind} code {code}")
+
+    def _take_flow_updates(self, body: bytes) -> None:
+        for update in decode_flow_updates(body):
+            if self._on_flow_update is not None:
+                self._on_flow_update(update)
 
     def _answer(self, xid: int, body: bytes) -> None:
         future = self._waiting.get(xid)
@@ -212,6 +242,10 @@ class Channel(asyncio.Protocol):
         future = self._waiting.get(xid)
         if future and not future.done():
             future.set_exception(ChannelError(words))
+
+
+def _multipart(type_: int, body: bytes, xid: int) -> bytes:
+    return header(MULTIPART_REQUEST, 16 + len(body), xid) + struct.pack("!HHxxxx", type_, 0) + body
 
 
 def parse_packet_in(body: bytes) -> PacketIn:
