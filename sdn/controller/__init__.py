@@ -2,5 +2,6 @@
 
 from sdn.controller.controller import Controller
 from sdn.controller.values import ControllerObserver, HostConnection
+from sdn.controller.watch import FlowWatcher
 
-__all__ = ["Controller", "ControllerObserver", "HostConnection"]
+__all__ = ["Controller", "ControllerObserver", "FlowWatcher", "HostConnection"]

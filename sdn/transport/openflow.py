@@ -25,6 +25,7 @@ DEAD_AFTER_S = 6.0
 ANSWER_DEADLINE_S = 20.0
 FLOW_STATS, FLOW_MONITOR = 1, 16
 MONITOR_ID = 0x4853
+MONITOR_ADD, MONITOR_DELETE = 0, 2
 MONITOR_FLAGS = 2 | 4 | 8 | 16 | 32  # added, removed, modified; with instructions; our own changes in full too
 
 
@@ -61,7 +62,7 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0
         self._refused = ""
-        self._on_flow_update: Callable[[FlowUpdate], None] | None = None
+        self._flow_listeners: list[Callable[[FlowUpdate], None]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -90,6 +91,11 @@ class Channel(asyncio.Protocol):
                 future.set_exception(ChannelError("the switch is gone"))
         self._waiting.clear()
         self._on_lost(self, str(exc or "closed"))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is gone or going."""
+        return self._transport is None or self._transport.is_closing()
 
     def close(self, why: str) -> None:
         """End the connection, saying why in the log."""
@@ -122,19 +128,20 @@ class Channel(asyncio.Protocol):
         return list(decode_flow_stats(await self._ask(xid, _multipart(FLOW_STATS, body, xid))))
 
     async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
-        """Tell of every flow added, modified or deleted from now on, by whomever; without the flows there are now."""
-        self._on_flow_update = on_update
-        xid = self.next_xid()
-        body = struct.pack("!IIIHBBHHxxxx", MONITOR_ID, 0xFFFFFFFF, 0xFFFFFFFF, MONITOR_FLAGS, 0xFF, 0, 1, 4)
-        await self._ask(xid, _multipart(FLOW_MONITOR, body, xid))
+        """Tell of every flow added, modified or deleted from now on, by whomever, until `stop_monitor`."""
+        self._flow_listeners.append(on_update)
+        if len(self._flow_listeners) == 1:
+            await self._monitor(MONITOR_FLAGS, MONITOR_ADD)
 
-    async def stop_monitor(self) -> None:
-        """End what `monitor_flows` began."""
-        self._on_flow_update = None
+    def stop_monitor(self, on_update: Callable[[FlowUpdate], None]) -> None:
+        """End what `monitor_flows` began with the same function."""
+        self._flow_listeners.remove(on_update)
+        if not self._flow_listeners:
+            self.send(_monitor_request(0, MONITOR_DELETE, self.next_xid()))
+
+    async def _monitor(self, flags: int, command: int) -> None:
         xid = self.next_xid()
-        body = struct.pack("!IIIHBBHHxxxx", MONITOR_ID, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0xFF, 2, 1, 4)
-        self.send(_multipart(FLOW_MONITOR, body, xid))
-        await self.barrier()
+        await self._ask(xid, _monitor_request(flags, command, xid))
 
     async def apply(self, plan: Plan) -> None:
         """Carry out a plan in one bundle: all of it or nothing. Raises ChannelError with the switch's words."""
@@ -228,8 +235,8 @@ class Channel(asyncio.Protocol):
 
     def _take_flow_updates(self, body: bytes) -> None:
         for update in decode_flow_updates(body):
-            if self._on_flow_update is not None:
-                self._on_flow_update(update)
+            for listener in self._flow_listeners:
+                listener(update)
 
     def _answer(self, xid: int, body: bytes) -> None:
         future = self._waiting.get(xid)
@@ -246,6 +253,11 @@ class Channel(asyncio.Protocol):
 
 def _multipart(type_: int, body: bytes, xid: int) -> bytes:
     return header(MULTIPART_REQUEST, 16 + len(body), xid) + struct.pack("!HHxxxx", type_, 0) + body
+
+
+def _monitor_request(flags: int, command: int, xid: int) -> bytes:
+    body = struct.pack("!IIIHBBHHxxxx", MONITOR_ID, 0xFFFFFFFF, 0xFFFFFFFF, flags, 0xFF, command, 1, 4)
+    return _multipart(FLOW_MONITOR, body, xid)
 
 
 def parse_packet_in(body: bytes) -> PacketIn:
