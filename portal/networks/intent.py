@@ -27,22 +27,35 @@ def bump_generation() -> None:
 
 
 def load_snapshot() -> IntentSnapshot:
-    """The whole intent, in six queries, each tuple sorted by id."""
-    with transaction.atomic():
-        generation = Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0
-        hosts = tuple(
-            HostIntent(row.id, HostName(row.name), IPv4Address(row.underlay_ip)) for row in Host.objects.order_by("id")
-        )
-        subnets: dict[int, list[SubnetIntent]] = {}
-        for subnet in Subnet.objects.order_by("id"):
-            subnets.setdefault(subnet.network_id, []).append(_subnet(subnet))
-        addresses: dict[int, list[IPv4Address]] = {}
-        for address in FixedAddress.objects.order_by("id"):
-            addresses.setdefault(address.port_id, []).append(IPv4Address(address.address))
-        networks = tuple(_network(row, tuple(subnets.get(row.id, ()))) for row in Network.objects.order_by("id"))
-        ports = tuple(
-            _port(row, tuple(addresses.get(row.id, ()))) for row in Port.objects.select_related("host").order_by("id")
-        )
+    """The whole intent, each tuple sorted by id.
+
+    Read without a transaction, for SQLite's would take the write lock (transaction_mode=IMMEDIATE) and hold up every
+    request; a generation that changed meanwhile has it read again.
+    """
+    snapshot = _read(_generation())
+    while (now := _generation()) != snapshot.generation:
+        snapshot = _read(now)
+    return snapshot
+
+
+def _generation() -> int:
+    return Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0
+
+
+def _read(generation: int) -> IntentSnapshot:
+    hosts = tuple(
+        HostIntent(row.id, HostName(row.name), IPv4Address(row.underlay_ip)) for row in Host.objects.order_by("id")
+    )
+    subnets: dict[int, list[SubnetIntent]] = {}
+    for subnet in Subnet.objects.order_by("id"):
+        subnets.setdefault(subnet.network_id, []).append(_subnet(subnet))
+    addresses: dict[int, list[IPv4Address]] = {}
+    for address in FixedAddress.objects.order_by("id"):
+        addresses.setdefault(address.port_id, []).append(IPv4Address(address.address))
+    networks = tuple(_network(row, tuple(subnets.get(row.id, ()))) for row in Network.objects.order_by("id"))
+    ports = tuple(
+        _port(row, tuple(addresses.get(row.id, ()))) for row in Port.objects.select_related("host").order_by("id")
+    )
     return IntentSnapshot(generation, hosts, networks, ports)
 
 

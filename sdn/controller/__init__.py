@@ -2,6 +2,5 @@
 
 from sdn.controller.controller import Controller
 from sdn.controller.values import ControllerObserver, HostConnection
-from sdn.controller.watch import FlowWatcher
 
-__all__ = ["Controller", "ControllerObserver", "FlowWatcher", "HostConnection"]
+__all__ = ["Controller", "ControllerObserver", "HostConnection"]

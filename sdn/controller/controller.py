@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 
 from sdn.controller import dhcp
 from sdn.controller.host import HostLink
 from sdn.controller.probe import RST, is_ssh_answer, syn_frame
 from sdn.controller.values import ControllerObserver, HostConnection
-from sdn.controller.watch import FlowWatcher, watch_host
-from sdn.model.addresses import HostName, IfaceId
+from sdn.model.addresses import IfaceId
 from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
-from sdn.pipeline import FLAG_PROBE, Register
+from sdn.pipeline import Register
 from sdn.transport.codec import packet_out
-from sdn.transport.decode import FlowCounters
-from sdn.transport.openflow import Channel, ChannelError, PacketIn
+from sdn.transport.openflow import Channel, PacketIn
 
 log = logging.getLogger("hopsight.controller")
 PROBE_EVERY_S = 0.2
@@ -78,28 +75,9 @@ class Controller:
         for iface_id in set(self._probes) - but:
             self._probes.pop(iface_id).cancel()
 
-    async def watch_flows(self, host: HostName, watcher: FlowWatcher, until_s: float = math.inf) -> None:
-        """Tell the watcher of the host's flows until the loop's time is `until_s`; cancel to end it sooner."""
-        await watch_host(host, lambda: link.channel if (link := self._hosts.get(host)) else None, watcher, until_s)
-
-    async def snapshot_flows(self, host: HostName) -> tuple[FlowCounters, ...]:
-        """Every flow of the host's br-int with its counters, now. Raises ChannelError when it is not connected."""
-        link = self._hosts.get(host)
-        if link is None or link.channel is None:
-            raise ChannelError(f"{host} is not connected")
-        return tuple(await link.channel.dump_counters())
-
     def _packet_in(self, channel: Channel, packet: PacketIn) -> None:
-        if packet.registers.get(Register.FLAGS, 0) & FLAG_PROBE or not self._may(channel.dpid, packet.in_port):
-            return  # a probe is never answered as a guest would be
-        try:
-            self._answer_packet(channel, packet)
-        except Exception:  # what a guest sends must not end the host's channel
-            log.exception("packet-in not answered dpid=%016x in_port=%d", channel.dpid, packet.in_port)
-
-    def _answer_packet(self, channel: Channel, packet: PacketIn) -> None:
         port = self._ports.get(packet.registers.get(Register.SOURCE_PORT, 0))
-        if port is None:
+        if port is None or not self._may(channel.dpid, packet.in_port):
             return
         network = self._networks[port.network_id]
         address = is_ssh_answer(packet.frame)

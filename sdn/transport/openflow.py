@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdn.reconcile import Plan, WireFlow
-from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, bundle_add, header
-from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates
+from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, bundle_add, decode_flow_stats, header
 
 log = logging.getLogger("hopsight.openflow")
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
@@ -23,10 +22,7 @@ BUNDLE_CONTROL = 33
 ECHO_EVERY_S = 2.0
 DEAD_AFTER_S = 6.0
 ANSWER_DEADLINE_S = 20.0
-FLOW_STATS, FLOW_MONITOR = 1, 16
-MONITOR_ID = 0x4853
-MONITOR_ADD, MONITOR_DELETE = 0, 2
-MONITOR_FLAGS = 2 | 4 | 8 | 16 | 32  # added, removed, modified; with instructions; our own changes in full too
+MAX_MESSAGE = 65535
 
 
 class ChannelError(Exception):
@@ -62,7 +58,6 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0
         self._refused = ""
-        self._flow_listeners: list[Callable[[FlowUpdate], None]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -92,11 +87,6 @@ class Channel(asyncio.Protocol):
         self._waiting.clear()
         self._on_lost(self, str(exc or "closed"))
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the connection is gone or going."""
-        return self._transport is None or self._transport.is_closing()
-
     def close(self, why: str) -> None:
         """End the connection, saying why in the log."""
         log.warning("closing channel dpid=%016x why=%s", self.dpid, why)
@@ -119,29 +109,10 @@ class Channel(asyncio.Protocol):
 
     async def dump_flows(self) -> list[WireFlow]:
         """Every flow of the bridge, of whoever."""
-        return [row.flow for row in await self.dump_counters()]
-
-    async def dump_counters(self) -> list[FlowCounters]:
-        """Every flow of the bridge with what it has counted."""
         xid = self.next_xid()
         body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0, 1, 4)
-        return list(decode_flow_stats(await self._ask(xid, _multipart(FLOW_STATS, body, xid))))
-
-    async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
-        """Tell of every flow added, modified or deleted from now on, by whomever, until `stop_monitor`."""
-        self._flow_listeners.append(on_update)
-        if len(self._flow_listeners) == 1:
-            await self._monitor(MONITOR_FLAGS, MONITOR_ADD)
-
-    def stop_monitor(self, on_update: Callable[[FlowUpdate], None]) -> None:
-        """End what `monitor_flows` began with the same function."""
-        self._flow_listeners.remove(on_update)
-        if not self._flow_listeners:
-            self.send(_monitor_request(0, MONITOR_DELETE, self.next_xid()))
-
-    async def _monitor(self, flags: int, command: int) -> None:
-        xid = self.next_xid()
-        await self._ask(xid, _monitor_request(flags, command, xid))
+        head = header(MULTIPART_REQUEST, 16 + len(body), xid) + struct.pack("!HHxxxx", 1, 0)
+        return list(decode_flow_stats(await self._ask(xid, head + body)))
 
     async def apply(self, plan: Plan) -> None:
         """Carry out a plan in one bundle: all of it or nothing. Raises ChannelError with the switch's words."""
@@ -219,10 +190,7 @@ class Channel(asyncio.Protocol):
             self.dpid = struct.unpack_from("!Q", body)[0]
             self._on_ready(self)
         elif type_ == MULTIPART_REPLY:
-            kind, flags = struct.unpack_from("!HH", body)
-            if kind == FLOW_MONITOR and xid not in self._waiting:
-                self._take_flow_updates(body[8:])
-                return
+            flags = struct.unpack_from("!H", body, 2)[0]
             parts = self._parts.setdefault(xid, []) if xid in self._waiting else []
             parts.append(body[8:])
             if not flags & 1:
@@ -232,11 +200,6 @@ class Channel(asyncio.Protocol):
         elif type_ == ERROR:
             kind, code = struct.unpack_from("!HH", body)
             self._refuse(xid, f"the switch answered with error type {kind} code {code}")
-
-    def _take_flow_updates(self, body: bytes) -> None:
-        for update in decode_flow_updates(body):
-            for listener in self._flow_listeners:
-                listener(update)
 
     def _answer(self, xid: int, body: bytes) -> None:
         future = self._waiting.get(xid)
@@ -249,15 +212,6 @@ class Channel(asyncio.Protocol):
         future = self._waiting.get(xid)
         if future and not future.done():
             future.set_exception(ChannelError(words))
-
-
-def _multipart(type_: int, body: bytes, xid: int) -> bytes:
-    return header(MULTIPART_REQUEST, 16 + len(body), xid) + struct.pack("!HHxxxx", type_, 0) + body
-
-
-def _monitor_request(flags: int, command: int, xid: int) -> bytes:
-    body = struct.pack("!IIIHBBHHxxxx", MONITOR_ID, 0xFFFFFFFF, 0xFFFFFFFF, flags, 0xFF, command, 1, 4)
-    return _multipart(FLOW_MONITOR, body, xid)
 
 
 def parse_packet_in(body: bytes) -> PacketIn:
