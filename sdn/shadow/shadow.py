@@ -92,6 +92,11 @@ class Shadow:
         """Make the bridge's flows exactly these. Raises ShadowError, naming the line that Open vSwitch refuses."""
         self._ofctl("replace-flows", bridge, flows)
 
+    def dump_flows(self, bridge: str) -> str:
+        """The bridge's flows with their counters, as `ovs-ofctl --no-names dump-flows` prints them."""
+        socket = f"unix:{self.rundir}/{bridge}.mgmt"
+        return self._run("ovs-ofctl", "-O", "OpenFlow14", "--no-names", "dump-flows", socket)
+
     def close(self) -> None:
         """End the daemons and remove the folder; may be called twice."""
         self._clean_up()
@@ -100,11 +105,11 @@ class Shadow:
         database, remote = self.rundir / "conf.db", f"punix:{self.rundir}/db.sock"
         self._run("ovsdb-tool", "create", str(database), str(SCHEMA))
         self._spawn("ovsdb-server", *QUIET, f"--remote={remote}", str(database))
-        self._wait_for(self.rundir / "ovsdb-server.pid")
+        self._wait_for("ovsdb-server.pid", "db.sock")
         self._run("ovs-vsctl", f"--db=unix:{self.rundir}/db.sock", "--no-wait", "init")
         dummy = ("--enable-dummy=override", "--disable-system")
         self._spawn("ovs-vswitchd", *QUIET, *dummy, f"unix:{self.rundir}/db.sock")
-        self._wait_for(self.rundir / "ovs-vswitchd.pid")
+        self._wait_for("ovs-vswitchd.pid", "ovs-vswitchd.*.ctl")
 
     def _environment(self) -> dict[str, str]:
         folders = dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(self.rundir))
@@ -117,11 +122,14 @@ class Shadow:
         )  # fmt: skip
         self._daemons.append(daemon)
 
-    def _wait_for(self, path: Path) -> None:
+    def _wait_for(self, *patterns: str) -> None:
+        """Wait for the daemon's files: the pid file comes first on some starts, the socket on others."""
         end = time.monotonic() + START_DEADLINE_S
-        while not path.exists():
+        while not all(any(self.rundir.glob(pattern)) for pattern in patterns):
             if self._daemons[-1].poll() is not None or time.monotonic() > end:
-                raise ShadowError(f"{self._daemons[-1].args!r} did not start: no {path}")
+                raise ShadowError(
+                    f"{self._daemons[-1].args!r} did not start: {self.rundir} lacks {' or '.join(patterns)}"
+                )
             time.sleep(0.005)
 
     def _ofctl(self, verb: str, bridge: str, text: str) -> None:

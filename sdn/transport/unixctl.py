@@ -6,6 +6,7 @@ import itertools
 import json
 import socket
 import threading
+import time
 from pathlib import Path
 
 DEADLINE_S = 5.0
@@ -50,6 +51,11 @@ class UnixctlClient:
                 self.close()
                 raise UnixctlError(f"{self._path}: {problem}") from problem
 
+    def list_commands(self) -> frozenset[str]:
+        """The commands that this daemon knows, to find out what its version can do. Raises UnixctlError."""
+        lines = self.run("list-commands").splitlines()
+        return frozenset(line.split()[0] for line in lines if line.startswith("  ") and line.strip())
+
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
         if self._socket is not None:
@@ -57,11 +63,13 @@ class UnixctlClient:
             self._socket = None
 
     def _ask(self, command: str, arguments: tuple[str, ...]) -> str:
+        end = time.monotonic() + self._deadline_s
         connection = self._connection()
         request = {"id": next(self._ids), "method": command, "params": list(arguments)}
         try:
+            connection.settimeout(self._deadline_s)
             connection.sendall(json.dumps(request).encode())
-            answer = self._read(connection)
+            answer = self._read(connection, end)
         except TimeoutError as problem:
             self.close()
             raise UnixctlError(f"{self._path}: no answer to {command} within {self._deadline_s:.0f} s") from problem
@@ -77,13 +85,14 @@ class UnixctlClient:
                 connection.connect(str(self._path))
             except OSError as problem:
                 connection.close()
-                raise UnixctlError(f"{self._path}: {problem}") from problem
+                raise UnixctlError(f"no daemon answers at {self._path}: {problem}") from problem
             self._socket = connection
         return self._socket
 
-    def _read(self, connection: socket.socket) -> dict[str, object]:
+    def _read(self, connection: socket.socket, end: float) -> dict[str, object]:
         chunks: list[bytes] = []
         while True:
+            connection.settimeout(max(end - time.monotonic(), 0.001))
             chunk = connection.recv(1 << 18)
             if not chunk:
                 raise ConnectionResetError("closed")
