@@ -60,7 +60,7 @@ def answer(frame: bytes, port: PortIntent, network: NetworkIntent) -> bytes | No
 def _address(port: PortIntent, network: NetworkIntent) -> tuple[IPv4Address, SubnetIntent] | None:
     for address in port.addresses:
         for subnet in network.subnets:
-            if address in subnet.cidr:
+            if isinstance(address, IPv4Address) and address in subnet.cidr:
                 return address, subnet
     return None
 
@@ -75,7 +75,7 @@ def _reply(question: Question, kind: int, address: IPv4Address, port: PortIntent
         dhcp += _settings(port, network, subnet, lease=question.type != INFORM)
     dhcp += b"\xff"
     dhcp += b"\0" * max(0, 300 - len(dhcp))
-    return _frame(question.mac, _mac(network.router_mac), subnet.gateway, dhcp)
+    return _frame(question.mac, _mac(network.router_mac), subnet.gateway.packed, dhcp)
 
 
 def _settings(port: PortIntent, network: NetworkIntent, subnet: SubnetIntent, *, lease: bool) -> bytes:
@@ -89,9 +89,9 @@ def _settings(port: PortIntent, network: NetworkIntent, subnet: SubnetIntent, *,
     return options + _option(26, struct.pack("!H", network.mtu))
 
 
-def _frame(to_mac: bytes, from_mac: bytes, from_ip: IPv4Address, dhcp: bytes) -> bytes:
+def _frame(to_mac: bytes, from_mac: bytes, from_ip: bytes, dhcp: bytes) -> bytes:
     udp = struct.pack("!HHHH", 67, 68, 8 + len(dhcp), 0) + dhcp  # UDP's checksum may be left out over IPv4
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, from_ip.packed, b"\xff" * 4)
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, from_ip, b"\xff" * 4)
     ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
     return to_mac + from_mac + b"\x08\x00" + ip + udp
 

@@ -1,30 +1,47 @@
 """What the network should be: plain values that rows become and that the compiler reads.
 
 Ids are the rows' integer ids (they go into cookies and registers); `iface_id` is the Port row's uuid, which libvirt
-writes to `external_ids:iface-id` of the OVS Interface when it plugs the tap.
+writes to `external_ids:iface-id` of the OVS Interface when it plugs the tap. Everything here is of both IP families:
+a subnet's addresses are all of one family, a port may have several of each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal
 
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
+
+Address = IPv4Address | IPv6Address
+Cidr = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class RouteIntent:
+    """A static route: what goes to `destination` is handed to `next_hop`, an address of one of the router's subnets."""
+
+    destination: Cidr
+    next_hop: Address
 
 
 @dataclass(frozen=True, slots=True)
 class SubnetIntent:
-    """One IPv4 subnet: `gateway` is answered by the pipeline itself (ARP) with the network's `router_mac`."""
+    """One subnet: `gateway` is answered by the pipeline itself (ARP, ND, ping) with the network's `router_mac`.
+
+    `routes` are told to guests by DHCP (classless routes) beside the default one.
+    """
 
     id: int
-    cidr: IPv4Network
-    gateway: IPv4Address
-    dns: tuple[IPv4Address, ...]
+    cidr: Cidr
+    gateway: Address
+    dns: tuple[Address, ...]
+    routes: tuple[RouteIntent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkIntent:
-    """One overlay network. `zone` is its conntrack zone, `mtu` what guests are told, in bytes."""
+    """One overlay network. `zone` is the conntrack zone that it had before ports had their own, `mtu` in bytes."""
 
     id: int
     name: str
@@ -36,16 +53,114 @@ class NetworkIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressPair:
+    """What a port may send from beside its own addresses; `mac` None means the port's own."""
+
+    cidr: Cidr
+    mac: Mac | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PortIntent:
-    """One port of a network, bound to a host or to none yet."""
+    """One port of a network, bound to a host or to none yet.
+
+    `groups` are the ids of its security groups. A port without `is_secured` is neither held to its addresses nor
+    filtered by groups.
+    """
 
     id: int
     iface_id: IfaceId
     network_id: int
     host: HostName | None
     mac: Mac
-    addresses: tuple[IPv4Address, ...]
+    addresses: tuple[Address, ...]
     name: str  # host name told by DHCP
+    groups: tuple[int, ...] = ()
+    is_secured: bool = True
+    pairs: tuple[AddressPair, ...] = ()
+
+
+RuleDirection = Literal["ingress", "egress"]
+RuleProtocol = Literal["any", "tcp", "udp", "icmp", "sctp"]  # icmp is ICMPv6 where family is 6
+
+
+@dataclass(frozen=True, slots=True)
+class RuleIntent:
+    """One security rule: what it allows. At most one of `cidr` and `group_id`; with neither, anybody.
+
+    `ports` is a closed range for tcp, udp and sctp, (type, code or -1) for icmp, None for all.
+    """
+
+    id: int
+    direction: RuleDirection
+    family: Literal[4, 6]
+    protocol: RuleProtocol
+    ports: tuple[int, int] | None = None
+    cidr: Cidr | None = None
+    group_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityGroupIntent:
+    """A named set of rules; a port that is in several groups may do what any of them allows."""
+
+    id: int
+    name: str
+    rules: tuple[RuleIntent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouterPortIntent:
+    """A router's leg in a subnet: it has the subnet's gateway address and the network's router MAC."""
+
+    network_id: int
+    subnet_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalIntent:
+    """An external network: a flat segment (or `vid`) behind the bridge `br-ex` of each gateway host.
+
+    `gateway` is the next hop of whatever leaves. Addresses of `cidr` are given to routers (SNAT) and as floating ones.
+    """
+
+    id: int
+    name: str
+    vid: int | None
+    mtu: int
+    cidr: IPv4Network
+    gateway: IPv4Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingIntent:
+    """An external address that stands for one fixed address of a port, both ways."""
+
+    id: int
+    address: IPv4Address
+    port_id: int
+    fixed: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class RouterIntent:
+    """A distributed router. `vni` carries what its hosts send to its gateway host and back; `zone` is its NAT zone.
+
+    With an `external_id`, `external_address` is what its networks are seen as, `external_mac` answers for it and for
+    the floating addresses, and `gateway_host` is where that happens.
+    """
+
+    id: int
+    name: str
+    vni: Vni
+    zone: int
+    ports: tuple[RouterPortIntent, ...]
+    routes: tuple[RouteIntent, ...] = ()
+    external_id: int | None = None
+    external_address: IPv4Address | None = None
+    external_mac: Mac | None = None
+    gateway_host: HostName | None = None
+    floating: tuple[FloatingIntent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +180,21 @@ class IntentSnapshot:
     hosts: tuple[HostIntent, ...]
     networks: tuple[NetworkIntent, ...]
     ports: tuple[PortIntent, ...]
+    groups: tuple[SecurityGroupIntent, ...] = ()
+    routers: tuple[RouterIntent, ...] = ()
+    externals: tuple[ExternalIntent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """What one host's switch has now, as OVSDB tells: needed to compile, since ofports are the switch's own."""
+    """What one host's switch has now, as OVSDB tells: needed to compile, since ofports are the switch's own.
+
+    `external_ofport` is br-int's end of the cable to br-ex; `neighbours` are the MACs that hosts of external networks
+    answered with, by (external network's id, address).
+    """
 
     host: HostName
     ofports: tuple[tuple[IfaceId, int], ...]  # interfaces with an iface-id and an ofport > 0, sorted
     tunnel_ofport: int | None  # the flow-based VXLAN port of br-int
+    external_ofport: int | None = None
+    neighbours: tuple[tuple[int, IPv4Address, Mac], ...] = ()

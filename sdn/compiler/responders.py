@@ -1,0 +1,67 @@
+"""What the switch answers itself: ARP for every address of a network, pings to its gateways; DHCP goes to the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdn.compiler.build import drop, flow, goto, load
+from sdn.compiler.overlay import LocalPort, Overlay
+from sdn.model.cookie import Cause, CauseKind
+from sdn.model.flow import Flow
+from sdn.pipeline import Register
+
+SSH_PROBE_PORT = 4853  # the gateway's TCP port that the controller asks guests from: is their SSH up?
+PORT_IN_PORT = 0xFFF8  # "where it came from"; through the output table, so that a probe's answer is no guest's
+BACK = (load(PORT_IN_PORT, Register.OUT), goto("responders", "output"))
+CONTROLLER = ("CONTROLLER:65535",)
+
+
+def network_answers(overlay: Overlay) -> Iterator[Flow]:
+    """The gateways' answers, DHCP, and ARP for ports that are on other hosts."""
+    cause, mark, network = overlay.cause, overlay.mark, overlay.network
+    for subnet in network.subnets:
+        gateway = str(subnet.gateway)
+        yield arp_answer(cause, mark, gateway, network.router_mac)
+        echo = {**mark, "icmp": "", "icmp_type": "8", "nw_dst": gateway}
+        yield flow("responders", 100, cause, echo, _echo_answer(gateway, network.router_mac))
+        probe = {**mark, "tcp": "", "nw_dst": gateway, "tp_dst": str(SSH_PROBE_PORT)}
+        yield flow("responders", 100, cause, probe, CONTROLLER)
+    yield flow("responders", 100, cause, {**mark, "udp": "", "tp_src": "68", "tp_dst": "67"}, CONTROLLER)
+    for port, _ in overlay.remote:
+        for address in port.addresses:
+            yield arp_answer(Cause(CauseKind.PORT, port.id), mark, str(address), port.mac)
+
+
+def port_answers(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
+    """ARP for a local port's addresses: for everybody but itself, who must not find its own address taken."""
+    for address in port.intent.addresses:
+        own = {**port.mark, "arp": "", "arp_op": "1", "arp_tpa": str(address)}
+        yield flow("responders", 110, port.cause, own, drop("responders", "no_neighbour"))
+        yield arp_answer(port.cause, overlay.mark, str(address), port.intent.mac)
+
+
+def arp_answer(cause: Cause, mark: dict[str, str], address: str, mac: str) -> Flow:
+    """RFC 826: the answer is made of the question, its sides swapped, and goes back where it came from."""
+    question = {**mark, "arp": "", "arp_op": "1", "arp_tpa": address}
+    answer = (
+        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+        f"set_field:{mac}->eth_src",
+        "set_field:2->arp_op",
+        "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
+        f"set_field:{mac}->arp_sha",
+        "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
+        f"set_field:{address}->arp_spa",
+        *BACK,
+    )
+    return flow("responders", 100, cause, question, answer)
+
+
+def _echo_answer(address: str, mac: str) -> tuple[str, ...]:
+    return (
+        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+        f"set_field:{mac}->eth_src",
+        "move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]",
+        f"set_field:{address}->ip_src",
+        "set_field:0->icmp_type",
+        *BACK,
+    )

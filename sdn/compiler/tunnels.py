@@ -1,0 +1,42 @@
+"""Between hosts: what comes out of the tunnel, what goes into it, and floods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdn.compiler.build import drop, flow, goto, load
+from sdn.compiler.overlay import Overlay
+from sdn.model.cookie import Cause, CauseKind
+from sdn.model.flow import Flow
+from sdn.model.intent import HostIntent
+from sdn.pipeline import FLAG_PROBE, PROBE_VNI_BIT, Register
+
+MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
+
+
+def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
+    """Floods, the tunnel's way in and out, and each port that is on another host."""
+    mark, cause, vni = overlay.mark, overlay.cause, overlay.network.vni
+    locally = [f"set_field:{port.ofport:#x}->reg3,resubmit(,70)" for port in overlay.local]
+    flood = [action for pair in locally for action in pair.split(",", 1)]
+    everywhere = list(flood)
+    if overlay.tunnel_ofport is not None:
+        tunnel = {"in_port": str(overlay.tunnel_ofport)}
+        here = (load(vni, Register.VNI), goto("classify", "l2_lookup"))
+        yield flow("classify", 100, cause, {**tunnel, "tun_id": f"{vni:#x}"}, here)
+        probe = {**tunnel, "tun_id": f"{vni | PROBE_VNI_BIT:#x}"}
+        yield flow("classify", 100, cause, probe, (load(FLAG_PROBE, Register.FLAGS), *here))
+        yield flow("l2_lookup", 90, cause, {**mark, **tunnel}, drop("l2_lookup", "unknown_mac"))
+        yield flow("l2_lookup", 95, cause, {**mark, **tunnel, "dl_dst": MULTICAST}, tuple(flood))
+        for peer in overlay.peers:
+            everywhere += _encapsulate(vni, peer, overlay.tunnel_ofport)
+            everywhere.append("resubmit(,70)")
+        for port, host in overlay.remote:
+            to = {**mark, "dl_dst": port.mac}
+            away = (*_encapsulate(vni, host, overlay.tunnel_ofport), goto("l2_lookup", "output"))
+            yield flow("l2_lookup", 80, Cause(CauseKind.PORT, port.id), to, away)
+    yield flow("l2_lookup", 80, cause, {**mark, "dl_dst": MULTICAST}, tuple(everywhere))
+
+
+def _encapsulate(vni: int, host: HostIntent, tunnel_ofport: int) -> list[str]:
+    return [f"set_field:{vni:#x}->tun_id", f"set_field:{host.underlay_ip}->tun_dst", load(tunnel_ofport, Register.OUT)]
