@@ -20,6 +20,7 @@ from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import IntentSnapshot
 from tasks.controller_observer import RowObserver
+from tasks.probe_desk import ProbeDesk
 from tasks.rows import in_rows
 from tasks.watching import Watching
 
@@ -65,7 +66,8 @@ async def run() -> None:
         loop.add_signal_handler(number, stop.set)
     controller = Controller(_Waking(wake))
     watching = Watching()
-    listeners = [loop.create_task(_listen(wake)), loop.create_task(watching.run())]
+    works = (_listen(wake), watching.run(), ProbeDesk(controller).run())
+    listeners = [loop.create_task(work) for work in works]
     ender = loop.create_task(stop.wait())
     try:
         while not stop.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from portal.networks.models import Generation, Port
 from portal.traces.models import TraceRequest
 from sdn.model.addresses import Mac
 from sdn.model.packet import Packet, Protocol
-from sdn.model.trace import Direction, to_json
+from sdn.model.trace import Direction, Trace, to_json
 from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
 from sdn.transport.ovsdb import TUNNEL
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, find_vswitchd_socket
+from tasks.probes import probe
 
 log = logging.getLogger("hopsight.traces")
 CLIENT_PORT = 49152  # the source port of a predicted packet: any connection that is not there yet
@@ -32,18 +34,30 @@ def run_trace(trace_id: int) -> None:
     if request is None or request.state != TraceRequest.State.RUNNING:
         return
     try:
-        result, reply = answer(request)
+        found = answer(request)
     except Exception:  # the task's edge: the asker must not wait for ever
         log.exception("trace=%s failed", request.uuid)
         _store(request, None, None, "The trace failed inside Hopsight; the log of the worker has the details.")
         return
-    _store(request, result, reply, "")
+    _store(request, found.result if found else None, found.reply if found else None, "")
+    if found is not None:
+        _store_probe(request, probe(found.question, found.predicted))
 
 
-def answer(request: TraceRequest) -> tuple[dict[str, object] | None, dict[str, object] | None]:
-    """The answer's JSON there and back; (None, None) where an end of the path is gone."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Both directions as JSON, and what a probe is made from."""
+
+    result: dict[str, object]
+    reply: dict[str, object]
+    question: Question
+    predicted: Trace
+
+
+def answer(request: TraceRequest) -> Answer | None:
+    """The answer there and back; None where an end of the path is gone."""
     if request.source is None or request.target is None:
-        return None, None
+        return None
     rows = {port.id: port for port in _ports()}
     rundirs = {host.name: Path(host.ovs_rundir) for host in Host.objects.all()}
     hosts = tuple(_host(host, rows.values()) for host in Host.objects.order_by("id"))
@@ -51,7 +65,9 @@ def answer(request: TraceRequest) -> tuple[dict[str, object] | None, dict[str, o
     try:
         there = _question(request, rows[request.source.id], rows[request.target.id], hosts, "forward")
         back = _question(request, rows[request.target.id], rows[request.source.id], hosts, "return")
-        return to_json(predict(there, world, explain_causes)), to_json(predict(back, world, explain_causes))
+        predicted = predict(there, world, explain_causes)
+        reply = to_json(predict(back, world, explain_causes))
+        return Answer(to_json(predicted), reply, there, predicted)
     finally:
         world.close()
 
@@ -120,6 +136,14 @@ def _packet(request: TraceRequest, source: Port, target: Port, direction: Direct
     same = source.network_id == target.network_id
     to = there.mac if same else source.network.router_mac
     return Packet(protocol, Mac(here.mac), Mac(to), here.address, there.address, port_src=ports[0], port_dst=ports[1])
+
+
+def _store_probe(request: TraceRequest, answer: dict[str, object]) -> None:
+    """Keep what a real packet did, and tell the readers, who have the prediction already."""
+    with transaction.atomic():
+        request.probe = answer
+        request.save(update_fields=["probe"])
+        trace_changed(request)
 
 
 def _store(request: TraceRequest, result: object, reply: object, error: str) -> None:

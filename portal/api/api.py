@@ -27,6 +27,7 @@ from portal.networks.models import Network, Port
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
+from portal.traces.presentation import probe_data
 
 api = NinjaAPI(title="Hopsight", version="1", auth=django_auth)
 
@@ -185,5 +186,6 @@ def get_trace(request: HttpRequest, uuid: UUID) -> Any:
         "state": row.state,
         "result": row.result,
         "reply": row.reply,
+        "probe": probe_data(row),
         "error": row.error,
     }

@@ -8,6 +8,7 @@ from portal.live.events import publish
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
+from portal.traces.serialize import trace_as_json
 
 
 def vm_changed(vm: VM) -> None:
@@ -28,6 +29,4 @@ def operation_changed(operation: Operation) -> None:
 
 def trace_changed(trace: TraceRequest) -> None:
     """Tell the trace's readers its state and verdict."""
-    verdict = (trace.result or {}).get("verdict", "")
-    data = {"state": trace.state, "verdict": verdict}
-    publish(f"trace:{trace.uuid}", "trace.changed", f"trace:{trace.uuid}", data)
+    publish(f"trace:{trace.uuid}", "trace.changed", f"trace:{trace.uuid}", trace_as_json(trace))

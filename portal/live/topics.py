@@ -15,6 +15,7 @@ from portal.live.transient import transient_snapshot
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
+from portal.traces.serialize import trace_as_json
 
 OPERATIONS_SHOWN = 100
 
@@ -46,8 +47,7 @@ def snapshot_of(topic: str) -> dict[str, Any]:
             state = _team_state(name)
         elif kind == "trace":
             trace = TraceRequest.objects.get(uuid=name)
-            verdict = (trace.result or {}).get("verdict", "")
-            state = {f"trace:{name}": {"state": trace.state, "verdict": verdict}}
+            state = {f"trace:{name}": trace_as_json(trace)}
         return {"seq": row.seq if row else 0, "state": state}
 
 

@@ -31,6 +31,7 @@ class TraceRequest(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)
     result = models.JSONField(null=True, blank=True)
     reply = models.JSONField(null=True, blank=True, help_text="the return direction's answer")
+    probe = models.JSONField(null=True, blank=True, help_text="what a real packet did: tasks.probes")
     error = models.TextField(default="", blank=True)
 
     class Meta:

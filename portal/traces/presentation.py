@@ -74,7 +74,19 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
         "source": _end(source),
         "target": _end(target),
+        "probing": direction == "forward",
+        "probe": probe_data(request_row) if direction == "forward" else None,
     }
+
+
+def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:
+    """What a real packet did, as the page reads it; None while nothing is known."""
+    probe: dict[str, Any] | None = request_row.probe
+    if not probe or "refused" in probe:
+        return probe
+    if read_trace(probe["trace"]) is None:
+        return None
+    return {**probe, "trace": _with_cookie_text(probe["trace"])}
 
 
 def _end(port: Any) -> dict[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sdn.compiler.build import SYSTEM, drop, flow, goto, reg
+from sdn.compiler.probes import probe_flows
 from sdn.model.flow import Flow
-from sdn.pipeline import DROP_REASONS, FLAG_PROBE, PROBE_VNI_BIT, TABLES, Register
+from sdn.pipeline import DROP_REASONS, TABLES, Register
 
 MISS_REASON = {"classify": "unknown_port", "router": "no_route", "l2_lookup": "unknown_mac", "output": "port_down"}
 
@@ -22,9 +23,6 @@ def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
         yield flow("drop", 100, SYSTEM, {reg(Register.DROP_REASON): f"{reason_.code:#x}"}, ())
     if tunnel_ofport is not None:
         yield flow("classify", 1, SYSTEM, {"in_port": str(tunnel_ofport)}, drop("classify", "unknown_vni"))
-        probe = {reg(Register.FLAGS): f"{FLAG_PROBE:#x}/{FLAG_PROBE:#x}", reg(Register.OUT): f"{tunnel_ofport:#x}"}
-        marked = f"load:0x1->NXM_NX_TUN_ID[{PROBE_VNI_BIT.bit_length() - 1}]"
-        yield flow("output", 110, SYSTEM, probe, (marked, f"output:{tunnel_ofport}"))
     yield flow(
         "port_security", 110, SYSTEM, {"udp": "", "tp_src": "67", "tp_dst": "68"}, drop("port_security", "rogue_dhcp")
     )
@@ -34,7 +32,6 @@ def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
     yield flow("responders", 50, SYSTEM, {"arp": ""}, drop("responders", "no_neighbour"))
     yield flow("responders", 1, SYSTEM, {}, (goto("responders", "router"),))
     yield flow("nat", 1, SYSTEM, {}, (goto("nat", "l2_lookup"),))
-    probe_flag = {reg(Register.FLAGS): f"{FLAG_PROBE:#x}/{FLAG_PROBE:#x}"}
-    yield flow("output", 100, SYSTEM, probe_flag, ("CONTROLLER:65535",))
+    yield from probe_flows(tunnel_ofport)
     yield flow("output", 90, SYSTEM, {reg(Register.OUT): "0"}, drop("output", "port_down"))
     yield flow("output", 1, SYSTEM, {}, ("output:NXM_NX_REG3[]",))

@@ -12,8 +12,9 @@ import logging
 from sdn.controller import dhcp
 from sdn.controller.host import HostLink
 from sdn.controller.probe import RST, is_ssh_answer, syn_frame
+from sdn.controller.probing import Probes
 from sdn.controller.values import ControllerObserver, HostConnection
-from sdn.model.addresses import IfaceId
+from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
 from sdn.pipeline import Register
 from sdn.transport.codec import packet_out
@@ -37,6 +38,7 @@ class Controller:
         self._probes: dict[IfaceId, asyncio.Task[None]] = {}
         self._budget: dict[tuple[int, int], tuple[int, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.probes = Probes(self._channels)
 
     async def stop(self) -> None:
         """End; the switches keep their flows."""
@@ -75,7 +77,17 @@ class Controller:
         for iface_id in set(self._probes) - but:
             self._probes.pop(iface_id).cancel()
 
+    def _channels(self) -> dict[HostName, tuple[Channel, int | None]]:
+        """Each connected switch's channel, and the tunnel's ofport there."""
+        return {
+            link.connection.name: (link.channel, link.facts.view.tunnel_ofport if link.facts else None)
+            for link in self._hosts.values()
+            if link.channel is not None
+        }
+
     def _packet_in(self, channel: Channel, packet: PacketIn) -> None:
+        if self.probes.take(channel, packet):
+            return
         port = self._ports.get(packet.registers.get(Register.SOURCE_PORT, 0))
         if port is None or not self._may(channel.dpid, packet.in_port):
             return

@@ -77,6 +77,7 @@ class Hop:
     commands: tuple[str, ...] = ()  # the equivalent commands, as one would type them on the host
     evidence: str = ""  # raw text it was read from
     measured: bool = True  # False: inferred, nobody looked (drawn dashed)
+    latency_error_us: float | None = None  # the measured time is latency_us ± this
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,19 @@ def _trace(product: Product, page: Page, key: Path, web: dict[str, Any], db: dic
         "bridge", "tap", "backend", "guest_nic",
     ], kinds  # fmt: skip
     assert {hop["host"] for hop in result["hops"] if hop["kind"] == "bridge"} == {web["host"], db["host"]}
+    _a_real_packet_agrees(product, page, uuid)
     _counters_move(product, page, key, web, db)
+
+
+def _a_real_packet_agrees(product: Product, page: Page, uuid: str) -> None:
+    """A probe crossed the same VXLAN: both switches reported it, and its lane is on the page without a reload."""
+    probed = wait_for(
+        lambda: page.request.get(f"{product.url}/api/v1/traces/{uuid}").json()["probe"], 20, "the probe's answer", 0.2
+    )
+    assert probed["divergence"] is None, probed
+    bridges = [hop for hop in probed["trace"]["hops"] if hop["kind"] == "bridge"]
+    assert len(bridges) == 2 and all(hop["latency_us"] > 0 for hop in bridges), probed
+    expect(page.locator("[data-lane=probed] .ln.meas").first).to_be_visible(timeout=10_000)
 
 
 def _counters_move(product: Product, page: Page, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ WORLD = make_world(2, 2, [(0, 0), (0, 1), (0, 0), (1, 1)])
 class Told:
     """An observer that remembers."""
 
+    controller: Controller
+
     def __init__(self) -> None:
         self.wired: dict[str, dict[str, int]] = {}
         self.connected: list[str] = []
@@ -58,7 +60,7 @@ def _connection(name: str, shadow: Shadow, underlay_ip: str) -> HostConnection:
 @contextlib.asynccontextmanager
 async def _running(switches: dict[str, Shadow], world: IntentSnapshot) -> AsyncIterator[Told]:
     told = Told()
-    controller = Controller(told)
+    told.controller = controller = Controller(told)
     underlay = {str(host.name): str(host.underlay_ip) for host in world.hosts}
     await controller.set_hosts(tuple(_connection(name, shadow, underlay[name]) for name, shadow in switches.items()))
     await controller.set_intent(world)

@@ -37,6 +37,8 @@ export interface Hop {
   header_after: Record<string, string>;
   header_stack: string[];
   latency_us: number | null;
+  /** Half a measured time's uncertainty, both ways. */
+  latency_error_us?: number | null;
   counters: { packets: number; bytes: number; at_s: number } | null;
   commands: string[];
   evidence: string;

@@ -1,5 +1,6 @@
 import { mount } from "svelte";
 import { count, rate } from "../core/format";
+import type { Divergence } from "../core/lanes";
 import { live } from "../core/socket";
 import type { Trace } from "../core/trace";
 import { renderAgain } from "./fields";
@@ -12,7 +13,12 @@ export interface TraceInput {
   hosts: Record<string, string>;
   source: { name: string; host: string };
   target: { name: string; host: string };
+  /** What a real packet did: null while it is under way, or on the way back, where none is sent. */
+  probing: boolean;
+  probe: { trace: Trace; divergence: Divergence | null } | { refused: string } | null;
 }
+
+export type Lane = "predicted" | "probed";
 
 export interface Reading {
   packets: number;

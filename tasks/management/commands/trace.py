@@ -12,6 +12,7 @@ from portal.networks.models import Port
 from portal.traces.models import TraceRequest
 from sdn.model.trace import from_json
 from sdn.trace import format_trace
+from tasks.probes import probe
 from tasks.traces import answer
 
 
@@ -24,6 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("--team", default="payments", help="slug of their team")
         parser.add_argument("--tcp", type=int, metavar="PORT")
         parser.add_argument("--udp", type=int, metavar="PORT")
+        parser.add_argument(
+            "--probe", action="store_true", help="send one real packet, and show what the switches report"
+        )
         parser.add_argument("--json", action="store_true", help="the trace's JSON instead of the picture")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,9 +35,15 @@ class Command(BaseCommand):
         protocol = "tcp" if options["tcp"] else "udp" if options["udp"] else "icmp"
         port = options["tcp"] or options["udp"] or 0
         request = TraceRequest(team=source.network.team, source=source, target=target, protocol=protocol, port_dst=port)
-        result, _ = answer(request)
-        if result is None:
+        found = answer(request)
+        if found is None:
             raise CommandError("an end of this path no longer exists")
+        result: Any = found.result
+        if options["probe"]:
+            probed = probe(found.question, found.predicted)
+            if "refused" in probed:
+                raise CommandError(probed["refused"])
+            result = probed["trace"]
         self.stdout.write(json.dumps(result, indent=2) if options["json"] else format_trace(from_json(result)))
 
     def _port(self, team: str, name: str) -> Port:

@@ -1,0 +1,85 @@
+/** The strip's lanes: what a real packet showed, laid over the steps of the prediction. */
+import type { Hop, Layout, Trace, Verdict } from "./trace";
+
+/** One piece of the probed lane over `span` steps from step `from` on. */
+export interface Mark {
+  from: number;
+  span: number;
+  kind: "measured" | "passed" | "gap";
+  text: string;
+  title: string;
+  verdict: Verdict | null;
+  slowest: boolean;
+}
+
+export interface Divergence {
+  hop: number;
+  words: string;
+}
+
+/** `118 µs`, `2.7 ms`. */
+export function duration(us: number): string {
+  return us < 1000 ? `${Math.round(us)} µs` : `${(us / 1000).toFixed(1)} ms`;
+}
+
+/** A measured time as far as it can be told: below its own error bar only the bar is known. */
+export function measured(us: number, errorUs: number): string {
+  return us < errorUs ? `< ${duration(errorUs)}` : duration(us);
+}
+
+/** The probed trace as marks over the prediction's steps; empty where the two share no hop. */
+export function probedMarks(layout: Layout, probed: Trace): Mark[] {
+  const marks: Mark[] = [];
+  const hops = hopsOf(layout);
+  const slow = Math.max(...probed.hops.map((hop) => hop.latency_us ?? 0));
+  for (const [index, group] of hops.entries()) {
+    const hop = probed.hops[index];
+    const same = hop?.kind === group.hop.kind && hop.host === group.hop.host;
+    const last = index === probed.hops.length - 1;
+    marks.push(same && hop ? mark(group, hop, last ? probed.verdict : null, slow) : gap(group));
+  }
+  const rest = probed.hops.length > hops.length;
+  const end = marks.at(-1);
+  if (end && (rest || probed.hops.length === 0)) end.verdict = probed.verdict;
+  return marks;
+}
+
+interface Group {
+  hop: Hop;
+  from: number;
+  span: number;
+}
+
+function hopsOf(layout: Layout): Group[] {
+  const groups: Group[] = [];
+  for (const place of layout.places) {
+    const before = groups.at(-1);
+    if (before && before.hop === place.hop) before.span += 1;
+    else groups.push({ hop: place.hop, from: place.number, span: 1 });
+  }
+  return groups;
+}
+
+function gap(group: Group): Mark {
+  const { from, span } = group;
+  return { from, span, kind: "gap", text: "", title: "not seen", verdict: null, slowest: false };
+}
+
+function mark(group: Group, hop: Hop, verdict: Verdict | null, slow: number): Mark {
+  const base = { from: group.from, span: group.span, verdict, slowest: false };
+  if (!hop.measured) return { ...base, kind: "gap", text: "", title: "a probe does not go through here" };
+  if (group.from <= 3 && hop.kind === "tap")
+    return { ...base, kind: "measured", text: "in", title: "injected here" };
+  if (hop.latency_us === null) return { ...base, kind: "passed", text: "", title: "passed" };
+  const error = hop.latency_error_us ?? 0;
+  const text = measured(hop.latency_us, error);
+  const title = `${hop.detail}`;
+  const slowest = slow > error && hop.latency_us === slow;
+  return {
+    ...base,
+    kind: "measured",
+    text: slowest && group.span > 3 ? `${text}, slowest` : text,
+    title,
+    slowest,
+  };
+}

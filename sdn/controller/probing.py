@@ -1,0 +1,130 @@
+"""Real packets sent into the switches on purpose, and what the switches report of them.
+
+Injected at a port by packet-out with the probe register set, a probe goes through the same tables as the guest's own
+packets. Each switch that it leaves reports it by a packet-in, with the registers as they were; so does the drop table.
+Times are of the controller's one clock, so two hosts' clocks need no comparing; what the reports' own way to us costs
+is bounded by half of each channel's round trip, measured right after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sdn.controller.frames import token_of
+from sdn.model.addresses import HostName
+from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
+from sdn.transport.codec import packet_out
+from sdn.transport.openflow import Channel, ChannelError, PacketIn
+
+OUTPUT_TABLE = 0xFFFFFFF9  # OFPP_TABLE: through the tables, as if it had come in at in_port
+FLOOD_WAIT_S = 0.08  # a multicast probe has several ends: wait for their reports
+INJECT = (f"set_field:{FLAG_PROBE:#x}->reg{int(Register.FLAGS)}", f"output:{OUTPUT_TABLE}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """One packet to inject: `frame` holds `token` and enters `host`'s switch at `ofport`."""
+
+    token: bytes
+    host: HostName
+    ofport: int
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """One switch's report: from which table and flow, with the registers then, `after_us` the injection ± `error_us`."""
+
+    host: HostName
+    table_id: int
+    cookie: int
+    in_port: int
+    registers: Mapping[int, int]
+    after_us: float
+    error_us: float
+    frame: bytes
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A probe under way."""
+
+    began: float
+    ends_in_many: bool
+    sightings: list[tuple[HostName, float, PacketIn]] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Probes:
+    """Sends probes over the channels that `channels` gives by host, and collects their reports."""
+
+    def __init__(self, channels: Callable[[], Mapping[HostName, tuple[Channel, int | None]]]) -> None:
+        self._channels = channels
+        self._flights: dict[bytes, _Flight] = {}
+        self._loop = asyncio.get_running_loop()
+
+    async def send(self, order: ProbeOrder, within_s: float) -> tuple[ProbeReport, ...]:
+        """The reports in the order they came; returns when the probe reached an end, at the latest after `within_s`.
+
+        Raises ChannelError when the host's switch is not connected.
+        """
+        channels = self._channels()
+        if order.host not in channels:
+            raise ChannelError(f"the switch of {order.host} is not connected to the controller")
+        channel, _ = channels[order.host]
+        flight = _Flight(self._loop.time(), bool(order.frame[0] & 1))
+        self._flights[order.token] = flight
+        try:
+            channel.send(packet_out(order.frame, INJECT, order.ofport, channel.next_xid()))
+            await asyncio.wait_for(flight.ended.wait(), within_s)
+            if flight.ends_in_many:
+                await asyncio.sleep(FLOOD_WAIT_S)
+        except TimeoutError:
+            pass
+        finally:
+            self._flights.pop(order.token, None)
+        return await self._reports(flight, {order.host, *(host for host, _, _ in flight.sightings)}, order.host)
+
+    def take(self, channel: Channel, packet: PacketIn) -> bool:
+        """Whether the packet-in is a probe's report; then it is kept for whoever waits for it."""
+        if not packet.registers.get(Register.FLAGS, 0) & FLAG_PROBE:
+            return False
+        flight = self._flights.get(token_of(packet.frame) or b"")
+        found = next(((host, tunnel) for host, (one, tunnel) in self._channels().items() if one is channel), None)
+        if flight is not None and found is not None:
+            host, tunnel_ofport = found
+            flight.sightings.append((host, self._loop.time(), packet))
+            if _is_end(packet, tunnel_ofport):
+                flight.ended.set()
+        return True
+
+    async def _reports(self, flight: _Flight, hosts: set[HostName], source: HostName) -> tuple[ProbeReport, ...]:
+        trips = await self._round_trips(hosts)
+        return tuple(
+            ProbeReport(
+                host, packet.table_id, packet.cookie, packet.in_port, packet.registers, (at - flight.began) * 1e6,
+                (trips.get(host, 0.0) + trips.get(source, 0.0)) / 2 * 1e6, packet.frame,
+            )
+            for host, at, packet in flight.sightings
+        )  # fmt: skip
+
+    async def _round_trips(self, hosts: set[HostName]) -> dict[HostName, float]:
+        """Seconds from a barrier to its reply, by host."""
+        channels = self._channels()
+
+        async def one(host: HostName) -> float:
+            began = self._loop.time()
+            await channels[host][0].barrier()
+            return self._loop.time() - began
+
+        known = [host for host in hosts if host in channels]
+        answers = await asyncio.gather(*(one(host) for host in known), return_exceptions=True)
+        return {host: answer for host, answer in zip(known, answers, strict=True) if isinstance(answer, float)}
+
+
+def _is_end(packet: PacketIn, tunnel_ofport: int | None) -> bool:
+    """Whether the packet goes no further than this report: all do but those that leave by the tunnel."""
+    away = packet.table_id == TABLE_BY_NAME["output"].table_id and tunnel_ofport is not None
+    return not (away and packet.registers.get(Register.OUT, 0) == tunnel_ofport)

@@ -1,0 +1,147 @@
+"""A probe's reports as a trace, laid over the predicted one so that the two can be compared place by place.
+
+What a switch reported is measured; what lies between two reports, and what no probe goes through (the guest's own NIC
+and its back end), is inferred and said to be. The first place where the two part is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sdn.model.trace import Hop, Step, Trace, Verdict
+from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
+
+End = Literal["tunnel", "port", "drop", "controller"]
+GUEST_SIDE = ("guest_nic", "backend")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One switch's report of a probe, `at_us` after the injection, ± `error_us`."""
+
+    host: str
+    end: End
+    at_us: float
+    error_us: float
+    table_id: int
+    ofport: int = 0  # where it would have left, for "port" and "tunnel"
+    port_name: str = ""
+    drop_reason: int = 0
+    drop_table: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Where predicted and probed part: the number of hops before it, and the difference in words."""
+
+    hop: int
+    words: str
+
+
+def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
+    """The trace of what was seen; hops are the predicted ones as far as the reports bear them out."""
+    left = list(sightings)
+    hops: list[Hop] = []
+    at_us = 0.0
+    for hop in predicted.hops:
+        if hop.kind == "bridge":
+            seen = next((one for one in left if one.host == hop.host), None)
+            if seen is None:
+                break
+            left.remove(seen)
+            hops.append(_reported(hop, seen, at_us))
+            at_us = seen.at_us
+            if not _agrees(hop, seen, predicted):
+                break
+        else:
+            hops.append(_between(hop, hops))
+    hops += [_unforeseen(one) for one in left]
+    verdict, reason = _verdict(sightings, hops)
+    return replace(predicted, kind="probed", hops=tuple(hops), verdict=verdict, reason=reason)
+
+
+def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
+    """None where a real packet did what was predicted."""
+    if predicted.verdict == probed.verdict and len(predicted.hops) == len(probed.hops):
+        return None
+    same = 0
+    for before, after in zip(predicted.hops, probed.hops, strict=False):
+        if (before.kind, before.host, before.object) != (after.kind, after.host, after.object):
+            break
+        same += 1
+    words = f"Predicted: {predicted.reason} A real packet: {probed.reason}"
+    return Divergence(same, words)
+
+
+def _reported(hop: Hop, seen: Sighting, before_us: float) -> Hop:
+    steps = hop.steps
+    if seen.end == "drop":
+        passed = [number for number, step in enumerate(steps) if step.table == seen.drop_table]
+        steps = steps[: passed[-1] + 1] if passed else steps[:0]
+        steps = (*steps, _drop_step(seen))
+    took = max(0.0, seen.at_us - before_us)
+    detail = f"reported {seen.at_us / 1000:.2f} ms after it was sent, ± {seen.error_us / 1000:.2f} ms"
+    return replace(hop, steps=steps, latency_us=took, latency_error_us=seen.error_us, detail=detail, measured=True)
+
+
+def _between(hop: Hop, before: list[Hop]) -> Hop:
+    """A hop that reports nothing itself: seen when the bridge before it let the packet out, or the probe began there."""
+    is_seen = hop.kind not in GUEST_SIDE and (hop.kind == "tap" or any(one.kind == "bridge" for one in before))
+    return replace(hop, measured=is_seen, latency_us=None)
+
+
+def _agrees(hop: Hop, seen: Sighting, predicted: Trace) -> bool:
+    """Whether the packet left the bridge as predicted, so that the hops after it hold."""
+    after = predicted.hops[predicted.hops.index(hop) + 1 :]
+    if not after:
+        return seen.end in ("drop", "controller")
+    if after[0].kind == "tunnel_encap":
+        return seen.end == "tunnel"
+    return seen.end == "port"
+
+
+def _unforeseen(seen: Sighting) -> Hop:
+    steps = (_drop_step(seen),) if seen.end == "drop" else ()
+    detail = f"reported {seen.at_us / 1000:.2f} ms after it was sent"
+    return Hop("bridge", "host", seen.host, "br-int", detail, steps=steps)
+
+
+def _drop_step(seen: Sighting) -> Step:
+    reason = DROP_REASON_BY_CODE.get(seen.drop_reason)
+    table = TABLE_BY_ID[seen.table_id]
+    words = reason.words if reason else "dropped"
+    return Step(table.table_id, table.name, None, f"reg4={seen.drop_reason:#x}", "drop", None, None, words)
+
+
+def _verdict(sightings: Sequence[Sighting], hops: list[Hop]) -> tuple[Verdict, str]:
+    ends = [one for one in sightings if one.end != "tunnel"]
+    delivered = [one for one in ends if one.end == "port"]
+    if len(delivered) > 1:
+        names = ", ".join(f"{one.port_name} on {one.host}" for one in delivered)
+        return "flooded", f"Copies of it arrived at {len(delivered)} ports: {names}."
+    if delivered:
+        one = delivered[0]
+        took = f"{one.at_us / 1000:.1f} ms"
+        return (
+            "delivered",
+            f"A real packet got to {one.port_name} on {one.host} in {took}; it was not given to the guest.",
+        )
+    for one in ends:
+        if one.end == "drop":
+            return "dropped", _drop_words(one)
+        return "to_controller", f"The switch of {one.host} handed it to the controller, which answers it."
+    if sightings:
+        last = sightings[-1]
+        return (
+            "unknown",
+            f"It left {last.host} through the tunnel, and no other switch reported it: lost on the underlay.",
+        )
+    return "unknown", "No switch reported it: it was lost before its first output, or a foreign flow took it."
+
+
+def _drop_words(seen: Sighting) -> str:
+    reason, table = DROP_REASON_BY_CODE.get(seen.drop_reason), TABLE_BY_ID.get(seen.drop_table)
+    where = f"in table {table.table_id} ({table.name}) of {seen.host}" if table else f"on {seen.host}"
+    return f"A real packet was dropped {where}: {reason.words if reason else 'no reason was given'}."

@@ -1,0 +1,63 @@
+"""A trace's question put to the network itself: one real packet, and what the switches say of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sdn.controller.frames import TOKEN_BYTES, build_frame
+from sdn.controller.probing import ProbeOrder
+from sdn.model.addresses import HostName
+from sdn.model.trace import Trace, to_json
+from sdn.pipeline import TABLE_BY_NAME, Register
+from sdn.trace import Question, TraceHost
+from sdn.trace.probed import End, Sighting, first_divergence, probed_trace
+from tasks.probe_desk import ProbeRefused, order_probe
+
+WITHIN_S = 1.0
+IN_PORT = 0xFFF8
+
+
+def probe(question: Question, predicted: Trace) -> dict[str, Any]:
+    """`{"trace": …, "divergence": … or None}`, or `{"refused": words}` when no packet could be sent."""
+    source = question.source
+    if source.ofport is None:
+        return {"refused": f"{source.name} is not running: there is no switch port to send a packet from."}
+    token = secrets.token_bytes(TOKEN_BYTES)
+    order = ProbeOrder(token, HostName(source.host), source.ofport, build_frame(question.packet, token))
+    try:
+        reports = order_probe(order, WITHIN_S)
+    except ProbeRefused as problem:
+        return {"refused": f"No real packet was sent: {problem}"}
+    hosts = {host.name: host for host in question.hosts}
+    seen = tuple(_sighting(report, hosts[report["host"]]) for report in reports if report["host"] in hosts)
+    probed = probed_trace(predicted, seen)
+    parted = first_divergence(predicted, probed)
+    return {"trace": to_json(probed), "divergence": asdict(parted) if parted else None}
+
+
+def _sighting(report: Mapping[str, Any], host: TraceHost) -> Sighting:
+    registers = {int(number): value for number, value in report["registers"].items()}
+    out = registers.get(Register.OUT, 0)
+    endpoint = host.ports.get(out)
+    return Sighting(
+        host=host.name,
+        end=_end(report["table_id"], out, host),
+        at_us=report["after_us"],
+        error_us=report["error_us"],
+        table_id=report["table_id"],
+        ofport=out,
+        port_name=endpoint.name if endpoint else f"port {out}",
+        drop_reason=registers.get(Register.DROP_REASON, 0),
+        drop_table=registers.get(Register.DROP_TABLE, 0),
+    )
+
+
+def _end(table_id: int, out: int, host: TraceHost) -> End:
+    if table_id == TABLE_BY_NAME["drop"].table_id:
+        return "drop"
+    if table_id != TABLE_BY_NAME["output"].table_id or out == IN_PORT:
+        return "controller"
+    return "tunnel" if out == host.tunnel_ofport else "port"

@@ -1,0 +1,105 @@
+"""Real packets injected on purpose, reported by the switches, never given to a guest.
+
+[vm-0]--tap--[br-int@hv1]--tap--[vm-2], and ==vni 4097==[br-int@hv2]--[vm-1]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdn.controller.frames import TOKEN_BYTES, build_frame, token_of
+from sdn.controller.probing import ProbeOrder, ProbeReport
+from sdn.model.addresses import HostName, Mac
+from sdn.model.packet import Packet
+from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
+from sdn.shadow.shadow import Shadow
+from tests.sdn.test_controller import WORLD, Told, _running
+
+OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
+HV1 = HostName("hv1")
+
+
+@pytest.fixture(scope="module")
+def switches() -> Iterator[dict[str, Shadow]]:
+    with Shadow() as first, Shadow() as second:
+        yield {"hv1": first, "hv2": second}
+
+
+def tcp(source: int, target: int, mac: str = "") -> Packet:
+    here, there = WORLD.ports[source], WORLD.ports[target]
+    return Packet(
+        "tcp", Mac(mac or here.mac), Mac(there.mac), here.addresses[0], there.addresses[0], port_src=40000, port_dst=22
+    )
+
+
+async def probe(told: Told, packet: Packet, source: int = 0, within_s: float = 3.0) -> tuple[ProbeReport, ...]:
+    token = secrets.token_bytes(TOKEN_BYTES)
+    ofport = told.wired["hv1"][WORLD.ports[source].iface_id]
+    return await told.controller.probes.send(ProbeOrder(token, HV1, ofport, build_frame(packet, token)), within_s)
+
+
+def _sent(shadow: Shadow, iface_id: str) -> int:
+    """Packets that the switch gave to a port."""
+    argv = ["ovs-ofctl", "-O", "OpenFlow14", "dump-ports", f"unix:{shadow.rundir}/br-int.mgmt", f"t{iface_id[-8:]}"]
+    text = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return int(text.split("tx pkts=")[1].split(",")[0])
+
+
+async def test_it_ends_at_the_target_port_and_the_guest_gets_nothing(switches: dict[str, Shadow]) -> None:
+    """probe at vm-0 --[br-int@hv1]-- report, not vm-2"""
+    async with _running(switches, WORLD) as told:
+        target = WORLD.ports[2].iface_id
+        before = await asyncio.to_thread(_sent, switches["hv1"], target)
+        (report,) = await probe(told, tcp(0, 2))
+        assert (report.host, report.table_id) == ("hv1", OUTPUT)
+        assert report.registers[Register.OUT] == told.wired["hv1"][target]
+        assert 0 < report.after_us < 3e6 and report.error_us > 0
+        assert await asyncio.to_thread(_sent, switches["hv1"], target) == before
+
+
+async def test_a_drop_reports_its_reason_and_its_table(switches: dict[str, Shadow]) -> None:
+    """probe at vm-0 with vm-1's MAC --[br-int@hv1] ✘"""
+    async with _running(switches, WORLD) as told:
+        (report,) = await probe(told, tcp(0, 2, mac="52:54:00:66:66:66"))
+    assert report.table_id == DROP
+    assert report.registers[Register.DROP_REASON] == DROP_REASON_BY_NAME["spoofed_mac"].code
+    assert report.registers[Register.DROP_TABLE] == TABLE_BY_NAME["port_security"].table_id
+
+
+async def test_it_is_reported_where_it_leaves_by_the_tunnel(switches: dict[str, Shadow]) -> None:
+    """probe at vm-0 --[br-int@hv1]== report, and on; dummy tunnels carry nothing, so the wait runs out"""
+    async with _running(switches, WORLD) as told:
+        (report,) = await probe(told, tcp(0, 1), within_s=0.3)
+        assert report.registers[Register.OUT] == told.controller._channels()[HV1][1]
+
+
+async def test_a_hundred_at_once_are_told_apart(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD) as told:
+        packets = [replace(tcp(0, 2), port_dst=1000 + number) for number in range(100)]
+        answers = await asyncio.gather(*(probe(told, packet) for packet in packets))
+    for number, reports in enumerate(answers):
+        assert len(reports) == 1
+        assert int.from_bytes(reports[0].frame[36:38]) == 1000 + number
+
+
+async def test_arp_is_answered_by_the_switch_and_the_answer_is_reported(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD) as told:
+        packet = replace(tcp(0, 2), protocol="arp", eth_dst=Mac("ff:ff:ff:ff:ff:ff"))
+        (report,) = await probe(told, packet)
+    assert report.registers[Register.OUT] == 0xFFF8
+    assert report.frame[20:22] == b"\0\2", "an ARP answer"
+
+
+@given(st.sampled_from(["icmp", "tcp", "udp", "arp"]), st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
+def test_a_frame_keeps_its_token(protocol: str, token: bytes) -> None:
+    frame = build_frame(replace(tcp(0, 1), protocol=protocol, port_dst=8), token)  # type: ignore[arg-type]
+    assert token_of(frame) == token
+    assert token_of(frame[:-1]) is None

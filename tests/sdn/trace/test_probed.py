@@ -1,0 +1,64 @@
+"""A probe's reports laid over a prediction."""
+
+from __future__ import annotations
+
+from sdn.model.trace import Hop, Step, Trace
+from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME
+from sdn.trace.probed import Sighting, first_divergence, probed_trace
+
+OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
+
+
+def step(table: int) -> Step:
+    return Step(table, "", 1, "", "", None, None, "")
+
+
+def hop(kind: str, host: str, *tables: int) -> Hop:
+    layer = "guest" if kind in ("guest_nic",) else "host"
+    return Hop(kind, layer, host, f"{kind}-{host}", "", steps=tuple(map(step, tables)))  # type: ignore[arg-type]
+
+
+TWO_HOSTS = (
+    hop("guest_nic", "hv1"), hop("backend", "hv1"), hop("tap", "hv1"), hop("bridge", "hv1", 0, 10, 50, 70),
+    hop("tunnel_encap", "hv1"), hop("underlay", ""), hop("tunnel_decap", "hv2"), hop("bridge", "hv2", 0, 50, 65, 70),
+    hop("tap", "hv2"), hop("backend", "hv2"), hop("guest_nic", "hv2"),
+)  # fmt: skip
+PREDICTED = Trace("1", "predicted", "forward", {}, TWO_HOSTS, "delivered", "web-1 reaches db-1.", "", 1)
+AWAY = Sighting("hv1", "tunnel", 900.0, 100.0, OUTPUT, ofport=1)
+ARRIVED = Sighting("hv2", "port", 1500.0, 200.0, OUTPUT, ofport=7, port_name="db-1")
+
+
+def test_both_switches_reported_it_so_the_two_agree() -> None:
+    """[web-1]--tap--[br-int@hv1]==[br-int@hv2]--tap--[db-1]"""
+    probed = probed_trace(PREDICTED, (AWAY, ARRIVED))
+    assert (probed.verdict, len(probed.hops)) == ("delivered", len(TWO_HOSTS))
+    assert [one.kind for one in probed.hops if not one.measured] == ["guest_nic", "backend", "backend", "guest_nic"]
+    assert [one.latency_us for one in probed.hops if one.kind == "bridge"] == [900.0, 600.0]
+    assert first_divergence(PREDICTED, probed) is None
+
+
+def test_a_drop_on_the_second_host_ends_it_there_and_is_the_divergence() -> None:
+    """[web-1]--tap--[br-int@hv1]==[br-int@hv2] ✘"""
+    code = DROP_REASON_BY_NAME["ingress_denied"].code
+    dropped = Sighting("hv2", "drop", 1500.0, 200.0, DROP, drop_reason=code, drop_table=65)
+    probed = probed_trace(PREDICTED, (AWAY, dropped))
+    assert probed.verdict == "dropped"
+    assert "table 65 (ingress_rules) of hv2" in probed.reason
+    assert [one.table for one in probed.hops[-1].steps] == [0, 50, 65, DROP]
+    parted = first_divergence(PREDICTED, probed)
+    assert parted is not None and parted.hop == 8
+
+
+def test_a_packet_that_the_underlay_lost_is_said_to_be_lost_there() -> None:
+    """[web-1]--tap--[br-int@hv1]== ?"""
+    probed = probed_trace(PREDICTED, (AWAY,))
+    assert probed.verdict == "unknown"
+    assert "left hv1 through the tunnel" in probed.reason
+    assert probed.hops[-1].kind == "tunnel_decap"
+    assert first_divergence(PREDICTED, probed) is not None
+
+
+def test_no_report_at_all_is_said_and_never_called_a_timeout() -> None:
+    probed = probed_trace(PREDICTED, ())
+    assert probed.verdict == "unknown"
+    assert "timeout" not in probed.reason
