@@ -81,6 +81,25 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class NearFlow:
+    """A flow of the table that decided which would have let the packet on: `differs` is (field, wanted, had)."""
+
+    step: Step
+    differs: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where one copy of a packet ended that a switch copied, or dropped beside what went on."""
+
+    host: str
+    where: str
+    verdict: Verdict
+    reason: str
+    is_main: bool  # the copy that `hops` follow
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """A packet's way through the network. `reason` is the sentence that the page opens with."""
 
@@ -93,6 +112,11 @@ class Trace:
     reason: str
     started_at: str  # ISO 8601, UTC
     generation: int
+    branches: tuple[Branch, ...] = ()
+    cause: Step | None = None  # the look-up that decided a drop
+    nearest: tuple[NearFlow, ...] = ()
+    suggestion: str = ""  # what to change so that it arrives, one sentence
+    findings: tuple[str, ...] = ()  # what else is worth knowing: sizes, states that could not be read
 
 
 def to_json(trace: Trace) -> dict[str, Any]:
@@ -102,8 +126,14 @@ def to_json(trace: Trace) -> dict[str, Any]:
 
 def from_json(value: dict[str, Any]) -> Trace:
     """The trace that `to_json` made this of. Raises KeyError or TypeError for anything else."""
-    hops = tuple(_hop(hop) for hop in value["hops"])
-    return Trace(**{**value, "hops": hops})
+    read = {
+        "hops": tuple(_hop(hop) for hop in value["hops"]),
+        "branches": tuple(Branch(**branch) for branch in value.get("branches", ())),
+        "cause": _step(value["cause"]) if value.get("cause") else None,
+        "nearest": tuple(_near(near) for near in value.get("nearest", ())),
+        "findings": tuple(value.get("findings", ())),
+    }
+    return Trace(**{**value, **read})
 
 
 def _plain(value: Any) -> Any:
@@ -122,6 +152,10 @@ def _hop(value: dict[str, Any]) -> Hop:
     plain["header_stack"] = tuple(value["header_stack"])
     plain["commands"] = tuple(value["commands"])
     return Hop(**plain)
+
+
+def _near(value: dict[str, Any]) -> NearFlow:
+    return NearFlow(_step(value["step"]), tuple((name, wanted, had) for name, wanted, had in value["differs"]))
 
 
 def _step(value: dict[str, Any]) -> Step:

@@ -1,34 +1,67 @@
-"""The true conntrack state of a packet's connection, from `dpctl/dump-conntrack`: no trace of OVS looks it up itself."""
+"""The true conntrack state of a packet's connection, from `dpctl/dump-conntrack`: no trace of OVS looks it up itself.
+
+A connection is one of its zone: two networks may use the same addresses. A TCP connection that only its SYN was seen of
+is still new to the next SYN of the same side, and so to the flows (OVS: conntrack-tcp.c; Linux: SYN_SENT).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from sdn.model.packet import Packet
+from sdn.trace.fields import protocol_of
 
-_SIDE = re.compile(r"(orig|reply)=\((?P<body>[^)]*)\)")
+NEW, ESTABLISHED, REPLY = "trk,new", "trk,est", "trk,est,rpl"
+_SIDE = re.compile(r"(orig|reply)=\(([^)]*)\)")
+_ZONE = re.compile(r"(?:^|,)zone=(\d+)")
+_STATE = re.compile(r"\bstate=(\w+)")
+_STATUS = re.compile(r"\bstatus=([\w|]+)")
+_OPENING = frozenset(("SYN_SENT", "CLOSED", "NONE", "LISTEN"))
 
 
-def ct_state(dump: str, packet: Packet) -> str:
-    """What `--ct-next` takes for this packet: "trk,new", "trk,est" or "trk,est,rpl"."""
+def ct_state(dump: str, packet: Mapping[str, str], zone: int, *, any_source_port: bool = False) -> str:
+    """What `--ct-next` takes for this packet in this zone: "trk,new", "trk,est" or "trk,est,rpl".
+
+    `packet` has a flow's fields. ICMP is matched by its ends alone, since a prediction has no echo id; `any_source_port`
+    does the same for TCP and UDP: a packet of any connection to that port.
+    """
+    protocol = protocol_of(packet)
+    words = {protocol, protocol.rstrip("6"), {"icmp6": "icmpv6"}.get(protocol, protocol)}
     for line in dump.splitlines():
-        if not line.startswith(f"{packet.protocol},"):
+        if line.partition(",")[0].strip() not in words or _zone_of(line) != zone:
             continue
-        sides = {
-            found[1]: dict(part.partition("=")[::2] for part in found["body"].split(","))
-            for found in _SIDE.finditer(line)
-        }
-        if _is(sides.get("orig", {}), packet):
-            return "trk,est"
-        if _is(sides.get("reply", {}), packet):
-            return "trk,est,rpl"
-    return "trk,new"
+        found = _match(line, packet, any_source_port)
+        if found:
+            return found
+    return NEW
 
 
-def _is(side: dict[str, str], packet: Packet) -> bool:
-    if side.get("src") != str(packet.ip_src) or side.get("dst") != str(packet.ip_dst):
+def _zone_of(line: str) -> int:
+    outside = _SIDE.sub("", line)
+    found = _ZONE.search(outside)
+    return int(found[1]) if found else 0
+
+
+def _match(line: str, packet: Mapping[str, str], any_source_port: bool) -> str:
+    sides = {found[1]: dict(part.partition("=")[::2] for part in found[2].split(",")) for found in _SIDE.finditer(line)}
+    opening, status = _STATE.search(line), _STATUS.search(line)
+    unanswered = bool(opening and opening[1] in _OPENING) or bool(status and "SEEN_REPLY" not in status[1])
+    if _is(sides.get("orig", {}), packet, any_source_port, is_reply=False):
+        return NEW if unanswered else ESTABLISHED
+    if _is(sides.get("reply", {}), packet, any_source_port, is_reply=True):
+        return REPLY
+    return ""
+
+
+def _is(side: Mapping[str, str], packet: Mapping[str, str], any_source_port: bool, *, is_reply: bool) -> bool:
+    source = packet.get("nw_src") or packet.get("ipv6_src")
+    target = packet.get("nw_dst") or packet.get("ipv6_dst")
+    if not source or side.get("src") != source or side.get("dst") != target:
         return False
-    if packet.protocol == "icmp":
+    if "sport" not in side:
         return True
-    same_target = side.get("dport") == str(packet.port_dst)
-    return same_target and packet.port_src in (0, int(side.get("sport") or 0))
+    ports = (side["sport"], side.get("dport", ""))
+    asked = (packet.get("tp_src", ""), packet.get("tp_dst", ""))
+    if any_source_port:  # the client's port is free: the destination's there, the source's on the way back
+        return ports[0] == asked[0] if is_reply else ports[1] == asked[1]
+    return ports == asked

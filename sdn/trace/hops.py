@@ -3,72 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sdn.model.cookie import Cause, parse_cookie
-from sdn.model.trace import Hop, HopKind, Intent, Step
+from sdn.model.trace import Hop, HopKind, Intent, NearFlow, Step
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
-from sdn.trace.parser import Pass
-from sdn.trace.question import Endpoint, Question, TraceHost
-from sdn.trace.walk import Seen, Walk
+from sdn.trace.fields import flow_text, header_of, stack_of
+from sdn.trace.near import Near
+from sdn.trace.parser import Lookup
+from sdn.trace.question import Endpoint, PortFacts, TraceHost
+from sdn.trace.sizes import VXLAN_OVERHEAD_BYTES
+from sdn.trace.walk import Exit, Seen
 
-VXLAN_OVERHEAD_BYTES = 50
-_HEADERS = (
-    "dl_src",
-    "dl_dst",
-    "nw_src",
-    "nw_dst",
-    "nw_ttl",
-    "tp_src",
-    "tp_dst",
-    "icmp_type",
-    "arp_op",
-    "arp_spa",
-    "arp_tpa",
-)
 _OUTER = re.compile(r"eth\(dst=([0-9a-f:]+),src=([0-9a-f:]+)")
-
-
-def flow_text(fields: Mapping[str, str]) -> str:
-    """Fields as ovs-ofctl takes them."""
-    return ",".join(name if value == "" else f"{name}={value}" for name, value in fields.items())
-
-
-def stack_of(fields: Mapping[str, str]) -> tuple[str, ...]:
-    """The header stack of an untunnelled packet, outermost first."""
-    for protocol in ("arp", "icmp", "tcp", "udp"):
-        if protocol in fields:
-            return ("eth", "arp") if protocol == "arp" else ("eth", "ipv4", protocol)
-    return ("eth", "ipv4") if "nw_src" in fields else ("eth",)
-
-
-def header_of(fields: Mapping[str, str]) -> dict[str, str]:
-    """The packet's own header fields."""
-    protocol = {name: "" for name in ("arp", "icmp", "tcp", "udp") if name in fields}
-    return protocol | {name: fields[name] for name in _HEADERS if name in fields}
-
-
-def inner_header(walk: Walk) -> dict[str, str]:
-    """The guest's packet as it leaves the bridge."""
-    return header_of(walk.fields)
 
 
 def guest_hop(endpoint: Endpoint, fields: Mapping[str, str]) -> Hop:
     """The guest's own NIC."""
-    detail = f"{endpoint.nic_model}, {endpoint.mac}"
-    command = (f"virsh domiflist {endpoint.domain}",)
-    return _plain_hop("guest_nic", endpoint, f"{endpoint.name} {endpoint.nic}", detail, command, fields)
+    model = endpoint.chain.model or endpoint.nic_model
+    mtu = f", MTU {endpoint.mtu}" if endpoint.mtu else ""
+    command = (f"virsh domiflist {endpoint.domain}",) if endpoint.domain != "-" else ("ip -d link show",)
+    return _plain_hop("guest_nic", endpoint, f"{endpoint.name} {endpoint.nic}", f"{model}, {endpoint.mac}{mtu}", command, fields)  # fmt: skip
 
 
 def plug_hops(endpoint: Endpoint, fields: Mapping[str, str]) -> list[Hop]:
-    """From the guest's NIC to the switch: back end, then tap."""
-    queue = f"{endpoint.nic_model} queue in the QEMU process" if endpoint.backend == "qemu" else endpoint.nic_model
-    tap_commands = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
+    """From the guest's NIC to the switch: back end, then tap. A port that is no guest's has a veth pair instead."""
+    chain = endpoint.chain
     port = f"port {endpoint.ofport} of br-int"
+    tap_commands = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
+    if endpoint.domain == "-":
+        return [_plain_hop("veth", endpoint, endpoint.tap, port, tap_commands, fields)]
+    queues = f", {chain.queues} queue{'s' * (chain.queues != 1)}" if chain.queues else ""
+    words = chain.backend_words or "not read yet: libvirt told nothing of this NIC"
+    facts = [port, f"link {chain.tap_link}" if chain.tap_link else "", f"MTU {chain.tap_mtu}" if chain.tap_mtu else ""]
+    backend = chain.backend or endpoint.backend
     return [
-        _plain_hop("backend", endpoint, endpoint.backend, queue, (f"virsh dumpxml {endpoint.domain}",), fields),
-        _plain_hop("tap", endpoint, endpoint.tap, port, tap_commands, fields),
+        _plain_hop("backend", endpoint, backend, f"{words}{queues}", (f"virsh dumpxml {endpoint.domain}",), fields),
+        _plain_hop("tap", endpoint, endpoint.tap, ", ".join(fact for fact in facts if fact), tap_commands, fields),
     ]
 
 
@@ -81,34 +53,48 @@ def _plain_hop(kind: HopKind, endpoint: Endpoint, name: str, detail: str, comman
     )  # fmt: skip
 
 
-def bridge_hop(question: Question, host: TraceHost, walk: Walk, text: str, flow: str, states: tuple[str, ...]) -> Hop:
-    """br-int with a step for each table look-up."""
+def trace_command(bridge: str, fields: Mapping[str, str], states: tuple[str, ...]) -> str:
+    """The command that asks the same."""
     given = "".join(f" --ct-next {state}" for state in states)
-    command = f"ovs-appctl ofproto/trace {question.bridge} '{flow}'{given}"
-    steps = tuple(_step(seen, host) for seen in walk.seen)
-    before = header_of(walk.seen[0].before) if walk.seen else header_of(walk.fields)
+    return f"ovs-appctl ofproto/trace {bridge} '{flow_text(fields)}'{given}"
+
+
+def bridge_hop(host: TraceHost, bridge: str, seen: list[Seen], after: Mapping[str, str], command: str, text: str) -> Hop:  # fmt: skip
+    """One bridge with a step for each table look-up, up to where the packet is `after`."""
+    steps = tuple(step_of(one, host) for one in seen)
+    before = header_of(seen[0].before) if seen else header_of(after)
+    tables = f"{len(steps)} table{'s' * (len(steps) != 1)}"
     return Hop(
-        "bridge", "host", host.name, question.bridge, f"{len(steps)} tables", steps=steps, header_before=before,
-        header_after=header_of(walk.fields), header_stack=stack_of(walk.fields),
-        commands=(command, f"ovs-ofctl -O OpenFlow14 dump-flows {question.bridge}"), evidence=text,
+        "bridge", "host", host.name, bridge, tables, steps=steps, header_before=before, header_after=header_of(after),
+        header_stack=stack_of(after), commands=(command, f"ovs-ofctl -O OpenFlow14 dump-flows {bridge}"), evidence=text,
     )  # fmt: skip
 
 
-def _step(seen: Seen, host: TraceHost) -> Step:
+def patch_hop(host: TraceHost, bridge: str, there: str, fields: Mapping[str, str]) -> Hop:
+    """The pair of patch ports between two bridges."""
+    header = header_of(fields)
+    return Hop(
+        "patch", "host", host.name, f"{bridge} ↔ {there}", "patch ports", header_before=header, header_after=header,
+        header_stack=stack_of(fields), commands=("ovs-vsctl find interface type=patch",),
+    )  # fmt: skip
+
+
+def step_of(seen: Seen, host: TraceHost, note: str | None = None) -> Step:
+    """A look-up as a step. Tables have our names only where the flow is ours."""
     lookup = seen.lookup
-    table = TABLE_BY_ID.get(lookup.table)
-    changed = {
-        name: (seen.before.get(name, "0"), value)
-        for name, value in seen.after.items()
-        if seen.before.get(name) != value
-    }
+    table = TABLE_BY_ID.get(lookup.table) if is_ours(lookup) else None
     key = f"table={lookup.table},priority={lookup.priority},{lookup.match}" if lookup.priority is not None else ""
     actions = ", ".join(action for action in lookup.actions if not _is_fork(action, lookup.actions))
     return Step(
         table=lookup.table, table_name=table.name if table else "", priority=lookup.priority, match=lookup.match or "any packet",
-        actions=actions or "drop", cookie=lookup.cookie, intent=None, note=_note(seen, host), changed=changed,
-        evidence=(lookup.start, lookup.end or lookup.start), flow_key=key,
+        actions=actions or "drop", cookie=lookup.cookie, intent=None, note=_note(seen, host) if note is None else note,
+        changed=seen.changed, evidence=(lookup.start, lookup.end or lookup.start), flow_key=key,
     )  # fmt: skip
+
+
+def is_ours(lookup: Lookup) -> bool:
+    """Does the flow carry our cookie? A table's own miss (no flow at all) is nobody's."""
+    return lookup.cookie is not None and parse_cookie(lookup.cookie) is not None
 
 
 def _is_fork(action: str, actions: list[str]) -> bool:
@@ -120,68 +106,111 @@ def _note(seen: Seen, host: TraceHost) -> str:
     lookup = seen.lookup
     if lookup.priority is None:
         return "no flow matches"
-    if lookup.table in TABLE_BY_ID and TABLE_BY_ID[lookup.table].name == "drop":
-        code = int(seen.after.get("reg4", "0"), 0)
+    if not is_ours(lookup):
+        return "foreign flow"
+    table = TABLE_BY_ID.get(lookup.table)
+    if table is not None and table.name == "drop":
+        code = _number(seen.before.get("reg4", "0"))
         return DROP_REASON_BY_CODE[code].words if code in DROP_REASON_BY_CODE else "dropped"
-    if "ct_state" in lookup.match:
+    if "ct_state" in lookup.match and "trk" in lookup.match:
         return "a new connection" if "+new" in lookup.match else "a known connection"
-    target = int(seen.after.get("reg3", "0"), 0) if "reg3" in seen.after else 0
+    target = _number(seen.before.get("reg3", "0"))
     if any(action.startswith("output") for action in lookup.actions):
+        if target == 0xFFF8:
+            return "back to where it came from"
         return "into the tunnel" if target == host.tunnel_ofport else f"to port {target}"
-    return TABLE_BY_ID[lookup.table].purpose if lookup.table in TABLE_BY_ID else ""
+    return table.purpose if table else ""
 
 
-def encap_hops(host: TraceHost, walk: Walk, passes: list[Pass]) -> list[Hop]:
+def near_flow(near: Near) -> NearFlow:
+    """A nearest flow as the page shows it."""
+    flow = near.flow
+    ours = parse_cookie(flow.cookie) is not None
+    table = TABLE_BY_ID.get(flow.table) if ours else None
+    text = flow.match_text
+    step = Step(
+        flow.table, table.name if table else "", flow.priority, text or "any packet", flow.actions, flow.cookie, None,
+        "" if ours else "foreign flow", flow_key=f"table={flow.table},priority={flow.priority},{text}",
+    )  # fmt: skip
+    return NearFlow(step, near.differs)
+
+
+def encap_hops(host: TraceHost, exit_: Exit, underlay: list[Seen], size: int) -> list[Hop]:
     """The tunnel's mouth and the NIC that the outer packet leaves by."""
-    vni = int(walk.tun_id, 0)
-    inner = inner_header(walk)
-    outer = _outer(host.underlay_ip, walk, passes)
-    stack = ("eth", "ipv4", "udp", f"vxlan {vni}", *stack_of(walk.fields))
-    notes = [note for one in passes for visit in one.bridges for lookup in visit.lookups for note in lookup.notes]
-    told = "; ".join(note for note in notes if note.startswith(("tunneling", "output to native")))
+    vni = _number(exit_.tun_id)
+    inner = header_of(exit_.fields)
+    outer = {"outer_src": host.underlay_ip, "outer_dst": exit_.tun_dst, "tun_id": exit_.tun_id}
+    if found := _OUTER.search(exit_.datapath):
+        outer |= {"outer_dl_dst": found[1], "outer_dl_src": found[2]}
+    stack = ("eth", "ipv4", "udp", f"vxlan {vni}", *stack_of(exit_.fields))
+    told = "; ".join(note for note in exit_.notes if note.startswith(("tunneling", "output to native")))
     encap = Hop(
-        "tunnel_encap", "overlay", host.name, "vxlan0", f"VNI {vni}, +{VXLAN_OVERHEAD_BYTES} B, to {walk.tun_dst}",
+        "tunnel_encap", "overlay", host.name, "vxlan0", f"VNI {vni}, +{VXLAN_OVERHEAD_BYTES} B, to {exit_.tun_dst}",
         header_before=inner, header_after=inner | outer, header_stack=stack,
         commands=("ovs-vsctl list interface vxlan0", "ovs-appctl tnl/ports/show"), evidence=told,
     )  # fmt: skip
     commands = ("ovs-appctl ovs/route/show", "ovs-appctl tnl/neigh/show", "ip -s link show br-ex")
+    mtu = f", {size + VXLAN_OVERHEAD_BYTES} of {host.underlay_mtu} B" if host.underlay_mtu else ""
     nic = Hop(
-        "underlay_nic", "underlay", host.name, "br-ex", host.underlay_ip, header_before=inner | outer,
-        header_after=inner | outer, header_stack=stack, commands=commands, evidence=passes[-1].datapath_actions,
+        "underlay_nic", "underlay", host.name, "br-ex", f"{host.underlay_ip}{mtu}",
+        steps=tuple(step_of(one, host) for one in underlay), header_before=inner | outer, header_after=inner | outer,
+        header_stack=stack, commands=commands, evidence=exit_.datapath,
     )  # fmt: skip
     return [encap, nic]
 
 
-def decap_hops(host: TraceHost, there: TraceHost, walk: Walk) -> list[Hop]:
+def decap_hops(host: TraceHost, there: TraceHost, exit_: Exit, tunnel_ofport: int) -> list[Hop]:
     """Over the wire, into the other host's NIC, out of the tunnel."""
-    vni = int(walk.tun_id, 0)
-    inner = inner_header(walk)
-    stack = ("eth", "ipv4", "udp", f"vxlan {vni}", *stack_of(walk.fields))
-    outer = inner | {"outer_src": host.underlay_ip, "outer_dst": there.underlay_ip, "tun_id": walk.tun_id}
-    words = f"{host.underlay_ip} to {there.underlay_ip}"
-    wire = Hop("underlay", "underlay", "", "underlay", words, header_before=outer, header_after=outer, header_stack=stack, commands=(f"ping -M do -s 1472 {there.underlay_ip}",), measured=False)  # fmt: skip
-    nic = Hop("underlay_nic", "underlay", there.name, "br-ex", there.underlay_ip, header_before=outer, header_after=outer, header_stack=stack, commands=("ip -s link show br-ex",), measured=False)  # fmt: skip
-    decap = Hop("tunnel_decap", "overlay", there.name, "vxlan0", f"VNI {vni}, −{VXLAN_OVERHEAD_BYTES} B, port {there.tunnel_ofport}", header_before=outer, header_after=inner, header_stack=stack_of(walk.fields), commands=("ovs-vsctl list interface vxlan0",))  # fmt: skip
+    vni = _number(exit_.tun_id)
+    inner = header_of(exit_.fields)
+    inside = stack_of(exit_.fields)
+    stack = ("eth", "ipv4", "udp", f"vxlan {vni}", *inside)
+    outer = inner | {"outer_src": host.underlay_ip, "outer_dst": there.underlay_ip, "tun_id": exit_.tun_id}
+    wire = Hop(
+        "underlay", "underlay", "", "underlay", f"{host.underlay_ip} to {there.underlay_ip}", header_before=outer,
+        header_after=outer, header_stack=stack, commands=(f"ping -M do -s 1472 {there.underlay_ip}",), measured=False,
+    )  # fmt: skip
+    nic = Hop(
+        "underlay_nic", "underlay", there.name, "br-ex", there.underlay_ip, header_before=outer, header_after=outer,
+        header_stack=stack, commands=("ip -s link show br-ex",), measured=False,
+    )  # fmt: skip
+    decap = Hop(
+        "tunnel_decap", "overlay", there.name, "vxlan0", f"VNI {vni}, −{VXLAN_OVERHEAD_BYTES} B, port {tunnel_ofport}",
+        header_before=outer, header_after=inner, header_stack=inside, commands=("ovs-vsctl list interface vxlan0",),
+    )  # fmt: skip
     return [wire, nic, decap]
 
 
-def _outer(underlay_ip: str, walk: Walk, passes: list[Pass]) -> dict[str, str]:
-    fields = {"outer_src": underlay_ip, "outer_dst": walk.tun_dst, "tun_id": walk.tun_id}
-    for one in passes:
-        if found := _OUTER.search(one.datapath_actions):
-            fields |= {"outer_dl_dst": found[1], "outer_dl_src": found[2]}
-    return fields
+def external_hop(host: TraceHost, port: PortFacts, fields: Mapping[str, str]) -> Hop:
+    """A port that leads out of what we know."""
+    header = header_of(fields)
+    return Hop(
+        "external", "underlay", host.name, port.name, f"port {port.ofport} of {port.bridge}", header_before=header,
+        header_after=header, header_stack=stack_of(fields), commands=(f"ip -s link show {port.name}",), measured=False,
+    )  # fmt: skip
 
 
 def with_intents(hop: Hop, words: Mapping[Cause, Intent]) -> Hop:
     """The hop with its steps' cookies in words."""
     if not hop.steps:
         return hop
-    return replace(hop, steps=tuple(_with_intent(step, words) for step in hop.steps))
+    return replace(hop, steps=tuple(explained(step, words) for step in hop.steps))
 
 
-def _with_intent(step: Step, words: Mapping[Cause, Intent]) -> Step:
+def explained(step: Step, words: Mapping[Cause, Intent]) -> Step:
+    """The step with its cookie in words; a foreign one keeps its note."""
     cause = parse_cookie(step.cookie or 0)
-    if cause is None:
-        return step if step.priority is None else replace(step, note=f"foreign flow: {step.note}".rstrip(": "))
-    return replace(step, intent=words.get(cause))
+    intent = words.get(cause) if cause else None
+    return replace(step, intent=intent) if intent else step
+
+
+def causes_of(steps: Iterable[Step]) -> set[Cause]:
+    """The rows behind the steps' flows."""
+    return {cause for step in steps if (cause := parse_cookie(step.cookie or 0))}
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return 0

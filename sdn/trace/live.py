@@ -1,20 +1,36 @@
-"""The hosts themselves, over their switches' control sockets."""
+"""The hosts themselves, over their switches' sockets.
+
+A host that hangs costs a trace its deadline once: what failed once for a host fails at once from then on, so that both
+directions of a trace over N hosts end within N deadlines, whatever is stopped.
+"""
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdn.trace.question import HostUnreachable
-from sdn.transport.unixctl import UnixctlClient, UnixctlError, find_vswitchd_socket
+from sdn.trace.question import HostUnreachable, PortFacts
+from sdn.transport.ofctl import OfctlError, dump_table
+from sdn.transport.unixctl import UnixctlClient, UnixctlError, UnixctlTimeout, find_vswitchd_socket
+
+DEADLINE_S = 3.0
+_BRIDGE = re.compile(r"^  (\S+):$")
+_PORT = re.compile(r"^    (\S+) (\d+)/(\S+?): \((\w[\w-]*)")
 
 
 class LiveWorld:
-    """Asks ovs-vswitchd of each host, whose run folders are `rundirs`."""
+    """Asks ovs-vswitchd of each host, whose run folders are `rundirs`. One trace's worth: facts are read once."""
 
-    def __init__(self, rundirs: Mapping[str, Path]) -> None:
+    def __init__(self, rundirs: Mapping[str, Path], deadline_s: float = DEADLINE_S) -> None:
         self._rundirs = rundirs
+        self._deadline_s = deadline_s
         self._clients: dict[str, UnixctlClient] = {}
+        self._spent_s: dict[str, float] = {}
+        self._failed: dict[str, str] = {}
+        self._conntrack: dict[tuple[str, int], str] = {}
+        self._ports: dict[str, tuple[PortFacts, ...]] = {}
 
     def ofproto_trace(self, host: str, bridge: str, flow: str, ct_next: tuple[str, ...]) -> str:
         """The text of `ofproto/trace`."""
@@ -22,20 +38,68 @@ class LiveWorld:
             host, "ofproto/trace", bridge, flow, *(word for state in ct_next for word in ("--ct-next", state))
         )
 
-    def conntrack(self, host: str) -> str:
-        """The text of `dpctl/dump-conntrack`."""
-        return self._run(host, "dpctl/dump-conntrack")
+    def conntrack(self, host: str, zone: int) -> str:
+        """The text of `dpctl/dump-conntrack` for the zone."""
+        key = (host, zone)
+        if key not in self._conntrack:
+            self._conntrack[key] = self._run(host, "dpctl/dump-conntrack", f"zone={zone}")
+        return self._conntrack[key]
+
+    def ports(self, host: str) -> tuple[PortFacts, ...]:
+        """The ports of `dpif/show`."""
+        if host not in self._ports:
+            self._ports[host] = parse_ports(self._run(host, "dpif/show"))
+        return self._ports[host]
+
+    def flows(self, host: str, bridge: str, table: int) -> str:
+        """One table, over the bridge's management socket."""
+        began = time.monotonic()
+        try:
+            return dump_table(self._rundirs[host] / f"{bridge}.mgmt", table, self._left_s(host))
+        except (OfctlError, KeyError) as problem:
+            raise HostUnreachable(f"the flows of {host} could not be read: {problem}") from problem
+        finally:
+            self._spend(host, began)
 
     def close(self) -> None:
         """Close the sockets."""
         for client in self._clients.values():
             client.close()
+        self._clients.clear()
 
     def _run(self, host: str, *words: str) -> str:
+        if host in self._failed:
+            raise HostUnreachable(self._failed[host])
+        began = time.monotonic()
         try:
             if host not in self._clients:
-                self._clients[host] = UnixctlClient(find_vswitchd_socket(self._rundirs[host]))
+                socket = find_vswitchd_socket(self._rundirs[host])
+                self._clients[host] = UnixctlClient(socket, self._left_s(host))
             return self._clients[host].run(*words)
-        except (UnixctlError, KeyError) as problem:
+        except UnixctlTimeout:
+            self._failed[host] = f"the switch of {host} did not answer within {self._deadline_s:.0f} s"
+            raise HostUnreachable(self._failed[host]) from None
+        except KeyError:
+            raise HostUnreachable(f"{host} is no host that we know") from None
+        except UnixctlError as problem:
             self._clients.pop(host, None)
-            raise HostUnreachable(f"{host}: {problem}") from problem
+            raise HostUnreachable(f"the switch of {host} could not be asked: {problem}") from problem
+        finally:
+            self._spend(host, began)
+
+    def _left_s(self, host: str) -> float:
+        return max(self._deadline_s - self._spent_s.get(host, 0.0), 0.1)
+
+    def _spend(self, host: str, began: float) -> None:
+        self._spent_s[host] = self._spent_s.get(host, 0.0) + time.monotonic() - began
+
+
+def parse_ports(text: str) -> tuple[PortFacts, ...]:
+    """The ports that `dpif/show` lists; lines of other shapes are passed over."""
+    found, bridge = [], ""
+    for line in text.splitlines():
+        if head := _BRIDGE.match(line):
+            bridge = head[1]
+        elif port := _PORT.match(line):
+            found.append(PortFacts(bridge, int(port[2]), port[1], port[4], port[3]))
+    return tuple(found)

@@ -2,62 +2,94 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-from sdn.model.packet import Packet
+from sdn.model.device import DeviceChain
+from sdn.model.packet import Address, Packet
 from sdn.model.trace import Direction
+
+Moment = Literal["as_is", "first", "established"]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A VM's NIC: where it is plugged (`ofport` None: nowhere now) and its device chain."""
+    """A VM's NIC: where it is plugged (`ofport` None: nowhere now) and its device chain. `mtu` 0: not known."""
 
     name: str
     nic: str
     mac: str
-    address: IPv4Address
+    address: Address
     host: str
     tap: str
     ofport: int | None
     nic_model: str
     backend: str
     domain: str
+    mtu: int = 0
+    chain: DeviceChain = field(default_factory=DeviceChain)
+
+
+@dataclass(frozen=True, slots=True)
+class PortFacts:
+    """A port of a switch as the switch tells it."""
+
+    bridge: str
+    ofport: int
+    name: str
+    type: str
+    datapath_port: str
 
 
 @dataclass(frozen=True, slots=True)
 class TraceHost:
-    """One host of the overlay. `ports` names what is behind br-int's ofports."""
+    """One host of the overlay. `ports` names what is behind br-int's ofports; a tunnel's ofport of None is asked for."""
 
     name: str
     underlay_ip: str
     tunnel_ofport: int | None
-    ports: dict[int, Endpoint]
+    ports: Mapping[int, Endpoint]
+    underlay_mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Where would this packet go?"""
+    """Where would this packet go? `target` is None where nobody has its address.
+
+    `moment` "as_is" takes each connection as conntrack has it, "first" as not there yet, "established" as answered.
+    """
 
     id: str
     source: Endpoint
-    target: Endpoint
+    target: Endpoint | None
     packet: Packet
     hosts: tuple[TraceHost, ...]
     generation: int
     started_at: str
     direction: Direction = "forward"
     bridge: str = "br-int"
+    moment: Moment = "as_is"
+
+    @property
+    def target_name(self) -> str:
+        return self.target.name if self.target else str(self.packet.ip_dst)
 
 
 class HostUnreachable(Exception):
-    """A host's switch could not be asked; the message says why."""
+    """A host's switch could not be asked; the message is a sentence that says why."""
 
 
 class TraceWorld(Protocol):
-    """Asks the hosts. Implementations raise HostUnreachable."""
+    """Asks the hosts. Implementations raise HostUnreachable, and bound the time that a whole trace may take."""
 
     def ofproto_trace(self, host: str, bridge: str, flow: str, ct_next: tuple[str, ...]) -> str: ...
 
-    def conntrack(self, host: str) -> str: ...
+    def conntrack(self, host: str, zone: int) -> str:
+        """The zone's connections, a line each, as `dpctl/dump-conntrack` prints them."""
+
+    def ports(self, host: str) -> tuple[PortFacts, ...]:
+        """Every port of every bridge."""
+
+    def flows(self, host: str, bridge: str, table: int) -> str:
+        """One table's flows, as `ovs-ofctl --no-names dump-flows` prints them."""

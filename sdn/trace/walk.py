@@ -1,40 +1,58 @@
-"""Follows the passes of one bridge's trace: registers, tunnel fields and outputs, from the first look-up to the end."""
+"""Follows one bridge's trace from the first look-up to every place where a copy of the packet ends.
+
+Rules
+1. Lines are done in the order of the text; a field holds for what follows, also after a resubmit returns. What a clone,
+   a group's bucket or a patched bridge changes holds inside of it only.
+2. Each pass begins with the whole flow as OVS prints it (that is how NAT shows). A tunnel's id is not in that text, so
+   it is carried over.
+3. An exit is an output, an answer to the in-port, the controller, a drop, or what OVS says that it did not do. `drop`
+   under a ct() is none: the packet goes on in the next pass.
+4. What an underlay bridge does with the outer packet (after "output to native tunnel") is kept apart in `underlay`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sdn.pipeline import TABLE_BY_NAME
-from sdn.trace.parser import Lookup, Pass, parse_flow
+from sdn.trace.fields import bits_of, field_name
+from sdn.trace.parser import Event, Lookup, Pass, parse_flow
 
 DROP_TABLE = TABLE_BY_NAME["drop"].table_id
-_SET = re.compile(r"^set_field:(.+)->(\w+)$")
-_OUTPUT = re.compile(r"^output:(\d+)$")
-_OUTPUT_NOTE = re.compile(r"^output port is (\d+)$")
-_IN_PORT = re.compile(r"\bin_port=(\d+)")
+IN_PORT, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL = 0xFFF8, 0xFFFA, 0xFFFB, 0xFFFC, 0xFFFD, 0xFFFE
+ExitKind = Literal["output", "in_port", "controller", "normal", "drop", "refused"]
+_META = frozenset(("recirc_id", "eth", "ct_state", "ct_zone"))
+_IS_NOW = re.compile(r"^(\S+) is now (\S+)$")
+_OUTPUT_NOTE = re.compile(r"^output port is (\d+)")
+_RESERVED: dict[str, int] = {"IN_PORT": IN_PORT, "NORMAL": NORMAL, "FLOOD": FLOOD, "ALL": ALL, "LOCAL": LOCAL, "CONTROLLER": CONTROLLER}  # fmt: skip
+_UNDERLAY_NOTES = ("output to native tunnel", "tunneling to", "tunneling from")
+_TUNNEL_FAILURES = ("neighbor cache miss", "native tunnel routing failed", "no route")
 
 
 @dataclass(slots=True)
 class Seen:
-    """One look-up with what was true before and after it."""
+    """One look-up with the fields before it and what it changed."""
 
     lookup: Lookup
     before: dict[str, str]
-    after: dict[str, str]
+    changed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    state: str = ""  # ct_state of its pass
 
 
 @dataclass(slots=True)
-class Walk:
-    """What the packet did on one bridge."""
+class Exit:
+    """One place where a copy of the packet leaves the bridge or ends; `fields` is the copy as it is there."""
 
-    seen: list[Seen] = field(default_factory=list)
-    registers: dict[int, int] = field(default_factory=dict)
-    fields: dict[str, str] = field(default_factory=dict)
-    outputs: list[int] = field(default_factory=list)
-    drop: Lookup | None = None
-    to_controller: bool = False
-    in_port: int = 0
+    kind: ExitKind
+    ofport: int
+    lookup: Lookup
+    fields: dict[str, str]
+    why: str = ""
+    notes: list[str] = field(default_factory=list)
+    datapath: str = ""  # its pass's datapath actions
 
     @property
     def tun_id(self) -> str:
@@ -45,42 +63,275 @@ class Walk:
         return self.fields.get("tun_dst", "")
 
 
-def walk_passes(passes: list[Pass], bridge: str, tunnel_ofport: int | None) -> Walk:
-    """The walk over `bridge`; other bridges (behind native tunnels) are told by the hops after it."""
-    walk = Walk()
-    walk.fields = {name: value for name, value in parse_flow(passes[0].flow).items() if name != "recirc_id"}
-    found = _IN_PORT.search(passes[0].flow)
-    walk.in_port = int(found[1]) if found else 0
+@dataclass(slots=True)
+class Walk:
+    """What the packet did on one bridge, and on those patched to it."""
+
+    bridge: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)
+    in_port: int = 0
+    zones: list[int] = field(default_factory=list)  # of each conntrack pass, in order
+    flows: list[dict[str, str]] = field(default_factory=list)  # of each conntrack pass: the packet as it is there
+
+    @property
+    def outputs(self) -> list[int]:
+        """The ofports that copies really leave by, in order."""
+        return [exit_.ofport for exit_ in self.exits if exit_.kind in ("output", "in_port")]
+
+    @property
+    def leaving(self) -> list[Exit]:
+        """The exits by which a copy goes on."""
+        return [exit_ for exit_ in self.exits if exit_.kind in ("output", "in_port", "controller", "normal")]
+
+    @property
+    def ended(self) -> list[Exit]:
+        """The exits at which a copy ends."""
+        return [exit_ for exit_ in self.exits if exit_.kind in ("drop", "refused")]
+
+    def steps_of(self, bridge: str) -> list[Seen]:
+        """The look-ups in one bridge's tables."""
+        return [seen for seen in self.seen if seen.lookup.bridge == bridge]
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What is restored: when a line no deeper than `depth` comes, or after `actions` more of the clone's actions."""
+
+    depth: int
+    fields: dict[str, str]
+    actions: int | None = None
+    is_bridge: bool = False
+
+
+def walk_passes(passes: list[Pass], bridge: str, tunnel_ofport: int | None = None) -> Walk:
+    """The walk that begins on `bridge`."""
+    walk = Walk(bridge)
+    walker = _Walker(walk)
     for one in passes:
-        for visit in one.bridges:
-            if visit.name in (bridge, ""):
-                for lookup in visit.lookups:
-                    _look(walk, lookup)
-    if walk.outputs:
-        walk.drop = None  # a side branch ended in the drop table, another one got out
+        walker.begin(one)
+        for event in one.events:
+            walker.take(event)
     return walk
 
 
-def _look(walk: Walk, lookup: Lookup) -> None:
-    before = dict(walk.fields)
-    for action in lookup.actions:
-        _act(walk, action)
-    for note in lookup.notes:
-        if found := _OUTPUT_NOTE.match(note):
-            walk.outputs.append(int(found[1]))
-    if lookup.table == DROP_TABLE or lookup.priority is None:
-        walk.drop = lookup
-    walk.seen.append(Seen(lookup, before, dict(walk.fields)))
+class _Walker:
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        self._seen: dict[int, Seen] = {}
+        self._scopes: list[_Scope] = []
+        self._in_ct = False
+        self._outer = False  # inside a bridge that carries the outer packet
+        self._state = self._datapath = ""
+        self._last: Exit | None = None  # the exit that the next notes are about
+
+    def begin(self, one: Pass) -> None:
+        walk, given = self._walk, parse_flow(one.flow)
+        state = given.get("ct_state", "")
+        tunnel = walk.fields.get("tun_id")
+        fields = {name: value for name, value in given.items() if name not in _META}
+        if tunnel and "tun_id" not in fields and one.recirc_id:
+            fields["tun_id"] = tunnel
+        if state:
+            fields["ct_state"], fields["ct_zone"] = state, given.get("ct_zone", "0")
+        walk.fields = fields
+        self._scopes, self._outer, self._last, self._in_ct = [], False, None, False
+        self._state, self._datapath = state, one.datapath_actions
+        if not one.recirc_id:
+            walk.in_port = _number(given.get("in_port", "0"))
+        if one.is_conntrack:
+            walk.zones.append(_number(given.get("ct_zone", "0")))
+            walk.flows.append(given)
+
+    def take(self, event: Event) -> None:
+        while self._scopes and self._scopes[-1].actions is None and event.depth <= self._scopes[-1].depth:
+            self._walk.fields = self._scopes.pop().fields
+        if event.kind == "bridge":
+            self._bridge(event)
+        elif event.lookup is None or self._outer:
+            return
+        elif event.kind == "lookup":
+            self._look_up(event.lookup)
+        elif event.kind == "action":
+            self._act(event, event.lookup)
+        else:
+            self._note(event)
+
+    def _bridge(self, event: Event) -> None:
+        notes = self._last.notes if self._last else []
+        self._outer = any(note.startswith(_UNDERLAY_NOTES) for note in notes)
+        if self._last is not None and not self._outer and self._last.kind == "output":
+            self._walk.exits.remove(self._last)  # a patch port: the packet goes on in the peer's bridge
+        if event.depth:
+            self._scopes.append(_Scope(event.depth, self._walk.fields.copy(), is_bridge=True))
+        self._last = None
+
+    def _look_up(self, lookup: Lookup) -> None:
+        seen = Seen(lookup, self._walk.fields.copy(), state=self._state)
+        self._seen[id(lookup)] = seen
+        self._walk.seen.append(seen)
+        self._last = None
+        self._in_ct = False
+
+    def _act(self, event: Event, lookup: Lookup) -> None:
+        action = event.text
+        if self._in_ct and (action == "drop" or action.startswith("nat") or "->ct_" in action or "NXM_NX_CT" in action):
+            return
+        self._in_ct, self._last = action.startswith("ct("), None
+        if action.startswith("clone("):
+            inner = len(_split(action[6:-1]))
+            self._scopes.append(_Scope(event.depth, self._walk.fields.copy(), inner))
+            return
+        if action.startswith("bucket "):
+            self._scopes.append(_Scope(event.depth, self._walk.fields.copy()))
+            return
+        self._do(action, lookup)
+        scope = self._scopes[-1] if self._scopes else None
+        if scope and scope.actions is not None and event.depth == scope.depth:
+            scope.actions -= 1
+            if scope.actions <= 0:
+                self._walk.fields = self._scopes.pop().fields
+
+    def _do(self, action: str, lookup: Lookup) -> None:
+        verb = _VERBS.get(_verb(action))
+        if verb is not None:
+            verb(self, action, lookup)
+
+    def _set(self, lookup: Lookup, name: str, value: str) -> None:
+        fields, before = self._walk.fields, self._walk.fields.get(name, "0")
+        if before == value:
+            return
+        fields[name] = value
+        if self._scopes and not self._scopes[-1].is_bridge:
+            return  # undone at the clone's or bucket's end: the exits inside have it in their fields
+        changed = self._seen[id(lookup)].changed
+        changed[name] = (changed[name][0] if name in changed else before, value)
+
+    def _set_field(self, action: str, lookup: Lookup) -> None:
+        """`set_field:VALUE[/MASK]->FIELD` and `load:VALUE->FIELD[a..b]`."""
+        value, arrow, target = action.partition(":")[2].rpartition("->")
+        if not arrow:
+            return
+        name, bits = field_name(target), bits_of(target)
+        value, _, mask = value.partition("/")
+        old = self._walk.fields.get(name, "0")
+        if bits is not None and _is_number(value) and _is_number(old):
+            some = ((1 << bits[1]) - 1) << bits[0]
+            value = hex(int(old, 0) & ~some | (int(value, 0) << bits[0]) & some)
+        elif mask and _is_number(mask) and _is_number(value) and _is_number(old):
+            value = hex(int(old, 0) & ~int(mask, 0) | int(value, 0) & int(mask, 0))
+        self._set(lookup, name, value)
+
+    def _set_tunnel(self, action: str, lookup: Lookup) -> None:
+        self._set(lookup, "tun_id", action.partition(":")[2])
+
+    def _modify(self, action: str, lookup: Lookup) -> None:
+        """OpenFlow 1.0's `mod_dl_src:…`, `mod_nw_dst:…`, `mod_vlan_vid:…`."""
+        name, _, value = action.partition(":")
+        self._set(lookup, {"vlan_vid": "dl_vlan"}.get(name[4:], name[4:]), value)
+
+    def _decrement(self, action: str, lookup: Lookup) -> None:
+        ttl = self._walk.fields.get("nw_ttl", "")
+        if ttl.isdigit():
+            self._set(lookup, "nw_ttl", str(max(int(ttl) - 1, 0)))
+
+    def _untag(self, action: str, lookup: Lookup) -> None:
+        self._walk.fields.pop("dl_vlan", None)
+
+    def _output(self, action: str, lookup: Lookup) -> None:
+        word = action.partition(":")[2].strip() or action
+        ofport = _RESERVED.get(action.partition(":")[0].partition("(")[0].upper(), -1)
+        if ofport < 0:
+            ofport = int(word) if word.isdigit() else _RESERVED.get(word.upper(), -1)
+        self._leave(ofport, lookup)
+
+    def _leave(self, ofport: int, lookup: Lookup) -> None:
+        kind: ExitKind = _KIND_OF_RESERVED.get(ofport, "output")
+        if kind == "in_port":
+            ofport = self._walk.in_port
+        self._last = Exit(kind, ofport, lookup, self._walk.fields.copy(), datapath=self._datapath)
+        self._walk.exits.append(self._last)
+
+    def _drop(self, action: str, lookup: Lookup) -> None:
+        self._last = Exit("drop", -1, lookup, self._walk.fields.copy(), datapath=self._datapath)
+        self._walk.exits.append(self._last)
+
+    def _note(self, event: Event) -> None:
+        text, lookup, last = event.text, event.lookup, self._last
+        assert lookup is not None
+        if found := _IS_NOW.match(text):
+            self._set(lookup, field_name(found[1]), found[2])
+            return
+        if last is None or last.lookup is not lookup:
+            if event.kind == "refusal" and "side effects" not in text:
+                self._refuse(text, lookup)
+            return
+        last.notes.append(text)
+        refused = event.kind == "refusal" and last.kind != "drop"
+        if refused or (last.kind == "output" and text.startswith(_TUNNEL_FAILURES)):
+            last.kind, last.why = "refused", text
+        elif (found := _OUTPUT_NOTE.match(text)) and last.ofport < 0:
+            ofport = int(found[1])
+            last.kind = _KIND_OF_RESERVED.get(ofport, "output")
+            last.ofport = self._walk.in_port if last.kind == "in_port" else ofport
+
+    def _refuse(self, text: str, lookup: Lookup) -> None:
+        """Something other than an output was not done: a TTL that ran out, too many resubmits."""
+        self._last = Exit("refused", -1, lookup, self._walk.fields.copy(), text, datapath=self._datapath)
+        self._walk.exits.append(self._last)
 
 
-def _act(walk: Walk, action: str) -> None:
-    if found := _SET.match(action):
-        walk.fields[found[2]] = found[1]
-        if found[2].startswith("reg") and found[2][3:].isdigit():
-            walk.registers[int(found[2][3:])] = int(found[1], 0)
-    elif found := _OUTPUT.match(action):
-        walk.outputs.append(int(found[1]))
-    elif action == "IN_PORT":
-        walk.outputs.append(walk.in_port)
-    elif action.startswith("CONTROLLER"):
-        walk.to_controller = True
+_KIND_OF_RESERVED: dict[int, ExitKind] = {
+    IN_PORT: "in_port", CONTROLLER: "controller", NORMAL: "normal", FLOOD: "normal", ALL: "normal",
+}  # fmt: skip
+_VERBS: dict[str, Callable[[_Walker, str, Lookup], None]] = {
+    "set_field": _Walker._set_field,
+    "load": _Walker._set_field,
+    "set_tunnel": _Walker._set_tunnel,
+    "set_tunnel64": _Walker._set_tunnel,
+    "mod": _Walker._modify,
+    "dec_ttl": _Walker._decrement,
+    "pop_vlan": _Walker._untag,
+    "strip_vlan": _Walker._untag,
+    "output": _Walker._output,
+    "IN_PORT": _Walker._output,
+    "CONTROLLER": _Walker._output,
+    "controller": _Walker._output,
+    "NORMAL": _Walker._output,
+    "FLOOD": _Walker._output,
+    "ALL": _Walker._output,
+    "LOCAL": _Walker._output,
+    "drop": _Walker._drop,
+}
+
+
+def _verb(action: str) -> str:
+    word = action.partition(":")[0].partition("(")[0]
+    return "mod" if word.startswith("mod_") else word
+
+
+def _split(text: str) -> list[str]:
+    """The parts at the top level of a comma list."""
+    parts, depth, start = [], 0, 0
+    for at, character in enumerate(text):
+        if character == "(":
+            depth += 1
+        elif character == ")":
+            depth -= 1
+        elif character == "," and depth <= 0:
+            parts.append(text[start:at])
+            start = at + 1
+    return [*parts, text[start:]]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        int(text, 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(text: str) -> int:
+    return int(text, 0) if _is_number(text) else 0

@@ -16,6 +16,10 @@ class UnixctlError(Exception):
     """The daemon is gone, did not answer in time, or refused; the message holds its own words."""
 
 
+class UnixctlTimeout(UnixctlError):
+    """No answer by the deadline: the daemon hangs, is stopped, or is very busy."""
+
+
 def find_vswitchd_socket(rundir: Path) -> Path:
     """ovs-vswitchd's control socket in its run folder, by its pid file. Raises UnixctlError when it is not running."""
     try:
@@ -72,7 +76,7 @@ class UnixctlClient:
             answer = self._read(connection, end)
         except TimeoutError as problem:
             self.close()
-            raise UnixctlError(f"{self._path}: no answer to {command} within {self._deadline_s:.0f} s") from problem
+            raise UnixctlTimeout(f"{self._path}: no answer to {command} within {self._deadline_s:.0f} s") from problem
         if answer.get("error") is not None:
             raise UnixctlError(str(answer["error"]).strip())
         return str(answer.get("result") or "")
@@ -83,6 +87,9 @@ class UnixctlClient:
             connection.settimeout(self._deadline_s)
             try:
                 connection.connect(str(self._path))
+            except TimeoutError as problem:
+                connection.close()
+                raise UnixctlTimeout(f"{self._path}: no connection within {self._deadline_s:.0f} s") from problem
             except OSError as problem:
                 connection.close()
                 raise UnixctlError(f"no daemon answers at {self._path}: {problem}") from problem

@@ -1,0 +1,55 @@
+"""A NIC's device chain as the host tells it: the driver model, who moves its frames, and the tap they come out of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChain:
+    """What libvirt's live XML and sysfs say of one NIC. Empty or 0 where neither says it; nothing is guessed."""
+
+    model: str = ""  # the device that the guest's driver sees: virtio, e1000, …
+    backend: str = ""  # "qemu" (a process moves each frame), "vhost-net" (the kernel), "vhost-user"
+    queues: int = 0  # pairs of rx and tx queues
+    ring_size: int = 0  # descriptors of the receive ring, where the XML sets it
+    bridge: str = ""
+    tap: str = ""
+    tap_mac: str = ""
+    tap_link: str = ""  # sysfs operstate: "up", "down", "unknown"
+    tap_mtu: int = 0
+    tap_queue_len: int = 0
+    tap_dropped: int = 0  # frames for the guest that the tap dropped
+    offloads: str = ""  # what the XML switches off, in words
+    seen_at: str = ""  # ISO 8601, UTC
+
+    @property
+    def backend_words(self) -> str:
+        """Who moves the frames, in words."""
+        return BACKEND_WORDS.get(self.backend, self.backend)
+
+    @property
+    def is_link_down(self) -> bool:
+        return self.tap_link in ("down", "lowerlayerdown", "notpresent")
+
+
+BACKEND_WORDS = {
+    "qemu": "QEMU's own process moves each frame",
+    "vhost-net": "the kernel's vhost thread moves frames",
+    "vhost-user": "the switch polls the rings itself",
+}
+
+
+def chain_to_json(chain: DeviceChain) -> dict[str, Any]:
+    """What is stored in the port's row."""
+    return asdict(chain)
+
+
+def chain_from_json(value: object) -> DeviceChain:
+    """The chain of a stored row; unknown keys are left out, and anything else is an empty chain."""
+    if not isinstance(value, dict):
+        return DeviceChain()
+    known = {one.name: type(one.default) for one in fields(DeviceChain)}
+    kept: dict[str, Any] = {name: item for name, item in value.items() if isinstance(item, known.get(name, ()))}
+    return DeviceChain(**kept)

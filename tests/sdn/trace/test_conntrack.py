@@ -1,0 +1,76 @@
+"""A packet's connection, looked up in the zone of each ct(): on a switch that really has the connections.
+
+[web-1]--11--[br-int@hv1, zone 103]--12--[web-2]      [dana-1, the same addresses, zone 104]
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdn.trace.conntrack import ct_state
+from tests.sdn.trace.conftest import Hosts
+from tests.sdn.world import DANA, WEB_1, WEB_1_MAC, WEB_2, WEB_2_MAC
+
+PACKET = {"tcp": "", "nw_src": "10.20.0.11", "nw_dst": "10.20.0.12", "tp_src": "40000", "tp_dst": "22"}
+BACK = {"tcp": "", "nw_src": "10.20.0.12", "nw_dst": "10.20.0.11", "tp_src": "22", "tp_dst": "40000"}
+ENTRY = (
+    "tcp,orig=(src=10.20.0.11,dst=10.20.0.12,sport=40000,dport=22),"
+    "reply=(src=10.20.0.12,dst=10.20.0.11,sport=22,dport=40000),zone=103,protoinfo=(state=ESTABLISHED)\n"
+)
+
+
+def _udp(source: str, target: str, ports: tuple[int, int], macs: tuple[str, str]) -> str:
+    pair = f"udp(src={ports[0]},dst={ports[1]})"
+    return (
+        f"in_port(1),eth(src={macs[0]},dst={macs[1]}),eth_type(0x0800),"
+        f"ipv4(src={source},dst={target},proto=17,tos=0,ttl=64,frag=no),{pair}"
+    )
+
+
+def _states(hosts: Hosts, **asked: object) -> str:
+    trace = hosts.trace("web-1", "web-2", "udp", **asked)
+    assert trace.verdict == "delivered"
+    return next(hop.commands[0] for hop in trace.hops if hop.kind == "bridge")
+
+
+def test_a_connection_of_another_network_with_the_same_addresses_is_not_this_one(hosts: Hosts) -> None:
+    macs = ("52:54:00:00:00:05", WEB_2_MAC)
+    hosts.send("hv1", DANA, _udp("10.20.0.11", "10.20.0.12", (40000, 22), macs))
+    world = hosts.world()
+    assert "10.20.0.12" in world.conntrack("hv1", 104), "dana-1's packet opened a connection in her zone"
+    assert "10.20.0.12" not in world.conntrack("hv1", 103)
+    assert _states(hosts).endswith("--ct-next trk,new --ct-next trk,new")
+
+
+def test_each_ct_is_given_the_state_of_its_own_zone(hosts: Hosts) -> None:
+    hosts.send("hv1", WEB_1, _udp("10.20.0.11", "10.20.0.12", (40001, 53), (WEB_1_MAC, WEB_2_MAC)))
+    hosts.send("hv1", WEB_2, _udp("10.20.0.12", "10.20.0.11", (53, 40001), (WEB_2_MAC, WEB_1_MAC)))
+    assert _states(hosts, port_dst=53).endswith("--ct-next trk,est --ct-next trk,est")
+    assert _states(hosts, port_dst=54).endswith("--ct-next trk,new --ct-next trk,new")
+    back = hosts.trace("web-2", "web-1", "udp", port_src=53, port_dst=40009)
+    assert "--ct-next trk,est,rpl --ct-next trk,est,rpl" in next(hop for hop in back.hops if hop.kind == "bridge").commands[0]  # fmt: skip
+
+
+def test_the_asker_may_choose_the_first_packet_or_one_of_an_established_connection(hosts: Hosts) -> None:
+    assert "trk,est" in _states(hosts, port_dst=77, moment="established")
+    assert "trk,new" in _states(hosts, port_dst=53, moment="first")
+    trace = hosts.trace("web-1", "web-2", "udp", port_dst=77, moment="established")
+    notes = [step.note for hop in trace.hops for step in hop.steps]
+    assert notes.count("a known connection") == 2
+
+
+def test_a_connection_that_only_its_syn_was_seen_of_is_still_new() -> None:
+    opening = ENTRY.replace("ESTABLISHED", "SYN_SENT")
+    assert ct_state(opening, PACKET, 103) == "trk,new"
+    assert ct_state(opening, BACK, 103) == "trk,est,rpl"
+    assert ct_state(ENTRY, PACKET, 103) == "trk,est"
+    assert ct_state(ENTRY, PACKET, 104) == "trk,new"
+    assert ct_state(ENTRY.replace(",zone=103", ""), PACKET, 0) == "trk,est"
+    assert ct_state(ENTRY.replace("zone=103,", "zone=103,status=CONFIRMED,"), PACKET, 103) == "trk,new"
+
+
+@given(st.text(max_size=200), st.integers(0, len(ENTRY)), st.integers(0, 40))
+def test_any_dump_is_read_without_an_exception(junk: str, at: int, size: int) -> None:
+    for dump in (junk, ENTRY[:at] + junk + ENTRY[at + size :]):
+        assert ct_state(dump, PACKET, 103, any_source_port=True) in ("trk,new", "trk,est", "trk,est,rpl")
