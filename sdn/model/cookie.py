@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 OWNER_MARK = 0x4853  # "HS"
 OWNER_COOKIE = OWNER_MARK << 48
@@ -36,6 +37,7 @@ def format_cookie(cause: Cause) -> int:
     return OWNER_COOKIE | int(cause.kind) << 40 | cause.row_id
 
 
+@lru_cache(maxsize=4096)
 def parse_cookie(cookie: int) -> Cause | None:
     """The cause of a flow of ours; None for a foreign cookie, or for a kind that this version does not know."""
     if cookie & OWNER_COOKIE_MASK != OWNER_COOKIE:

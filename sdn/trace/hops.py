@@ -4,70 +4,95 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 
-from sdn.model.cookie import Cause, parse_cookie
+from sdn.model.cookie import OWNER_MARK, Cause, parse_cookie
 from sdn.model.trace import Hop, HopKind, Intent, NearFlow, Step
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
-from sdn.trace.fields import flow_text, header_of, stack_of
+from sdn.trace.fields import header_of, stack_of
 from sdn.trace.near import Near
 from sdn.trace.parser import Lookup
 from sdn.trace.question import Endpoint, PortFacts, TraceHost
 from sdn.trace.sizes import VXLAN_OVERHEAD_BYTES
-from sdn.trace.walk import Exit, Seen
+from sdn.trace.walked import Exit, Seen
 
+Shown = tuple[dict[str, str], tuple[str, ...]]  # a packet's header and header stack
 _OUTER = re.compile(r"eth\(dst=([0-9a-f:]+),src=([0-9a-f:]+)")
 
 
-def guest_hop(endpoint: Endpoint, fields: Mapping[str, str]) -> Hop:
-    """The guest's own NIC."""
+def leaving_hops(endpoint: Endpoint, fields: Mapping[str, str]) -> list[Hop]:
+    """From the guest's NIC to the switch: NIC, back end, tap."""
+    shown = (header_of(fields), stack_of(fields))
+    return [_guest(endpoint, shown), *_plug(endpoint, shown)]
+
+
+def arriving_hops(endpoint: Endpoint, fields: Mapping[str, str]) -> list[Hop]:
+    """From the switch to the guest's NIC: tap, back end, NIC."""
+    return leaving_hops(endpoint, fields)[::-1]
+
+
+def _guest(endpoint: Endpoint, shown: Shown) -> Hop:
     model = endpoint.chain.model or endpoint.nic_model
     mtu = f", MTU {endpoint.mtu}" if endpoint.mtu else ""
     command = (f"virsh domiflist {endpoint.domain}",) if endpoint.domain != "-" else ("ip -d link show",)
-    return _plain_hop("guest_nic", endpoint, f"{endpoint.name} {endpoint.nic}", f"{model}, {endpoint.mac}{mtu}", command, fields)  # fmt: skip
+    detail = f"{model}, {endpoint.mac}{mtu}"
+    return _plain_hop("guest_nic", endpoint, f"{endpoint.name} {endpoint.nic}", detail, command, shown)
 
 
-def plug_hops(endpoint: Endpoint, fields: Mapping[str, str]) -> list[Hop]:
-    """From the guest's NIC to the switch: back end, then tap. A port that is no guest's has a veth pair instead."""
+def _plug(endpoint: Endpoint, shown: Shown) -> list[Hop]:
+    """Back end and tap. A port that is no guest's has a veth pair instead; one that is plugged nowhere has neither."""
+    if endpoint.ofport is None:
+        return []
     chain = endpoint.chain
     port = f"port {endpoint.ofport} of br-int"
     tap_commands = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
     if endpoint.domain == "-":
-        return [_plain_hop("veth", endpoint, endpoint.tap, port, tap_commands, fields)]
+        return [_plain_hop("veth", endpoint, endpoint.tap, port, tap_commands, shown)]
     queues = f", {chain.queues} queue{'s' * (chain.queues != 1)}" if chain.queues else ""
     words = chain.backend_words or "not read yet: libvirt told nothing of this NIC"
     facts = [port, f"link {chain.tap_link}" if chain.tap_link else "", f"MTU {chain.tap_mtu}" if chain.tap_mtu else ""]
     backend = chain.backend or endpoint.backend
     return [
-        _plain_hop("backend", endpoint, backend, f"{words}{queues}", (f"virsh dumpxml {endpoint.domain}",), fields),
-        _plain_hop("tap", endpoint, endpoint.tap, ", ".join(fact for fact in facts if fact), tap_commands, fields),
+        _plain_hop("backend", endpoint, backend, f"{words}{queues}", (f"virsh dumpxml {endpoint.domain}",), shown),
+        _plain_hop("tap", endpoint, endpoint.tap, ", ".join(fact for fact in facts if fact), tap_commands, shown),
     ]
 
 
-def _plain_hop(kind: HopKind, endpoint: Endpoint, name: str, detail: str, commands: tuple[str, ...], fields: Mapping[str, str]) -> Hop:  # fmt: skip
+def _plain_hop(kind: HopKind, endpoint: Endpoint, name: str, detail: str, commands: tuple[str, ...], shown: Shown) -> Hop:  # fmt: skip
     """A hop that passes the packet on as it is."""
-    header = header_of(fields)
+    header, stack = shown
     return Hop(
         kind, "guest" if kind == "guest_nic" else "host", endpoint.host, name, detail, header_before=header,
-        header_after=header, header_stack=stack_of(fields), commands=commands,
+        header_after=header, header_stack=stack, commands=commands,
     )  # fmt: skip
 
 
-def trace_command(bridge: str, fields: Mapping[str, str], states: tuple[str, ...]) -> str:
+def trace_command(bridge: str, flow: str, states: tuple[str, ...]) -> str:
     """The command that asks the same."""
     given = "".join(f" --ct-next {state}" for state in states)
-    return f"ovs-appctl ofproto/trace {bridge} '{flow_text(fields)}'{given}"
+    return f"ovs-appctl ofproto/trace {bridge} '{flow}'{given}"
 
 
-def bridge_hop(host: TraceHost, bridge: str, seen: list[Seen], after: Mapping[str, str], command: str, text: str) -> Hop:  # fmt: skip
-    """One bridge with a step for each table look-up, up to where the packet is `after`."""
-    steps = tuple(step_of(one, host) for one in seen)
-    before = header_of(seen[0].before) if seen else header_of(after)
-    tables = f"{len(steps)} table{'s' * (len(steps) != 1)}"
-    return Hop(
-        "bridge", "host", host.name, bridge, tables, steps=steps, header_before=before, header_after=header_of(after),
-        header_stack=stack_of(after), commands=(command, f"ovs-ofctl -O OpenFlow14 dump-flows {bridge}"), evidence=text,
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class BridgeDraft:
+    """A bridge's hop before its flows' cookies are put into words: all of a trace's are looked up at once, at its end."""
+
+    host: TraceHost
+    bridge: str
+    seen: list[Seen]
+    after: Mapping[str, str]
+    command: str
+    text: str
+
+    def hop(self, words: Mapping[Cause, Intent]) -> Hop:
+        """One bridge with a step for each table look-up, up to where the packet is `after`."""
+        steps = tuple([step_of(one, self.host, words) for one in self.seen])
+        before = header_of(self.seen[0].before) if self.seen else header_of(self.after)
+        return Hop(
+            "bridge", "host", self.host.name, self.bridge, f"{len(steps)} table{'s' * (len(steps) != 1)}", steps=steps,
+            header_before=before, header_after=header_of(self.after), header_stack=stack_of(self.after),
+            commands=(self.command, f"ovs-ofctl -O OpenFlow14 dump-flows {self.bridge}"), evidence=self.text,
+        )  # fmt: skip
 
 
 def patch_hop(host: TraceHost, bridge: str, there: str, fields: Mapping[str, str]) -> Hop:
@@ -79,27 +104,30 @@ def patch_hop(host: TraceHost, bridge: str, there: str, fields: Mapping[str, str
     )  # fmt: skip
 
 
-def step_of(seen: Seen, host: TraceHost, note: str | None = None) -> Step:
+def step_of(seen: Seen, host: TraceHost, words: Mapping[Cause, Intent]) -> Step:
     """A look-up as a step. Tables have our names only where the flow is ours."""
     lookup = seen.lookup
+    cause = parse_cookie(lookup.cookie or 0)
     table = TABLE_BY_ID.get(lookup.table) if is_ours(lookup) else None
     key = f"table={lookup.table},priority={lookup.priority},{lookup.match}" if lookup.priority is not None else ""
-    actions = ", ".join(action for action in lookup.actions if not _is_fork(action, lookup.actions))
+    actions = ", ".join(_done(lookup.actions))
     return Step(
         table=lookup.table, table_name=table.name if table else "", priority=lookup.priority, match=lookup.match or "any packet",
-        actions=actions or "drop", cookie=lookup.cookie, intent=None, note=_note(seen, host) if note is None else note,
+        actions=actions or "drop", cookie=lookup.cookie, intent=words.get(cause) if cause else None, note=_note(seen, host),
         changed=seen.changed, evidence=(lookup.start, lookup.end or lookup.start), flow_key=key,
     )  # fmt: skip
 
 
 def is_ours(lookup: Lookup) -> bool:
     """Does the flow carry our cookie? A table's own miss (no flow at all) is nobody's."""
-    return lookup.cookie is not None and parse_cookie(lookup.cookie) is not None
+    return lookup.cookie is not None and lookup.cookie >> 48 == OWNER_MARK
 
 
-def _is_fork(action: str, actions: list[str]) -> bool:
-    """OVS prints `drop` after a ct(): the packet is forked there, not dropped."""
-    return action == "drop" and any(other.startswith("ct(") for other in actions)
+def _done(actions: list[str]) -> list[str]:
+    """The actions without the `drop` that OVS prints after a ct(): the packet is forked there, not dropped."""
+    if "drop" in actions and any(action.startswith("ct(") for action in actions):
+        return [action for action in actions if action != "drop"]
+    return actions
 
 
 def _note(seen: Seen, host: TraceHost) -> str:
@@ -122,20 +150,21 @@ def _note(seen: Seen, host: TraceHost) -> str:
     return table.purpose if table else ""
 
 
-def near_flow(near: Near) -> NearFlow:
+def near_flow(near: Near, words: Mapping[Cause, Intent]) -> NearFlow:
     """A nearest flow as the page shows it."""
     flow = near.flow
-    ours = parse_cookie(flow.cookie) is not None
-    table = TABLE_BY_ID.get(flow.table) if ours else None
+    cause = parse_cookie(flow.cookie)
+    table = TABLE_BY_ID.get(flow.table) if cause else None
     text = flow.match_text
     step = Step(
-        flow.table, table.name if table else "", flow.priority, text or "any packet", flow.actions, flow.cookie, None,
-        "" if ours else "foreign flow", flow_key=f"table={flow.table},priority={flow.priority},{text}",
+        flow.table, table.name if table else "", flow.priority, text or "any packet", flow.actions, flow.cookie,
+        words.get(cause) if cause else None, "" if cause else "foreign flow",
+        flow_key=f"table={flow.table},priority={flow.priority},{text}",
     )  # fmt: skip
     return NearFlow(step, near.differs)
 
 
-def encap_hops(host: TraceHost, exit_: Exit, underlay: list[Seen], size: int) -> list[Hop]:
+def encap_hops(host: TraceHost, exit_: Exit, size: int) -> list[Hop]:
     """The tunnel's mouth and the NIC that the outer packet leaves by."""
     vni = _number(exit_.tun_id)
     inner = header_of(exit_.fields)
@@ -152,9 +181,8 @@ def encap_hops(host: TraceHost, exit_: Exit, underlay: list[Seen], size: int) ->
     commands = ("ovs-appctl ovs/route/show", "ovs-appctl tnl/neigh/show", "ip -s link show br-ex")
     mtu = f", {size + VXLAN_OVERHEAD_BYTES} of {host.underlay_mtu} B" if host.underlay_mtu else ""
     nic = Hop(
-        "underlay_nic", "underlay", host.name, "br-ex", f"{host.underlay_ip}{mtu}",
-        steps=tuple(step_of(one, host) for one in underlay), header_before=inner | outer, header_after=inner | outer,
-        header_stack=stack, commands=commands, evidence=exit_.datapath,
+        "underlay_nic", "underlay", host.name, "br-ex", f"{host.underlay_ip}{mtu}", header_before=inner | outer,
+        header_after=inner | outer, header_stack=stack, commands=commands, evidence=exit_.datapath,
     )  # fmt: skip
     return [encap, nic]
 
@@ -190,23 +218,9 @@ def external_hop(host: TraceHost, port: PortFacts, fields: Mapping[str, str]) ->
     )  # fmt: skip
 
 
-def with_intents(hop: Hop, words: Mapping[Cause, Intent]) -> Hop:
-    """The hop with its steps' cookies in words."""
-    if not hop.steps:
-        return hop
-    return replace(hop, steps=tuple(explained(step, words) for step in hop.steps))
-
-
-def explained(step: Step, words: Mapping[Cause, Intent]) -> Step:
-    """The step with its cookie in words; a foreign one keeps its note."""
-    cause = parse_cookie(step.cookie or 0)
-    intent = words.get(cause) if cause else None
-    return replace(step, intent=intent) if intent else step
-
-
-def causes_of(steps: Iterable[Step]) -> set[Cause]:
-    """The rows behind the steps' flows."""
-    return {cause for step in steps if (cause := parse_cookie(step.cookie or 0))}
+def causes_of(cookies: Iterable[int | None]) -> set[Cause]:
+    """The rows behind the flows' cookies; foreign ones have none."""
+    return {cause for cookie in cookies if cookie and (cause := parse_cookie(cookie))}
 
 
 def _number(text: str) -> int:

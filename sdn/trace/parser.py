@@ -18,9 +18,8 @@ _LOOKUP = re.compile(r"(\d+)\. (?:(.*), )?priority (\d+)(?:, cookie (0x[0-9a-f]+
 _NO_MATCH = re.compile(r"(\d+)\. No match")
 _RECIRC = re.compile(r"^recirc\((0x[0-9a-f]+)\)(.*)")
 _PART = re.compile(r",(?![^(]*\))")
-_HEADS = (("Flow: ", "flow"), ("Final flow: ", "final_flow"), ("Megaflow: ", "megaflow"), ("Datapath actions: ", "datapath_actions"))  # fmt: skip
+_HEADS = {"Flow": "flow", "Final flow": "final_flow", "Megaflow": "megaflow", "Datapath actions": "datapath_actions"}
 _NOTES: tuple[tuple[str, EventKind], ...] = ((">>>>", "refusal"), (">>", "refusal"), ("->", "detail"))
-_HEAD_STARTS = ("Flow: ", "Final flow", "Megaflow: ", "Datapath a", "recirc(", "==", "Replacing", " Initial ", " Modified ", "This flow is handled", "  - ")  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -95,30 +94,31 @@ class _Reader:
     def take(self, line: str, start: int, end: int) -> None:
         body = line.lstrip(" ")
         depth = (len(line) - len(body)) & ~3
-        if not depth and line.startswith(_HEAD_STARTS):
+        first = body[:1]
+        if not depth and first not in "0123456789":
             self._heading(line)
             return
-        if not body or body.startswith("---"):
+        if not first or (first == "-" and body.startswith("---")):
             return
-        while len(self._visits) > 1 and self._visits[-1].depth and depth <= self._visits[-1].depth:
+        while len(self._visits) > 1 and depth <= self._visits[-1].depth:
             self._visits.pop()
             self._open.pop()
-        first = body[:1]
-        if first.isdigit() and self._look_up(body, depth, start, end):
+        if first in "0123456789" and self._look_up(body, depth, start, end):
             return
-        if body.startswith('bridge("'):
+        if first == "b" and body.startswith('bridge("'):
             self._bridge(body[8:].partition('"')[0], depth)
         else:
             self._inside(body, depth, end)
 
     def _heading(self, line: str) -> None:
-        if found := _RECIRC.match(line):
+        head, colon, rest = line.partition(": ")
+        if colon and (name := _HEADS.get(head)):
+            setattr(self.passes[-1], name, rest.strip())
+        elif line.startswith('bridge("'):
+            self._bridge(line[8:].partition('"')[0], 0)
+        elif found := _RECIRC.match(line):
             self.passes.append(Pass(found[1], "resume conntrack" in found[2]))
             self._visits, self._open = [], []
-            return
-        for head, name in _HEADS:
-            if line.startswith(head):
-                setattr(self.passes[-1], name, line[len(head) :].strip())
 
     def _bridge(self, name: str, depth: int) -> None:
         if not depth:
@@ -156,12 +156,13 @@ class _Reader:
             return  # "thaw", "Resuming from table …", and what is no trace's text
         lookup = enclosing[-1]
         lookup.end = end
-        for mark, kind in _NOTES:
-            if body.startswith(mark):
-                note = body[len(mark) :].strip()
-                lookup.notes.append(note)
-                self.passes[-1].events.append(Event(kind, depth, note, lookup))
-                return
+        if body[0] in "->":
+            for mark, kind in _NOTES:
+                if body.startswith(mark):
+                    note = body[len(mark) :].strip()
+                    lookup.notes.append(note)
+                    self.passes[-1].events.append(Event(kind, depth, note, lookup))
+                    return
         action = body.rstrip()
         lookup.actions.append(action)
         self.passes[-1].events.append(Event("action", depth, action, lookup))

@@ -14,85 +14,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-from sdn.pipeline import TABLE_BY_NAME
 from sdn.trace.fields import bits_of, field_name
 from sdn.trace.parser import Event, Lookup, Pass, parse_flow
+from sdn.trace.walked import Exit, ExitKind, Seen, Walk
 
-DROP_TABLE = TABLE_BY_NAME["drop"].table_id
 IN_PORT, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL = 0xFFF8, 0xFFFA, 0xFFFB, 0xFFFC, 0xFFFD, 0xFFFE
-ExitKind = Literal["output", "in_port", "controller", "normal", "drop", "refused"]
 _META = frozenset(("recirc_id", "eth", "ct_state", "ct_zone"))
 _IS_NOW = re.compile(r"^(\S+) is now (\S+)$")
 _OUTPUT_NOTE = re.compile(r"^output port is (\d+)")
 _RESERVED: dict[str, int] = {"IN_PORT": IN_PORT, "NORMAL": NORMAL, "FLOOD": FLOOD, "ALL": ALL, "LOCAL": LOCAL, "CONTROLLER": CONTROLLER}  # fmt: skip
 _UNDERLAY_NOTES = ("output to native tunnel", "tunneling to", "tunneling from")
 _TUNNEL_FAILURES = ("neighbor cache miss", "native tunnel routing failed", "no route")
-
-
-@dataclass(slots=True)
-class Seen:
-    """One look-up with the fields before it and what it changed."""
-
-    lookup: Lookup
-    before: dict[str, str]
-    changed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    state: str = ""  # ct_state of its pass
-
-
-@dataclass(slots=True)
-class Exit:
-    """One place where a copy of the packet leaves the bridge or ends; `fields` is the copy as it is there."""
-
-    kind: ExitKind
-    ofport: int
-    lookup: Lookup
-    fields: dict[str, str]
-    why: str = ""
-    notes: list[str] = field(default_factory=list)
-    datapath: str = ""  # its pass's datapath actions
-
-    @property
-    def tun_id(self) -> str:
-        return self.fields.get("tun_id", "0")
-
-    @property
-    def tun_dst(self) -> str:
-        return self.fields.get("tun_dst", "")
-
-
-@dataclass(slots=True)
-class Walk:
-    """What the packet did on one bridge, and on those patched to it."""
-
-    bridge: str = ""
-    seen: list[Seen] = field(default_factory=list)
-    exits: list[Exit] = field(default_factory=list)
-    fields: dict[str, str] = field(default_factory=dict)
-    in_port: int = 0
-    zones: list[int] = field(default_factory=list)  # of each conntrack pass, in order
-    flows: list[dict[str, str]] = field(default_factory=list)  # of each conntrack pass: the packet as it is there
-
-    @property
-    def outputs(self) -> list[int]:
-        """The ofports that copies really leave by, in order."""
-        return [exit_.ofport for exit_ in self.exits if exit_.kind in ("output", "in_port")]
-
-    @property
-    def leaving(self) -> list[Exit]:
-        """The exits by which a copy goes on."""
-        return [exit_ for exit_ in self.exits if exit_.kind in ("output", "in_port", "controller", "normal")]
-
-    @property
-    def ended(self) -> list[Exit]:
-        """The exits at which a copy ends."""
-        return [exit_ for exit_ in self.exits if exit_.kind in ("drop", "refused")]
-
-    def steps_of(self, bridge: str) -> list[Seen]:
-        """The look-ups in one bridge's tables."""
-        return [seen for seen in self.seen if seen.lookup.bridge == bridge]
 
 
 @dataclass(slots=True)

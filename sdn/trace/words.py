@@ -5,7 +5,7 @@ from __future__ import annotations
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
 from sdn.trace.fields import protocol_of
 from sdn.trace.question import Question, TraceHost
-from sdn.trace.walk import Exit, Seen
+from sdn.trace.walked import Exit, Seen
 
 # What OVS says that it did not do (ofproto-dpif-xlate.c) → the reason in words
 REFUSALS: tuple[tuple[str, str], ...] = (
