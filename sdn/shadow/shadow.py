@@ -19,7 +19,7 @@ from types import TracebackType
 
 from sdn.transport.unixctl import UnixctlError, find_vswitchd_socket
 
-START_DEADLINE_S = 10.0
+START_DEADLINE_S = 30.0
 COMMAND_DEADLINE_S = 60.0
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 QUIET = ("--no-chdir", "--pidfile", "-vconsole:off", "-vsyslog:off", "-vfile:off")
@@ -91,6 +91,18 @@ class Shadow:
     def set_flows(self, bridge: str, flows: str) -> None:
         """Make the bridge's flows exactly these. Raises ShadowError, naming the line that Open vSwitch refuses."""
         self._ofctl("replace-flows", bridge, flows)
+
+    def vsctl(self, *words: str) -> str:
+        """What `ovs-vsctl` prints. Raises ShadowError with its words."""
+        return self._run("ovs-vsctl", "--timeout=30", f"--db=unix:{self.rundir}/db.sock", *words)
+
+    def ofctl(self, verb: str, bridge: str, given: str, version: str = "OpenFlow14") -> str:
+        """`ovs-ofctl VERB BRIDGE -`, which reads `given`. Raises ShadowError; "-:N:" in it names the line."""
+        return self._run("ovs-ofctl", "-O", version, verb, f"unix:{self.rundir}/{bridge}.mgmt", "-", given=given)
+
+    def ofctl_words(self, verb: str, bridge: str, *words: str, version: str = "OpenFlow14") -> str:
+        """`ovs-ofctl VERB BRIDGE WORD…`. Raises ShadowError."""
+        return self._run("ovs-ofctl", "-O", version, verb, f"unix:{self.rundir}/{bridge}.mgmt", *words)
 
     def dump_flows(self, bridge: str) -> str:
         """The bridge's flows with their counters, as `ovs-ofctl --no-names dump-flows` prints them."""

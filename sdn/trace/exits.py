@@ -123,6 +123,9 @@ def _through_tunnel(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) 
     journey.find(sizes.tight_path(question.source.mtu, host.underlay_mtu, host.name))
     if not fit.fits:
         return Leg("dropped", f"Dropped on {host.name}: {fit.words}.", [*mouth], suggestion=fit.suggestion, where=f"tunnel to {exit_.tun_dst}", host=host.name)  # fmt: skip
+    if there is None and question.is_one_host:
+        reason = f"It leaves {host.name} through the tunnel to {exit_.tun_dst}, VNI {int(exit_.tun_id, 0)}."
+        return Leg("delivered", reason, [*mouth], where=f"tunnel to {exit_.tun_dst}", host=host.name)
     if there is None:
         reason = f"It leaves {host.name} for {exit_.tun_dst or 'an unknown tunnel'}, a host that we do not know."
         return Leg("unknown", reason, [*mouth], where=f"tunnel to {exit_.tun_dst}", host=host.name)

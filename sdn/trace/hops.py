@@ -58,6 +58,16 @@ def _plug(endpoint: Endpoint, shown: Shown) -> list[Hop]:
     ]
 
 
+def port_hop(host: TraceHost, endpoint: Endpoint, fields: Mapping[str, str]) -> Hop:
+    """The switch's port that a packet is put into."""
+    header = header_of(fields)
+    number = f"port {endpoint.ofport}" if endpoint.ofport is not None else "no port given"
+    return Hop(
+        "ovs_port", "host", host.name, endpoint.tap or endpoint.name, number, header_before=header, header_after=header,
+        header_stack=stack_of(fields), commands=(f"ovs-vsctl list interface {endpoint.tap}",),
+    )  # fmt: skip
+
+
 def _plain_hop(kind: HopKind, endpoint: Endpoint, name: str, detail: str, commands: tuple[str, ...], shown: Shown) -> Hop:  # fmt: skip
     """A hop that passes the packet on as it is."""
     header, stack = shown

@@ -26,13 +26,33 @@ from sdn.trace.walk import walk_passes
 from sdn.trace.walked import Exit, Walk
 
 MAX_HOSTS, MAX_STATES = 8, 5
+ENTRY = ("in_port", "tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "metadata", "recirc_id", "pkt_mark")
 
 
 def predict(question: Question, world: TraceWorld, explain: Callable[[Iterable[Cause]], dict[Cause, Intent]]) -> Trace:
     """The trace of the question's packet. A host that can't be asked makes the verdict unknown, never an exception."""
     journey = Journey(question, world, _on_host, sizes.ip_bytes(question.packet))
     packet = packet_fields(question.packet)
-    leg = _from_source(journey, packet)
+    return _answer(journey, packet, _from_source(journey, packet), explain)
+
+
+def predict_flow(
+    question: Question, world: TraceWorld, flow: dict[str, str],
+    explain: Callable[[Iterable[Cause]], dict[Cause, Intent]],
+) -> Trace:  # fmt: skip
+    """The trace of a packet given as a flow, its in_port included, on the question's bridge of its source's host."""
+    journey = Journey(question, world, _on_host)
+    host = next(host for host in question.hosts if host.name == question.source.host)
+    entry = {name: value for name, value in flow.items() if name in ENTRY}
+    packet = {name: value for name, value in flow.items() if name not in ENTRY}
+    start: list[AnyHop] = [hops.port_hop(host, question.source, packet)]
+    return _answer(journey, packet, with_hops(start, _on_host(journey, host, entry, packet)), explain)
+
+
+def _answer(
+    journey: Journey, packet: dict[str, str], leg: Leg, explain: Callable[[Iterable[Cause]], dict[Cause, Intent]]
+) -> Trace:
+    question = journey.question
     told = _explained(leg, explain)
     return Trace(
         id=question.id, kind="predicted", direction=question.direction, packet=packet,
@@ -108,7 +128,9 @@ def _ask(journey: Journey, host: TraceHost, flow: str) -> tuple[Walk, str, tuple
     text = journey.world.ofproto_trace(host.name, question.bridge, flow, states)
     for _ in range(MAX_STATES):
         walk = walk_passes(parse_trace(text), question.bridge)
-        true = tuple(_state(journey, host, zone, at) for zone, at in zip(walk.zones, walk.flows, strict=True))
+        told = question.ct_next[: len(walk.zones)]
+        looked_up = zip(walk.zones[len(told) :], walk.flows[len(told) :], strict=True)
+        true = (*told, *(_state(journey, host, zone, at) for zone, at in looked_up))
         given = states[: len(true)] + (NEW,) * max(len(true) - len(states), 0)
         if true == given:
             return walk, text, true

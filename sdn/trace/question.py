@@ -70,6 +70,8 @@ class Question:
     direction: Direction = "forward"
     bridge: str = "br-int"
     moment: Moment = "as_is"
+    ct_next: tuple[str, ...] = ()  # states that were given; the rest are looked up
+    is_one_host: bool = False  # what leaves the host has arrived, as far as this question goes
 
     @property
     def target_name(self) -> str:

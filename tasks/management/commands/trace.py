@@ -1,36 +1,80 @@
-"""`manage.py trace A B --tcp 22`: the path between two VMs, for terminals."""
+"""`manage.py trace A B --tcp 22`: the path between two VMs, for terminals; of live hosts, or of a support bundle.
+
+Exit status: 0 when a verdict was reached (with --expect: that one), 1 for none or another, 2 for bad input.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from portal.networks.models import Port
 from portal.traces.models import TraceRequest
-from sdn.model.trace import from_json
+from sdn.bundle import BundleError, BundleShadow, read_bundle
+from sdn.model.trace import Trace, from_json, to_json
+from sdn.shadow import ShadowError
 from sdn.trace import format_trace
+from tasks.bundles import FlowProblem, flow_between, trace_bundle
 from tasks.probes import probe
 from tasks.traces import answer
 
+VERDICTS = ("delivered", "dropped", "flooded", "to_controller", "unknown")
+BAD_INPUT = 2
+
 
 class Command(BaseCommand):
-    help = "Predict the path of a packet between two VMs, from the hosts' own switches."
+    help = "Predict the path of a packet between two VMs, from the hosts' own switches or from a support bundle."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("source", help="name of the VM that sends")
-        parser.add_argument("target", help="name of the VM that receives")
+        parser.add_argument("source", nargs="?", help="name of the VM that sends")
+        parser.add_argument("target", nargs="?", help="name of the VM that receives")
         parser.add_argument("--team", default="payments", help="slug of their team")
         parser.add_argument("--tcp", type=int, metavar="PORT")
         parser.add_argument("--udp", type=int, metavar="PORT")
         parser.add_argument(
             "--probe", action="store_true", help="send one real packet, and show what the switches report"
         )
+        parser.add_argument("--bundle", type=Path, metavar="DIR", help="ask an unpacked sos report, not the hosts")
+        parser.add_argument("--bridge", default="br-int", help="with --bundle: where the packet comes in")
+        parser.add_argument("--flow", help="with --bundle: the packet in ovs-ofctl's syntax, with its in_port")
+        parser.add_argument("--ct-next", action="append", default=[], metavar="STATE", help="as ofproto/trace takes it")
         parser.add_argument("--json", action="store_true", help="the trace's JSON instead of the picture")
+        parser.add_argument("--text", action="store_true", help="the picture (as without --json)")
+        parser.add_argument("--expect", choices=VERDICTS, help="exit with 1 when the verdict is another one")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["bundle"] is not None:
+            trace = self._of_bundle(options)
+        elif options["flow"]:
+            raise _bad("--flow goes with --bundle DIR")
+        elif not options["source"] or not options["target"]:
+            raise _bad("say from which VM to which one: manage.py trace web-1 db-1 --tcp 22")
+        else:
+            trace = self._live(options)
+        self.stdout.write(json.dumps(to_json(trace), indent=2) if options["json"] else format_trace(trace))
+        wanted = options["expect"]
+        if (wanted and trace.verdict != wanted) or (not wanted and trace.verdict == "unknown"):
+            sys.exit(1)
+
+    def _of_bundle(self, options: dict[str, Any]) -> Trace:
+        try:
+            bundle = read_bundle(options["bundle"])
+            with BundleShadow(bundle) as loaded:
+                for problem in loaded.problems:
+                    self.stderr.write(f"not as on the host: {problem}")
+                flow = options["flow"] or flow_between(bundle, options)
+                return trace_bundle(loaded, options["bridge"], flow, tuple(options["ct_next"]))
+        except (BundleError, FlowProblem) as problem:
+            raise _bad(str(problem)) from problem
+        except ShadowError as problem:
+            raise CommandError(f"the shadow switch did not work: {problem}") from problem
+
+    def _live(self, options: dict[str, Any]) -> Trace:
         source, target = (self._port(options["team"], options[name]) for name in ("source", "target"))
         protocol = "tcp" if options["tcp"] else "udp" if options["udp"] else "icmp"
         port = options["tcp"] or options["udp"] or 0
@@ -38,17 +82,20 @@ class Command(BaseCommand):
         found = answer(request)
         if found is None:
             raise CommandError("an end of this path no longer exists")
-        result: Any = found.result
-        if options["probe"]:
-            probed = probe(found.question, found.predicted)
-            if "refused" in probed:
-                raise CommandError(probed["refused"])
-            result = probed["trace"]
-        self.stdout.write(json.dumps(result, indent=2) if options["json"] else format_trace(from_json(result)))
+        if not options["probe"]:
+            return found.predicted
+        probed = probe(found.question, found.predicted)
+        if "refused" in probed:
+            raise CommandError(probed["refused"])
+        return from_json(probed["trace"])
 
     def _port(self, team: str, name: str) -> Port:
         port = Port.objects.filter(network__team__slug=team, vm__name=name).select_related("network__team").first()
         if port is None:
             names = Port.objects.filter(network__team__slug=team, vm__isnull=False).values_list("vm__name", flat=True)
-            raise CommandError(f"team {team} has no VM {name!r}; it has: {', '.join(names) or 'none'}")
+            raise _bad(f"team {team} has no VM {name!r}; it has: {', '.join(names) or 'none'}")
         return port
+
+
+def _bad(words: str) -> CommandError:
+    return CommandError(words, returncode=BAD_INPUT)

@@ -1,0 +1,186 @@
+"""`manage.py trace --bundle`: a packet on a host that is not there, only what `sos` wrote of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import cast
+
+from django.utils import timezone
+
+from sdn.bundle import Bundle, BundleShadow
+from sdn.bundle.values import BundleBridge, Guest
+from sdn.model.addresses import Mac
+from sdn.model.packet import Address, Packet, Protocol
+from sdn.model.trace import Trace
+from sdn.trace import LiveWorld, Question, TraceHost
+from sdn.trace.fields import field_name, flow_text, protocol_of
+from sdn.trace.parser import parse_flow
+from sdn.trace.predict import predict_flow
+from sdn.trace.question import Endpoint, HostUnreachable
+
+DEADLINE_S = 30.0
+ANY = "0.0.0.0"
+
+
+class FlowProblem(Exception):
+    """The packet can't be asked about; the message says what was given and what is allowed."""
+
+
+class BundleWorld(LiveWorld):
+    """A shadow of the bundle, with the connections that the bundle tells."""
+
+    def __init__(self, loaded: BundleShadow) -> None:
+        super().__init__({loaded.bundle.host: loaded.rundir}, DEADLINE_S)
+        self._dump = loaded.bundle.conntrack
+
+    def conntrack(self, host: str, zone: int) -> str:
+        return self._dump
+
+
+def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tuple[str, ...]) -> Trace:
+    """The packet's way through the bundle's host. Raises FlowProblem for a bridge or a flow that can't be asked about."""
+    bundle = loaded.bundle
+    bridge = next((one for one in bundle.bridges if one.name == bridge_name), None)
+    if bridge is None:
+        names = ", ".join(one.name for one in bundle.bridges)
+        raise FlowProblem(f"bridge {bridge_name!r} was given; the bundle has {names}")
+    fields = read_flow(flow, bridge)
+    ports = _endpoints(bundle, bridge)
+    number = int(fields["in_port"])
+    source = ports.get(number) or _stranger(bundle, bridge, number)
+    host = TraceHost(bundle.host, "", _tunnel_ofport(bridge), ports)
+    now = timezone.now().isoformat()
+    question = Question(
+        id="", source=source, target=None, packet=_packet(fields), hosts=(host,), generation=0, started_at=now,
+        bridge=bridge_name, ct_next=ct_next, is_one_host=True,
+    )  # fmt: skip
+    world = BundleWorld(loaded)
+    try:
+        world.ofproto_trace(bundle.host, bridge_name, flow_text(fields), ())
+        return predict_flow(question, world, fields, lambda causes: {})
+    except HostUnreachable as problem:
+        raise FlowProblem(f"Open vSwitch does not take the flow {flow!r}: {problem}") from problem
+    finally:
+        world.close()
+
+
+def read_flow(text: str, bridge: BundleBridge) -> dict[str, str]:
+    """A flow in ovs-ofctl's syntax as fields, an in_port's name as its number. Raises FlowProblem."""
+    fields = {field_name(name): value.strip('"') for name, value in parse_flow(text.strip()).items()}
+    given = fields.get("in_port", "")
+    numbers = {interface.name: interface.ofport for port in bridge.ports for interface in port.interfaces}
+    if given == "LOCAL" or given == bridge.name:
+        fields["in_port"] = "65534"
+    elif given and not given.isdigit():
+        number = numbers.get(given)
+        if number is None:
+            known = ", ".join(name for name, ofport in numbers.items() if ofport) or "none"
+            raise FlowProblem(f"in_port {given!r} was given; {bridge.name} has the ports {known}")
+        fields["in_port"] = str(number)
+    elif not given:
+        raise FlowProblem("the flow has no in_port: say where the packet comes in, such as in_port=9,tcp,…")
+    if "nw_ttl" not in fields and protocol_of(fields) not in ("", "arp", "rarp"):
+        fields["nw_ttl"] = "64"  # a packet without one would be dropped at the first router, and no guest sends it so
+    return fields
+
+
+def _endpoints(bundle: Bundle, bridge: BundleBridge) -> dict[int, Endpoint]:
+    """What is behind the bridge's ports, where libvirt's files tell."""
+    found = {}
+    for port in bridge.ports:
+        for interface in port.interfaces:
+            if interface.ofport is None:
+                continue
+            guest = _guest_of(bundle, interface.name, interface.external_ids)
+            if guest is not None:
+                found[interface.ofport] = Endpoint(
+                    name=guest.domain, nic="NIC", mac=guest.mac, address=ip_address(ANY), host=bundle.host,
+                    tap=interface.name, ofport=interface.ofport, nic_model=guest.model or "unknown model",
+                    backend="back end", domain=guest.domain,
+                )  # fmt: skip
+    return found
+
+
+def _guest_of(bundle: Bundle, name: str, external_ids: Mapping[str, str]) -> Guest | None:
+    iface_id, mac = external_ids.get("iface-id", ""), external_ids.get("attached-mac", "").lower()
+    for guest in bundle.guests:
+        if guest.tap == name or (iface_id and guest.interface_id == iface_id) or (mac and guest.mac.lower() == mac):
+            return guest
+    return None
+
+
+def _stranger(bundle: Bundle, bridge: BundleBridge, number: int) -> Endpoint:
+    """A port with nothing known behind it."""
+    names = {interface.ofport: interface.name for port in bridge.ports for interface in port.interfaces}
+    names[65534] = bridge.name
+    name = names.get(number)
+    if name is None:
+        known = ", ".join(f"{ofport} ({name})" for ofport, name in sorted(names.items(), key=lambda one: one[0] or 0) if ofport)  # fmt: skip
+        raise FlowProblem(f"in_port {number} was given; {bridge.name} has the ports {known}")
+    return Endpoint(name, "", "", ip_address(ANY), bundle.host, name, number, "", "", "-")
+
+
+def _tunnel_ofport(bridge: BundleBridge) -> int | None:
+    """The port whose tunnels are made by flows (remote_ip=flow)."""
+    for port in bridge.ports:
+        for interface in port.interfaces:
+            if interface.type in ("vxlan", "geneve", "gre") and interface.options.get("remote_ip") == "flow":
+                return interface.ofport
+    return None
+
+
+def _packet(fields: Mapping[str, str]) -> Packet:
+    """The flow as a packet of the model, for the words of the answer; the trace itself takes the flow as given."""
+    protocol = protocol_of(fields).rstrip("6") or "ip"
+    known = protocol if protocol in ("icmp", "tcp", "udp", "sctp", "arp") else "icmp"
+    source = fields.get("nw_src") or fields.get("ipv6_src") or fields.get("arp_spa") or ANY
+    target = fields.get("nw_dst") or fields.get("ipv6_dst") or fields.get("arp_tpa") or ANY
+    return Packet(
+        cast(Protocol, known), Mac(fields.get("dl_src", "00:00:00:00:00:00")),
+        Mac(fields.get("dl_dst", "00:00:00:00:00:00")), _address(source), _address(target),
+        port_dst=int(fields.get("tp_dst", "0")) if fields.get("tp_dst", "0").isdigit() else 0,
+    )  # fmt: skip
+
+
+def _address(text: str) -> Address:
+    try:
+        return ip_address(text.partition("/")[0])
+    except ValueError:
+        return ip_address(ANY)
+
+
+def flow_between(bundle: Bundle, options: Mapping[str, object]) -> str:
+    """The flow of a packet from one of the bundle's guests to another, by their names. Raises FlowProblem."""
+    bridge = next((one for one in bundle.bridges if one.name == options["bridge"]), None)
+    ports = _endpoints(bundle, bridge) if bridge else {}
+    if bridge is None or not options["source"] or not options["target"]:
+        raise FlowProblem("say which packet: --flow 'in_port=9,tcp,dl_src=…', or two VMs of the bundle by name")
+    source, target = (_named(str(options[name]), name, bundle, ports) for name in ("source", "target"))
+    ends = {end.name: _address_of(bridge, end.mac) for end in (source, target)}
+    unknown = [name for name, address in ends.items() if not address]
+    if unknown:
+        raise FlowProblem(f"no flow of {bridge.name} tells the address of {' and '.join(unknown)}: give the packet by --flow")  # fmt: skip
+    service = f"tcp,tp_src=49152,tp_dst={options['tcp']}" if options["tcp"] else "icmp,icmp_type=8"
+    service = f"udp,tp_src=49152,tp_dst={options['udp']}" if options["udp"] else service
+    head = f"in_port={source.ofport},{service.partition(',')[0]},dl_src={source.mac},dl_dst={target.mac}"
+    return f"{head},nw_src={ends[source.name]},nw_dst={ends[target.name]},nw_ttl=64,{service.partition(',')[2]}"
+
+
+def _named(name: str, field: str, bundle: Bundle, ports: Mapping[int, Endpoint]) -> Endpoint:
+    found = next((end for end in ports.values() if end.name == name), None)
+    if found is None:
+        plugged = ", ".join(end.name for end in ports.values()) or "none"
+        raise FlowProblem(f"{field} {name!r} was given; the VMs plugged into the bridge are: {plugged}")
+    return found
+
+
+def _address_of(bridge: BundleBridge, mac: str) -> str:
+    """The IPv4 address that the flows hold a MAC to, or answer ARP for."""
+    for line in bridge.flows:
+        match = parse_flow(line.partition(" actions=")[0].replace(" ", ""))
+        if mac in (match.get("dl_src"), match.get("eth_src"), match.get("arp_sha")):
+            address = match.get("nw_src") or match.get("arp_spa") or ""
+            if address and "/" not in address and address != ANY:
+                return address
+    return ""
