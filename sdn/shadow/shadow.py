@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -134,13 +135,13 @@ class Shadow:
         )  # fmt: skip
         self._daemons.append(daemon)
 
-    def _wait_for(self, *patterns: str) -> None:
-        """Wait for the daemon's files: the pid file comes first on some starts, the socket on others."""
+    def _wait_for(self, pid_file: str, sockets: str) -> None:
+        """Wait until the daemon answers: either file may come first, and a socket is there before anybody listens."""
         end = time.monotonic() + START_DEADLINE_S
-        while not all(any(self.rundir.glob(pattern)) for pattern in patterns):
+        while not ((self.rundir / pid_file).exists() and any(map(_is_open, self.rundir.glob(sockets)))):
             if self._daemons[-1].poll() is not None or time.monotonic() > end:
                 raise ShadowError(
-                    f"{self._daemons[-1].args!r} did not start: {self.rundir} lacks {' or '.join(patterns)}"
+                    f"{self._daemons[-1].args!r} did not start: {self.rundir} lacks {pid_file} or {sockets}"
                 )
             time.sleep(0.005)
 
@@ -159,6 +160,16 @@ class Shadow:
         if done.returncode:
             raise ShadowError(f"{argv[0]}: {done.stderr.strip() or done.returncode}")
         return done.stdout
+
+
+def _is_open(path: Path) -> bool:
+    """Does somebody listen at the socket?"""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _vsctl_words(bridges: tuple[ShadowBridge, ...]) -> list[str]:
