@@ -110,7 +110,8 @@ class HostLink:
 
     async def _sleep(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 loses a cancellation that meets a poke
+                await self._wake.wait()
         except TimeoutError:
             return
         finally:

@@ -6,7 +6,7 @@ our owner mark in the cookie, are never touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sdn.model.cookie import OWNER_COOKIE, OWNER_COOKIE_MASK
@@ -23,6 +23,7 @@ class WireFlow:
     match: bytes
     cookie: int
     instructions: bytes
+    timeouts: int = 0  # idle and hard, 16 bits each, seconds; ours have none
 
     @property
     def key(self) -> WireKey:
@@ -57,7 +58,7 @@ def diff_flows(observed: Mapping[WireKey, WireFlow], desired: Iterable[WireFlow]
         present = observed.get(flow.key)
         if present is None:
             add.append(flow)
-        elif present.cookie != flow.cookie or present.instructions != flow.instructions:
+        elif present != flow:
             replace.append(flow)
     delete = [flow for key, flow in observed.items() if key not in wanted and is_ours(flow.cookie)]
     return Plan(_sorted(add), _sorted(replace), _sorted(delete))
@@ -68,5 +69,11 @@ def _sorted(flows: list[WireFlow]) -> tuple[WireFlow, ...]:
 
 
 def format_plan(plan: Plan) -> str:
-    """One line that logs and people read."""
+    """One line for the log: how much of each."""
     return f"add={len(plan.add)} replace={len(plan.replace)} delete={len(plan.delete)}"
+
+
+def format_plan_lines(plan: Plan, format_flow: Callable[[WireFlow], str]) -> str:
+    """The whole plan as people read it, one flow a line: `+` added, `~` replaced, `-` deleted."""
+    marked = (("-", plan.delete), ("~", plan.replace), ("+", plan.add))
+    return "\n".join(f"{mark} {format_flow(flow)}" for mark, flows in marked for flow in flows)

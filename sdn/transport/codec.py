@@ -2,14 +2,14 @@
 
 Shapes are those of the OpenFlow 1.4 specification (7.2.3 OXM, 7.2.4 instructions, 7.2.5 actions) and of OVS's Nicira
 extensions (nicira-ext.h, meta-flow.h); os-ken's classes build one object a flow and do a tenth of this rate.
-OXM fields are sorted by their header on both sides, so that a flow has one encoding whatever order the switch prefers.
+OXM fields are put in one order on both sides (`oxm_order`), so that a flow has one encoding whatever order the switch prefers.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
 from socket import inet_aton
@@ -99,8 +99,13 @@ def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
             parts.append(oxm(f"{transport}_{name[3:]}", value))
         else:
             parts.append(oxm(name, value))
-    parts.sort()
+    parts.sort(key=oxm_order)
     return b"".join(parts)
+
+
+def oxm_order(field: bytes) -> tuple[bool, bytes]:
+    """The sort key of a match's fields: OpenFlow's own first, for a Nicira field may need one of them before it."""
+    return field[:2] != b"\x80\x00", field
 
 
 @lru_cache(maxsize=64)
@@ -281,40 +286,6 @@ def bundle_add(flow: WireFlow, command: int, bundle: int, xid: int) -> bytes:
 BUNDLE_FLAGS = 3  # atomic, ordered
 _FLOW_MOD = struct.Struct("!BBHIQQBBHHHIIIHHHH")
 _BUNDLE_ADD = struct.Struct("!BBHIIxxH")
-
-
-@lru_cache(maxsize=200_000)
-def sort_match(match: bytes) -> bytes:
-    """The same OXM fields, sorted by their header."""
-    parts = []
-    at = 0
-    while at + 4 <= len(match):
-        end = at + 4 + match[at + 3]
-        parts.append(match[at:end])
-        at = end
-    return b"".join(sorted(parts))
-
-
-def decode_flow_stats(body: bytes) -> Iterator[WireFlow]:
-    """The flows of one OFPMP_FLOW reply (OpenFlow 1.4, 7.3.5.2). Stops at the first entry that is cut short."""
-    at = 0
-    while at + 56 <= len(body):
-        length, table, priority, cookie = _stats_head(body, at)
-        if length < 56 or at + length > len(body):
-            return
-        match_length = struct.unpack_from("!H", body, at + 50)[0]
-        match_end = at + 48 + match_length
-        match = sort_match(body[at + 52 : match_end])
-        instructions = body[at + 48 + (match_length + 7) // 8 * 8 : at + length]
-        yield WireFlow(table, priority, match, cookie, instructions)
-        at += length
-
-
-def _stats_head(body: bytes, at: int) -> tuple[int, int, int, int]:
-    length, table = struct.unpack_from("!HB", body, at)
-    priority = struct.unpack_from("!H", body, at + 12)[0]
-    cookie = struct.unpack_from("!Q", body, at + 24)[0]
-    return length, table, priority, cookie
 
 
 def packet_out(frame: bytes, actions: tuple[str, ...], in_port: int, xid: int) -> bytes:

@@ -13,16 +13,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sdn.reconcile import Plan, WireFlow
-from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, bundle_add, decode_flow_stats, header
+from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, PORT_ANY, bundle_add, header
+from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates
 
 log = logging.getLogger("hopsight.openflow")
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PACKET_IN, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 10, 18, 19, 20, 21
 BUNDLE_CONTROL = 33
 ECHO_EVERY_S = 2.0
-DEAD_AFTER_S = 6.0
+SILENT_ROUNDS = 3  # of echo without a word, counted in rounds so that our own loop's pause is not the switch's
 ANSWER_DEADLINE_S = 20.0
-MAX_MESSAGE = 65535
+READY_DEADLINE_S = 5.0
+FLOW_STATS, FLOW_MONITOR = 1, 16
+MONITOR_ID = 0x4853
+MONITOR_FLAGS = 2 | 4 | 8 | 16  # added, removed, modified; with instructions. OVS 3.1 refuses NO_ABBREV (32)
 
 
 class ChannelError(Exception):
@@ -53,25 +57,26 @@ class Channel(asyncio.Protocol):
         self._on_ready, self._on_lost, self._on_packet_in = on_ready, on_lost, on_packet_in
         self._buffer = bytearray()
         self._xids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._waiting: dict[int, asyncio.Future[list[bytes]]] = {}
         self._parts: dict[int, list[bytes]] = {}
         self._transport: asyncio.Transport | None = None
-        self._heard_at = 0.0
+        self._silent_rounds = 0
         self._refused = ""
+        self._on_update: Callable[[FlowUpdate], None] | None = None
+        self._monitor_xid = 0
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._heard_at = self._loop.time()
         # hello with a version bitmap: 1.4 alone
         self.send(header(HELLO, 16, 0) + struct.pack("!HHI", 1, 8, 1 << 5))
         self.send(header(FEATURES_REQUEST, 8, 0))
         self._keeper = self._loop.create_task(self._keep_alive())
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self._loop.time()
+        self._silent_rounds = 0
         self._buffer += data
         try:
             self._take_messages()
@@ -86,6 +91,11 @@ class Channel(asyncio.Protocol):
                 future.set_exception(ChannelError("the switch is gone"))
         self._waiting.clear()
         self._on_lost(self, str(exc or "closed"))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is gone or going."""
+        return self._transport is None or self._transport.is_closing()
 
     def close(self, why: str) -> None:
         """End the connection, saying why in the log."""
@@ -109,10 +119,23 @@ class Channel(asyncio.Protocol):
 
     async def dump_flows(self) -> list[WireFlow]:
         """Every flow of the bridge, of whoever."""
+        return [row.flow for row in await self.dump_counters()]
+
+    async def dump_counters(self) -> list[FlowCounters]:
+        """Every flow of the bridge with what it has counted, decoded a part at a time so that others get their turn."""
         xid = self.next_xid()
         body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0, 1, 4)
-        head = header(MULTIPART_REQUEST, 16 + len(body), xid) + struct.pack("!HHxxxx", 1, 0)
-        return list(decode_flow_stats(await self._ask(xid, head + body)))
+        rows: list[FlowCounters] = []
+        for part in await self._ask(xid, _multipart(FLOW_STATS, body, xid)):
+            rows += decode_flow_stats(part)
+            await asyncio.sleep(0)
+        return rows
+
+    async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
+        """Tell of every flow added, modified or deleted from now on, by whomever. Raises ChannelError if refused."""
+        self._on_update = on_update
+        xid = self._monitor_xid = self.next_xid()
+        await self._ask(xid, _multipart(FLOW_MONITOR, _MONITOR, xid))
 
     async def apply(self, plan: Plan) -> None:
         """Carry out a plan in one bundle: all of it or nothing. Raises ChannelError with the switch's words."""
@@ -143,15 +166,16 @@ class Channel(asyncio.Protocol):
         xid = self.next_xid()
         await self._ask(xid, header(BUNDLE_CONTROL, 16, xid) + struct.pack("!IHH", bundle, type_, BUNDLE_FLAGS))
 
-    async def _ask(self, xid: int, message: bytes) -> bytes:
-        future: asyncio.Future[bytes] = self._loop.create_future()
+    async def _ask(self, xid: int, message: bytes) -> list[bytes]:
+        future: asyncio.Future[list[bytes]] = self._loop.create_future()
         self._waiting[xid] = future
         if not self._transport or self._transport.is_closing():
             self._waiting.pop(xid, None)
             raise ChannelError("the switch is gone")
         self.send(message)
         try:
-            return await asyncio.wait_for(future, ANSWER_DEADLINE_S)
+            async with asyncio.timeout(ANSWER_DEADLINE_S):  # wait_for of Python 3.11 may swallow a cancellation
+                return await future
         except TimeoutError as problem:
             raise ChannelError(f"the switch did not answer within {ANSWER_DEADLINE_S:.0f} s") from problem
         finally:
@@ -161,9 +185,10 @@ class Channel(asyncio.Protocol):
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(ECHO_EVERY_S)
-            if self._loop.time() - self._heard_at > DEAD_AFTER_S:
+            if self._silent_rounds >= SILENT_ROUNDS:
                 self.close("no answer to echo")
                 return
+            self._silent_rounds += 1
             self.send(header(ECHO_REQUEST, 8, 0))
 
     def _take_messages(self) -> None:
@@ -190,28 +215,79 @@ class Channel(asyncio.Protocol):
             self.dpid = struct.unpack_from("!Q", body)[0]
             self._on_ready(self)
         elif type_ == MULTIPART_REPLY:
-            flags = struct.unpack_from("!H", body, 2)[0]
+            kind, flags = struct.unpack_from("!HH", body)
+            if kind == FLOW_MONITOR and xid not in self._waiting:
+                self._take_flow_updates(body[8:])
+                return
             parts = self._parts.setdefault(xid, []) if xid in self._waiting else []
             parts.append(body[8:])
             if not flags & 1:
-                self._answer(xid, b"".join(parts))
+                self._answer(xid, parts)
         elif type_ in (BARRIER_REPLY, BUNDLE_CONTROL):
-            self._answer(xid, body)
+            self._answer(xid, [body])
         elif type_ == ERROR:
             kind, code = struct.unpack_from("!HH", body)
             self._refuse(xid, f"the switch answered with error type {kind} code {code}")
 
-    def _answer(self, xid: int, body: bytes) -> None:
+    def _take_flow_updates(self, body: bytes) -> None:
+        for update in decode_flow_updates(body):
+            if self._on_update is not None:
+                self._on_update(update)
+
+    def _answer(self, xid: int, parts: list[bytes]) -> None:
         future = self._waiting.get(xid)
         if future and not future.done():
-            future.set_result(body)
+            future.set_result(parts)
 
     def _refuse(self, xid: int, words: str) -> None:
         log.warning("dpid=%016x xid=%d %s", self.dpid, xid, words)
         self._refused = words
+        if xid == 0:  # OVS refuses a monitor's flags with the xid of the bytes that follow them
+            xid = self._monitor_xid
         future = self._waiting.get(xid)
         if future and not future.done():
             future.set_exception(ChannelError(words))
+
+
+async def open_channel(path: str) -> Channel:
+    """A ready channel over a bridge's own socket (`<bridge>.mgmt`), which is no controller's: it gets no packet-ins.
+
+    Raises ChannelError when nobody listens there, or does not speak OpenFlow 1.4.
+    """
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def lost(channel: Channel, why: str) -> None:
+        if not ready.done():
+            ready.set_exception(ChannelError(f"{path} does not speak OpenFlow 1.4: {why}"))
+
+    def has_features(channel: Channel) -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    try:
+        _, channel = await loop.create_unix_connection(
+            lambda: Channel(has_features, lost, lambda channel, packet: None), path
+        )
+    except OSError as problem:
+        raise ChannelError(f"no switch answers at {path}: {problem.strerror}") from problem
+    try:
+        async with asyncio.timeout(READY_DEADLINE_S):
+            await ready
+    except TimeoutError as problem:
+        channel.close("no features reply")
+        raise ChannelError(f"{path} did not answer within {READY_DEADLINE_S:.0f} s") from problem
+    except asyncio.CancelledError:
+        channel.close("not wanted any more")
+        raise
+    return channel
+
+
+def _multipart(type_: int, body: bytes, xid: int) -> bytes:
+    return header(MULTIPART_REQUEST, 16 + len(body), xid) + struct.pack("!HHxxxx", type_, 0) + body
+
+
+_MONITOR = struct.pack("!IIIHBBHHxxxx", MONITOR_ID, PORT_ANY, PORT_ANY, MONITOR_FLAGS, 0xFF, 0, 1, 4)  # 7.3.5.18
 
 
 def parse_packet_in(body: bytes) -> PacketIn:

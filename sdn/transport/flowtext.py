@@ -1,0 +1,223 @@
+"""Encoded flows in ovs-ofctl's words, exactly as `ovs-ofctl -O OpenFlow14 dump-flows --no-names --no-stats` prints ours.
+
+Foreign flows may use what our tables do not have: such fields, actions and instructions are shown as hex, never refused,
+and `is_known` says so; `sdn.transport.flowprint` has ovs-ofctl itself print those.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from ipaddress import IPv4Address
+
+from sdn.compiler.build import format_value
+from sdn.model.flow import Flow, FlowKey, canonical_match, format_flow
+from sdn.reconcile import WireFlow
+from sdn.transport.codec import CT_BITS, FIELDS, MOVES, NICIRA, SET_NAMES
+
+_FIELD_NAMES = {(class_, field): name for name, (class_, field, _, _) in FIELDS.items()}
+_SET_WORDS = {name: word for word, name in SET_NAMES.items()}
+_NXM_NAMES = {(class_, field): name for name, (class_, field, _) in MOVES.items()}
+_HEX = {"tun_id", *(f"reg{number}" for number in range(16))}
+_HEXED = re.compile(r"\b(action|instruction|oxm)_\w*:?(0x)?")
+_PORT_NAMES = {
+    0xFFFFFFF8: "IN_PORT", 0xFFFFFFF9: "TABLE", 0xFFFFFFFA: "NORMAL", 0xFFFFFFFB: "FLOOD", 0xFFFFFFFC: "ALL",
+    0xFFFFFFFE: "LOCAL",
+}  # fmt: skip
+_WORDS = {
+    ("0x0800", None): "ip", ("0x0800", "1"): "icmp", ("0x0800", "6"): "tcp", ("0x0800", "17"): "udp",
+    ("0x0806", None): "arp", ("0x86dd", None): "ipv6", ("0x86dd", "6"): "tcp6", ("0x86dd", "17"): "udp6",
+    ("0x86dd", "58"): "icmp6",
+}  # fmt: skip
+
+
+def decode_flow(flow: WireFlow) -> Flow:
+    """The flow in words: the inverse of `encode_flow`. Timeouts are not part of it."""
+    key = FlowKey(flow.table_id, flow.priority, match_text(flow.match))
+    return Flow(key, flow.cookie, instruction_texts(flow.instructions))
+
+
+def is_known(flow: Flow) -> bool:
+    """Whether every field and action of a decoded flow has its word, and none is shown as hex."""
+    return not any(name.startswith("oxm_") for name, _ in flow.key.match) and not any(map(_HEXED.search, flow.actions))
+
+
+def format_wire_flow(flow: WireFlow) -> str:
+    """The flow as the line that ovs-ofctl prints of it."""
+    return format_flow(decode_flow(flow))
+
+
+@lru_cache(maxsize=50_000)
+def match_text(match: bytes) -> tuple[tuple[str, str], ...]:
+    """The match's (field, value) pairs in canonical order."""
+    fields: dict[str, str] = {}
+    for header, payload in _oxm_fields(match):
+        name, text = _field(header, payload)
+        fields[name] = text
+    ethernet, protocol = fields.get("dl_type"), fields.get("nw_proto")
+    if word := _WORDS.get((ethernet or "", protocol)):
+        fields.pop("nw_proto", None)
+    elif word := _WORDS.get((ethernet or "", None)):
+        pass
+    if word:
+        del fields["dl_type"]
+        fields[word] = ""
+    renamed = {(f"tp_{name[4:]}" if name[:4] in ("tcp_", "udp_") else name): text for name, text in fields.items()}
+    return canonical_match(renamed.items())
+
+
+@lru_cache(maxsize=50_000)
+def instruction_texts(instructions: bytes) -> tuple[str, ...]:
+    """The flow's actions, goto_table among them, in order."""
+    texts: list[str] = []
+    for type_, body in _sized(instructions, 4):
+        if type_ == 1 and len(body) >= 1:
+            texts.append(f"goto_table:{body[0]}")
+        elif type_ == 4:
+            texts += [action_text(kind, rest) for kind, rest in _sized(body[4:], 4)]
+        elif type_ == 5:
+            texts.append("clear_actions")
+        elif type_ == 3:
+            texts.append(f"write_actions({','.join(action_text(kind, rest) for kind, rest in _sized(body[4:], 4))})")
+        else:
+            texts.append(f"instruction_{type_}:0x{body.hex()}")
+    return tuple(texts)
+
+
+def action_text(type_: int, body: bytes) -> str:
+    """One action in words; hex for one that we do not know."""
+    try:
+        if type_ == 0:
+            return _output_text(*struct.unpack_from("!IH", body))
+        if type_ == 22:
+            return f"group:{struct.unpack_from('!I', body)[0]}"
+        if type_ == 25:
+            header, payload = next(_oxm_fields(body))
+            name, text = _field(header, payload)
+            return f"set_field:{text}->{_SET_WORDS.get(name, name)}"
+        if type_ == 0xFFFF and struct.unpack_from("!I", body)[0] == NICIRA:
+            subtype = struct.unpack_from("!H", body, 4)[0]
+            if words := _NICIRA_TEXTS.get(subtype):
+                return words(body[6:])
+    except (struct.error, KeyError, IndexError, StopIteration, ValueError):
+        pass
+    return f"action_{type_}:0x{body.hex()}"
+
+
+def _output_text(port: int, length: int) -> str:
+    if port == 0xFFFFFFFD:
+        return f"CONTROLLER:{length}"
+    return _PORT_NAMES.get(port, f"output:{port}")
+
+
+def _nxm_name(header: bytes) -> str:
+    class_, field = struct.unpack_from("!HB", header)
+    return _NXM_NAMES[class_, field >> 1]
+
+
+def _part(name: str, first: int, bits: int) -> str:
+    whole = next(size for known, (_, _, size) in MOVES.items() if known == name)
+    if first == 0 and bits == whole:
+        return f"{name}[]"
+    return f"{name}[{first}]" if bits == 1 else f"{name}[{first}..{first + bits - 1}]"
+
+
+def _move_text(body: bytes) -> str:
+    bits, source, target = struct.unpack_from("!HHH", body)
+    return f"move:{_part(_nxm_name(body[6:]), source, bits)}->{_part(_nxm_name(body[10:]), target, bits)}"
+
+
+def _load_text(body: bytes) -> str:
+    place, value = struct.unpack_from("!H", body)[0], int.from_bytes(body[6:14])
+    return f"load:{format_value(value)}->{_part(_nxm_name(body[2:]), place >> 6, (place & 63) + 1)}"
+
+
+def _resubmit_text(body: bytes) -> str:
+    port, table = struct.unpack_from("!HB", body)
+    return f"resubmit({'' if port == 0xFFF8 else port},{table})"
+
+
+def _output_field_text(body: bytes) -> str:
+    place = struct.unpack_from("!H", body)[0]
+    return f"output:{_part(_nxm_name(body[2:]), place >> 6, (place & 63) + 1)}"
+
+
+def _conntrack_text(body: bytes) -> str:
+    flags, source, zone, table, alg = struct.unpack_from("!HIHBxxxH", body)
+    if flags & ~1 or source or alg or len(body) > 18:
+        raise ValueError("a ct that our compiler does not make")
+    words = ["commit"] if flags & 1 else []
+    words += [f"table={table}"] if table != 0xFF else []
+    return f"ct({','.join([*words, f'zone={zone}'])})"
+
+
+_NICIRA_TEXTS: dict[int, Callable[[bytes], str]] = {
+    6: _move_text, 7: _load_text, 14: _resubmit_text, 15: _output_field_text, 35: _conntrack_text,
+}  # fmt: skip
+
+
+def _field(header: bytes, payload: bytes) -> tuple[str, str]:
+    class_, field, _ = struct.unpack("!HBB", header)
+    name = _FIELD_NAMES.get((class_, field >> 1))
+    has_mask = bool(field & 1)
+    half = len(payload) // 2 if has_mask else len(payload)
+    value, mask = payload[:half], payload[half:] if has_mask else b""
+    if name is None or half != FIELDS[name][2]:
+        return f"oxm_{class_:#06x}_{field >> 1}", f"0x{value.hex()}" + (f"/0x{mask.hex()}" if mask else "")
+    kind = FIELDS[name][3]
+    return name, _VALUE_TEXTS[kind](name, value, mask)
+
+
+def _ct_text(name: str, value: bytes, mask: bytes) -> str:
+    bits, cared = int.from_bytes(value), int.from_bytes(mask or b"\xff\xff\xff\xff")
+    return "".join(f"{'+' if bits & bit else '-'}{word}" for word, bit in CT_BITS.items() if cared & bit)
+
+
+def _ip_text(name: str, value: bytes, mask: bytes) -> str:
+    address = str(IPv4Address(value))
+    if not mask:
+        return address
+    inverse = int.from_bytes(mask) ^ 0xFFFFFFFF
+    if inverse & (inverse + 1):
+        return f"{address}/{IPv4Address(mask)}"
+    return f"{address}/{32 - inverse.bit_length()}"
+
+
+def _mac_text(name: str, value: bytes, mask: bytes) -> str:
+    return value.hex(":") + (f"/{mask.hex(':')}" if mask else "")
+
+
+def _int_text(name: str, value: bytes, mask: bytes) -> str:
+    number = int.from_bytes(value)
+    if name == "dl_type":
+        return f"0x{number:04x}"
+    if name == "in_port" and number in _PORT_NAMES:
+        return _PORT_NAMES[number]
+    text = format_value(number) if name in _HEX or mask else str(number)
+    return f"{text}/{format_value(int.from_bytes(mask))}" if mask else text
+
+
+_VALUE_TEXTS: dict[str, Callable[[str, bytes, bytes], str]] = {
+    "ct": _ct_text, "ip": _ip_text, "mac": _mac_text, "int": _int_text,
+}  # fmt: skip
+
+
+def _oxm_fields(match: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at + 4 <= len(match) and match[at : at + 4] != b"\0\0\0\0":
+        end = at + 4 + match[at + 3]
+        yield match[at : at + 4], match[at + 4 : end]
+        at = end
+
+
+def _sized(body: bytes, smallest: int) -> Iterator[tuple[int, bytes]]:
+    """(type, rest) of each length-prefixed item; stops at one that is cut short."""
+    at = 0
+    while at + smallest <= len(body):
+        type_, length = struct.unpack_from("!HH", body, at)
+        if length < smallest or at + length > len(body):
+            return
+        yield type_, body[at + 4 : at + length]
+        at += length
