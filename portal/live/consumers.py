@@ -1,4 +1,7 @@
-"""The WebSocket: `{"join": topic}` and `{"leave": topic}` in; `joined`, `refused`, `lagging` and events out."""
+"""The WebSocket: `{"join": topic}` and `{"leave": topic}` in; `joined`, `refused`, `lagging` and events out.
+
+A frame is one such message or, when several are due, an array of them.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from portal.live.hub import Mailbox, hub
+from portal.live.hub import Mailbox, frame_of, hub
 from portal.live.topics import refusal_of, snapshot_of
 
 MAX_TOPICS = 50
+FRAME_EVERY_S = 0.05  # at most 20 frames a second to one socket; the first after a pause goes at once
 
 
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -60,10 +64,15 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self._say({"joined": topic, "seq": snapshot["seq"]})
 
     async def _pump(self) -> None:
+        loop = asyncio.get_running_loop()
+        free_at = 0.0
         while True:
-            await self.send(text_data=await self.mailbox.queue.get())
-            for topic in self.mailbox.take_lagging():
-                await self._say({"lagging": topic})
+            texts = [await self.mailbox.queue.get()]
+            await asyncio.sleep(max(free_at - loop.time(), 0))
+            texts += self.mailbox.take_all()
+            texts += [json.dumps({"lagging": topic}) for topic in self.mailbox.take_lagging()]
+            free_at = loop.time() + FRAME_EVERY_S
+            await self.send(text_data=frame_of(texts))
 
     async def _say(self, message: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(message))

@@ -91,10 +91,21 @@ class Mailbox:
         """Tell the reader that events of the topic may be missing."""
         self.put(topic, json.dumps({"lagging": topic}))
 
+    def take_all(self) -> list[str]:
+        """What waits now, in order."""
+        return [self.queue.get_nowait() for _ in range(self.queue.qsize())]
+
     def take_lagging(self) -> set[str]:
         """Topics whose events were dropped since the last call."""
         found, self._lagging = self._lagging, set()
         return found
+
+
+def frame_of(texts: list[str]) -> str:
+    """One frame of encoded messages, each a JSON object or an array of them; nothing is encoded again."""
+    if len(texts) == 1:
+        return texts[0]
+    return f"[{','.join(text[1:-1] if text.startswith('[') else text for text in texts)}]"
 
 
 _hubs: dict[int, Hub] = {}

@@ -47,13 +47,14 @@ class FlowUpdate:
 @lru_cache(maxsize=200_000)
 def sort_match(match: bytes) -> bytes:
     """The same OXM fields, in the order of the codec."""
-    parts = []
+    parts: list[bytes] = []
     at = 0
     while at + 4 <= len(match):
         end = at + 4 + match[at + 3]
         parts.append(match[at:end])
         at = end
-    return b"".join(sorted(parts, key=oxm_order))
+    parts.sort(key=oxm_order)
+    return b"".join(parts)
 
 
 def decode_flow_stats(body: bytes) -> Iterator[FlowCounters]:

@@ -33,6 +33,10 @@ class ChannelError(Exception):
     """The switch refused, did not answer in time, or is gone."""
 
 
+class VersionRefused(ChannelError):
+    """Somebody listens, and does not speak OpenFlow 1.4 or has no flow monitor."""
+
+
 @dataclass(frozen=True, slots=True)
 class PacketIn:
     """A frame that a flow sent to the controller, with where it came from and which flow said so."""
@@ -132,10 +136,13 @@ class Channel(asyncio.Protocol):
         return rows
 
     async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
-        """Tell of every flow added, modified or deleted from now on, by whomever. Raises ChannelError if refused."""
+        """Tell of every flow added, modified or deleted from now on, by whomever. Raises VersionRefused if it has none."""
         self._on_update = on_update
         xid = self._monitor_xid = self.next_xid()
-        await self._ask(xid, _multipart(FLOW_MONITOR, _MONITOR, xid))
+        try:
+            await self._ask(xid, _multipart(FLOW_MONITOR, _MONITOR, xid))
+        except ChannelError as problem:
+            raise VersionRefused(f"no flow monitor: {problem}") from problem
 
     async def apply(self, plan: Plan) -> None:
         """Carry out a plan in one bundle: all of it or nothing. Raises ChannelError with the switch's words."""
@@ -259,7 +266,7 @@ async def open_channel(path: str) -> Channel:
 
     def lost(channel: Channel, why: str) -> None:
         if not ready.done():
-            ready.set_exception(ChannelError(f"{path} does not speak OpenFlow 1.4: {why}"))
+            ready.set_exception(VersionRefused(f"{path} does not speak OpenFlow 1.4: {why}"))
 
     def has_features(channel: Channel) -> None:
         if not ready.done():

@@ -32,23 +32,43 @@ export function viewOf(snapshot: Snapshot): View {
 
 /** The view after an event, and what the event was. A new view is returned only when it was applied. */
 export function applyEvent(view: View, event: LiveEvent): { view: View; outcome: Outcome } {
-  if (event.seq <= view.seq) return { view, outcome: restarted(view, event) ? "gap" : "duplicate" };
-  if (event.seq > view.seq + 1) return { view, outcome: "gap" };
-  const state = { ...view.state };
-  if (event.type.endsWith(".deleted")) delete state[event.object];
-  else state[event.object] = event.data;
-  return { view: { seq: event.seq, state, at: event.at }, outcome: "applied" };
+  const { view: next, applied, rest } = applyEvents(view, [event]);
+  return { view: next, outcome: rest.length > 0 ? "gap" : applied.length > 0 ? "applied" : "duplicate" };
+}
+
+/**
+ * The view after a batch of events in order, copied once however many they are; `applied` are those that counted.
+ * The first that shows a gap, and all after it, come back as `rest`.
+ */
+export function applyEvents(
+  view: View,
+  events: readonly LiveEvent[],
+): { view: View; applied: LiveEvent[]; rest: LiveEvent[] } {
+  let current = view;
+  const applied: LiveEvent[] = [];
+  for (const [at, event] of events.entries()) {
+    if (event.seq <= current.seq) {
+      if (restarted(current, event)) return { view: current, applied, rest: events.slice(at) };
+      continue;
+    }
+    if (event.seq > current.seq + 1) return { view: current, applied, rest: events.slice(at) };
+    if (current === view) current = { seq: view.seq, state: { ...view.state }, at: view.at };
+    if (event.type.endsWith(".deleted")) delete current.state[event.object];
+    else current.state[event.object] = event.data;
+    current.seq = event.seq;
+    current.at = event.at;
+    applied.push(event);
+  }
+  return { view: current, applied, rest: [] };
 }
 
 /** Events kept while the snapshot was under way, applied in order; a gap among them ends it. */
 export function replay(view: View, events: readonly LiveEvent[]): { view: View; outcome: Outcome } {
-  let current = view;
-  for (const event of [...events].sort((a, b) => a.seq - b.seq)) {
-    const result = applyEvent(current, event);
-    if (result.outcome === "gap") return { view: current, outcome: "gap" };
-    current = result.view;
-  }
-  return { view: current, outcome: "applied" };
+  const { view: next, rest } = applyEvents(
+    view,
+    [...events].sort((a, b) => a.seq - b.seq),
+  );
+  return { view: next, outcome: rest.length > 0 ? "gap" : "applied" };
 }
 
 /** A transient topic that expired counts from 1 again: an older number with a later time is a new life. */

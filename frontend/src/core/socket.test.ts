@@ -82,3 +82,23 @@ it("reconnects with a growing pause and joins its topics again", async () => {
   expect(wires.at(-1)?.sent).toEqual(['{"join":"t"}']);
   expect(socket.status).toBe("live");
 });
+
+it("takes a frame of many messages as if they came one by one", async () => {
+  const { socket, wires } = stage([
+    { seq: 1, state: { "vm:1": 1 } },
+    { seq: 9, state: { "vm:1": 9 } },
+  ]);
+  const seen: Change[] = [];
+  socket.join("t", (change) => seen.push(change));
+  const wire = wires[0] as FakeWire;
+  wire.onopen?.(new Event("open"));
+  wire.say({ joined: "t", seq: 1 });
+  await settle();
+  wire.say([event(2, 2), event(3, 3), { refused: "u" }, event(4, 4)]);
+  expect(seen.map((change) => change.kind)).toEqual(["snapshot", "event", "event", "event"]);
+  expect(seen.at(-1)?.view).toMatchObject({ seq: 4, state: { "vm:1": 4 } });
+  wire.say([event(5, 5), event(7, 7), event(8, 8)]);
+  expect(seen.at(-1)?.view.seq).toBe(5);
+  await settle();
+  expect(seen.at(-1)).toMatchObject({ kind: "snapshot", view: { seq: 9 } });
+});

@@ -2,7 +2,7 @@
  * One WebSocket for all topics of the page. It reconnects with a growing pause, joins again, and fetches a topic's
  * snapshot again after a gap, after "lagging" and after every reconnect.
  */
-import { applyEvent, type LiveEvent, replay, type Snapshot, type View, viewOf } from "./live";
+import { applyEvents, type LiveEvent, replay, type Snapshot, type View, viewOf } from "./live";
 
 export type Connection = "connecting" | "live" | "reconnecting";
 export type Change = { kind: "snapshot"; view: View } | { kind: "event"; view: View; event: LiveEvent };
@@ -92,29 +92,37 @@ export class LiveSocket {
     for (const listener of this.statusListeners) listener(status);
   }
 
+  /** A frame is one message or an array of them; the events of a topic are taken together. */
   private receive(text: string): void {
-    const message = JSON.parse(text) as Record<string, unknown>;
-    if (typeof message.joined === "string") {
-      this.pauseMs = FIRST_PAUSE_MS;
-      void this.refetch(message.joined);
-    } else if (typeof message.lagging === "string") void this.refetch(message.lagging);
-    else if (typeof message.topic === "string") this.take(message as unknown as LiveEvent);
+    const frame = JSON.parse(text) as Record<string, unknown> | Record<string, unknown>[];
+    const events = new Map<string, LiveEvent[]>();
+    for (const message of Array.isArray(frame) ? frame : [frame]) {
+      if (typeof message.joined === "string") {
+        this.pauseMs = FIRST_PAUSE_MS;
+        void this.refetch(message.joined);
+      } else if (typeof message.lagging === "string") void this.refetch(message.lagging);
+      else if (typeof message.topic === "string") {
+        const batch = events.get(message.topic) ?? [];
+        batch.push(message as unknown as LiveEvent);
+        events.set(message.topic, batch);
+      }
+    }
+    for (const [topic, batch] of events) this.take(topic, batch);
   }
 
-  private take(event: LiveEvent): void {
-    const topic = this.topics.get(event.topic);
+  private take(name: string, events: LiveEvent[]): void {
+    const topic = this.topics.get(name);
     if (!topic) return;
     if (topic.fetching || !topic.view) {
-      topic.waiting.push(event);
+      topic.waiting.push(...events);
       return;
     }
-    const { view, outcome } = applyEvent(topic.view, event);
-    if (outcome === "gap") {
-      topic.waiting.push(event);
-      void this.refetch(event.topic);
-    } else if (outcome === "applied") {
-      topic.view = view;
-      for (const listener of topic.listeners) listener({ kind: "event", view, event });
+    const { view, applied, rest } = applyEvents(topic.view, events);
+    topic.view = view;
+    for (const event of applied) for (const listener of topic.listeners) listener({ kind: "event", view, event });
+    if (rest.length > 0) {
+      topic.waiting.push(...rest);
+      void this.refetch(name);
     }
   }
 
