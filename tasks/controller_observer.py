@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+import redis
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.live.publishers import vm_changed
+from portal.live.transient import Change, TransientWriter
 from portal.networks.models import Port
+from portal.topology.bridges import bridges_topic
 from sdn.model.addresses import HostName, IfaceId
+from sdn.transport.ovsdb import BRIDGE
 from tasks.host_events import host_changed
 from tasks.rows import in_rows
 
@@ -29,6 +34,9 @@ class RowObserver:
     async def host_lost(self, host: HostName, reason: str) -> None:
         await _try(lambda: _update_host(host, {"ovs_error": reason[:300]}))
 
+    async def bridges_seen(self, host: HostName, bridges: tuple[str, ...]) -> None:
+        await asyncio.to_thread(_tell_bridges, host, bridges)
+
     async def ports_wired(
         self, host: HostName, generation: int, ofports: Mapping[IfaceId, int], interface_names: Mapping[IfaceId, str]
     ) -> None:
@@ -36,6 +44,16 @@ class RowObserver:
 
     async def ssh_answered(self, iface_id: IfaceId) -> None:
         await _try(lambda: _ssh_answered(iface_id))
+
+
+def _tell_bridges(host: str, bridges: tuple[str, ...]) -> None:
+    writer = TransientWriter(bridges_topic(host))
+    try:
+        writer.load()
+        gone = [Change("bridge.deleted", name, None) for name in writer.state if name not in bridges]
+        writer.write([*gone, *(Change("bridge.changed", name, {"foreign": name != BRIDGE}) for name in bridges)])
+    except redis.RedisError as problem:
+        log.warning("bridges not told host=%s problem=%s", host, problem)
 
 
 async def _try(work: Callable[[], None]) -> None:

@@ -7,4 +7,6 @@ from portal.topology import views
 urlpatterns = [
     path("flows/", views.flow_hosts, name="flow_hosts"),
     path("flows/<slug:host>/<str:bridge>/", views.flows, name="flows"),
+    path("flows/<slug:host>/<str:bridge>/flows.txt", views.flows_export, {"kind": "text"}, name="flows_text"),
+    path("flows/<slug:host>/<str:bridge>/flows.json", views.flows_export, {"kind": "json"}, name="flows_json"),
 ]

@@ -4,57 +4,101 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from portal.accounts.access import require_operator
 from portal.hosts.models import Host
 from portal.live.transient import transient_snapshot
+from portal.topology.bridges import Bridge, bridges_of
 from sdn.pipeline import TABLES
 
-BRIDGES = ("br-int",)
+MONITOR = "monitor"  # beside the flows in the topic's state: how they are known
+MOST_WITHOUT_SCRIPT = 500
 
 
 @require_safe
 def flow_hosts(request: HttpRequest) -> HttpResponse:
-    """The hosts whose flow tables can be looked at."""
+    """The hosts and bridges whose flow tables can be looked at."""
     require_operator(request)
-    return render(request, "topology/flow_hosts.html", {"hosts": Host.objects.all()})
+    rows = [(host, bridge) for host in Host.objects.order_by("name") for bridge in bridges_of(host.name)]
+    return render(request, "topology/flow_hosts.html", {"rows": rows})
 
 
 @require_safe
 def flows(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
     """One bridge's flows by table, as last read; the island keeps them true."""
     require_operator(request)
-    row = get_object_or_404(Host, name=host)
-    if bridge not in BRIDGES:
-        raise Http404(f"no bridge {bridge} on {host}")
-    topic = f"flows:{row.name}/{bridge}"
-    state = transient_snapshot(topic)["state"]
+    row, here = _bridge(host, bridge)
+    state = _flows(row.name, bridge)
+    others = [one for other in Host.objects.order_by("name") for one in bridges_of(other.name) if one != here]
+    legend = [] if here.foreign else [{"id": one.table_id, "name": one.name, "purpose": one.purpose} for one in TABLES]
     page = {
         "host": row,
-        "bridge": bridge,
-        "topic": topic,
-        "tables": _by_table(state),
-        "total": len(state),
-        "legend": [{"id": table.table_id, "name": table.name, "purpose": table.purpose} for table in TABLES],
-        "hosts": Host.objects.exclude(pk=row.pk),
+        "bridge": here,
+        "topic": f"flows:{row.name}/{bridge}",
+        "tables": _by_table(dict(list(state.items())[:MOST_WITHOUT_SCRIPT]), legend),
+        "hidden": max(0, len(state) - MOST_WITHOUT_SCRIPT),
+        "legend": legend,
+        "bridges": [
+            {
+                "host": one.host,
+                "bridge": one.name,
+                "foreign": one.foreign,
+                "url": reverse("flows", args=(one.host, one.name)),
+            }
+            for one in others
+        ],
     }
     return render(request, "topology/flows.html", page)
 
 
-def _by_table(state: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tables of the pipeline in order with their flows, highest priority first; foreign tables at the end."""
-    known = {table.table_id: {"id": table.table_id, "name": table.name, "purpose": table.purpose} for table in TABLES}
+@require_safe
+def flows_export(request: HttpRequest, host: str, bridge: str, kind: str) -> HttpResponse:
+    """The flows as last read, as text that ovs-ofctl takes or as JSON."""
+    require_operator(request)
+    row, _ = _bridge(host, bridge)
+    rows = sorted(_flows(row.name, bridge).values(), key=_order)
+    if kind == "json":
+        return JsonResponse({"host": row.name, "bridge": bridge, "flows": rows})
+    return HttpResponse("".join(f"{_line(flow)}\n" for flow in rows), content_type="text/plain; charset=utf-8")
+
+
+def _bridge(host: str, name: str) -> tuple[Host, Bridge]:
+    row = get_object_or_404(Host, name=host)
+    found = next((bridge for bridge in bridges_of(row.name) if bridge.name == name), None)
+    if found is None:
+        raise Http404(f"no bridge {name} on {host}")
+    return row, found
+
+
+def _flows(host: str, bridge: str) -> dict[str, dict[str, Any]]:
+    state: dict[str, dict[str, Any]] = transient_snapshot(f"flows:{host}/{bridge}")["state"]
+    return {key: flow for key, flow in state.items() if key != MONITOR}
+
+
+def _order(flow: dict[str, Any]) -> tuple[int, int, str]:
+    return int(flow["table"]), -int(flow["priority"]), str(flow["match"])
+
+
+def _line(flow: dict[str, Any]) -> str:
+    match = f",{flow['match']}" if flow["match"] else ""
+    counted = f"n_packets={flow['packets']}, n_bytes={flow['bytes']}"
+    head = f" cookie={flow['cookie']}, table={flow['table']}, {counted}, priority={flow['priority']}"
+    return f"{head}{match} actions={flow['actions'] or 'drop'}"
+
+
+def _by_table(state: dict[str, dict[str, Any]], legend: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tables in order with their flows, highest priority first."""
+    known = {int(table["id"]): table for table in legend}
+    unnamed = (
+        {"name": "foreign", "purpose": "a table that the pipeline does not use"}
+        if legend
+        else {"name": "table", "purpose": ""}
+    )
     by_table: dict[int, list[dict[str, Any]]] = {}
-    for flow in state.values():
+    for flow in sorted(state.values(), key=_order):
         by_table.setdefault(int(flow["table"]), []).append(flow)
-    sections = []
-    for number in sorted(by_table):
-        table = known.get(
-            number, {"id": number, "name": "foreign", "purpose": "a table that the pipeline does not use"}
-        )
-        ordered = sorted(by_table[number], key=lambda flow: (-int(flow["priority"]), str(flow["match"])))
-        sections.append({**table, "flows": ordered})
-    return sections
+    return [{**known.get(number, {"id": number, **unnamed}), "flows": rows} for number, rows in by_table.items()]

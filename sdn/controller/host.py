@@ -49,6 +49,7 @@ class HostLink:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._told: tuple[int, object] | None = None
+        self._told_bridges: tuple[tuple[str, ...], int] = ((), 0)
         self._lost = ""
         self._target = ""
         self._asked_at = 0.0
@@ -98,6 +99,7 @@ class HostLink:
                     last_full = self._loop.time()
                     self._installed = None
                     await asyncio.to_thread(self._ensure_bridge)
+                await self._tell_bridges()
                 await self._sync()
                 await self._sleep(FULL_EVERY_S if self.channel else ASK_AGAIN_S)
             except asyncio.CancelledError:
@@ -151,6 +153,13 @@ class HostLink:
     def _observe(self) -> BridgeFacts | None:
         assert self._database is not None
         return self._database.observe()
+
+    async def _tell_bridges(self) -> None:
+        """Which bridges the host has, foreign ones too; told again now and then, for what is told may be lost."""
+        told = (self.facts.bridges if self.facts else (), int(self._loop.time() / FULL_EVERY_S))
+        if self.facts and told != self._told_bridges:
+            self._told_bridges = told
+            await self._observer.bridges_seen(self.connection.name, self.facts.bridges)
 
     async def _sync(self) -> None:
         intent, facts, channel = self._intent(), self.facts, self.channel

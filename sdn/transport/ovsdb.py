@@ -39,6 +39,7 @@ class BridgeFacts:
     ovs_version: str
     view: HostView
     interface_names: dict[IfaceId, str]
+    bridges: tuple[str, ...]  # every bridge of the host, ours and foreign, sorted
 
 
 class _Monitor(connection.OvsdbIdl):  # type: ignore[misc]
@@ -112,7 +113,8 @@ class HostDatabase:
                     names[IfaceId(iface_id)] = interface.name
         version = next((str(row.ovs_version[0]) for row in tables["Open_vSwitch"].rows.values() if row.ovs_version), "")
         view = HostView(self.host, tuple(sorted(ofports)), tunnel)
-        return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names)
+        bridges = tuple(sorted(str(row.name) for row in list(tables["Bridge"].rows.values())))
+        return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names, bridges)
 
 
 def _make_idl(remote: str) -> _Monitor:

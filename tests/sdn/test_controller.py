@@ -32,11 +32,15 @@ class Told:
     def __init__(self) -> None:
         self.wired: dict[str, dict[str, int]] = {}
         self.connected: list[str] = []
+        self.bridges: dict[str, tuple[str, ...]] = {}
 
     async def host_connected(self, host: str, dpid: int, ovs_version: str) -> None:
         self.connected.append(host)
 
     async def host_lost(self, host: str, reason: str) -> None: ...
+
+    async def bridges_seen(self, host: str, bridges: tuple[str, ...]) -> None:
+        self.bridges[host] = bridges
 
     async def ports_wired(
         self, host: str, generation: int, ofports: dict[str, int], interface_names: dict[str, str]

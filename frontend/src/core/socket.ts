@@ -119,7 +119,8 @@ export class LiveSocket {
     }
     const { view, applied, rest } = applyEvents(topic.view, events);
     topic.view = view;
-    for (const event of applied) for (const listener of topic.listeners) listener({ kind: "event", view, event });
+    for (const event of applied)
+      for (const listener of topic.listeners) listener({ kind: "event", view, event });
     if (rest.length > 0) {
       topic.waiting.push(...rest);
       void this.refetch(name);

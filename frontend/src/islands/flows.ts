@@ -7,18 +7,29 @@ export interface TableWords {
   purpose: string;
 }
 
+export interface BridgeLink {
+  host: string;
+  bridge: string;
+  url: string;
+  foreign: boolean;
+}
+
 export function flows(element: HTMLElement): void {
-  const legend = JSON.parse(document.getElementById("flows-legend")?.textContent ?? "[]") as TableWords[];
   const topic = element.dataset.topic ?? "";
   const server = [...element.childNodes];
   mount(Flows, {
     target: element,
     props: {
       topic,
-      legend,
+      legend: given<TableWords>("flows-legend"),
+      bridges: given<BridgeLink>("flows-bridges"),
       ready: () => {
         for (const node of server) node.parentNode?.removeChild(node);
       },
     },
   });
+}
+
+function given<T>(id: string): T[] {
+  return JSON.parse(document.getElementById(id)?.textContent ?? "[]") as T[];
 }
