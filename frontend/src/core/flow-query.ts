@@ -67,7 +67,9 @@ function holds(row: Row, { name, value }: Term): boolean {
   if (value === null) {
     if (name === "foreign") return flow.foreign;
     if (name === "drop") return isDrop(row);
-    return fields.get(name) === "" || textOf(row).includes(name);
+    const protocols = PROTOCOLS[name];
+    if (protocols) return protocols.some((protocol) => fields.get(protocol) === "");
+    return textOf(row).includes(name);
   }
   const special = SPECIAL[name];
   if (special) return special(row, value);
@@ -99,12 +101,24 @@ export function isHit(query: Query, part: string): boolean {
   return query.some((terms) =>
     terms.some((term) => {
       if (term.not) return false;
-      if (term.value === null)
+      if (term.value === null) {
+        const protocols = PROTOCOLS[term.name];
+        if (protocols) return cut < 0 && protocols.includes(name);
         return term.name.length > 1 && !WORDS.has(term.name) && text.includes(term.name);
+      }
       return term.name === name && (term.value === "" || sameValue(value, term.value));
     }),
   );
 }
+
+/** A protocol finds what runs over it too, as in ovs-ofctl. */
+const PROTOCOLS: Record<string, readonly string[]> = {
+  ip: ["ip", "icmp", "tcp", "udp", "sctp"],
+  ipv6: ["ipv6", "icmp6", "tcp6", "udp6", "sctp6"],
+  ...Object.fromEntries(
+    ["arp", "icmp", "tcp", "udp", "sctp", "icmp6", "tcp6", "udp6", "sctp6"].map((name) => [name, [name]]),
+  ),
+};
 
 const WORDS = new Set(["foreign", "drop"]);
 

@@ -25,6 +25,8 @@ it.each([
   ["nw_dst=10.0.0.0/8", true],
   ["ct_state=+est", true],
   ["ct_state=-est", false],
+  ["ip", true],
+  ["ipv6", false],
   ["udp or web-1", true],
   ["udp,web-1", false],
   ["!foreign actions=set_field:0x1->reg2,output:7", true],
