@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROUNDS = 3
+ROUNDS = 5
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -89,7 +89,9 @@ def _rounds() -> None:
     from lab.handmade import HandmadeGuest, plain_bridge, remove_guest, start_guest
     from lab.images import ensure_tiny
     from lab.paths import lab_paths
+    from portal.operations.dispatch import warm_up
 
+    warm_up()  # as the web process does when it starts
     host = lab_paths(settings.LAB_NAME, 2)[0]
     image = ensure_tiny(Path(settings.IMAGE_CACHE))
     plain_bridge(host, "br-hand")

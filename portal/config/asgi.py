@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from django.core.asgi import get_asgi_application
 
@@ -15,8 +16,10 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from portal.live.consumers import LiveConsumer  # noqa: E402
+from portal.operations.dispatch import warm_up  # noqa: E402
 
 sockets = URLRouter([path("ws/live", LiveConsumer.as_asgi())])
 application = ProtocolTypeRouter(
     {"http": django_application, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets))}
 )
+threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

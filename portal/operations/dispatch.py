@@ -19,6 +19,16 @@ def _celery() -> Any:
     return app
 
 
+def warm_up() -> None:
+    """Connect to the broker before the first request needs it: that took 0.3 s of the first VM's time."""
+    try:
+        with _celery().producer_pool.acquire(block=True, timeout=2) as producer:
+            producer.connection.ensure_connection(max_retries=1, timeout=2)
+            producer.channel  # noqa: B018  (opens it)
+    except Exception as problem:  # the process's edge: the first send connects instead
+        log.warning("broker not reached yet problem=%s", problem)
+
+
 def enqueue_operation(operation_id: int) -> None:
     """Ask a worker to run an operation; a sweep sends it again when this was lost."""
     _send("hopsight.run_operation", operation_id)

@@ -98,7 +98,7 @@ def claim(operation_id: int, worker: str) -> Operation | None:
     mine = Operation.objects.filter(free, pk=operation_id, state__in=UNFINISHED)
     if not mine.update(worker=worker, lease_until=now + timedelta(seconds=LEASE_S)):
         return None
-    return Operation.objects.select_related("team").get(pk=operation_id)
+    return Operation.objects.select_related("team").prefetch_related("stages").get(pk=operation_id)
 
 
 def due_operations() -> list[int]:
@@ -148,33 +148,38 @@ class _Renewal:
 
 
 class _Run:
-    """One worker's run over an operation."""
+    """One worker's run over an operation. A stage's end is written together with what follows it: one commit a stage."""
 
     def __init__(self, operation: Operation, worker: str, saga: Saga, hypervisors: Hypervisors) -> None:
         self._operation = operation
         self._worker = worker
         self._saga = saga
         self._hypervisors = hypervisors
-        self._rows = {row.name: row for row in operation.stages.all()}
+        self._rows = {row.name: row for row in operation.stages.all()}  # the same objects that are published
+        self._unsaved: set[str] = set()
 
     def run(self) -> None:
         if self._operation.state != OperationState.UNDOING:
             params = dict(self._operation.params)
             params["claims"] = claims = int(params.get("claims", 0)) + 1
             started = self._operation.started_at or timezone.now()
-            self._save(state=OperationState.RUNNING, params=params, started_at=started)
+            begun = {"state": OperationState.RUNNING, "params": params, "started_at": started}
             if claims > CLAIMS_MAX:
+                self._save(**begun)
                 self._fail(None, f"given up after {CLAIMS_MAX} workers ended in the middle of it")
-            elif not self._do_all():
+            elif not self._do_all(begun):
                 return self._undo_all()
             else:
                 return self._save(state=OperationState.DONE, finished_at=timezone.now(), lease_until=None)
         self._undo_all()
 
-    def _do_all(self) -> bool:
+    def _do_all(self, begun: Mapping[str, object]) -> bool:
         for stage in self._saga:
             if self._rows[stage.name].state == StageState.DONE:
                 continue
+            self._mark(stage, state=StageState.RUNNING, started_at=timezone.now(), finished_at=None, detail="")
+            self._save(**begun)
+            begun = {}
             problem = self._do(stage)
             if problem is not None:
                 self._fail(stage, problem)
@@ -183,7 +188,6 @@ class _Run:
 
     def _do(self, stage: Stage) -> str | None:
         """Words for why the stage failed, or None."""
-        self._save_stage(stage, state=StageState.RUNNING, started_at=timezone.now(), finished_at=None, detail="")
         try:
             context = self._context(stage)
             detail = stage.do(context) or ""
@@ -196,13 +200,12 @@ class _Run:
         except Exception as problem:  # a stage's edge: a bug of ours must not leave half a VM
             log.exception("stage broke operation=%s stage=%s", self._operation.uuid, stage.name)
             return f"internal error in stage {stage.name}: {problem!r}"
-        self._save_stage(stage, state=StageState.DONE, finished_at=timezone.now(), detail=detail[:300])
+        self._mark(stage, state=StageState.DONE, finished_at=timezone.now(), detail=detail[:300])
         return None
 
     def _fail(self, stage: Stage | None, problem: str) -> None:
         if stage is not None:
-            now = timezone.now()
-            self._save_stage(stage, state=StageState.FAILED, finished_at=now, detail=problem[:300])
+            self._mark(stage, state=StageState.FAILED, finished_at=timezone.now(), detail=problem[:300])
         self._save(state=OperationState.UNDOING, error=problem)
 
     def _undo_all(self) -> None:
@@ -215,37 +218,34 @@ class _Run:
             except (StageError, HypervisorError, DiskProblem, OSError) as problem:
                 return self._later(stage, str(problem))
             if row.state != StageState.FAILED:
-                self._save_stage(stage, state=StageState.UNDONE, finished_at=timezone.now())
+                self._mark(stage, state=StageState.UNDONE, finished_at=timezone.now())
+                self._save()
         self._save(state=OperationState.FAILED, finished_at=timezone.now(), lease_until=None)
 
     def _later(self, stage: Stage, problem: str) -> None:
         """The undo is tried again when the lease that stands now has run out."""
         log.warning("undo waits operation=%s stage=%s problem=%s", self._operation.uuid, stage.name, problem)
-        self._save_stage(stage, detail=f"undo waits: {problem}"[:300])
+        self._mark(stage, detail=f"undo waits: {problem}"[:300])
+        self._save()
 
     def _context(self, stage: Stage) -> Context:
         return Context(self._operation, self._hypervisors, time.monotonic() + stage.deadline_s)
 
+    def _mark(self, stage: Stage, **columns: object) -> None:
+        """Change a stage's line; the next save writes it."""
+        for name, value in columns.items():
+            setattr(self._rows[stage.name], name, value)
+        self._unsaved.add(stage.name)
+
     def _save(self, **columns: object) -> None:
+        """Write the marked stages and these columns of the operation, if it is still ours, and tell its readers."""
         with transaction.atomic():
-            self._check()
-            Operation.objects.filter(pk=self._operation.pk).update(**columns)
+            mine = Operation.objects.filter(pk=self._operation.pk, worker=self._worker)
+            if not mine.update(**(columns or {"worker": self._worker})):
+                raise LeaseLost(str(self._operation.uuid))
+            for name in self._unsaved:
+                self._rows[name].save(update_fields=["state", "started_at", "finished_at", "detail"])
             for name, value in columns.items():
                 setattr(self._operation, name, value)
-            self._publish()
-
-    def _save_stage(self, stage: Stage, **columns: object) -> None:
-        row = self._rows[stage.name]
-        with transaction.atomic():
-            self._check()
-            OperationStage.objects.filter(pk=row.pk).update(**columns)
-            for name, value in columns.items():
-                setattr(row, name, value)
-            self._publish()
-
-    def _publish(self) -> None:
-        operation_changed(Operation.objects.select_related("team").get(pk=self._operation.pk))
-
-    def _check(self) -> None:
-        if not Operation.objects.select_for_update().filter(pk=self._operation.pk, worker=self._worker).exists():
-            raise LeaseLost(str(self._operation.uuid))
+            operation_changed(self._operation)
+        self._unsaved.clear()
