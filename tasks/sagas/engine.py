@@ -25,7 +25,7 @@ from django.utils import timezone
 from portal.hosts.models import Host
 from portal.live.publishers import operation_changed
 from portal.operations.dispatch import enqueue_operation
-from portal.operations.models import Operation, OperationStage, OperationState, StageState
+from portal.operations.models import Operation, OperationState, StageState
 from tasks.hypervisor.disks import DiskProblem
 from tasks.hypervisor.driver import Hypervisor, HypervisorError
 from tasks.hypervisor.registry import hypervisor_of
