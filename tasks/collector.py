@@ -1,15 +1,17 @@
 """The collector: what hosts' libvirt says, into rows and events, within two seconds.
 
-Per host one loop: libvirt's lifecycle events only wake it; what counts is the full list that it reads then, every two
-seconds and after each reconnect, so that a lost event does no harm. libvirt's own event loop runs in a thread (see
-libvirt_driver) and wakes asyncio thread-safely. A host that hangs holds up its own loop only.
+Per host one loop and one thread. libvirt's lifecycle and close events, on this process's asyncio loop, only wake it; what
+counts is the full list that it reads then, every two seconds and after each reconnect, so that a lost event does no harm.
+A host that hangs holds up its own thread only, and its row says so after `PATIENCE_S`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import libvirt
@@ -22,59 +24,78 @@ from portal.live.events import publish
 from portal.live.publishers import vm_changed
 from tasks.hypervisor.accelerator import probe_accelerator
 from tasks.hypervisor.driver import Capacity, DomainState, HypervisorError
+from tasks.hypervisor.events import register_asyncio_events
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
 
 log = logging.getLogger("hopsight.collector")
-EVERY_S, HOSTS_EVERY_S = 2.0, 5.0
+EVERY_S, RETRY_S, HOSTS_EVERY_S = 2.0, 2.0, 5.0
+PATIENCE_S = 5.0  # for one call: a healthy host answers a list in milliseconds
 OURS = (VMState.CREATING, VMState.DELETING)  # these states are the sagas' to change
 
 
 async def collect() -> None:
     """Watch every host until cancelled; hosts that appear later are taken up."""
+    register_asyncio_events()
     watched: dict[int, asyncio.Task[None]] = {}
     try:
         while True:
             hosts = await asyncio.to_thread(_hosts)
             for host in hosts:
                 if host.pk not in watched or watched[host.pk].done():
-                    watched[host.pk] = asyncio.create_task(_watch(host.pk), name=f"collect-{host.name}")
+                    watched[host.pk] = asyncio.create_task(_watch(host.pk, host.name), name=f"collect-{host.name}")
             await asyncio.sleep(HOSTS_EVERY_S)
     finally:
         for task in watched.values():
             task.cancel()
 
 
-async def _watch(host_id: int) -> None:
+async def _watch(host_id: int, name: str) -> None:
     woken = asyncio.Event()
     loop = asyncio.get_running_loop()
     lifecycle = _Lifecycle(lambda: loop.call_soon_threadsafe(woken.set))
-    while True:
-        woken.clear()
-        try:
-            await asyncio.to_thread(observe_host, host_id, lifecycle)
-        except Exception:  # the process's edge: one host's trouble must not end its watching
-            log.exception("not collected host=%s", host_id)
-        try:
-            await asyncio.wait_for(woken.wait(), EVERY_S)
-        except TimeoutError:
-            continue
+    thread = ThreadPoolExecutor(1, thread_name_prefix=f"collect-{name}")
+    try:
+        while True:
+            woken.clear()
+            is_well = False
+            try:
+                is_well = await loop.run_in_executor(thread, observe_host, host_id, lifecycle)
+            except Exception:  # the process's edge: one host's trouble must not end its watching
+                log.exception("not collected host=%s", name)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), EVERY_S if is_well else RETRY_S)
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)
 
 
 class _Lifecycle:
-    """Registers for lifecycle events on each new connection of a host."""
+    """Registers for a host's lifecycle events on each new connection, and wakes at its end."""
 
-    def __init__(self, wake: Any) -> None:
+    def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
         self._connection: Any = None
+        self._event_id = -1
 
     def ensure(self, connection: Any) -> None:
         if connection is self._connection:
             return
+        self._drop()
         wake = self._wake
         kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-        connection.domainEventRegisterAny(None, kind, lambda *_event: wake(), None)
+        self._event_id = connection.domainEventRegisterAny(None, kind, lambda *_event: wake(), None)
+        with suppress(libvirt.libvirtError):  # the test driver has none
+            connection.registerCloseCallback(lambda *_reason: wake(), None)
         self._connection = connection
+
+    def _drop(self) -> None:
+        """Let go of a dead connection: its callbacks refer to it, so that it would stay for good."""
+        old, self._connection = self._connection, None
+        if old is None:
+            return
+        for end in (lambda: old.domainEventDeregisterAny(self._event_id), old.unregisterCloseCallback, old.close):
+            with suppress(libvirt.libvirtError):
+                end()
 
 
 def _hosts() -> list[Host]:
@@ -82,26 +103,27 @@ def _hosts() -> list[Host]:
     return list(Host.objects.all())
 
 
-def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> None:
-    """Read one host and keep what it said; an unreachable one is kept as such, and its VMs are left as they were."""
+def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> bool:
+    """Read one host and keep what it said; an unreachable one (False) is kept as such, and its VMs are left as they were."""
     close_old_connections()
     host = Host.objects.filter(pk=host_id).first()
     if host is None:
-        return
-    hypervisor = hypervisor_of(host)
+        return False
+    hypervisor = hypervisor_of(host, PATIENCE_S)
     try:
         if lifecycle is not None and isinstance(hypervisor, LibvirtHypervisor):
             hypervisor.call("watch its domains", lifecycle.ensure)
         capacity, states = hypervisor.capacity(), hypervisor.states()
     except HypervisorError as problem:
         record_host(host, libvirt_error=str(problem)[:300])
-        return
+        return False
     if host.accelerator == Accelerator.UNKNOWN:
         answer = probe_accelerator(hypervisor)
         record_host(host, accelerator=answer.accelerator, accelerator_reason=answer.reason[:200])
     record_capacity(host, capacity)
     if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
         record_states(host, states)
+    return True
 
 
 def record_capacity(host: Host, capacity: Capacity) -> None:

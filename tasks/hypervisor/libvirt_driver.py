@@ -84,6 +84,7 @@ class LibvirtHypervisor:
         self._free = threading.BoundedSemaphore(IN_FLIGHT)
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._hangs = False  # a call missed its deadline, and none has ended since
 
     def define(self, xml: str) -> None:
         self.call("define the domain", lambda connection: connection.defineXML(xml))
@@ -118,14 +119,13 @@ class LibvirtHypervisor:
 
     def states(self) -> Mapping[str, DomainState]:
         def act(connection: Any) -> dict[str, DomainState]:
-            found = {}
-            for domain in connection.listAllDomains():
-                try:
-                    found[str(domain.name())] = _state_of(domain)
-                except libvirt.libvirtError as problem:  # gone between the list and the look
-                    if problem.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                        raise
-            return found
+            # one call for all, and none that waits for a domain's lock: a migration or a hung monitor holds nobody up
+            wanted, hurry = libvirt.VIR_DOMAIN_STATS_STATE, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+            return {
+                str(domain.name()): STATES.get(facts["state.state"], DomainState.STOPPED)
+                for domain, facts in connection.getAllDomainStats(wanted, hurry)
+                if "state.state" in facts
+            }
 
         return self.call("list the domains", act)
 
@@ -141,23 +141,27 @@ class LibvirtHypervisor:
         """What `act` gives for the connection, within the deadline; errors in words."""
         limit = deadline_s or self._deadline_s
         end = time.monotonic() + limit
-        if not self._free.acquire(timeout=limit):
+        if not self._free.acquire(timeout=0 if self._hangs else limit):
             raise HostBusy(f"{self.name} is busy: {IN_FLIGHT} earlier calls have not ended, could not {what}")
         future = self._pool.submit(self._run, act)
-        future.add_done_callback(lambda _done: self._free.release())
+        future.add_done_callback(self._ended)
         return self._answer(what, future, end, limit)
 
     def _answer(self, what: str, future: Future[T], end: float, limit: float) -> T:
         try:
             return future.result(max(0.0, end - time.monotonic()))
         except NotDone:
-            future.cancel()
+            self._hangs = not future.cancel()
             raise HostBusy(f"{self.name} is busy: it did not {what} within {limit:.0f} s") from None
         except libvirt.libvirtError as problem:
             words = problem.get_error_message() or str(problem)
             if problem.get_error_code() in _DOWN and not self._is_alive():
                 raise HostUnreachable(f"{self.name}'s libvirt does not answer: {words}") from None
             raise CallFailed(f"{self.name} could not {what}: {words}") from None
+
+    def _ended(self, done: Future[Any]) -> None:
+        self._hangs = self._hangs and done.cancelled()
+        self._free.release()
 
     def _run(self, act: Callable[[Any], T]) -> T:
         return act(self._connect())
