@@ -10,6 +10,7 @@ from typing import Any
 
 import django
 from celery import Celery
+from celery.signals import worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.config.settings")
 django.setup()
@@ -60,11 +61,18 @@ def run_trace(trace_id: int) -> None:
 def sweep() -> None:
     """Send again every unfinished operation that no worker holds."""
     from portal.operations.dispatch import enqueue_operation
-    from tasks.sagas.engine import due_operations
+    from tasks.sagas.engine import due_operations, release_dead_workers
 
     close_old_connections()
+    release_dead_workers()
     for operation_id in due_operations():
         enqueue_operation(operation_id)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def sweep_at_start(**_facts: object) -> None:
+    """What an earlier worker left in the middle goes on now."""
+    sweep.delay()
 
 
 @app.task(name="hopsight.remove_orphans")  # type: ignore[untyped-decorator]

@@ -75,7 +75,7 @@ Saga = tuple[Stage, ...]
 
 def run_operation(operation_id: int, sagas: Mapping[str, Saga], hypervisors: Hypervisors = hypervisor_of) -> None:
     """Bring an operation to its end, if nobody else is at it and no earlier one of the same object is unfinished."""
-    worker = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
+    worker = f"{_machine()}{os.getpid()}:{secrets.token_hex(4)}"
     operation = claim(operation_id, worker)
     if operation is None:
         return
@@ -99,6 +99,31 @@ def claim(operation_id: int, worker: str) -> Operation | None:
     if not mine.update(worker=worker, lease_until=now + timedelta(seconds=LEASE_S)):
         return None
     return Operation.objects.select_related("team").prefetch_related("stages").get(pk=operation_id)
+
+
+def release_dead_workers() -> None:
+    """Free what workers of this machine held that have died, so that it goes on at once and not when a lease runs out.
+    Should one live after all, in its stage's commit it finds its lease lost."""
+    held = Operation.objects.filter(worker__startswith=_machine(), lease_until__gt=timezone.now(), state__in=UNFINISHED)
+    for pk, worker in held.values_list("pk", "worker"):
+        if not _is_running(int(worker.removeprefix(_machine()).partition(":")[0])):
+            Operation.objects.filter(pk=pk, worker=worker).update(lease_until=timezone.now(), worker="")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _machine() -> str:
+    """What names of this machine's workers begin with; process ids mean something in their own namespace only."""
+    namespace = os.readlink("/proc/self/ns/pid") if os.path.exists("/proc/self/ns/pid") else ""
+    return f"{socket.gethostname()[:20]}:{''.join(filter(str.isdigit, namespace))}:"
 
 
 def due_operations() -> list[int]:

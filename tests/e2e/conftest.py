@@ -39,12 +39,40 @@ CHROMIUM_ARGS = [
 class Product:
     """A running `manage.py run`: where it answers, who may log in, what it printed."""
 
-    process: subprocess.Popen[str]
     state: Path
     lab: str
     lines: list[str] = field(default_factory=list)
     url: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "HOPSIGHT_STATE": str(self.state), "HOPSIGHT_LAB": self.lab, "PYTHONUNBUFFERED": "1"}
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it says that it is ready."""
+        self.url = ""
+        argv = [sys.executable, str(ROOT / "manage.py"), "run", "--port", "18300"]
+        process = subprocess.Popen(
+            argv, env=self.environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.process = process
+        threading.Thread(target=self._collect, args=(process,), daemon=True).start()
+        wait_for(lambda: self.url or process.poll() is not None, READY_DEADLINE_S, "the product gets ready")
+        assert self.url, self.log()
+        for line in (self.state / "passwords").read_text().splitlines():
+            user, _, password = line.partition(" ")
+            self.passwords[user.strip(": ")] = password.strip()
+
+    def end(self) -> None:
+        """As Ctrl-C does."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
     def log(self) -> str:
         return "\n".join(self.lines)
@@ -54,14 +82,13 @@ class Product:
         command = ["ip", "netns", "exec", f"hs-{self.lab}-access", *argv]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
-
-def _collect(product: Product) -> None:
-    assert product.process.stdout is not None
-    for line in product.process.stdout:
-        product.lines.append(line.rstrip())
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/", line)
-        if found and "ready" in line:
-            product.url = found[1]
+    def _collect(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line.rstrip())
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/", line)
+            if found and "ready" in line:
+                self.url = found[1]
 
 
 @pytest.fixture(scope="session")
@@ -72,27 +99,14 @@ def product() -> Iterator[Product]:
         pytest.skip("needs root")
     state = Path(tempfile.mkdtemp(prefix="hs-e2e-"))
     lab = f"e{secrets.token_hex(2)}"
-    environment = {**os.environ, "HOPSIGHT_STATE": str(state), "HOPSIGHT_LAB": lab, "PYTHONUNBUFFERED": "1"}
-    argv = [sys.executable, str(ROOT / "manage.py"), "run", "--port", "18300"]
-    process = subprocess.Popen(
-        argv, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    product = Product(process, state, lab)
-    threading.Thread(target=_collect, args=(product,), daemon=True).start()
+    product = Product(state, lab)
     ARTIFACTS.mkdir(exist_ok=True)
     try:
-        wait_for(lambda: product.url or process.poll() is not None, READY_DEADLINE_S, "the product gets ready")
-        assert product.url, product.log()
-        for line in (state / "passwords").read_text().splitlines():
-            user, _, password = line.partition(" ")
-            product.passwords[user.strip(": ")] = password.strip()
+        product.start()
         yield product
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        product.end()
         (ARTIFACTS / "e2e.log").write_text(product.log())
-        subprocess.run([sys.executable, str(ROOT / "manage.py"), "lab", "down"], env=environment, cwd=ROOT, check=False)
+        manage = [sys.executable, str(ROOT / "manage.py")]
+        subprocess.run([*manage, "lab", "down"], env=product.environment(), cwd=ROOT, check=False)
         shutil.rmtree(state, ignore_errors=True)

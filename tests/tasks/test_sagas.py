@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +14,7 @@ from portal.compute.models import VM, VMState
 from portal.networks.models import FixedAddress, Port
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
-from tasks.sagas.engine import StageError, claim, run_operation
+from tasks.sagas.engine import StageError, _machine, claim, due_operations, release_dead_workers, run_operation
 from tasks.sagas.table import SAGAS
 
 CREATE = [name for name, _ in STAGES["vm.create"]]
@@ -91,6 +93,18 @@ def test_a_create_whose_worker_is_killed_is_taken_up_and_ends_as_the_vm(world, n
     expire_lease(operation)
     assert run(world, operation).state == OperationState.DONE
     assert VM.objects.get().state == VMState.RUNNING
+
+
+def test_a_dead_workers_operation_is_due_at_once_and_a_living_ones_is_not(world):
+    living, dead = (world.ask("vm.create", world.make_vm(name)) for name in ("web-1", "web-2"))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    mine = f"{_machine()}{os.getpid()}:00"
+    for operation, worker in ((living, mine), (dead, f"{_machine()}{ended.pid}:00")):
+        claim(operation.pk, worker)
+    assert due_operations() == []
+    release_dead_workers()
+    assert due_operations() == [dead.pk]
 
 
 @pytest.mark.parametrize("name", CREATE[:-1])
