@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import libvirt
-from django.db import close_old_connections, transaction
+from django.conf import settings
+from django.db import close_old_connections, connection, transaction
 from django.utils import timezone
 
-from portal.compute.models import VM, VMState
+from portal.compute.models import VM, Image, VMState
 from portal.hosts.models import Accelerator, Host
 from portal.live.events import publish
 from portal.live.publishers import vm_changed
@@ -118,12 +120,33 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> bool:
         record_host(host, libvirt_error=str(problem)[:300])
         return False
     if host.accelerator == Accelerator.UNKNOWN:
-        answer = probe_accelerator(hypervisor)
-        record_host(host, accelerator=answer.accelerator, accelerator_reason=answer.reason[:200])
+        _probe_beside(host)
     record_capacity(host, capacity)
     if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
         record_states(host, states)
     return True
+
+
+def _probe_beside(host: Host) -> None:
+    """Find the accelerator out in a thread of its own, once: it takes seconds, and VMs start on TCG until then."""
+    name = f"probe-{host.pk}"
+    if any(thread.name == name for thread in threading.enumerate()):
+        return
+    record_host(host, accelerator_reason="being found out; until then guests start on TCG")
+    threading.Thread(target=_probe, args=(host.pk,), name=name, daemon=True).start()
+
+
+def _probe(host_id: int) -> None:
+    try:
+        host = Host.objects.get(pk=host_id)
+        images = Image.objects.filter(boot=Image.Boot.KERNEL).exclude(kernel_path="").order_by("id")
+        kernel = images.values_list("kernel_path", flat=True).first() or ""
+        found = probe_accelerator(hypervisor_of(host), host.disks_dir, kernel, settings.IMAGE_CACHE)
+        record_host(host, accelerator=found.accelerator, accelerator_reason=found.reason[:200])
+    except Exception:  # the thread's edge: the next look tries again
+        log.exception("accelerator not found out host=%s", host_id)
+    finally:
+        connection.close()
 
 
 def record_capacity(host: Host, capacity: Capacity) -> None:
@@ -151,6 +174,7 @@ def record_host(host: Host, **columns: object) -> None:
             "vcpus": host.vcpus,
             "ram_mib": host.ram_mib,
             "accelerator": host.accelerator,
+            "accelerator_reason": host.accelerator_reason,
             "libvirt_error": host.libvirt_error,
         }
         publish("hosts", "host.changed", f"host:{host.name}", data)

@@ -98,6 +98,8 @@ def _host_row(path: HypervisorPaths, mode: str) -> None:
             "underlay_ip": path.underlay_ip,
             "underlay_mtu": 1600,
             "enabled": True,
+            "accelerator": "",  # found out anew: the machine may have been booted since
+            "accelerator_reason": "",
         },
     )
 
