@@ -13,11 +13,13 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import libvirt
 from django.conf import settings
 from django.db import close_old_connections, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from portal.compute.models import VM, Image, VMState
@@ -115,6 +117,7 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> bool:
     try:
         if lifecycle is not None and isinstance(hypervisor, LibvirtHypervisor):
             hypervisor.call("watch its domains", lifecycle.ensure)
+        asked_at = timezone.now()
         capacity, states = hypervisor.capacity(), hypervisor.states()
     except HypervisorError as problem:
         record_host(host, libvirt_error=str(problem)[:300])
@@ -123,7 +126,7 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> bool:
         _probe_beside(host)
     record_capacity(host, capacity)
     if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
-        record_states(host, states)
+        record_states(host, states, asked_at)
     return True
 
 
@@ -180,15 +183,17 @@ def record_host(host: Host, **columns: object) -> None:
         publish("hosts", "host.changed", f"host:{host.name}", data)
 
 
-def record_states(host: Host, states: Mapping[str, DomainState]) -> None:
-    """The VMs' states as their host lists them; an absent domain is `unknown`: never a reason to delete a row."""
+def record_states(host: Host, states: Mapping[str, DomainState], asked_at: datetime) -> None:
+    """The VMs' states as their host listed them at that time; what a saga saw later stands. An absent domain is
+    `unknown`: never a reason to delete a row."""
+    older = Q(observed_at__isnull=True) | Q(observed_at__lt=asked_at)
     for vm in VM.objects.filter(host=host).exclude(state__in=OURS).select_related("team", "host", "image", "flavor"):
         observed = states.get(vm.domain, DomainState.ABSENT)
         state, reason = _as_vm_state(observed, host)
         if vm.state == state:
             continue
         with transaction.atomic():
-            mine = VM.objects.filter(pk=vm.pk).exclude(state__in=OURS)
+            mine = VM.objects.filter(older, pk=vm.pk).exclude(state__in=OURS)
             if mine.update(state=state, state_reason=reason, observed_at=timezone.now()):
                 vm.state, vm.state_reason = state, reason
                 vm_changed(vm)

@@ -16,6 +16,7 @@ from ninja.security import django_auth
 from portal.accounts.access import active_team, require_operator, require_role
 from portal.accounts.models import Role
 from portal.accounts.views import person
+from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.forms import images_for
 from portal.compute.models import Flavor
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm
@@ -43,6 +44,11 @@ class VMIn(Schema):
     request_key: str = ""
 
 
+class VMFlags(Schema):
+    is_autostarted: bool | None = None
+    is_protected: bool | None = None
+
+
 class TraceIn(Schema):
     source: UUID
     target: UUID
@@ -68,7 +74,7 @@ def _missing(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(VMProblem)
 def _vm_problem(request: HttpRequest, error: VMProblem) -> HttpResponse:
-    return problem(422, "Nothing was created", error.errors)
+    return problem(422, "Nothing was changed", error.errors)
 
 
 @api.exception_handler(ValidationError)
@@ -116,6 +122,32 @@ def remove_vm(request: HttpRequest, uuid: UUID) -> Any:
     row = get_object_or_404(vms_of(team), uuid=uuid)
     require_role(request, team, Role.MEMBER)
     return 202, {"operation": operation_as_json(delete_vm(row, person(request)))}
+
+
+@api.get("/vms/{uuid}/actions")
+def list_actions(request: HttpRequest, uuid: UUID) -> Any:
+    row = get_object_or_404(vms_of(active_team(request)), uuid=uuid)
+    return [
+        {"name": offer.action.name, "title": offer.action.title, "disabled_reason": offer.disabled_reason}
+        for offer in offers_of(row)
+    ]
+
+
+@api.post("/vms/{uuid}/actions/{action}", response={202: Any})
+def post_action(request: HttpRequest, uuid: UUID, action: str) -> Any:
+    team = active_team(request)
+    row = get_object_or_404(vms_of(team), uuid=uuid)
+    require_role(request, team, Role.MEMBER)
+    return 202, {"operation": operation_as_json(request_action(row, person(request), action))}
+
+
+@api.patch("/vms/{uuid}")
+def patch_vm(request: HttpRequest, uuid: UUID, asked: VMFlags) -> Any:
+    team = active_team(request)
+    row = get_object_or_404(vms_of(team), uuid=uuid)
+    require_role(request, team, Role.MEMBER)
+    changed = change_flags(row, person(request), autostart=asked.is_autostarted, protected=asked.is_protected)
+    return vm_as_json(changed)
 
 
 @api.get("/operations")

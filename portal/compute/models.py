@@ -97,6 +97,8 @@ class VM(models.Model):
     disk_gib = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=VMState.choices, default=VMState.CREATING)
     state_reason = models.CharField(max_length=300, default="", blank=True)
+    is_autostarted = models.BooleanField(default=False, help_text="starts again when its host starts")
+    is_protected = models.BooleanField(default=False, help_text="cannot be deleted until this is taken off")
     request_key = models.CharField(max_length=64, help_text="made by the form: two posts of one form are one VM")
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -112,13 +112,15 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
 
 
 def delete_vm(vm: VM, user: User) -> Operation:
-    """The operation that removes the VM; asked twice it is the same one."""
+    """The operation that removes the VM; asked twice it is the same one. Raises VMProblem for a protected one."""
     with transaction.atomic():
         Team.objects.select_for_update().get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
         running = Operation.objects.filter(object_uuid=fresh.uuid, kind="vm.delete").exclude(state="failed").first()
         if running is not None:
             return running
+        if fresh.is_protected:
+            raise VMProblem({"vm": [f"{fresh.name} is protected from being deleted: take the protection off first"]})
         fresh.state = VMState.DELETING
         fresh.save(update_fields=["state"])
         operation = start_operation("vm.delete", fresh, user)

@@ -26,6 +26,8 @@ def vm_as_json(vm: VM) -> dict[str, Any]:
         "name": vm.name,
         "state": vm.state,
         "state_reason": vm.state_reason,
+        "is_autostarted": vm.is_autostarted,
+        "is_protected": vm.is_protected,
         "host": vm.host.name if vm.host else None,
         "image": vm.image.slug,
         "flavor": vm.flavor.name,

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from portal.accounts.access import active_team, can, require_role
 from portal.accounts.models import Role, Team
 from portal.accounts.views import person
+from portal.compute.actions import offers_of, shown_of
 from portal.compute.forms import form_values, images_for, quota_bars, size_tiles, spec_of
 from portal.compute.models import VM, Flavor
 from portal.compute.presentation import (
@@ -86,12 +87,15 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     address = next((one.address for one in port.addresses.all()), None) if port else None
     operations = Operation.objects.filter(object_uuid=row.uuid, team=row.team).prefetch_related("stages")
     creation = next((one for one in operations if one.kind == "vm.create"), None)
+    latest = operations[0] if operations else None
     context = {
         "vm": row,
+        "shown": shown_of(offers_of(row)),
+        "unheard": row.state == "running" and latest and (latest.kind, latest.state) == ("vm.stop", "failed"),
         "port": port,
         "address": address,
         "ssh": ssh_line(row, address),
-        "operation": operations[0] if operations else None,
+        "operation": latest,
         "creation": creation,
         "timing": timing_of(row, creation),
         "timeline": timeline_of(row, creation),
@@ -107,9 +111,14 @@ def vm_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask once more, then delete."""
     row = get_object_or_404(_visible(request), uuid=uuid)
     require_role(request, row.team, Role.MEMBER)
+    errors: dict[str, list[str]] = {}
     if request.method == "POST":
-        return redirect("operation", delete_vm(row, person(request)).uuid)
-    return render(request, "compute/vm_delete.html", {"vm": row})
+        try:
+            return redirect("operation", delete_vm(row, person(request)).uuid)
+        except VMProblem as problem:
+            errors = problem.errors
+    context = {"vm": row, "lines": errors.get("vm", [])}
+    return render(request, "compute/vm_delete.html", context, status=409 if errors else 200)
 
 
 def _visible(request: HttpRequest) -> QuerySet[VM]:

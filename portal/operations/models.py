@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 
 from portal.accounts.models import Team, User
+from portal.operations.stages import TITLES
 
 
 class OperationState(models.TextChoices):
@@ -38,6 +39,11 @@ class Operation(models.Model):
 
     class Meta:
         ordering = ["-id"]
+
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return TITLES.get(self.kind, self.kind)
 
 
 class StageState(models.TextChoices):

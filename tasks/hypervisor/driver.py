@@ -74,6 +74,24 @@ class Hypervisor(Protocol):
     def destroy(self, domain: str) -> None:
         """Power off at once."""
 
+    def shutdown(self, domain: str) -> None:
+        """Press the power button (ACPI): the guest may take its time or not listen."""
+
+    def reboot(self, domain: str) -> None:
+        """Ask the guest to restart (ACPI)."""
+
+    def reset(self, domain: str) -> None:
+        """Press the reset button: the guest is not asked."""
+
+    def suspend(self, domain: str) -> None:
+        """Stop its vCPUs, its memory stays; a paused domain is left alone."""
+
+    def resume(self, domain: str) -> None:
+        """Let its vCPUs run on; a running domain is left alone."""
+
+    def set_autostart(self, domain: str, is_on: bool) -> None:
+        """Whether it starts with its host."""
+
     def undefine(self, domain: str) -> None:
         """Forget the definition."""
 

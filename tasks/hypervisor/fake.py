@@ -12,11 +12,14 @@ from tasks.hypervisor.driver import Capacity, DomainState, HostUnreachable, Live
 
 @dataclass
 class FakeHypervisor:
-    """Domains by name. `is_down` refuses every call; `on_start` sees the taps that a started domain plugs."""
+    """Domains by name. `is_down` refuses every call, `is_deaf` guests hear no ACPI; `on_start` sees the taps that a started domain plugs."""
 
     is_down: bool = False
     definitions: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[LiveInterface, ...]] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    autostarted: set[str] = field(default_factory=set)
+    is_deaf: bool = False  # its guests do not listen to the power button
     calls: list[str] = field(default_factory=list)
     on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
 
@@ -34,7 +37,30 @@ class FakeHypervisor:
 
     def destroy(self, domain: str) -> None:
         self._enter("destroy")
-        self.running.pop(domain, None)
+        self._off(domain)
+
+    def shutdown(self, domain: str) -> None:
+        self._enter("shutdown")
+        if not self.is_deaf:
+            self._off(domain)
+
+    def reboot(self, domain: str) -> None:
+        self._enter("reboot")
+
+    def reset(self, domain: str) -> None:
+        self._enter("reset")
+
+    def suspend(self, domain: str) -> None:
+        self._enter("suspend")
+        self.paused.add(domain)
+
+    def resume(self, domain: str) -> None:
+        self._enter("resume")
+        self.paused.discard(domain)
+
+    def set_autostart(self, domain: str, is_on: bool) -> None:
+        self._enter("set_autostart")
+        (self.autostarted.add if is_on else self.autostarted.discard)(domain)
 
     def undefine(self, domain: str) -> None:
         self._enter("undefine")
@@ -61,7 +87,13 @@ class FakeHypervisor:
         if self.is_down:
             raise HostUnreachable("the host's libvirt does not answer: connection refused")
 
+    def _off(self, domain: str) -> None:
+        self.running.pop(domain, None)
+        self.paused.discard(domain)
+
     def _state(self, domain: str) -> DomainState:
+        if domain in self.paused:
+            return DomainState.PAUSED
         if domain in self.running:
             return DomainState.RUNNING
         return DomainState.STOPPED if domain in self.definitions else DomainState.ABSENT

@@ -104,6 +104,35 @@ class LibvirtHypervisor:
 
         self._if_there("power the domain off", domain, act, libvirt.VIR_ERR_OPERATION_INVALID)
 
+    def shutdown(self, domain: str) -> None:
+        self._power("ask the guest to shut down", domain, lambda found: found.shutdown())
+
+    def reboot(self, domain: str) -> None:
+        self._power("ask the guest to restart", domain, lambda found: found.reboot())
+
+    def reset(self, domain: str) -> None:
+        self._power("reset the domain", domain, lambda found: found.reset())
+
+    def suspend(self, domain: str) -> None:
+        def act(found: Any) -> None:
+            if _state_of(found) is not DomainState.PAUSED:
+                found.suspend()
+
+        self._power("suspend the domain", domain, act)
+
+    def resume(self, domain: str) -> None:
+        def act(found: Any) -> None:
+            if _state_of(found) is DomainState.PAUSED:
+                found.resume()
+
+        self._power("resume the domain", domain, act)
+
+    def set_autostart(self, domain: str, is_on: bool) -> None:
+        self._power("set its autostart", domain, lambda found: found.setAutostart(int(is_on)))
+
+    def _power(self, what: str, domain: str, act: Callable[[Any], object]) -> None:
+        self.call(what, lambda connection: act(connection.lookupByName(domain)))
+
     def undefine(self, domain: str) -> None:
         self._if_there("remove the domain", domain, lambda found: found.undefine())
 

@@ -32,6 +32,16 @@ class PreviewHypervisor(LibvirtHypervisor):
             self._ovs("--if-exists", "del-port", "br-int", nic.tap)
         super().destroy(domain)
 
+    def shutdown(self, domain: str) -> None:
+        """The test driver's guests obey at once."""
+        self.destroy(domain)
+
+    def reboot(self, domain: str) -> None:
+        """No guest runs, so there is none to restart; the test driver would power it off."""
+
+    def reset(self, domain: str) -> None:
+        """As `reboot`."""
+
     def live_interfaces(self, domain: str) -> tuple[LiveInterface, ...]:
         """The test driver names every first NIC alike, so taps are named by the interface id as Neutron does."""
         return tuple(replace(nic, tap=f"tap{nic.interface_id[:11]}") for nic in super().live_interfaces(domain))

@@ -1,0 +1,137 @@
+"""What can be done with a VM, as one table: action × state. Buttons, API and requests read it, and say why not.
+
+Nothing here acts: an action is an operation with stages (portal.operations.stages), which a worker runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+
+from portal.accounts.models import Team, User
+from portal.compute.models import VM, VMState
+from portal.compute.requests import VMProblem, start_operation
+from portal.live.publishers import vm_changed
+from portal.operations.models import Operation, OperationState
+from portal.operations.stages import TITLES
+
+UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action. `states` are those of a VM that takes it; `meanwhile` the operations that it need not wait for."""
+
+    name: str
+    title: str
+    icon: str
+    words: str
+    states: frozenset[str]
+    meanwhile: frozenset[str] = frozenset()
+
+    @property
+    def kind(self) -> str:
+        """Of its operation."""
+        return f"vm.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An action for one VM now; disabled when there is a reason."""
+
+    action: Action
+    disabled_reason: str
+
+
+OFF = frozenset({VMState.STOPPED, VMState.CRASHED})
+ON = frozenset({VMState.RUNNING})
+ACTIONS: dict[str, Action] = {
+    action.name: action
+    for action in (
+        Action("start", "Start", "play", "Power on", OFF),
+        Action("stop", "Shut down", "power", "Press the power button: the guest shuts down by itself (ACPI)", ON),
+        Action("reboot", "Restart", "refresh", "Ask the guest to restart (ACPI)", ON),
+        Action("suspend", "Suspend", "pause", "Stop its vCPUs; its memory stays on the host", ON),
+        Action("resume", "Resume", "play", "Let its vCPUs run on", frozenset({VMState.PAUSED})),
+        Action("reset", "Reset", "refresh", "Press the reset button: the guest is not asked", ON),
+        Action(
+            "force_off", "Force off", "power", "Cut its power: what the guest has not written yet is lost",
+            frozenset({VMState.RUNNING, VMState.PAUSED}), frozenset({"vm.stop", "vm.reboot"}),
+        ),
+    )
+}  # fmt: skip
+
+
+def unfinished_of(uuids: Iterable[UUID]) -> dict[UUID, str]:
+    """The kind of the unfinished operation of each object that has one; one query for all."""
+    rows = Operation.objects.filter(object_uuid__in=list(uuids), state__in=UNFINISHED).order_by("id")
+    return dict(rows.values_list("object_uuid", "kind"))
+
+
+def offers_of(vm: VM, unfinished: Mapping[UUID, str] | None = None) -> list[Offer]:
+    """Every action with the reason that forbids it now, if any."""
+    busy = (unfinished_of([vm.uuid]) if unfinished is None else unfinished).get(vm.uuid, "")
+    return [Offer(action, _refusal(vm, action, busy)) for action in ACTIONS.values()]
+
+
+def shown_of(offers: list[Offer]) -> tuple[list[Offer], list[Offer]]:
+    """What a page shows as buttons and what under “more”: the three of a running VM, or what a VM that is off takes."""
+    enabled = [offer for offer in offers if not offer.disabled_reason]
+    first = ("stop", "reboot") if any(offer.action.name == "stop" for offer in enabled) else ("start",)
+    if any(offer.action.name == "resume" for offer in enabled):
+        first = ("resume",)
+    elif [offer.action.name for offer in enabled] == ["force_off"]:
+        first = ("force_off",)
+    return (
+        [offer for offer in offers if offer.action.name in first],
+        [offer for offer in offers if offer.action.name not in first],
+    )
+
+
+def _refusal(vm: VM, action: Action, busy: str) -> str:
+    if busy and busy not in action.meanwhile:
+        return f"“{TITLES.get(busy, busy)}” is under way"
+    if vm.state not in action.states:
+        wanted = " or ".join(sorted(VMState(state).label.lower() for state in action.states))
+        return f"it is {VMState(vm.state).label.lower()}; only a VM that is {wanted} takes this"
+    if vm.host is None:
+        return "it has no host"
+    if vm.host.libvirt_error:
+        return f"{vm.host.name} does not answer: {vm.host.libvirt_error[:120]}"
+    return ""
+
+
+def request_action(vm: VM, user: User, name: str) -> Operation:
+    """The operation that does it; asked twice it is the same one. Raises VMProblem with the reason when it can't be done."""
+    action = ACTIONS.get(name)
+    if action is None:
+        raise VMProblem({"action": [f"“{name[:40]}” was given; allowed are {', '.join(ACTIONS)}"]})
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=vm.team_id)
+        fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
+        running = Operation.objects.filter(object_uuid=fresh.uuid, kind=action.kind, state__in=UNFINISHED).first()
+        if running is not None:
+            return running
+        reason = _refusal(fresh, action, unfinished_of([fresh.uuid]).get(fresh.uuid, ""))
+        if reason:
+            raise VMProblem({"action": [f"{action.title} of {fresh.name} is not possible now: {reason}"]})
+        return start_operation(action.kind, fresh, user)
+
+
+def change_flags(vm: VM, user: User, *, autostart: bool | None = None, protected: bool | None = None) -> VM:
+    """The VM with its flags as asked; libvirt is told of autostart by an operation."""
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=vm.team_id)
+        fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
+        if protected is not None:
+            fresh.is_protected = protected
+        if autostart is not None and autostart != fresh.is_autostarted:
+            fresh.is_autostarted = autostart
+            if fresh.host is not None:
+                start_operation("vm.autostart", fresh, user)
+        fresh.save(update_fields=["is_protected", "is_autostarted"])
+        vm_changed(fresh)
+        return fresh
