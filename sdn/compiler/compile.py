@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 from sdn.compiler.build import drop, flow, goto, load
 from sdn.compiler.overlay import LocalPort, Overlay, overlays
-from sdn.compiler.port_security import port_security_flows
+from sdn.compiler.neighbours import network_neighbours, port_neighbours, system_neighbours
+from sdn.compiler.pairs import pair_flows
+from sdn.compiler.port_security import port_security_flows, system_security_flows
 from sdn.compiler.responders import network_answers, port_answers
 from sdn.compiler.routing import route_flows
 from sdn.compiler.rules import rule_flows
@@ -25,6 +27,8 @@ from sdn.pipeline import Register
 def compile_host(snapshot: IntentSnapshot, view: HostView) -> tuple[Flow, ...]:
     """The flows that br-int of `view.host` should have, sorted; a network without a port here has none."""
     flows: set[Flow] = set(system_flows(view.tunnel_ofport))
+    flows.update(system_security_flows())
+    flows.update(system_neighbours())
     for overlay in overlays(snapshot, view):
         flows.update(_overlay_flows(overlay))
     return tuple(sorted(flows))
@@ -32,13 +36,16 @@ def compile_host(snapshot: IntentSnapshot, view: HostView) -> tuple[Flow, ...]:
 
 def _overlay_flows(overlay: Overlay) -> Iterator[Flow]:
     yield from network_answers(overlay)
+    yield from network_neighbours(overlay)
+    yield from pair_flows(overlay)
     yield from rule_flows(overlay)
     yield from route_flows(overlay)
     yield from tunnel_flows(overlay)
     for port in overlay.local:
         yield from _plugged(port, overlay)
-        yield from port_security_flows(port)
+        yield from port_security_flows(port, overlay)
         yield from port_answers(port, overlay)
+        yield from port_neighbours(port, overlay)
     for gone in overlay.absent:
         to = {**overlay.mark, "dl_dst": gone.mac}
         yield flow("l2_lookup", 98, Cause(CauseKind.PORT, gone.id), to, drop("l2_lookup", "port_down"))

@@ -1,4 +1,7 @@
-"""What the switch answers itself: ARP for every address of a network, pings to its gateways; DHCP goes to the controller."""
+"""What the switch answers itself: ARP for every address of a network, pings to its gateways. DHCP, DNS: the controller.
+
+Neighbour discovery, IPv6's ARP, is in neighbours.py.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
 from sdn.pipeline import Register
 
+DNS_PORT = 53
 SSH_PROBE_PORT = 4853  # the gateway's TCP port that the controller asks guests from: is their SSH up?
 PORT_IN_PORT = 0xFFF8  # "where it came from"; through the output table, so that a probe's answer is no guest's
 BACK = (load(PORT_IN_PORT, Register.OUT), goto("responders", "output"))
@@ -17,27 +21,32 @@ CONTROLLER = ("CONTROLLER:65535",)
 
 
 def network_answers(overlay: Overlay) -> Iterator[Flow]:
-    """The gateways' answers, DHCP, and ARP for ports that are on other hosts."""
+    """The gateways' answers, DHCP and DNS, and ARP for ports that are on other hosts."""
     cause, mark, network = overlay.cause, overlay.mark, overlay.network
     for subnet in network.subnets:
-        gateway = str(subnet.gateway)
-        yield arp_answer(cause, mark, gateway, network.router_mac)
-        echo = {**mark, "icmp": "", "icmp_type": "8", "nw_dst": gateway}
-        yield flow("responders", 100, cause, echo, _echo_answer(gateway, network.router_mac))
-        probe = {**mark, "tcp": "", "nw_dst": gateway, "tp_dst": str(SSH_PROBE_PORT)}
-        yield flow("responders", 100, cause, probe, CONTROLLER)
+        gateway, four = str(subnet.gateway), subnet.gateway.version == 4
+        to = {**mark, "nw_dst": gateway} if four else {**mark, "ipv6_dst": gateway}
+        tcp, udp = ("tcp", "udp") if four else ("tcp6", "udp6")
+        if four:
+            yield arp_answer(cause, mark, gateway, network.router_mac)
+            echo = {**to, "icmp": "", "icmp_type": "8"}
+            yield flow("responders", 100, cause, echo, _echo_answer(gateway, network.router_mac))
+        yield flow("responders", 100, cause, {**to, tcp: "", "tp_dst": str(SSH_PROBE_PORT)}, CONTROLLER)
+        yield flow("responders", 100, cause, {**to, udp: "", "tp_dst": str(DNS_PORT)}, CONTROLLER)
     yield flow("responders", 100, cause, {**mark, "udp": "", "tp_src": "68", "tp_dst": "67"}, CONTROLLER)
     for port, _ in overlay.remote:
         for address in port.addresses:
-            yield arp_answer(Cause(CauseKind.PORT, port.id), mark, str(address), port.mac)
+            if address.version == 4:
+                yield arp_answer(Cause(CauseKind.PORT, port.id), mark, str(address), port.mac)
 
 
 def port_answers(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     """ARP for a local port's addresses: for everybody but itself, who must not find its own address taken."""
     for address in port.intent.addresses:
-        own = {**port.mark, "arp": "", "arp_op": "1", "arp_tpa": str(address)}
-        yield flow("responders", 110, port.cause, own, drop("responders", "no_neighbour"))
-        yield arp_answer(port.cause, overlay.mark, str(address), port.intent.mac)
+        if address.version == 4:
+            own = {**port.mark, "arp": "", "arp_op": "1", "arp_tpa": str(address)}
+            yield flow("responders", 110, port.cause, own, drop("responders", "no_neighbour"))
+            yield arp_answer(port.cause, overlay.mark, str(address), port.intent.mac)
 
 
 def arp_answer(cause: Cause, mark: dict[str, str], address: str, mac: str) -> Flow:

@@ -8,7 +8,13 @@ from sdn.compiler.build import flow, goto
 from sdn.compiler.overlay import Overlay
 from sdn.model.flow import Flow
 
-EVERYBODY = ("255.255.255.255", "224.0.0.0/4")
+# Broadcast, multicast, and IPv6's link-local addresses: never routed.
+ON_THE_LINK = (
+    {"ip": "", "nw_dst": "255.255.255.255"},
+    {"ip": "", "nw_dst": "224.0.0.0/4"},
+    {"ipv6": "", "ipv6_dst": "ff00::/8"},
+    {"ipv6": "", "ipv6_dst": "fe80::/10"},
+)
 
 
 def route_flows(overlay: Overlay) -> Iterator[Flow]:
@@ -16,6 +22,8 @@ def route_flows(overlay: Overlay) -> Iterator[Flow]:
     cause, mark = overlay.cause, overlay.mark
     here = (goto("router", "nat"),)
     for subnet in overlay.network.subnets:
-        yield flow("router", 100, cause, {**mark, "ip": "", "nw_dst": str(subnet.cidr)}, here)
-    for wide in EVERYBODY:
-        yield flow("router", 90, cause, {**mark, "ip": "", "nw_dst": wide}, here)
+        six, cidr = subnet.cidr.version == 6, str(subnet.cidr)
+        to = {"ipv6": "", "ipv6_dst": cidr} if six else {"ip": "", "nw_dst": cidr}
+        yield flow("router", 100, cause, {**mark, **to}, here)
+    for wide in ON_THE_LINK:
+        yield flow("router", 90, cause, {**mark, **wide}, here)

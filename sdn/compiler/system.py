@@ -23,9 +23,6 @@ def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
         yield flow("drop", 100, SYSTEM, {reg(Register.DROP_REASON): f"{reason_.code:#x}"}, ())
     if tunnel_ofport is not None:
         yield flow("classify", 1, SYSTEM, {"in_port": str(tunnel_ofport)}, drop("classify", "unknown_vni"))
-    yield flow(
-        "port_security", 110, SYSTEM, {"udp": "", "tp_src": "67", "tp_dst": "68"}, drop("port_security", "rogue_dhcp")
-    )
     for table_name, there in (("egress_rules", "responders"), ("ingress_rules", "output")):
         yield flow(table_name, 110, SYSTEM, {"ct_state": "+inv+trk"}, drop(table_name, "invalid_state"))
         yield flow(table_name, 100, SYSTEM, {"ct_state": "-new-inv+trk"}, (goto(table_name, there),))

@@ -29,14 +29,15 @@ def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
         yield flow("l2_lookup", 90, cause, {**mark, **tunnel}, drop("l2_lookup", "unknown_mac"))
         yield flow("l2_lookup", 95, cause, {**mark, **tunnel, "dl_dst": MULTICAST}, tuple(flood))
         for peer in overlay.peers:
-            everywhere += _encapsulate(vni, peer, overlay.tunnel_ofport)
+            everywhere += encapsulate(vni, peer, overlay.tunnel_ofport)
             everywhere.append("resubmit(,70)")
         for port, host in overlay.remote:
             to = {**mark, "dl_dst": port.mac}
-            away = (*_encapsulate(vni, host, overlay.tunnel_ofport), goto("l2_lookup", "output"))
+            away = (*encapsulate(vni, host, overlay.tunnel_ofport), goto("l2_lookup", "output"))
             yield flow("l2_lookup", 80, Cause(CauseKind.PORT, port.id), to, away)
     yield flow("l2_lookup", 80, cause, {**mark, "dl_dst": MULTICAST}, tuple(everywhere))
 
 
-def _encapsulate(vni: int, host: HostIntent, tunnel_ofport: int) -> list[str]:
+def encapsulate(vni: int, host: HostIntent, tunnel_ofport: int) -> list[str]:
+    """The actions that make the table output send into the tunnel to a host."""
     return [f"set_field:{vni:#x}->tun_id", f"set_field:{host.underlay_ip}->tun_dst", load(tunnel_ofport, Register.OUT)]

@@ -64,6 +64,8 @@ _ORDER = [
     "dl_type",
     "nw_src",
     "nw_dst",
+    "ipv6_src",
+    "ipv6_dst",
     "arp_spa",
     "arp_tpa",
     "nw_proto",
@@ -76,6 +78,11 @@ _ORDER = [
     "tp_dst",
     "icmp_type",
     "icmp_code",
+    "nd_target",
+    "nd_sll",
+    "nd_tll",
+    "nd_reserved",
+    "nd_options_type",
     "tcp_flags",
 ]
 _RANK = {name: rank for rank, name in enumerate(_ORDER)}

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
-from socket import inet_aton
+from socket import AF_INET6, inet_aton, inet_pton
 
 from sdn.model.flow import Flow
 from sdn.reconcile import WireFlow
@@ -45,6 +45,16 @@ FIELDS: dict[str, tuple[int, int, int, str]] = {
     "arp_tpa": (0x8000, 23, 4, "ip"),
     "arp_sha": (0x8000, 24, 6, "mac"),
     "arp_tha": (0x8000, 25, 6, "mac"),
+    "ipv6_src": (0x8000, 26, 16, "ip6"),
+    "ipv6_dst": (0x8000, 27, 16, "ip6"),
+    "icmpv6_type": (0x8000, 29, 1, "int"),
+    "icmpv6_code": (0x8000, 30, 1, "int"),
+    "nd_target": (0x8000, 31, 16, "ip6"),
+    "nd_sll": (0x8000, 32, 6, "mac"),
+    "nd_tll": (0x8000, 33, 6, "mac"),
+    "nd_reserved": (0x1000, 1, 4, "int"),  # OVS ≥ 2.11: meta-flow.h, ERICOXM_OF
+    "nd_options_type": (0x1000, 2, 1, "int"),
+    "nw_ttl": (0x0001, 29, 1, "int"),
     "tun_id": (0x8000, 38, 8, "int"),
     "tun_src": (0x0001, 31, 4, "ip"),
     "tun_dst": (0x0001, 32, 4, "ip"),
@@ -59,7 +69,11 @@ PROTOCOLS = {
     "icmp": (0x0800, 1),
     "tcp": (0x0800, 6),
     "udp": (0x0800, 17),
+    "icmp6": (0x86DD, 58),
+    "tcp6": (0x86DD, 6),
+    "udp6": (0x86DD, 17),
 }
+TRANSPORTS = {"tcp": "tcp", "udp": "udp", "tcp6": "tcp", "udp6": "udp"}
 CT_BITS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 MOVES = {  # Nicira's names: (NXM class, field, bits)
     "NXM_OF_ETH_DST": (0, 1, 48),
@@ -71,6 +85,9 @@ MOVES = {  # Nicira's names: (NXM class, field, bits)
     "NXM_NX_ARP_SHA": (1, 17, 48),
     "NXM_NX_ARP_THA": (1, 18, 48),
     "NXM_NX_TUN_ID": (1, 16, 64),
+    "NXM_NX_IPV6_SRC": (1, 19, 128),
+    "NXM_NX_IPV6_DST": (1, 20, 128),
+    "NXM_NX_ND_TLL": (1, 25, 48),
     **{f"NXM_NX_REG{number}": (1, number, 32) for number in range(16)},
 }
 
@@ -94,9 +111,11 @@ def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
             parts += _protocol(name)
             transport = name
         elif name == "tp_src" or name == "tp_dst":
-            if transport not in ("tcp", "udp"):
+            if transport not in TRANSPORTS:
                 raise CodecError(f"{name} without tcp or udp before it")
-            parts.append(oxm(f"{transport}_{name[3:]}", value))
+            parts.append(oxm(f"{TRANSPORTS[transport]}_{name[3:]}", value))
+        elif transport == "icmp6" and name in ("icmp_type", "icmp_code"):
+            parts.append(oxm(f"icmpv6_{name[5:]}", value))
         else:
             parts.append(oxm(name, value))
     parts.sort(key=oxm_order)
@@ -136,6 +155,8 @@ def _field_bytes(known: tuple[bytes, bytes, int, str], text: str) -> bytes:
             return plain + bytes.fromhex(text.replace(":", ""))
         if kind == "ip":
             return plain + inet_aton(text)
+        if kind == "ip6":
+            return plain + inet_pton(AF_INET6, text)
         if kind == "int":
             return plain + int(text, 0).to_bytes(size)
     value, mask = _value(kind, text, size)
@@ -158,7 +179,10 @@ def _value(kind: str, text: str, size: int) -> tuple[bytes, bytes | None]:
         value = sum(CT_BITS[word] for sign, word in words if sign == "+")
         mask = sum(CT_BITS[word] for _, word in words)
         return value.to_bytes(4), mask.to_bytes(4)
-    if kind == "ip":
+    if kind == "ip6" and ":" in text.partition("/")[2]:
+        address, _, ones = text.partition("/")
+        return inet_pton(AF_INET6, address), inet_pton(AF_INET6, ones)
+    if kind in ("ip", "ip6"):
         network = ip_network(text)
         mask_bytes = network.netmask.packed
         return network.network_address.packed, None if mask_bytes == full else mask_bytes
