@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sdn.compiler.build import drop, flow, goto, load
-from sdn.compiler.overlay import LocalPort, Overlay, overlays
 from sdn.compiler.neighbours import network_neighbours, port_neighbours, system_neighbours
+from sdn.compiler.overlay import LocalPort, Overlay, overlays
 from sdn.compiler.pairs import pair_flows
 from sdn.compiler.port_security import port_security_flows, system_security_flows
 from sdn.compiler.responders import network_answers, port_answers

@@ -23,7 +23,7 @@ from sdn.model.intent import PortIntent
 NS, NA, RS = "135", "136", "133"
 NOBODY6, NO_MAC = "::", "00:00:00:00:00:00"
 EUI64_SHAPE = "fe80::ff:fe00:0/ffff:ffff:ffff:ffff:0:ff:ff00:0"
-ANSWERED = (goto("nd_security", "responders"),)
+ANSWERED: tuple[str, ...] = (goto("nd_security", "responders"),)
 # Multicast listener reports are told before there is an address (RFC 3810, 5.2.13); conntrack calls them invalid.
 LISTENER_REPORTS = ("131", "132", "143")
 

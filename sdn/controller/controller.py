@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sdn.controller import dhcp
+from sdn.controller.answers import Answers
 from sdn.controller.host import HostLink
-from sdn.controller.probe import RST, is_ssh_answer, syn_frame
+from sdn.controller.probe import RST, SshAnswer, is_ssh_answer, syn_frame
 from sdn.controller.probing import Probes
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.addresses import HostName, IfaceId
@@ -22,7 +22,6 @@ from sdn.transport.openflow import Channel, PacketIn
 
 log = logging.getLogger("hopsight.controller")
 PROBE_EVERY_S = 0.2
-PACKETS_PER_S = 50  # packet-ins answered per port and second; more are dropped, so that no guest starves another
 CONTROLLER_PORT = 0xFFFFFFFD
 
 
@@ -36,7 +35,7 @@ class Controller:
         self._ports: dict[int, PortIntent] = {}
         self._hosts: dict[str, HostLink] = {}
         self._probes: dict[IfaceId, asyncio.Task[None]] = {}
-        self._budget: dict[tuple[int, int], tuple[int, int]] = {}
+        self._answers = Answers()
         self._tasks: set[asyncio.Task[None]] = set()
         self.probes = Probes(self._channels)
 
@@ -64,6 +63,7 @@ class Controller:
         self._intent = snapshot
         self._networks = {network.id: network for network in snapshot.networks}
         self._ports = {port.id: port for port in snapshot.ports}
+        self._answers.set_intent(snapshot)
         for link in self._hosts.values():
             link.poke()
 
@@ -89,29 +89,29 @@ class Controller:
         if self.probes.take(channel, packet):
             return
         port = self._ports.get(packet.registers.get(Register.SOURCE_PORT, 0))
-        if port is None or not self._may(channel.dpid, packet.in_port):
+        if port is None:
             return
-        network = self._networks[port.network_id]
-        address = is_ssh_answer(packet.frame)
-        if address is not None and address in port.addresses:
-            self._answered(channel, port, network, packet)
+        network, place = self._networks[port.network_id], (channel.dpid, packet.in_port)
+        said = is_ssh_answer(packet.frame)
+        if said is not None:
+            if said.address in port.addresses and self._answers.may(place):
+                self._answered(channel, port, network, packet.in_port, said)
             return
-        reply = dhcp.answer(packet.frame, port, network)
-        if reply is not None:
-            channel.send(packet_out(reply, (f"output:{packet.in_port}",), CONTROLLER_PORT, channel.next_xid()))
 
-    def _may(self, dpid: int, in_port: int) -> bool:
-        second = int(asyncio.get_running_loop().time())
-        last, used = self._budget.get((dpid, in_port), (second, 0))
-        used = used + 1 if last == second else 1
-        self._budget[dpid, in_port] = (second, used)
-        return used <= PACKETS_PER_S
+        def reply(frame: bytes) -> None:
+            channel.send(packet_out(frame, (f"output:{packet.in_port}",), CONTROLLER_PORT, channel.next_xid()))
 
-    def _answered(self, channel: Channel, port: PortIntent, network: NetworkIntent, packet: PacketIn) -> None:
-        acknowledged = int.from_bytes(packet.frame[42:46])
-        reset = syn_frame(port, network, network.subnets[0], acknowledged, RST)
-        actions = (f"ct(commit,zone={network.zone})", f"output:{packet.in_port}")
-        channel.send(packet_out(reset, actions, CONTROLLER_PORT, channel.next_xid()))
+        later = self._answers.take(packet.frame, port, network, place, reply)
+        if later is not None:
+            self._spawn(later)
+
+    def _answered(
+        self, channel: Channel, port: PortIntent, network: NetworkIntent, ofport: int, said: SshAnswer
+    ) -> None:
+        reset = syn_frame(port, network, said.acknowledged, RST, six=said.address.version == 6)
+        if reset is not None:
+            actions = (f"ct(commit,zone={network.zone})", f"output:{ofport}")
+            channel.send(packet_out(reset, actions, CONTROLLER_PORT, channel.next_xid()))
         probe = self._probes.pop(port.iface_id, None)
         if probe is not None:
             probe.cancel()
@@ -127,8 +127,9 @@ class Controller:
                 if ofport is not None:
                     sequence += 100_000
                     network = self._networks[port.network_id]
-                    frame = syn_frame(port, network, network.subnets[0], sequence)
+                    frame = syn_frame(port, network, sequence) or syn_frame(port, network, sequence, six=True)
                     actions = (f"ct(commit,zone={network.zone})", f"output:{ofport}")
+                if ofport is not None and frame is not None:
                     link.channel.send(packet_out(frame, actions, CONTROLLER_PORT, link.channel.next_xid()))
             await asyncio.sleep(PROBE_EVERY_S)
 

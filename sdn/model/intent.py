@@ -29,7 +29,9 @@ class RouteIntent:
 class SubnetIntent:
     """One subnet: `gateway` is answered by the pipeline itself (ARP, ND, ping) with the network's `router_mac`.
 
-    `routes` are told to guests by DHCP (classless routes) beside the default one.
+    `routes` are told to guests by DHCP (classless routes) beside the default one. `dns` are the resolvers that the
+    gateway, which guests ask, forwards to. With `is_slaac` (IPv6) guests make their address of their MAC (EUI-64), else
+    they get it by DHCPv6 only; either way it is the port's own.
     """
 
     id: int
@@ -37,11 +39,15 @@ class SubnetIntent:
     gateway: Address
     dns: tuple[Address, ...]
     routes: tuple[RouteIntent, ...] = ()
+    is_slaac: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkIntent:
-    """One overlay network. `zone` is the conntrack zone that it had before ports had their own, `mtu` in bytes."""
+    """One overlay network. `zone` is the conntrack zone that it had before ports had their own, `mtu` in bytes.
+
+    `domain` ("payments-net.payments.internal") is what its ports' names are in; what follows the first dot is the team's.
+    """
 
     id: int
     name: str
@@ -50,6 +56,7 @@ class NetworkIntent:
     mtu: int
     router_mac: Mac
     subnets: tuple[SubnetIntent, ...]
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)

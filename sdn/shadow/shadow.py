@@ -119,7 +119,8 @@ class Shadow:
         self._run("ovsdb-tool", "create", str(database), str(SCHEMA))
         self._spawn("ovsdb-server", *QUIET, f"--remote={remote}", str(database))
         self._wait_for("ovsdb-server.pid", "db.sock")
-        self._run("ovs-vsctl", f"--db=unix:{self.rundir}/db.sock", "--no-wait", "init")
+        # the socket may be there an instant before it is listened on
+        self._run("ovs-vsctl", "--retry", "--timeout=10", f"--db=unix:{self.rundir}/db.sock", "--no-wait", "init")
         dummy = ("--enable-dummy=override", "--disable-system")
         self._spawn("ovs-vswitchd", *QUIET, *dummy, f"unix:{self.rundir}/db.sock")
         self._wait_for("ovs-vswitchd.pid", "ovs-vswitchd.*.ctl")
