@@ -7,13 +7,18 @@ guest with the same image. `ssh` is the first answer of its SSH port; by hand it
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROUNDS = 5
@@ -22,9 +27,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def measure_vms() -> dict[str, dict[str, object]]:
     """Both figures; each round makes one VM by us and one by hand, never both at once."""
-    with _product() as environment:
+    with running_product() as product:
         told = subprocess.run(
-            [sys.executable, "-m", "bench.vms"], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900
+            [sys.executable, "-m", "bench.vms"],
+            env=product.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=900,
         )
         if told.returncode:
             raise RuntimeError(told.stderr[-2000:])
@@ -53,29 +63,54 @@ def _figure(ours: float, reference: float, how: str) -> dict[str, object]:
     }
 
 
-@contextmanager
-def _product() -> Iterator[dict[str, str]]:
-    import tempfile
+@dataclass
+class Running:
+    """The product as it was started: its settings, its address, who may log in."""
 
-    state = tempfile.mkdtemp(prefix="hs-bench-")
-    environment = {**os.environ, "HOPSIGHT_STATE": state, "HOPSIGHT_LAB": f"b{secrets.token_hex(2)}"}
-    argv = [sys.executable, str(ROOT / "manage.py"), "run", "--port", "18400"]
+    environment: dict[str, str]
+    lab: str
+    url: str
+    passwords: dict[str, str]
+
+    def rundir(self, host: str) -> Path:
+        """Where the host's Open vSwitch has its sockets."""
+        from lab.paths import lab_paths
+
+        return next(paths.ovs_rundir for paths in lab_paths(self.lab, 2) if paths.name == host)
+
+
+@contextmanager
+def running_product(port: int = 18_400) -> Iterator[Running]:
+    """`manage.py run` with a lab and a state folder of its own, gone afterwards."""
+    state, lab = tempfile.mkdtemp(prefix="hs-bench-"), f"b{secrets.token_hex(2)}"
+    environment = {**os.environ, "HOPSIGHT_STATE": state, "HOPSIGHT_LAB": lab}
+    argv = [sys.executable, str(ROOT / "manage.py"), "run", "--port", str(port)]
     process = subprocess.Popen(
         argv, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if "is ready" in line:
-                break
-        import threading
+    lines: list[str] = []
+    told = threading.Event()
 
-        threading.Thread(target=lambda: [None for _ in process.stdout], daemon=True).start()  # type: ignore[union-attr]
-        yield environment
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C ends it" in line:
+                told.set()
+        told.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        if not told.wait(300) or process.poll() is not None:
+            raise RuntimeError("the product did not start:\n" + "".join(lines[-20:]))
+        text = "".join(lines)
+        passwords = dict(re.findall(r"^    (\w+) (\S+)$", text, re.M))
+        yield Running(environment, lab, f"http://127.0.0.1:{port}", passwords)
     finally:
         process.terminate()
         process.wait(60)
         subprocess.run([sys.executable, str(ROOT / "manage.py"), "lab", "down"], env=environment, cwd=ROOT, check=False)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _rounds() -> None:
