@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.flows import flows_programmed_per_s
+from bench.flows import flows_programmed_per_s, reconnect_resync_s
+from bench.packet_ins import packet_ins
 from bench.pages import flow_change_to_page
 from bench.traces import trace_predicted_two_hosts
 from bench.vms import measure_vms
@@ -23,6 +24,8 @@ def main(wanted: list[str]) -> None:
     for name, measure in (
         ("flows_programmed_per_s", flows_programmed_per_s),
         ("trace_predicted_two_hosts", trace_predicted_two_hosts),
+        ("reconnect_resync_s", reconnect_resync_s),
+        ("packet_ins", packet_ins),
         ("flow_change_to_page", flow_change_to_page),
         ("vms", measure_vms),
     ):

@@ -2,13 +2,14 @@
 
 Shapes are those of the OpenFlow 1.4 specification (7.2.3 OXM, 7.2.4 instructions, 7.2.5 actions) and of OVS's Nicira
 extensions (nicira-ext.h, meta-flow.h); os-ken's classes build one object a flow and do a tenth of this rate.
-OXM fields are put in one order on both sides (`oxm_order`), so that a flow has one encoding whatever order the switch prefers.
+OXM fields are put in one order on both sides (`join_oxm`), so that a flow has one encoding whatever order the switch prefers.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
@@ -118,13 +119,17 @@ def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
             parts.append(oxm(f"icmpv6_{name[5:]}", value))
         else:
             parts.append(oxm(name, value))
-    parts.sort(key=oxm_order)
-    return b"".join(parts)
+    return join_oxm(parts)
 
 
-def oxm_order(field: bytes) -> tuple[bool, bytes]:
-    """The sort key of a match's fields: OpenFlow's own first, for a Nicira field may need one of them before it."""
-    return field[:2] != b"\x80\x00", field
+def join_oxm(fields: list[bytes]) -> bytes:
+    """The fields of a match in the one order that both sides use; the list is sorted in place.
+
+    OpenFlow's own (class 0x8000) come first, for a Nicira field may need one of them before it.
+    """
+    fields.sort()
+    first = bisect_left(fields, b"\x80\x00")
+    return b"".join(fields[first:] + fields[:first])
 
 
 @lru_cache(maxsize=64)

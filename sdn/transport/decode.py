@@ -9,11 +9,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from sdn.reconcile import WireFlow
-from sdn.transport.codec import oxm_order
+from sdn.transport.codec import join_oxm
 
 FlowUpdateKind = Literal["added", "modified", "deleted", "paused", "resumed"]
 _UPDATE_KINDS: dict[int, FlowUpdateKind] = {
@@ -44,17 +43,18 @@ class FlowUpdate:
     flow: WireFlow | None
 
 
-@lru_cache(maxsize=200_000)
 def sort_match(match: bytes) -> bytes:
     """The same OXM fields, in the order of the codec."""
+    first = match[3] + 4 if len(match) >= 4 else 0
+    if first >= len(match):
+        return match
     parts: list[bytes] = []
     at = 0
     while at + 4 <= len(match):
         end = at + 4 + match[at + 3]
         parts.append(match[at:end])
         at = end
-    parts.sort(key=oxm_order)
-    return b"".join(parts)
+    return join_oxm(parts)
 
 
 def decode_flow_stats(body: bytes) -> Iterator[FlowCounters]:
