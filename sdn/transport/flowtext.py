@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from sdn.compiler.build import format_value
 from sdn.model.flow import Flow, FlowKey, canonical_match, format_flow
@@ -30,6 +30,12 @@ _WORDS = {
     ("0x0800", None): "ip", ("0x0800", "1"): "icmp", ("0x0800", "6"): "tcp", ("0x0800", "17"): "udp",
     ("0x0806", None): "arp", ("0x86dd", None): "ipv6", ("0x86dd", "6"): "tcp6", ("0x86dd", "17"): "udp6",
     ("0x86dd", "58"): "icmp6",
+}  # fmt: skip
+
+
+_RENAMED = {
+    "tcp_src": "tp_src", "tcp_dst": "tp_dst", "udp_src": "tp_src", "udp_dst": "tp_dst", "icmpv6_type": "icmp_type",
+    "icmpv6_code": "icmp_code",
 }  # fmt: skip
 
 
@@ -64,8 +70,7 @@ def match_text(match: bytes) -> tuple[tuple[str, str], ...]:
     if word:
         del fields["dl_type"]
         fields[word] = ""
-    renamed = {(f"tp_{name[4:]}" if name[:4] in ("tcp_", "udp_") else name): text for name, text in fields.items()}
-    return canonical_match(renamed.items())
+    return canonical_match((_RENAMED.get(name, name), text) for name, text in fields.items())
 
 
 @lru_cache(maxsize=50_000)
@@ -164,10 +169,10 @@ def _field(header: bytes, payload: bytes) -> tuple[str, str]:
     has_mask = bool(field & 1)
     half = len(payload) // 2 if has_mask else len(payload)
     value, mask = payload[:half], payload[half:] if has_mask else b""
-    if name is None or half != FIELDS[name][2]:
+    words = _VALUE_TEXTS.get(FIELDS[name][3]) if name else None
+    if name is None or words is None or half != FIELDS[name][2]:
         return f"oxm_{class_:#06x}_{field >> 1}", f"0x{value.hex()}" + (f"/0x{mask.hex()}" if mask else "")
-    kind = FIELDS[name][3]
-    return name, _VALUE_TEXTS[kind](name, value, mask)
+    return name, words(name, value, mask)
 
 
 def _ct_text(name: str, value: bytes, mask: bytes) -> str:
@@ -185,6 +190,16 @@ def _ip_text(name: str, value: bytes, mask: bytes) -> str:
     return f"{address}/{32 - inverse.bit_length()}"
 
 
+def _ip6_text(name: str, value: bytes, mask: bytes) -> str:
+    address = str(IPv6Address(value))
+    if not mask:
+        return address
+    inverse = int.from_bytes(mask) ^ ((1 << 128) - 1)
+    if inverse & (inverse + 1):
+        return f"{address}/{IPv6Address(mask)}"
+    return f"{address}/{128 - inverse.bit_length()}"
+
+
 def _mac_text(name: str, value: bytes, mask: bytes) -> str:
     return value.hex(":") + (f"/{mask.hex(':')}" if mask else "")
 
@@ -200,7 +215,7 @@ def _int_text(name: str, value: bytes, mask: bytes) -> str:
 
 
 _VALUE_TEXTS: dict[str, Callable[[str, bytes, bytes], str]] = {
-    "ct": _ct_text, "ip": _ip_text, "mac": _mac_text, "int": _int_text,
+    "ct": _ct_text, "ip": _ip_text, "ip6": _ip6_text, "mac": _mac_text, "int": _int_text,
 }  # fmt: skip
 
 
