@@ -68,6 +68,7 @@ class Channel(asyncio.Protocol):
         self._refused = ""
         self._on_update: Callable[[FlowUpdate], None] | None = None
         self._monitor_xid = 0
+        self._faults, self._fault_told_at = 0, float("-inf")
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -215,7 +216,7 @@ class Channel(asyncio.Protocol):
 
     def _take(self, type_: int, xid: int, body: bytes) -> None:
         if type_ == PACKET_IN:
-            self._on_packet_in(self, parse_packet_in(body))
+            self._packet_in(parse_packet_in(body))
         elif type_ == ECHO_REQUEST:
             self.send(header(ECHO_REPLY, 8 + len(body), xid) + body)
         elif type_ == FEATURES_REPLY:
@@ -235,6 +236,19 @@ class Channel(asyncio.Protocol):
         elif type_ == ERROR:
             kind, code = struct.unpack_from("!HH", body)
             self._refuse(xid, f"the switch answered with error type {kind} code {code}")
+
+    def _packet_in(self, packet: PacketIn) -> None:
+        try:
+            self._on_packet_in(self, packet)
+        except Exception as problem:  # what a guest sends must not end its host's channel
+            self._faults += 1
+            now = self._loop.time()
+            if now - self._fault_told_at > 1.0:
+                self._fault_told_at = now
+                log.exception(
+                    "packet-in not answered dpid=%016x in_port=%d so_far=%d problem=%r",
+                    self.dpid, packet.in_port, self._faults, problem,
+                )  # fmt: skip
 
     def _take_flow_updates(self, body: bytes) -> None:
         for update in decode_flow_updates(body):
