@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 import lab
-from lab.images import ensure_tiny
+from lab.images import ensure_tiny, find_debian
 from lab.paths import HypervisorPaths
 from lab.preview import preview_down, preview_up
 from portal.compute.models import VM
@@ -82,7 +82,11 @@ def seed_rows(hypervisors: Hypervisors) -> None:
 def _seed_image(mode: str) -> None:
     from portal.config.seed import seed_images
 
-    seed_images(ensure_tiny(Path(settings.IMAGE_CACHE)) if mode == "lab" else None)
+    cache = Path(settings.IMAGE_CACHE)
+    if mode == "lab":
+        seed_images(ensure_tiny(cache), find_debian(cache))
+    else:
+        seed_images(None)
 
 
 def _host_row(path: HypervisorPaths, mode: str) -> None:
@@ -92,7 +96,7 @@ def _host_row(path: HypervisorPaths, mode: str) -> None:
             "libvirt_uri": path.libvirt_uri,
             "ovsdb": path.ovsdb,
             "ovs_rundir": str(path.ovs_rundir),
-            "controller_target": "unix:/var/run/openvswitch/hopsight.sock",
+            "controller_target": f"unix:{'/var/run/openvswitch' if mode == 'lab' else path.ovs_rundir}/hopsight.sock",
             "datapath_type": "netdev" if mode == "lab" else "dummy",
             "disks_dir": str(path.disks),
             "underlay_ip": path.underlay_ip,

@@ -45,14 +45,18 @@ class Product:
     url: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
+    port: int = 18300
+    python: tuple[str, ...] = (sys.executable,)
+    more: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "HOPSIGHT_STATE": str(self.state), "HOPSIGHT_LAB": self.lab, "PYTHONUNBUFFERED": "1"}
+        ours = {"HOPSIGHT_STATE": str(self.state), "HOPSIGHT_LAB": self.lab, "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, **ours, **self.more}
 
     def start(self) -> None:
         """Start it, or start it again, and wait until it says that it is ready."""
         self.url = ""
-        argv = [sys.executable, str(ROOT / "manage.py"), "run", "--port", "18300"]
+        argv = [*self.python, str(ROOT / "manage.py"), "run", "--port", str(self.port)]
         process = subprocess.Popen(
             argv, env=self.environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
