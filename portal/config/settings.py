@@ -58,7 +58,7 @@ def _database() -> dict[str, Any]:
             "NAME": STATE_DIR / "hopsight.sqlite3",
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
-                "timeout": 20,
+                "timeout": 60,  # SQLite lets waiters in by chance: 50 creates at once on a busy machine starve one for 20 s
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
             },
         }
