@@ -10,9 +10,10 @@ from pathlib import Path
 from lab.commands import run
 from lab.images.cache import digest_of, ensure_folder
 
-PACKAGES = ("cloud-init", "openssh-server", "iproute2", "iputils-ping", "netcat-openbsd")
+PACKAGES = ("cloud-init", "openssh-server", "sudo", "iproute2", "iputils-ping", "netcat-openbsd")
 SIZE = "1500MB"
 SUITE = "bookworm"
+FILE_SYSTEM = "ext4"
 CMDLINE = "root=/dev/vda rw console=ttyS0 quiet mitigations=off net.ifnames=0 ds=nocloud"
 BUILD_PATIENCE_S = 900.0
 # Run in the image's tree while it is made: the cloud kernel's files under names that are always the same.
@@ -32,9 +33,19 @@ class DebianImage:
 
 def build_debian(cache: Path) -> DebianImage:
     """The Debian image in `cache`, built there (some 90 s, needs the distribution's archive) if it is not."""
-    recipe = (SUITE, SIZE, *PACKAGES, KEEP_KERNEL)
-    folder = ensure_folder(cache, f"debian-{digest_of(part.encode() for part in recipe)}", _build)
+    folder = ensure_folder(cache, _name(), _build)
     return DebianImage(folder / "kernel", folder / "initrd", folder / "disk.qcow2")
+
+
+def find_debian(cache: Path) -> DebianImage | None:
+    """The Debian image if it was built into `cache`."""
+    folder = cache / _name()
+    return DebianImage(folder / "kernel", folder / "initrd", folder / "disk.qcow2") if folder.is_dir() else None
+
+
+def _name() -> str:
+    recipe = (SUITE, SIZE, FILE_SYSTEM, *PACKAGES, KEEP_KERNEL)
+    return f"debian-{digest_of(part.encode() for part in recipe)}"
 
 
 def _build(scratch: Path) -> None:
@@ -45,5 +56,17 @@ def _build(scratch: Path) -> None:
         run(*debvm, "--", *options, patience_s=BUILD_PATIENCE_S)
         for name in ("kernel", "initrd"):
             (scratch / name).write_bytes((Path(work) / name).read_bytes())
+        _as_growable(raw)
         convert = ("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2")
         run(*convert, str(raw), str(scratch / "disk.qcow2"), patience_s=BUILD_PATIENCE_S)
+
+
+def _as_growable(raw: Path) -> None:
+    """debvm's file system (genext2fs) can't grow while it is mounted, and a guest's first boot grows it to its disk's
+    size: so its files are taken over into one that can."""
+    tree = raw.with_name("tree")
+    tree.mkdir()
+    run("debugfs", "-R", f"rdump / {tree}", str(raw), patience_s=BUILD_PATIENCE_S)
+    raw.unlink()
+    make = ("mke2fs", "-q", "-t", FILE_SYSTEM, "-L", "root", "-d", str(tree))
+    run(*make, str(raw), SIZE.removesuffix("B"), patience_s=BUILD_PATIENCE_S)

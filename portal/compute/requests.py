@@ -192,6 +192,8 @@ def _too_big(flavor: Flavor, image: Image | None) -> list[str]:
         found.append(f"{flavor.ram_mib} MiB asked; the biggest host has {most} MiB")
     if image is not None and flavor.ram_mib < image.min_ram_mib:
         found.append(f"{flavor.ram_mib} MiB asked; {image.name} needs {image.min_ram_mib} MiB")
+    if image is not None and flavor.disk_gib < image.min_disk_gib:
+        found.append(f"{flavor.disk_gib} GiB of disk asked; {image.name} needs {image.min_disk_gib} GiB")
     return found
 
 

@@ -26,8 +26,8 @@ NETWORKS = (("payments", "payments-net", 4097), ("search", "search-net", 4098))
 ACCESS_ADDRESS = "10.20.0.250"
 
 
-class TinyPaths(Protocol):
-    """What lab.images.ensure_tiny gives."""
+class ImagePaths(Protocol):
+    """What lab.images.ensure_tiny and find_debian give."""
 
     @property
     def kernel(self) -> Any: ...
@@ -75,23 +75,46 @@ def seed_network(team: Team, name: str, vni: int) -> Network:
     return network
 
 
-def seed_images(tiny: TinyPaths | None) -> None:
-    """The tiny guest's row; without paths (preview) it is a row that boots nothing."""
-    values = {
-        "name": "Tiny Linux",
-        "note": "busybox and dropbear, SSH in seconds",
-        "boot": Image.Boot.KERNEL,
-        "disk_format": "qcow2",
+def seed_images(tiny: ImagePaths | None, debian: ImagePaths | None = None) -> None:
+    """The guests' rows. The tiny one is always there: without paths (preview) it boots nothing; Debian's comes with its
+    files (scripts/image-debian) and goes with them, unless a VM is made from it."""
+    Image.objects.update_or_create(
+        slug="tiny",
+        defaults={
+            "name": "Tiny Linux",
+            "note": "busybox and dropbear, SSH in seconds",
+            "boot": Image.Boot.KERNEL,
+            "disk_format": "qcow2",
+            **_paths_of(tiny),
+        },
+    )
+    if debian is not None:
+        Image.objects.update_or_create(
+            slug="debian-12",
+            defaults={
+                "name": "Debian 12",
+                "note": "cloud-init; SSH a minute after the click where guests are emulated",
+                "boot": Image.Boot.KERNEL,
+                "disk_format": "qcow2",
+                "login_user": "debian",
+                "min_ram_mib": 512,
+                "min_disk_gib": 2,
+                **_paths_of(debian),
+            },
+        )
+    else:
+        Image.objects.filter(slug="debian-12", vm=None).delete()
+
+
+def _paths_of(image: ImagePaths | None) -> dict[str, str]:
+    if image is None:
+        return {"disk_path": "", "kernel_path": "", "initrd_path": "", "cmdline": ""}
+    return {
+        "disk_path": str(image.disk),
+        "kernel_path": str(image.kernel),
+        "initrd_path": str(image.initrd),
+        "cmdline": image.cmdline,
     }
-    paths = {"disk_path": "", "kernel_path": "", "initrd_path": "", "cmdline": ""}
-    if tiny is not None:
-        paths = {
-            "disk_path": str(tiny.disk),
-            "kernel_path": str(tiny.kernel),
-            "initrd_path": str(tiny.initrd),
-            "cmdline": tiny.cmdline,
-        }
-    Image.objects.update_or_create(slug="tiny", defaults=values | paths)
 
 
 def keep_passwords(fresh: dict[str, str]) -> None:

@@ -1,0 +1,93 @@
+"""The life of a real guest through the API and the page: ACPI, pause, reset, force, and what libvirt's events tell."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.e2e.api import Api
+from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, Product
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
+LABS = Path("/var/lib/hopsight/labs")
+
+
+@pytest.fixture(scope="module")
+def api(product: Product) -> Api:
+    return Api(product, "alice")
+
+
+@pytest.fixture(scope="module")
+def vm(api: Api) -> Iterator[dict[str, Any]]:
+    asked = {"name": "life-1", "image": "tiny", "flavor": "nano", "network": "payments-net"}
+    status, answer = api.send("POST", "/vms", asked)
+    assert status == 202, answer
+    uuid = answer["vm"]["uuid"]
+    yield wait_for(lambda: (found := api.get(f"/vms/{uuid}")) and found["ssh_at"] and found, 120, "SSH answers", 0.2)
+    api.send("DELETE", f"/vms/{uuid}")
+    wait_for(lambda: api.get(f"/vms/{uuid}") is None, 30, "it is gone", 0.1)
+
+
+def act(api: Api, vm: dict[str, Any], action: str) -> None:
+    status, answer = api.send("POST", f"/vms/{vm['uuid']}/actions/{action}")
+    assert status == 202, answer
+    path = f"/operations/{answer['operation']['uuid']}"
+    ended = wait_for(lambda: (one := api.get(path))["state"] in ("done", "failed") and one, 70, f"{action} ends", 0.1)
+    assert ended["state"] == "done", ended["error"]
+
+
+def virsh(product: Product, vm: dict[str, Any], *verb: str) -> str:
+    socket = LABS / product.lab / vm["host"] / "run/libvirt/libvirt-sock"
+    argv = ["virsh", "-q", "-c", f"qemu+unix:///system?socket={socket}", *verb, f"hs-{vm['uuid']}"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_guest_lives_as_its_owner_asks(product: Product, api: Api, vm: dict[str, Any]) -> None:
+    steps = (
+        ("suspend", "paused", "paused"), ("resume", "running", "running"), ("stop", "stopped", "shut off"),
+        ("start", "running", "running"), ("reset", "running", "running"), ("force_off", "stopped", "shut off"),
+        ("start", "running", "running"),
+    )  # fmt: skip
+    for action, state, domain in steps:
+        act(api, vm, action)
+        assert (api.get(f"/vms/{vm['uuid']}")["state"], virsh(product, vm, "domstate")) == (state, domain), action
+    answers = ["bash", "-c", f"exec 3<>/dev/tcp/{vm['address']}/22 && head -n 1 <&3"]
+    wait_for(lambda: "SSH-" in product.in_access("timeout", "2", *answers).stdout, 60, "SSH after all that", 0.2)
+    before = virsh(product, vm, "domid")
+    act(api, vm, "reboot")
+    told = LABS / product.lab / vm["host"] / "disks" / f"hs-{vm['uuid']}-console.log"
+    boots = told.read_text().count("hopsight: booted")
+    wait_for(lambda: told.read_text().count("hopsight: booted") > boots, 60, "the guest boots again", 0.2)
+    assert virsh(product, vm, "domid") == before, "a restart is not a new domain"
+
+
+def test_the_page_follows_and_says_what_can_be_done(product: Product, api: Api, vm: dict[str, Any]) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_ARGS)
+        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page.set_default_timeout(30_000)
+        page.goto(f"{product.url}/")
+        page.fill("input[name=username]", "alice")
+        page.fill("input[name=password]", product.passwords["alice"])
+        page.press("input[name=password]", "Enter")
+        expect(page).to_have_url(f"{product.url}/")
+        page.goto(f"{product.url}/vms/{vm['uuid']}/")
+        page.get_by_label("More actions").click()
+        page.screenshot(path=str(ARTIFACTS / "vm-actions.png"))
+        page.get_by_role("button", name=re.compile("^Suspend")).click()
+        page.wait_for_load_state()
+        state = page.locator(".vmhead [data-field=state]")
+        expect(state).to_have_text(re.compile("paused", re.I))
+        began = time.monotonic()
+        virsh(product, vm, "resume")  # behind our back
+        expect(state).to_have_text(re.compile("running", re.I))
+        print(f"libvirt's event was on the page after {time.monotonic() - began:.2f} s")
+        browser.close()
