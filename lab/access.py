@@ -3,6 +3,8 @@ guest's NIC, so that people on this machine can `ssh` to a guest."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lab.commands import run
 from lab.errors import CommandFailed, LabError
 from lab.namespaces import ensure_address
@@ -12,15 +14,16 @@ PORT = "access0"
 BRIDGE = "br-int"
 
 
-def plug_access(name: str, iface_id: str, mac: str, address: str, mtu: int) -> None:
-    """Give the access namespace `address` (ADDRESS/LENGTH) on the network of port `iface_id`. `br-int` must be there;
-    idempotent, and a change of any value is taken over."""
+def plug_access(name: str, iface_id: str, mac: str, addresses: str | Sequence[str], mtu: int) -> None:
+    """Give the access namespace its address or addresses (ADDRESS/LENGTH) on the network of port `iface_id`. `br-int` must
+    be there; idempotent, and a change of any value is taken over."""
     _vsctl(name, "br-exists", BRIDGE, missing=f"lab {name} has no {BRIDGE} yet: the controller makes it")
     access = lab_netns(name, "access")
     run("ip", "-n", access, "link", "set", "eth0", "address", mac, "mtu", str(mtu), "up")
     run("ip", "-n", lab_netns(name, "hv1"), "link", "set", PORT, "mtu", str(mtu), "up")
-    run("ip", "-n", access, "address", "flush", "dev", "eth0", "to", "0.0.0.0/0")
-    ensure_address(access, "eth0", address)
+    run("ip", "-n", access, "address", "flush", "dev", "eth0", "scope", "global")
+    for address in (addresses,) if isinstance(addresses, str) else addresses:
+        ensure_address(access, "eth0", address)
     ids = (
         f'external_ids:iface-id="{iface_id}"',
         f'external_ids:attached-mac="{mac}"',

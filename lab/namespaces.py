@@ -87,7 +87,8 @@ def ensure_cable(near: tuple[str, str], far: tuple[str, str], mtu: int, bridge: 
 
 def ensure_address(netns: str, interface: str, address: str) -> None:
     """The interface, up, with that address (ADDRESS/LENGTH)."""
-    run("ip", "-n", netns, "address", "replace", address, "dev", interface)
+    at_once = ("nodad",) if ":" in address else ()
+    run("ip", "-n", netns, "address", "replace", address, "dev", interface, *at_once)
     run("ip", "-n", netns, "link", "set", interface, "up")
 
 

@@ -144,8 +144,8 @@ def connect_access(hypervisors: Hypervisors, stop: threading.Event) -> None:
     port = Port.objects.filter(kind=PortKind.ACCESS).select_related("network").first()
     if port is None:
         return
-    address = port.addresses.select_related("subnet").get()
-    prefix_length = address.subnet.cidr.partition("/")[2]
+    rows = port.addresses.select_related("subnet").order_by("id")
+    addresses = [f"{row.address}/{row.subnet.cidr.partition('/')[2]}" for row in rows]
     host = Host.objects.get(name=hypervisors.paths[0].name)
     if port.host_id != host.id:
         with transaction.atomic():
@@ -157,6 +157,4 @@ def connect_access(hypervisors: Hypervisors, stop: threading.Event) -> None:
             log.error("br-int did not come up on host=%s: is the controller running?", host.name)
             return
     if not stop.is_set():
-        lab.plug_access(
-            settings.LAB_NAME, str(port.uuid), port.mac, f"{address.address}/{prefix_length}", port.network.mtu
-        )
+        lab.plug_access(settings.LAB_NAME, str(port.uuid), port.mac, addresses, port.network.mtu)

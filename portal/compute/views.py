@@ -25,6 +25,7 @@ from portal.compute.presentation import (
 )
 from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
 from portal.config.context import url_or_nothing
+from portal.networks.intent import domain_of
 from portal.networks.models import Network
 from portal.operations.models import Operation
 
@@ -84,7 +85,9 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One VM: how to log in, where it is, how it came up."""
     row = get_object_or_404(_visible(request), uuid=uuid)
     port = next(iter(row.ports.all()), None)
-    address = next((one.address for one in port.addresses.all()), None) if port else None
+    addresses = [one.address for one in port.addresses.all()] if port else []
+    address = next(iter(addresses), None)
+    second = next((one for one in addresses[1:] if ":" in one), None)
     operations = Operation.objects.filter(object_uuid=row.uuid, team=row.team).prefetch_related("stages")
     creation = next((one for one in operations if one.kind == "vm.create"), None)
     latest = operations[0] if operations else None
@@ -94,7 +97,10 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "unheard": row.state == "running" and latest and (latest.kind, latest.state) == ("vm.stop", "failed"),
         "port": port,
         "address": address,
+        "addresses": addresses,
         "ssh": ssh_line(row, address),
+        "ssh_ipv6": ssh_line(row, second),
+        "dns_name": f"{port.name}.{domain_of(port.network)}" if port else "",
         "operation": latest,
         "creation": creation,
         "timing": timing_of(row, creation),
@@ -124,5 +130,5 @@ def vm_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _visible(request: HttpRequest) -> QuerySet[VM]:
     rows = VM.objects.filter(team__memberships__user_id=request.user.pk or 0)
     return rows.select_related("team", "image", "flavor", "host", "created_by").prefetch_related(
-        "ports__addresses", "ports__network"
+        "ports__addresses", "ports__network__team"
     )

@@ -13,6 +13,8 @@ from portal.accounts.models import Membership, Role, Team, User
 from portal.compute.models import Flavor, Image
 from portal.networks.ipam import allocate_port
 from portal.networks.models import Network, Port, PortKind, Subnet
+from portal.networks.mtu import network_mtu
+from portal.networks.subnets import ula_subnet
 
 PEOPLE = (
     ("alice", "payments", Role.OWNER, False),
@@ -63,13 +65,19 @@ def seed_rows() -> dict[str, str]:
 
 
 def seed_network(team: Team, name: str, vni: int) -> Network:
-    """One network with 10.20.0.0/24; the first one carries the machine's access port."""
-    defaults = {"vni": vni, "zone": vni - 4096, "router_mac": f"52:54:00:ff:{(vni >> 8) & 255:02x}:{vni & 255:02x}"}
+    """One network with 10.20.0.0/24 and an IPv6 subnet; the first one carries the machine's access port."""
+    defaults = {
+        "vni": vni,
+        "mtu": network_mtu(),
+        "zone": vni - 4096,
+        "router_mac": f"52:54:00:ff:{(vni >> 8) & 255:02x}:{vni & 255:02x}",
+    }
     network, made = Network.objects.get_or_create(team=team, name=name, defaults=defaults)
     if made:
         Subnet.objects.create(
             network=network, cidr="10.20.0.0/24", gateway="10.20.0.1", pool_start="10.20.0.10", pool_end="10.20.0.254"
         )
+        Subnet.objects.create(network=network, **ula_subnet(network))
     if vni == NETWORKS[0][2] and not Port.objects.filter(kind=PortKind.ACCESS).exists():
         allocate_port(network, name="access", kind=PortKind.ACCESS, address=ACCESS_ADDRESS)
     return network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from ipaddress import IPv4Address, IPv4Network
+import re
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import redis
 from django.db import transaction
@@ -13,7 +14,7 @@ from portal.hosts.models import Host
 from portal.live.events import connection
 from portal.networks.models import FixedAddress, Generation, Network, Port, Subnet
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
-from sdn.model.intent import HostIntent, IntentSnapshot, NetworkIntent, PortIntent, SubnetIntent
+from sdn.model.intent import Address, HostIntent, IntentSnapshot, NetworkIntent, PortIntent, RouteIntent, SubnetIntent
 
 log = logging.getLogger("hopsight.networks")
 POKE_CHANNEL = "hopsight:poke:controller"
@@ -49,10 +50,11 @@ def _read(generation: int) -> IntentSnapshot:
     subnets: dict[int, list[SubnetIntent]] = {}
     for subnet in Subnet.objects.order_by("id"):
         subnets.setdefault(subnet.network_id, []).append(_subnet(subnet))
-    addresses: dict[int, list[IPv4Address]] = {}
+    addresses: dict[int, list[Address]] = {}
     for address in FixedAddress.objects.order_by("id"):
-        addresses.setdefault(address.port_id, []).append(IPv4Address(address.address))
-    networks = tuple(_network(row, tuple(subnets.get(row.id, ()))) for row in Network.objects.order_by("id"))
+        addresses.setdefault(address.port_id, []).append(ip_address(address.address))
+    rows = Network.objects.select_related("team").order_by("id")
+    networks = tuple(_network(row, tuple(subnets.get(row.id, ()))) for row in rows)
     ports = tuple(
         _port(row, tuple(addresses.get(row.id, ()))) for row in Port.objects.select_related("host").order_by("id")
     )
@@ -60,15 +62,26 @@ def _read(generation: int) -> IntentSnapshot:
 
 
 def _subnet(row: Subnet) -> SubnetIntent:
-    dns = tuple(IPv4Address(server) for server in row.dns)
-    return SubnetIntent(row.id, IPv4Network(row.cidr), IPv4Address(row.gateway), dns)
+    dns = tuple(ip_address(server) for server in row.dns)
+    routes = tuple(RouteIntent(ip_network(to), ip_address(via)) for to, via in row.routes)
+    return SubnetIntent(row.id, ip_network(row.cidr), ip_address(row.gateway), dns, routes, row.is_slaac)
 
 
 def _network(row: Network, subnets: tuple[SubnetIntent, ...]) -> NetworkIntent:
-    return NetworkIntent(row.id, row.name, Vni(row.vni), row.zone, row.mtu, Mac(row.router_mac), subnets)
+    mac = Mac(row.router_mac)
+    return NetworkIntent(row.id, row.name, Vni(row.vni), row.zone, row.mtu, mac, subnets, domain_of(row))
 
 
-def _port(row: Port, addresses: tuple[IPv4Address, ...]) -> PortIntent:
+def domain_of(network: Network) -> str:
+    """The domain of the network's VM names: "<network>.<team>.internal" (.internal is kept for private use by ICANN)."""
+    return f"{_label(network.name)}.{_label(network.team.slug)}.internal"
+
+
+def _label(text: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")[:63] or "net"
+
+
+def _port(row: Port, addresses: tuple[Address, ...]) -> PortIntent:
     host = HostName(row.host.name) if row.host else None
     return PortIntent(row.id, IfaceId(str(row.uuid)), row.network_id, host, Mac(row.mac), addresses, row.name)
 

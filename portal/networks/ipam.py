@@ -1,64 +1,180 @@
-"""Ports and addresses. The unique constraints are the truth; this picks the lowest free address and a random MAC."""
+"""Ports and addresses of both families: fixed ones, those that a MAC makes (SLAAC), and the lowest free of a pool.
+
+The unique constraints are the truth. Rows of one network are changed under its row lock, so that fifty creates at once get
+fifty addresses. The lowest free address is found by counting: an IPv6 pool is never listed.
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from portal.compute.models import VM
-from portal.networks.models import FixedAddress, Network, Port, PortKind, Subnet
+from portal.networks.models import FixedAddress, Network, Port, PortKind, Subnet, format_key
+from sdn.model.addresses import eui64
+
+Address = IPv4Address | IPv6Address
+Span = tuple[int, int]  # both ends included
 
 
 class AddressProblem(Exception):
-    """No address can be given; the message is for people and names the network."""
+    """No address can be given; the message is for people, and names the network and everything that is wrong."""
 
 
 def allocate_port(
     network: Network, *, name: str, vm: VM | None = None, kind: str = PortKind.VM, address: str | None = None
 ) -> Port:
-    """A port with one address; runs in the caller's transaction, after it locked the network's team or the network."""
-    Network.objects.select_for_update().get(pk=network.pk)
-    subnet = network.subnets.first()
-    if subnet is None:
-        raise AddressProblem(f"network {network.name} has no subnet: add one, or choose another network")
-    chosen = _given(subnet, address) if address else _lowest_free(network, subnet)
-    port = Port.objects.create(network=network, vm=vm, kind=kind, name=name, mac=_new_mac())
-    FixedAddress.objects.create(port=port, subnet=subnet, address=chosen)
+    """A port with one address of each family that the network has.
+
+    `address` fixes one or one of each ("10.20.0.5, fd20::5"); an address of a reserved port takes that port over, its MAC
+    and other addresses too. Runs in the caller's transaction; takes the network's row lock.
+    """
+    locked = Network.objects.select_for_update().get(pk=network.pk)
+    subnets = list(locked.subnets.order_by("id"))
+    if not subnets:
+        raise AddressProblem(f"network {locked.name} has no subnet: add one, or choose another network")
+    fixed = _parse_fixed(address or "", locked, subnets)
+    reserved = _reserved(fixed)
+    if reserved is not None:
+        return _take_over(reserved, name, vm, kind)
+    problems = [problem for subnet, one in fixed if (problem := _why_not(subnet, one))]
+    if problems:
+        raise AddressProblem("; ".join(problems))
+    mac = new_mac()
+    chosen = fixed + _automatic(locked, subnets, {one.version for _, one in fixed}, mac)
+    port = Port.objects.create(network=locked, vm=vm, kind=kind, name=name, mac=mac)
+    for subnet, one in sorted(chosen, key=lambda pair: pair[1].version):
+        FixedAddress.objects.create(port=port, subnet=subnet, address=str(one))
     return port
 
 
-def _given(subnet: Subnet, text: str) -> str:
-    try:
-        address = IPv4Address(text)
-    except AddressValueError:
-        raise AddressProblem(f"address {text!r} was given; an IPv4 address of {subnet.cidr} is allowed") from None
-    pool = (IPv4Address(subnet.pool_start), IPv4Address(subnet.pool_end))
-    if not pool[0] <= address <= pool[1]:
-        raise AddressProblem(f"address {text} was given; {pool[0]} to {pool[1]} are allowed on {subnet.network.name}")
-    taken = FixedAddress.objects.filter(subnet=subnet, address=text).select_related("port").first()
-    if taken is not None or text == subnet.gateway:
-        owner = taken.port.name if taken else "the gateway"
-        raise AddressProblem(f"address {text} was given; it is {owner}'s: leave it out to get the lowest free one")
-    return str(address)
+def reserve_port(network: Network, *, name: str, address: str | None = None) -> Port:
+    """A port without a VM that holds its MAC and addresses until a VM is made with one of them."""
+    return allocate_port(network, name=name, kind=PortKind.RESERVED, address=address)
 
 
-def _lowest_free(network: Network, subnet: Subnet) -> str:
-    taken = {int(IPv4Address(row)) for row in subnet.addresses.values_list("address", flat=True)}
-    taken.add(int(IPv4Address(subnet.gateway)))
-    first, last = int(IPv4Address(subnet.pool_start)), int(IPv4Address(subnet.pool_end))
-    for number in range(first, last + 1):
-        if number not in taken:
-            return str(IPv4Address(number))
-    raise AddressProblem(
-        f"network {network.name} is full: all {last - first + 1} addresses of {subnet.pool_start} to "
-        f"{subnet.pool_end} are taken; delete a VM or choose another network"
-    )
+def lowest_free(subnet: Subnet) -> Address | None:
+    """The lowest address of the pool that is nobody's, not excluded and not the gateway; None when there is none."""
+    family = IPv6Address if ip_network(subnet.cidr).version == 6 else IPv4Address
+    for first, last in free_spans(subnet):
+        taken = _count(subnet, first, last)
+        if taken <= last - first:
+            return family(_first_gap(subnet, first, taken))
+    return None
 
 
-def _new_mac() -> str:
+def free_spans(subnet: Subnet) -> list[Span]:
+    """The pool without the gateway and the exclusions, in order."""
+    spans = [(int(ip_address(subnet.pool_start)), int(ip_address(subnet.pool_end)))]
+    gateway = int(ip_address(subnet.gateway))
+    holes = [
+        (gateway, gateway),
+        *((int(ip_address(first)), int(ip_address(last))) for first, last in subnet.exclusions),
+    ]
+    for low, high in holes:
+        spans = [part for first, last in spans for part in ((first, min(last, low - 1)), (max(first, high + 1), last))]
+        spans = [(first, last) for first, last in spans if first <= last]
+    return sorted(set(spans))
+
+
+def new_mac() -> str:
     """QEMU's own prefix, then 24 random bits that no port has."""
     while True:
         tail = secrets.token_bytes(3)
         mac = "52:54:00:" + ":".join(f"{byte:02x}" for byte in tail)
         if not Port.objects.filter(mac=mac).exists():
             return mac
+
+
+def _parse_fixed(text: str, network: Network, subnets: list[Subnet]) -> list[tuple[Subnet, Address]]:
+    """The addresses that a person wrote, each with its subnet. Raises AddressProblem with all that is wrong."""
+    found: list[tuple[Subnet, Address]] = []
+    problems: list[str] = []
+    allowed = " or ".join(subnet.cidr for subnet in subnets)
+    for word in re.split(r"[,\s]+", text.strip()) if text.strip() else ():
+        shown = word if len(word) <= 45 else f"{word[:45]}…"
+        try:
+            one = ip_address(word)
+        except ValueError:
+            problems.append(f"address {shown!r} was given; an address of {allowed} is allowed")
+            continue
+        home = next((subnet for subnet in subnets if one in ip_network(subnet.cidr)), None)
+        if home is None:
+            problems.append(f"address {one} was given; {network.name} has {allowed}")
+        elif any(one.version == other.version for _, other in found):
+            problems.append(f"address {one} was given; at most one IPv{one.version} address is allowed here")
+        else:
+            found.append((home, one))
+    if problems:
+        raise AddressProblem("; ".join(problems))
+    return found
+
+
+def _why_not(subnet: Subnet, address: Address) -> str:
+    """Why a port cannot have this very address; "" when it can."""
+    cidr = ip_network(subnet.cidr)
+    if subnet.is_slaac:
+        return f"address {address} was given; {cidr} is a SLAAC subnet, where the address is made of the port's MAC: leave it out"
+    if address == ip_address(subnet.gateway):
+        return f"address {address} was given; it is the gateway's: leave it out to get the lowest free one"
+    if address == cidr.network_address or (cidr.version == 4 and address == cidr.broadcast_address):
+        return f"address {address} was given; it is {cidr}'s own: choose one between its first and last"
+    taken = FixedAddress.objects.filter(subnet=subnet, address=str(address)).select_related("port").first()
+    if taken is not None:
+        return f"address {address} was given; it is {taken.port.name}'s: leave it out to get the lowest free one"
+    return ""
+
+
+def _automatic(network: Network, subnets: list[Subnet], but: set[int], mac: str) -> list[tuple[Subnet, Address]]:
+    """One address of every family but those, of the first subnet that has one."""
+    found: list[tuple[Subnet, Address]] = []
+    for version in sorted({ip_network(subnet.cidr).version for subnet in subnets} - but):
+        family = [subnet for subnet in subnets if ip_network(subnet.cidr).version == version]
+        given = next(((subnet, one) for subnet in family if (one := _give(subnet, mac)) is not None), None)
+        if given is None:
+            pools = ", ".join(f"{subnet.pool_start} to {subnet.pool_end}" for subnet in family)
+            size = sum(last - first + 1 for subnet in family for first, last in free_spans(subnet))
+            raise AddressProblem(
+                f"network {network.name} is full: all {size} addresses of {pools} are taken; delete a VM or choose another network"
+            )
+        found.append(given)
+    return found
+
+
+def _give(subnet: Subnet, mac: str) -> Address | None:
+    if subnet.is_slaac:
+        return eui64(IPv6Network(subnet.cidr), mac)
+    return lowest_free(subnet)
+
+
+def _reserved(fixed: list[tuple[Subnet, Address]]) -> Port | None:
+    for subnet, one in fixed:
+        row = FixedAddress.objects.filter(subnet=subnet, address=str(one), port__kind=PortKind.RESERVED).first()
+        if row is not None:
+            return row.port
+    return None
+
+
+def _take_over(port: Port, name: str, vm: VM | None, kind: str) -> Port:
+    if kind == PortKind.RESERVED:
+        raise AddressProblem(f"the address is reserved already, as {port.name}: choose another, or leave it out")
+    port.vm, port.name, port.kind = vm, name, kind
+    port.save(update_fields=["vm", "name", "kind"])
+    return port
+
+
+def _count(subnet: Subnet, first: int, last: int) -> int:
+    return FixedAddress.objects.filter(subnet=subnet, key__range=(format_key(first), format_key(last))).count()
+
+
+def _first_gap(subnet: Subnet, first: int, taken: int) -> int:
+    """The lowest number from `first` on that nobody has, when `taken` of what follows are had: at most `taken` on."""
+    low, high = 0, taken  # the gap is at first+low … first+high: below it every number is taken
+    while low < high:
+        middle = (low + high) // 2
+        if _count(subnet, first, first + middle) == middle + 1:
+            low = middle + 1
+        else:
+            high = middle
+    return first + low

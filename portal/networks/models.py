@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from ipaddress import ip_address
+from typing import Any
 
 from django.db import models
 
@@ -36,14 +38,23 @@ class Network(models.Model):
 
 
 class Subnet(models.Model):
-    """One IPv4 subnet. Addresses are given from pool_start to pool_end, both included."""
+    """One subnet, of either family. Addresses are given from pool_start to pool_end, both included, but the exclusions.
+
+    In a SLAAC subnet (IPv6, a /64) a port's address is made of its MAC, and guests make the same by themselves; in any
+    other IPv6 subnet they get it by DHCPv6.
+    """
 
     network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="subnets")
-    cidr = models.CharField(max_length=18)
-    gateway = models.GenericIPAddressField(protocol="IPv4")
-    pool_start = models.GenericIPAddressField(protocol="IPv4")
-    pool_end = models.GenericIPAddressField(protocol="IPv4")
-    dns = models.JSONField(default=list, help_text="list of IPv4 addresses")
+    cidr = models.CharField(max_length=43)
+    gateway = models.GenericIPAddressField()
+    pool_start = models.GenericIPAddressField()
+    pool_end = models.GenericIPAddressField()
+    exclusions = models.JSONField(
+        default=list, blank=True, help_text="list of [first, last], never given by themselves"
+    )
+    is_slaac = models.BooleanField(default=False)
+    dns = models.JSONField(default=list, blank=True, help_text="list of addresses that the gateway asks")
+    routes = models.JSONField(default=list, blank=True, help_text="list of [destination, next hop], told by DHCP")
 
     class Meta:
         ordering = ["id"]
@@ -55,6 +66,7 @@ class Subnet(models.Model):
 class PortKind(models.TextChoices):
     VM = "vm", "VM"
     ACCESS = "access", "Access from the lab's machine"
+    RESERVED = "reserved", "Reserved"
 
 
 class Port(models.Model):
@@ -80,11 +92,26 @@ class Port(models.Model):
 
 
 class FixedAddress(models.Model):
-    """One address of a port. The unique constraint is what makes double allocation impossible."""
+    """One address of a port. The unique constraint is what makes double allocation impossible.
+
+    `key` is the address as a number of fixed width, so that ranges of either family are compared as text.
+    """
 
     port = models.ForeignKey(Port, on_delete=models.CASCADE, related_name="addresses")
     subnet = models.ForeignKey(Subnet, on_delete=models.PROTECT, related_name="addresses")
-    address = models.GenericIPAddressField(protocol="IPv4")
+    address = models.GenericIPAddressField()
+    key = models.CharField(max_length=32, default="", editable=False)
 
     class Meta:
+        ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["subnet", "address"], name="one_port_per_address")]
+        indexes = [models.Index(fields=["subnet", "key"], name="address_by_number")]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.key = format_key(int(ip_address(self.address)))
+        super().save(*args, **kwargs)
+
+
+def format_key(number: int) -> str:
+    """An address's number as text that sorts as numbers do."""
+    return f"{number:032x}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from sdn.controller.advertiser import Advertiser
 from sdn.controller.answers import Answers
 from sdn.controller.host import HostLink
 from sdn.controller.probe import RST, SshAnswer, is_ssh_answer, syn_frame
@@ -36,13 +37,16 @@ class Controller:
         self._hosts: dict[str, HostLink] = {}
         self._probes: dict[IfaceId, asyncio.Task[None]] = {}
         self._answers = Answers()
+        self._by_iface: dict[str, PortIntent] = {}
+        advertiser = Advertiser(lambda: self._hosts.values(), lambda: (self._by_iface, self._networks))
+        self._advertising = asyncio.get_running_loop().create_task(advertiser.run())
         self._tasks: set[asyncio.Task[None]] = set()
         self.probes = Probes(self._channels)
 
     async def stop(self) -> None:
         """End; the switches keep their flows."""
-        for probe in self._probes.values():
-            probe.cancel()
+        for work in (*self._probes.values(), *self._tasks, self._advertising):
+            work.cancel()
         await asyncio.gather(*(link.stop() for link in self._hosts.values()), return_exceptions=True)
 
     async def set_hosts(self, hosts: tuple[HostConnection, ...]) -> None:
@@ -63,6 +67,7 @@ class Controller:
         self._intent = snapshot
         self._networks = {network.id: network for network in snapshot.networks}
         self._ports = {port.id: port for port in snapshot.ports}
+        self._by_iface = {port.iface_id: port for port in snapshot.ports}
         self._answers.set_intent(snapshot)
         for link in self._hosts.values():
             link.poke()
