@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import struct
 from collections import Counter, OrderedDict
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -138,7 +139,7 @@ def shortest_ttl_s(message: bytes) -> int:
             at += 10 + int.from_bytes(message[at + 8 : at + 10])
             if at > len(message):
                 return 0
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, struct.error):
         return 0
     return min(found, default=0) if flags & 0x0F in (0, 3) and not flags & 0x0200 else 0
 

@@ -46,18 +46,23 @@ class Wire:
         return sum(map(int, re.findall(r"packets received: (\d+)", self._client.run("dpif-netdev/pmd-stats-show"))))
 
     def _new(self, ofport: int) -> list[bytes]:
-        content = self._captures[ofport].read_bytes()[24:]
-        frames = []
-        while content:
-            size = struct.unpack_from("<I", content, 8)[0]
-            frames.append(content[16 : 16 + size])
-            content = content[16 + size :]
+        frames = frames_in(self._captures[ofport])
         fresh = frames[self._seen[ofport] :]
         self._seen[ofport] = len(frames)
         return fresh
 
     def close(self) -> None:
         self._client.close()
+
+
+def frames_in(capture: Path) -> list[bytes]:
+    """The frames of a pcap file that is being written; none before there is one."""
+    content = capture.read_bytes()[24:] if capture.exists() else b""
+    found = []
+    while len(content) >= 16 and len(content) >= 16 + (size := struct.unpack_from("<I", content, 8)[0]):
+        found.append(content[16 : 16 + size])
+        content = content[16 + size :]
+    return found
 
 
 class Bench:
