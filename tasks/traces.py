@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.db import transaction
-from django.utils import timezone
 
 from portal.hosts.models import Host
 from portal.live.publishers import trace_changed
 from portal.networks.causes import explain_causes
-from portal.networks.models import Generation, Port
+from portal.networks.models import Port
 from portal.traces.models import TraceRequest
-from sdn.model.addresses import Mac
-from sdn.model.packet import Packet, Protocol
-from sdn.model.trace import Direction, Trace, to_json
-from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
-from sdn.transport.ovsdb import TUNNEL
-from sdn.transport.unixctl import UnixctlClient, UnixctlError, find_vswitchd_socket
+from sdn.model.trace import Trace, to_json
+from sdn.trace import HostUnreachable, LiveWorld, Question, predict
+from sdn.trace.question import tunnel_port
 from tasks.probes import probe
+from tasks.trace_rows import question_of, read_ports
 
 log = logging.getLogger("hopsight.traces")
-CLIENT_PORT = 49152  # the source port of a predicted packet: any connection that is not there yet
-ECHO_REQUEST, ECHO_REPLY = 8, 0
+GONE = "An end of this path no longer exists."
 
 
 def run_trace(trace_id: int) -> None:
@@ -46,96 +41,52 @@ def run_trace(trace_id: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Both directions as JSON, and what a probe is made from."""
+    """Both directions as JSON (no way back where the target is nobody's), and what a probe is made from."""
 
     result: dict[str, object]
-    reply: dict[str, object]
+    reply: dict[str, object] | None
     question: Question
     predicted: Trace
 
 
 def answer(request: TraceRequest) -> Answer | None:
     """The answer there and back; None where an end of the path is gone."""
-    if request.source is None or request.target is None:
+    if request.source_id is None or (request.target_id is None and not request.address):
         return None
-    rows = {port.id: port for port in _ports()}
-    rundirs = {host.name: Path(host.ovs_rundir) for host in Host.objects.all()}
-    hosts = tuple(_host(host, rows.values()) for host in Host.objects.order_by("id"))
-    world = LiveWorld(rundirs)
+    rows = {port.id: port for port in read_ports().filter(id__in=[request.source_id, request.target_id or 0])}
+    source, target = rows.get(request.source_id), rows.get(request.target_id or 0)
+    if source is None or (request.target_id and target is None):
+        return None
+    world = LiveWorld({name: Path(rundir) for name, rundir in Host.objects.values_list("name", "ovs_rundir")})
     try:
-        there = _question(request, rows[request.source.id], rows[request.target.id], hosts, "forward")
-        back = _question(request, rows[request.target.id], rows[request.source.id], hosts, "return")
-        predicted = predict(there, world, explain_causes)
-        reply = to_json(predict(back, world, explain_causes))
-        return Answer(to_json(predicted), reply, there, predicted)
+        question, told = question_of(request, source, target, "forward")
+        predicted = predict(question, world, explain_causes)
+        predicted = replace(predicted, findings=(*told, *predicted.findings))
+        reply = _reply(request, source, target, world)
+        return Answer(to_json(predicted), reply, _with_tunnels(question, predicted, world), predicted)
     finally:
         world.close()
 
 
-def _ports() -> list[Port]:
-    return list(Port.objects.select_related("vm", "host", "network").prefetch_related("addresses", "network__subnets"))
-
-
-def _host(host: Host, ports: object) -> TraceHost:
-    endpoints = {
-        port.ofport: endpoint_of(port)
-        for port in ports  # type: ignore[attr-defined]
-        if port.host_id == host.id and port.ofport is not None
-    }
-    return TraceHost(host.name, host.underlay_ip, _tunnel_ofport(host), endpoints)
-
-
-def _tunnel_ofport(host: Host) -> int | None:
-    """The tunnel's ofport as the switch itself tells ("port vxlan0: 1 …" of `dpif/show`)."""
-    try:
-        client = UnixctlClient(find_vswitchd_socket(Path(host.ovs_rundir)), deadline_s=2)
-        text = client.run("dpif/show")
-        client.close()
-    except UnixctlError:
+def _reply(request: TraceRequest, source: Port, target: Port | None, world: LiveWorld) -> dict[str, object] | None:
+    if target is None or request.protocol == "arp":
         return None
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0] == TUNNEL:
-            return int(words[1].partition("/")[0])
-    return None
+    question, _ = question_of(request, target, source, "return")
+    return to_json(predict(question, world, explain_causes))
 
 
-def endpoint_of(port: Port) -> Endpoint:
-    """A port row as a trace's end."""
-    address = next((row.address for row in port.addresses.all()), "0.0.0.0")
-    return Endpoint(
-        name=port.vm.name if port.vm else port.name,
-        nic="eth0",
-        mac=port.mac,
-        address=IPv4Address(address),
-        host=port.host.name if port.host else "",
-        tap=port.tap or "no tap",
-        ofport=port.ofport,
-        nic_model=port.nic_model if port.vm else "veth",
-        backend=port.backend if port.vm else "veth pair",
-        domain=port.vm.domain if port.vm else "-",
-    )
+def _with_tunnels(question: Question, predicted: Trace, world: LiveWorld) -> Question:
+    """The question with the tunnel ports of the hosts on the path, as their switches told them."""
+    crossed = {hop.host for hop in predicted.hops}
+    known = {host.name: _tunnel(world, host.name, question.bridge) for host in question.hosts if host.name in crossed}
+    return replace(question, hosts=tuple(replace(host, tunnel_ofport=known.get(host.name)) for host in question.hosts))
 
 
-def _question(request: TraceRequest, source: Port, target: Port, hosts: tuple[TraceHost, ...], direction: Direction) -> Question:  # fmt: skip
-    generation = Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0
-    packet = _packet(request, source, target, direction)
-    now = timezone.now().isoformat()
-    return Question(
-        str(request.uuid), endpoint_of(source), endpoint_of(target), packet, hosts, generation, now, direction
-    )
-
-
-def _packet(request: TraceRequest, source: Port, target: Port, direction: Direction) -> Packet:
-    protocol: Protocol = request.protocol  # type: ignore[assignment]
-    here, there = endpoint_of(source), endpoint_of(target)
-    if protocol == "icmp":
-        ports = (0, ECHO_REQUEST if direction == "forward" else ECHO_REPLY)
-    else:
-        ports = (CLIENT_PORT, request.port_dst) if direction == "forward" else (request.port_dst, CLIENT_PORT)
-    same = source.network_id == target.network_id
-    to = there.mac if same else source.network.router_mac
-    return Packet(protocol, Mac(here.mac), Mac(to), here.address, there.address, port_src=ports[0], port_dst=ports[1])
+def _tunnel(world: LiveWorld, host: str, bridge: str) -> int | None:
+    try:
+        return tunnel_port(world.ports(host), bridge)
+    except HostUnreachable:
+        return None
 
 
 def _store_probe(request: TraceRequest, answer: dict[str, object]) -> None:
@@ -147,7 +98,7 @@ def _store_probe(request: TraceRequest, answer: dict[str, object]) -> None:
 
 
 def _store(request: TraceRequest, result: object, reply: object, error: str) -> None:
-    gone = "An end of this path no longer exists." if result is None and not error else error
+    gone = GONE if result is None and not error else error
     with transaction.atomic():
         request.result, request.reply, request.error = result, reply, gone
         request.state = TraceRequest.State.FAILED if gone else TraceRequest.State.DONE

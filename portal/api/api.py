@@ -24,11 +24,12 @@ from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
 from portal.hosts.models import Host
 from portal.live.topics import refusal_of, snapshot_of
-from portal.networks.models import Network, Port
+from portal.networks.models import Network
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
 from portal.traces.presentation import probe_data
+from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
 
 api = NinjaAPI(title="Hopsight", version="1", auth=django_auth)
 
@@ -50,10 +51,14 @@ class VMFlags(Schema):
 
 
 class TraceIn(Schema):
+    """`target` is a port's uuid, a VM's name or an IP address."""
+
     source: UUID
-    target: UUID
+    target: str
     protocol: str = "icmp"
     port_dst: int = 0
+    moment: str = "as_is"
+    size_bytes: int = 84
 
 
 def problem(status: int, title: str, errors: dict[str, list[str]] | None = None) -> HttpResponse:
@@ -196,14 +201,17 @@ def live_snapshot(request: HttpRequest, topic: str) -> Any:
 
 @api.post("/traces", response={202: Any})
 def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
-    from portal.traces.requests import TraceProblem, create_trace
-
     team = active_team(request)
     require_role(request, team, Role.MEMBER)
-    ports = Port.objects.filter(network__team=team).select_related("network")
-    source, target = get_object_or_404(ports, uuid=asked.source), get_object_or_404(ports, uuid=asked.target)
+    source = get_object_or_404(ports_of(team), uuid=asked.source)
+    target, address, unknown = find_target(team, source, asked.target)
+    if unknown and is_uuid(asked.target):
+        raise Http404
+    if unknown:
+        raise VMProblem({"target": [unknown]})
+    spec = TraceSpec(source, target, asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes)
     try:
-        row = create_trace(team, person(request), source, target, asked.protocol, asked.port_dst)
+        row = create_trace(team, person(request), spec)
     except TraceProblem as refused:
         raise VMProblem(refused.errors) from None
     return 202, {"uuid": str(row.uuid), "state": row.state}

@@ -11,6 +11,7 @@ from django.conf import settings
 from portal.compute.models import VM
 from portal.networks.models import Port
 from portal.operations.models import Operation
+from sdn.model.device import DeviceChain, chain_from_json
 
 COLOURS = {"place": "n-7", "disk": "n-7", "seed": "n-7", "define": "l-host", "start": "l-host", "wire": "l-overlay"}
 
@@ -86,14 +87,38 @@ def devices_of(vm: VM, port: Port | None) -> list[Device]:
         return []
     host = f"Host {vm.host.name}" if vm.host else "Host, not chosen yet"
     ofport = f"port {port.ofport}" if port.ofport else "port, not plugged"
+    chain = chain_from_json(port.device_chain)
     return [
-        Device("Guest", "dev--guest", f"eth0, {port.nic_model}", (port.mac, f"mtu {port.network.mtu}")),
-        Device("Guest", "dev--guest", "virtqueues", ("rx 0, tx 0", "virtio ring")),
-        Device(host, "", f"{port.backend} back end", ("net device of the domain",)),
-        Device(host, "", f"tap {port.tap}" if port.tap else "tap, not plugged", ("Linux tap device",)),
+        Device("Guest", "dev--guest", f"eth0, {chain.model or port.nic_model}", (port.mac, f"mtu {port.network.mtu}")),
+        Device("Guest", "dev--guest", _queue_title(chain), _queue_lines(chain)),
+        Device(host, "", f"{chain.backend or port.backend} back end", (chain.backend_words or "not read yet",)),
+        Device(host, "dev--bad" if chain.is_link_down else "", f"tap {port.tap}" if port.tap else "tap, not plugged", _tap_lines(chain)),
         Device(host, "", f"br-int {ofport}", (f"iface-id {str(port.uuid)[:8]}…", f"ct zone {port.network.zone}")),
         Device("Overlay", "dev--overlay", "vxlan", (f"VNI {port.network.vni}, udp/4789", "to the other hosts")),
-    ]
+    ]  # fmt: skip
+
+
+def _queue_title(chain: DeviceChain) -> str:
+    if not chain.model:
+        return "queues, not read yet"
+    kind = "virtqueue pair" if chain.model.startswith("virtio") else "emulated ring"
+    return f"{chain.queues or 1} {kind}{'s' * ((chain.queues or 1) != 1)}"
+
+
+def _queue_lines(chain: DeviceChain) -> tuple[str, ...]:
+    """The rings' size and the offloads, as the live XML has them."""
+    if not chain.model:
+        return ("libvirt tells at start",)
+    size = f"rx ring {chain.ring_size}" if chain.ring_size else "rings of the default size"
+    return (size, f"off: {chain.offloads}" if chain.offloads else "offloads on")
+
+
+def _tap_lines(chain: DeviceChain) -> tuple[str, ...]:
+    """What the switch read of the tap when it was wired."""
+    facts = [f"link {chain.tap_link}" if chain.tap_link else "", f"mtu {chain.tap_mtu}" if chain.tap_mtu else ""]
+    lines = [", ".join(fact for fact in facts if fact), chain.tap_mac, f"driver {chain.tap_driver}" if chain.tap_driver else ""]  # fmt: skip
+    known = tuple(line for line in lines if line)
+    return known or ("not read yet",)
 
 
 def commands_of(vm: VM, port: Port | None) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from portal.accounts.access import active_team, can, require_role
 from portal.accounts.models import Role, Team
@@ -109,6 +110,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "commands": commands_of(row, port),
         "may": can(request, row.team),
         "trace_url": url_or_nothing("trace_new"),
+        "why_url": reverse("trace_why", args=[port.uuid]) if port else "",
     }
     return render(request, "compute/vm.html", context)
 

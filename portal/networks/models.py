@@ -84,6 +84,7 @@ class Port(models.Model):
     ofport = models.PositiveIntegerField(null=True, blank=True)
     nic_model = models.CharField(max_length=20, default="virtio", blank=True)
     backend = models.CharField(max_length=20, default="qemu", blank=True)
+    device_chain = models.JSONField(default=dict, blank=True, help_text="sdn.model.device.DeviceChain")
     wired_generation = models.PositiveBigIntegerField(null=True, blank=True)
     wired_at = models.DateTimeField(null=True, blank=True)
 

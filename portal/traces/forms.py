@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.db.models import QuerySet
 
 from portal.accounts.models import Team
-from portal.networks.models import Port, PortKind
-from portal.traces.requests import PROTOCOLS, check_trace
+from portal.networks.models import Port
+from portal.traces.requests import DEFAULT_SIZE, MOMENTS, PROTOCOLS, TraceSpec, check_trace, find_target, ports_of
 
 if TYPE_CHECKING:
     PortField = forms.ModelChoiceField[Port]
 else:
     PortField = forms.ModelChoiceField
+
+__all__ = ["TraceForm", "ports_of"]
 
 
 class PortChoice(PortField):
@@ -25,34 +26,40 @@ class PortChoice(PortField):
         return f"{obj.name} · {addresses or 'no address'} · {obj.network.name}"
 
 
-def ports_of(team: Team) -> QuerySet[Port]:
-    """The VM ports of a team that a trace may start or end at."""
-    ports = Port.objects.filter(network__team=team, kind=PortKind.VM, vm__isnull=False)
-    return ports.select_related("network", "vm", "host").prefetch_related("addresses").order_by("name", "id")
-
-
 class TraceForm(forms.Form):
-    source = PortChoice(queryset=Port.objects.none(), to_field_name="uuid", empty_label="Choose a VM")
-    target = PortChoice(queryset=Port.objects.none(), to_field_name="uuid", empty_label="Choose a VM")
+    source = PortChoice(label="From", queryset=Port.objects.none(), to_field_name="uuid", empty_label="Choose a VM")
+    target = forms.CharField(label="To", max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": "VM or IP address", "autocomplete": "off", "spellcheck": "false"}))  # fmt: skip
     protocol = forms.ChoiceField(choices=[(name, name.upper()) for name in PROTOCOLS], initial="icmp")
     port_dst = forms.IntegerField(label="Port", required=False, initial=22)
+    moment = forms.ChoiceField(label="Which packet", choices=MOMENTS, required=False, initial="as_is")
+    size_bytes = forms.IntegerField(label="Size, bytes of IP", required=False, initial=DEFAULT_SIZE)
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.team = team
-        for name in ("source", "target"):
-            field = self.fields[name]
-            assert isinstance(field, PortChoice)
-            field.queryset = ports_of(team)
+        self.spec = TraceSpec(None, None)
+        source = self.fields["source"]
+        assert isinstance(source, PortChoice)
+        source.queryset = ports_of(team)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if self.errors:
             return cleaned
-        port_dst = cleaned.get("port_dst") or 0
-        cleaned["port_dst"] = port_dst
-        errors = check_trace(self.team, cleaned["source"], cleaned["target"], cleaned["protocol"], port_dst)
-        for name, lines in errors.items():
+        target, address, problem = find_target(self.team, cleaned["source"], cleaned["target"])
+        if problem:
+            self.add_error("target", problem)
+            return cleaned
+        self.spec = TraceSpec(
+            source=cleaned["source"],
+            target=target,
+            protocol=cleaned["protocol"],
+            port_dst=cleaned.get("port_dst") or 0,
+            address=address,
+            moment=cleaned.get("moment") or "as_is",
+            size_bytes=cleaned.get("size_bytes") or DEFAULT_SIZE,
+        )
+        for name, lines in check_trace(self.team, self.spec).items():
             for line in lines:
                 self.add_error(name, line)
         return cleaned

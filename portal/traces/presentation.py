@@ -55,7 +55,9 @@ def rows_of(trace: Trace) -> list[Row]:
 def _with_cookie_text(value: dict[str, Any]) -> dict[str, Any]:
     """JavaScript's numbers hold 53 bits of a cookie's 64: the page gets it as text too."""
     hops = [{**hop, "steps": [_step_with_text(step) for step in hop["steps"]]} for hop in value["hops"]]
-    return {**value, "hops": hops}
+    cause = value.get("cause")
+    near = [{**one, "step": _step_with_text(one["step"])} for one in value.get("nearest", ())]
+    return {**value, "hops": hops, "cause": _step_with_text(cause) if cause else None, "nearest": near}
 
 
 def _step_with_text(step: dict[str, Any]) -> dict[str, Any]:
@@ -72,8 +74,8 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         "state": request_row.state,
         "trace": _with_cookie_text(value) if value and read_trace(value) else None,
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
-        "source": _end(source),
-        "target": _end(target),
+        "source": _end(source, request_row.address),
+        "target": _end(target, request_row.address),
         "probing": direction == "forward",
         "probe": probe_data(request_row) if direction == "forward" else None,
     }
@@ -89,7 +91,24 @@ def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:
     return {**probe, "trace": _with_cookie_text(probe["trace"])}
 
 
-def _end(port: Any) -> dict[str, str]:
+def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, direction: str) -> str:
+    """What to do, in one sentence: the trace's own suggestion, or that the network is not in the way."""
+    if shown is None:
+        return ""
+    if shown.suggestion:
+        return shown.suggestion
+    if shown.verdict != "delivered" or direction != "forward" or row.target is None or row.protocol == "arp":
+        return ""
+    service = f"{row.protocol}/{row.port_dst}" if row.port_dst else row.protocol
+    if other is not None and other.verdict == "dropped":
+        return f"It arrives, but the answer does not come back: {other.reason}"
+    return (
+        f"The network is not in the way: {service} arrives at {row.target.name} and answers come back. If it still does "
+        "not answer, look inside the guest: is the service up, does its own firewall let it in?"
+    )
+
+
+def _end(port: Any, address: str = "") -> dict[str, str]:
     if port is None:
-        return {"name": "a VM that is gone", "host": ""}
+        return {"name": address or "a VM that is gone", "host": ""}
     return {"name": port.name, "host": port.host.name if port.host else ""}

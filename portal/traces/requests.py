@@ -2,70 +2,180 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from uuid import UUID
+
 from django.db import transaction
+from django.db.models import QuerySet
 
 from portal.accounts.models import Team, User
-from portal.networks.models import Port
+from portal.networks.models import Port, PortKind
 from portal.operations.dispatch import enqueue_trace
 from portal.traces.models import TraceRequest
 
-PROTOCOLS = ("icmp", "tcp", "udp")
+PROTOCOLS = ("icmp", "tcp", "udp", "arp")
+WITH_PORTS = ("tcp", "udp")
+MOMENTS = (
+    ("as_is", "as its connection is now"),
+    ("first", "first of a new connection"),
+    ("established", "one of an established connection"),
+)
 MAX_PORT = 65535
+MIN_SIZE, MAX_SIZE, DEFAULT_SIZE = 28, 65535, 84
+SHOWN_CHARS = 60
+Errors = dict[str, list[str]]
 
 
 class TraceProblem(Exception):
     """The question cannot be asked. `errors` holds field → sentences, all at once."""
 
-    def __init__(self, errors: dict[str, list[str]]) -> None:
+    def __init__(self, errors: Errors) -> None:
         super().__init__("; ".join(line for lines in errors.values() for line in lines))
         self.errors = errors
 
 
-def check_trace(
-    team: Team, source: Port | None, target: Port | None, protocol: str, port_dst: int
-) -> dict[str, list[str]]:
+@dataclass(frozen=True, slots=True)
+class TraceSpec:
+    """A question: from a port to a port or to an `address` that no port has. `size_bytes` is the IP packet's."""
+
+    source: Port | None
+    target: Port | None
+    protocol: str = "icmp"
+    port_dst: int = 0
+    address: str = ""
+    moment: str = "as_is"
+    size_bytes: int = DEFAULT_SIZE
+
+
+def ports_of(team: Team) -> QuerySet[Port]:
+    """The ports of a team that a trace may start or end at: its VMs', and the lab's access port on its network."""
+    ports = Port.objects.filter(network__team=team).exclude(kind=PortKind.VM, vm__isnull=True)
+    return ports.select_related("network", "vm", "host").prefetch_related("addresses").order_by("kind", "name", "id")
+
+
+def find_target(team: Team, source: Port | None, text: str) -> tuple[Port | None, str, str]:
+    """(port, address, problem) of what was typed as the target: a port's uuid, a VM's name, an IPv4 or IPv6 address.
+
+    An address belongs to the port of the source's network that has it, else to the team's only port that has it.
+    """
+    given = text.strip()
+    if not given:
+        return None, "", "target is empty: give a VM's name, or an IPv4 or IPv6 address"
+    if (uuid := _uuid(given)) is not None:
+        port = ports_of(team).filter(uuid=uuid).first()
+        return port, "", "" if port else _unknown(team, given)
+    if (address := _address(given)) is not None:
+        return _port_with(team, source, address), str(address), ""
+    named = list(ports_of(team).filter(name=given)[:50])
+    near = [port for port in named if source is not None and port.network_id == source.network_id] or named
+    return (near[0], "", "") if near else (None, "", _unknown(team, given))
+
+
+def _port_with(team: Team, source: Port | None, address: IPv4Address | IPv6Address) -> Port | None:
+    found = list(ports_of(team).filter(addresses__address=str(address))[:50])
+    here = [port for port in found if source is not None and port.network_id == source.network_id]
+    if here:
+        return here[0]
+    if source is not None and any(address in ip_network(row.cidr) for row in source.network.subnets.all()):
+        return None  # on the source's own network, where nobody has it
+    return found[0] if len(found) == 1 else None
+
+
+def _unknown(team: Team, given: str) -> str:
+    names = list(ports_of(team).values_list("name", flat=True)[:6])
+    have = f"{team.name} has {', '.join(names)}" if names else f"{team.name} has no VM yet"
+    return f"target {given[:SHOWN_CHARS]!r} was given; allowed are a VM's name ({have}) and an IPv4 or IPv6 address"
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text) if len(text) in (32, 36) else None
+    except ValueError:
+        return None
+
+
+def is_uuid(text: str) -> bool:
+    """Does the text name a row, and not a VM or an address?"""
+    return _uuid(text.strip()) is not None
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def check_trace(team: Team, spec: TraceSpec) -> Errors:
     """Field → what is wrong with it; empty when the trace can be asked for."""
-    errors: dict[str, list[str]] = {}
-    for name, port in (("source", source), ("target", target)):
-        if port is None or port.network.team_id != team.pk:
+    errors: Errors = {}
+    for name, port in (("source", spec.source), ("target", spec.target)):
+        if (port is None and (name == "source" or not spec.address)) or (
+            port is not None and port.network.team_id != team.pk
+        ):
             errors[name] = [f"{name} is no VM of team {team.name}: choose one of the list"]
-    if source is not None and target is not None:
-        if source.pk == target.pk:
-            errors["target"] = [f"source and target are both {source.name}: choose two VMs"]
-        elif source.network_id != target.network_id:
-            errors["target"] = [
-                f"{target.name} is on {target.network.name} and {source.name} on {source.network.name}: "
-                "a trace runs within one network"
-            ]
-    if protocol not in PROTOCOLS:
-        errors["protocol"] = [f"protocol {protocol!r} was given; allowed are {', '.join(PROTOCOLS)}"]
-    elif protocol != "icmp" and not 1 <= port_dst <= MAX_PORT:
-        errors["port_dst"] = [f"port {port_dst} was given; {protocol} takes 1 to {MAX_PORT}"]
+    if spec.source is not None and spec.target is not None and spec.source.pk == spec.target.pk:
+        errors["target"] = [f"source and target are both {spec.source.name}: choose two VMs"]
+    if not errors and (problem := _family_problem(spec)):
+        errors["target"] = [problem]
+    if spec.protocol not in PROTOCOLS:
+        errors["protocol"] = [f"protocol {spec.protocol[:SHOWN_CHARS]!r} was given; allowed are {', '.join(PROTOCOLS)}"]
+    elif spec.protocol in WITH_PORTS and not 1 <= spec.port_dst <= MAX_PORT:
+        errors["port_dst"] = [f"port {spec.port_dst} was given; {spec.protocol} takes 1 to {MAX_PORT}"]
+    if spec.moment not in dict(MOMENTS):
+        given = spec.moment[:SHOWN_CHARS]
+        errors["moment"] = [f"packet {given!r} was given; allowed are {', '.join(name for name, _ in MOMENTS)}"]
+    if not MIN_SIZE <= spec.size_bytes <= MAX_SIZE:
+        errors["size_bytes"] = [f"size {spec.size_bytes} was given; an IP packet has {MIN_SIZE} to {MAX_SIZE} bytes"]
     return errors
 
 
-def trace_title(source: Port, target: Port, protocol: str, port_dst: int) -> str:
+def _family_problem(spec: TraceSpec) -> str:
+    """The source must have an address of the target's family."""
+    if not spec.address or spec.source is None:
+        return ""
+    version = ip_address(spec.address).version
+    own = [ip_address(row.address).version for row in spec.source.addresses.all()]
+    if version in own:
+        return ""
+    return f"{spec.address} is an IPv{version} address and {spec.source.name} has none of that family"
+
+
+def trace_title(spec: TraceSpec) -> str:
     """`web-1 → db-1 tcp/5432`."""
-    service = protocol if protocol == "icmp" else f"{protocol}/{port_dst}"
-    return f"{source.name} → {target.name} {service}"
+    service = f"{spec.protocol}/{spec.port_dst}" if spec.protocol in WITH_PORTS else spec.protocol
+    source = spec.source.name if spec.source else "?"
+    return f"{source} → {spec.target.name if spec.target else spec.address} {service}"
 
 
-def create_trace(
-    team: Team, user: User, source_port: Port, target_port: Port, protocol: str, port_dst: int
-) -> TraceRequest:
+def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
     """A stored trace in state running, sent to a worker on commit. Raises TraceProblem, and then nothing is stored."""
-    errors = check_trace(team, source_port, target_port, protocol, port_dst)
+    errors = check_trace(team, spec)
     if errors:
         raise TraceProblem(errors)
     with transaction.atomic():
         trace = TraceRequest.objects.create(
             team=team,
             created_by=user,
-            source=source_port,
-            target=target_port,
-            protocol=protocol,
-            port_dst=0 if protocol == "icmp" else port_dst,
-            title=trace_title(source_port, target_port, protocol, port_dst),
+            source=spec.source,
+            target=spec.target,
+            address=spec.address,
+            protocol=spec.protocol,
+            port_dst=spec.port_dst if spec.protocol in WITH_PORTS else 0,
+            moment=spec.moment,
+            size_bytes=spec.size_bytes,
+            title=trace_title(spec),
         )
         transaction.on_commit(lambda: enqueue_trace(trace.pk))
     return trace
+
+
+def spec_to_reach(port: Port) -> TraceSpec | None:
+    """The question of "why can't I reach it?": SSH from where people come from; None where nobody could ask.
+
+    That is the access port of the port's network, else a VM beside it, a plugged one first.
+    """
+    others = ports_of(port.network.team).filter(network=port.network).exclude(pk=port.pk)
+    ranked = sorted(others[:200], key=lambda one: (one.kind != PortKind.ACCESS, one.ofport is None, one.pk))
+    return TraceSpec(ranked[0], port, "tcp", 22) if ranked else None

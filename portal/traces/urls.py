@@ -7,4 +7,6 @@ from portal.traces import views
 urlpatterns = [
     path("trace/", views.trace_new, name="trace_new"),
     path("trace/<uuid:uuid>/", views.trace, name="trace"),
+    path("trace/<uuid:uuid>/export.<str:form>", views.trace_export, name="trace_export"),
+    path("trace/why/<uuid:port>/", views.trace_why, name="trace_why"),
 ]

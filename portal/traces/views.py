@@ -1,25 +1,30 @@
-"""Asking for a trace, and its page."""
+"""Asking for a trace, its page, and its exports."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.accounts.access import active_team, can
-from portal.accounts.models import Team, User
+from portal.accounts.access import active_team, can, require_role
+from portal.accounts.models import Role, Team, User
+from portal.networks.models import Port
 from portal.traces.forms import TraceForm
+from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
-from portal.traces.presentation import VERDICT_WORDS, island_data, read_trace, rows_of
-from portal.traces.requests import TraceProblem, create_trace
+from portal.traces.presentation import VERDICT_WORDS, conclusion_of, island_data, read_trace, rows_of
+from portal.traces.requests import MOMENTS, TraceProblem, create_trace, ports_of, spec_to_reach
 
 DIRECTIONS = ("forward", "return")
+GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes")
 RECENT = 12
+EXPORTS = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
 
 
 def _person(request: HttpRequest) -> User:
@@ -35,11 +40,8 @@ def _visible(request: HttpRequest) -> QuerySet[TraceRequest]:
 
 
 def _store(form: TraceForm, team: Team, request: HttpRequest) -> TraceRequest | None:
-    asked = form.cleaned_data
     try:
-        return create_trace(
-            team, _person(request), asked["source"], asked["target"], asked["protocol"], asked["port_dst"]
-        )
+        return create_trace(team, _person(request), form.spec)
     except TraceProblem as problem:
         for name, lines in problem.errors.items():
             for line in lines:
@@ -49,23 +51,39 @@ def _store(form: TraceForm, team: Team, request: HttpRequest) -> TraceRequest | 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def trace_new(request: HttpRequest) -> HttpResponse:
-    """The question; a GET with ?source=&target=&protocol=&port_dst= fills it in."""
+    """The question; a GET with ?source=&target=&protocol=&port_dst=… fills it in."""
     team = active_team(request)
     allowed = can(request, team)
     posted = request.POST if request.method == "POST" else None
-    form = TraceForm(posted, team=team, initial=_given(request))
+    ports = list(ports_of(team))
+    form = TraceForm(posted, team=team, initial=_given(request, ports))
     if request.method == "POST" and allowed and form.is_valid():
         trace = _store(form, team, request)
         if trace is not None:
             return redirect("trace", trace.uuid)
     recent = _visible(request).filter(team=team)[:RECENT]
     status = 403 if request.method == "POST" and not allowed else 200
-    page = {"form": form, "may_ask": allowed, "recent": recent, "team": team}
+    page = {"form": form, "may_ask": allowed, "recent": recent, "team": team, "targets": ports}
     return render(request, "traces/trace_new.html", page, status=status)
 
 
-def _given(request: HttpRequest) -> dict[str, str]:
-    return {name: request.GET[name] for name in ("source", "target", "protocol", "port_dst") if name in request.GET}
+def _given(request: HttpRequest, ports: list[Port]) -> dict[str, str]:
+    given = {name: request.GET[name] for name in GIVEN if name in request.GET}
+    if target := next((port.name for port in ports if str(port.uuid) == given.get("target")), ""):
+        given["target"] = target
+    return given
+
+
+@require_POST
+def trace_why(request: HttpRequest, port: UUID) -> HttpResponse:
+    """ "Why can't I reach it?": asks the right trace by itself; without anybody to ask from, the form says so."""
+    row = get_object_or_404(Port.objects.filter(network__team__members=_person(request)).select_related("network__team"), uuid=port)  # fmt: skip
+    team = row.network.team
+    require_role(request, team, Role.MEMBER)
+    spec = spec_to_reach(row)
+    if spec is None:
+        return redirect(f"{reverse('trace_new')}?target={row.uuid}&protocol=tcp&port_dst=22")
+    return redirect("trace", create_trace(team, _person(request), spec).uuid)
 
 
 @require_safe
@@ -77,11 +95,29 @@ def trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "traces/trace.html", _page(request, row, direction))
 
 
+@require_safe
+def trace_export(request: HttpRequest, uuid: UUID, form: str) -> HttpResponse:
+    """Both directions as JSON in the trace's schema, or as Markdown for a ticket."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    if form not in EXPORTS:
+        raise Http404
+    if form == "json":
+        text = json.dumps(
+            {"title": row.title, "forward": row.result, "return": row.reply, "probe": row.probe}, indent=2
+        )
+    else:
+        text = format_markdown(row.title, read_trace(row.result), read_trace(row.reply))
+    answer = HttpResponse(text, content_type=EXPORTS[form])
+    answer["Content-Disposition"] = f'attachment; filename="trace-{row.uuid}.{form}"'
+    return answer
+
+
 def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, Any]:
     value = row.result if direction == "forward" else row.reply
     shown = read_trace(value)
     other = read_trace(row.reply if direction == "forward" else row.result)
     ends = (row.source, row.target) if direction == "forward" else (row.target, row.source)
+    names = [port.name if port else row.address or "a VM that is gone" for port in ends]
     return {
         "row": row,
         "trace": shown,
@@ -89,9 +125,14 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "verdict": VERDICT_WORDS[shown.verdict] if shown else "",
         "other": other,
         "other_verdict": VERDICT_WORDS[other.verdict] if other else "",
+        "conclusion": conclusion_of(row, shown, other, direction),
         "direction": direction,
         "source": ends[0],
         "target": ends[1],
+        "source_name": names[0],
+        "target_name": names[1],
+        "moment": dict(MOMENTS).get(row.moment, row.moment),
+        "again_target": row.target.uuid if row.target else row.address,
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,
         "island": island_data(row, value, direction),
         "may_ask": can(request, row.team),

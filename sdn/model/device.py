@@ -17,9 +17,9 @@ class DeviceChain:
     bridge: str = ""
     tap: str = ""
     tap_mac: str = ""
-    tap_link: str = ""  # sysfs operstate: "up", "down", "unknown"
+    tap_link: str = ""  # "up" or "down"
     tap_mtu: int = 0
-    tap_queue_len: int = 0
+    tap_driver: str = ""  # as ethtool tells: "tun"
     tap_dropped: int = 0  # frames for the guest that the tap dropped
     offloads: str = ""  # what the XML switches off, in words
     seen_at: str = ""  # ISO 8601, UTC

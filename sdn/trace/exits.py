@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sdn.model.cookie import parse_cookie
 from sdn.model.trace import Branch
 from sdn.trace import hops, sizes, words
 from sdn.trace.fields import carried
 from sdn.trace.journey import Journey, Leg, with_hops
 from sdn.trace.near import Near, TableFlow, nearest, parse_flows
 from sdn.trace.parser import Lookup
-from sdn.trace.question import Endpoint, HostUnreachable, PortFacts, TraceHost
+from sdn.trace.question import Endpoint, HostUnreachable, PortFacts, TraceHost, tunnel_port
 from sdn.trace.walked import DROP_TABLE, Exit, Seen, Walk
 
 MAX_BRANCHES = 16
+IDENTITY_FIELDS = frozenset(("reg0", "reg1", "reg2", "in_port", "tun_id"))  # whose packet it is, and for whom
 
 
 def look_at_tap(journey: Journey, endpoint: Endpoint) -> None:
@@ -146,10 +148,7 @@ def _tunnel_of(journey: Journey, host: TraceHost) -> int | None:
         return host.tunnel_ofport
     if host.name not in journey.tunnels:
         ports = journey.world.ports(host.name)
-        of = [
-            port.ofport for port in ports if port.bridge == journey.question.bridge and port.type in ("vxlan", "geneve")
-        ]
-        journey.tunnels[host.name] = of[0] if of else 0
+        journey.tunnels[host.name] = tunnel_port(ports, journey.question.bridge) or 0
     return journey.tunnels[host.name] or None
 
 
@@ -228,9 +227,15 @@ def _nearest(journey: Journey, host: TraceHost, decided: Seen) -> tuple[Near, ..
     except HostUnreachable as problem:
         journey.find(f"The flows that almost matched could not be read: {problem}")
         return ()
-    return nearest(parse_flows(text), decided.before, _lets_on)
+    return nearest(parse_flows(text), decided.before, _lets_on, _may_be_told)
 
 
 def _lets_on(flow: TableFlow) -> bool:
     """Does the flow do anything but drop?"""
     return flow.actions not in ("drop", "") and f"goto_table:{DROP_TABLE}" not in flow.actions
+
+
+def _may_be_told(near: Near) -> bool:
+    """A flow of ours for another port or network is no near miss, and may be another team's: it is never shown."""
+    is_foreign = parse_cookie(near.flow.cookie) is None
+    return is_foreign or not any(name in IDENTITY_FIELDS for name, _, _ in near.differs)

@@ -68,15 +68,20 @@ def parse_flows(text: str) -> Iterator[TableFlow]:
         yield TableFlow(int(found["table"]), number, int(found["cookie"], 16), match, found["actions"])
 
 
-def nearest(flows: Iterator[TableFlow], packet: Mapping[str, str], is_way_on: Callable[[TableFlow], bool]) -> tuple[Near, ...]:  # fmt: skip
+def nearest(
+    flows: Iterator[TableFlow],
+    packet: Mapping[str, str],
+    is_way_on: Callable[[TableFlow], bool],
+    may_be_told: Callable[[Near], bool] = lambda near: True,
+) -> tuple[Near, ...]:
     """The flows that let a packet on and differ from this one in the fewest fields, the fewest first."""
     found: list[Near] = []
     for flow in flows:
         if not is_way_on(flow):
             continue
         differs = differences(flow.match, packet, MAX_DIFFERING)
-        if differs is not None and differs:
-            found.append(Near(flow, differs))
+        if differs and may_be_told(near := Near(flow, differs)):
+            found.append(near)
     if not found:
         return ()
     found.sort(key=lambda near: (len(near.differs), -near.flow.priority, near.flow.match_text))

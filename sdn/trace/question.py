@@ -11,6 +11,7 @@ from sdn.model.packet import Address, Packet
 from sdn.model.trace import Direction
 
 Moment = Literal["as_is", "first", "established"]
+TUNNEL_TYPES = ("vxlan", "geneve", "gre")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +96,11 @@ class TraceWorld(Protocol):
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         """One table's flows, as `ovs-ofctl --no-names dump-flows` prints them."""
+
+
+def tunnel_port(ports: tuple[PortFacts, ...], bridge: str) -> int | None:
+    """The ofport of the bridge's overlay tunnel, None where it has none."""
+    of = (
+        port.ofport for port in ports if port.bridge == bridge and (port.type in TUNNEL_TYPES or port.name == "vxlan0")
+    )
+    return next(of, None)

@@ -53,6 +53,11 @@ class LiveInterface:
     mac: str
     model: str
     backend: str
+    queues: int = 1
+    ring_size: int = 0  # of the receive ring, 0: the device's own default
+    bridge: str = ""
+    link: str = ""  # what the definition asks of the link: "up" or "down"
+    offloads_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

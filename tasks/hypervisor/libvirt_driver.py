@@ -242,10 +242,43 @@ def parse_interfaces(xml: str) -> tuple[LiveInterface, ...]:
                     tap=_attribute(node, "target", "dev"),
                     mac=_attribute(node, "mac", "address"),
                     model=_attribute(node, "model", "type"),
-                    backend=_attribute(node, "driver", "name") or default_backend,
+                    backend=_backend(node, default_backend),
+                    queues=_number(_attribute(node, "driver", "queues")) or 1,
+                    ring_size=_number(_attribute(node, "driver", "rx_queue_size")),
+                    bridge=_attribute(node, "source", "bridge"),
+                    link=_attribute(node, "link", "state"),
+                    offloads_off=_offloads_off(node),
                 )
             )
     return tuple(found)
+
+
+def _backend(node: etree._Element, default: str) -> str:
+    """Who moves the frames: a vhost-user socket's switch, the kernel's vhost, or QEMU itself (formatdomain: driver name)."""
+    if node.get("type") == "vhostuser":
+        return "vhost-user"
+    named = _attribute(node, "driver", "name")
+    return {"vhost": "vhost-net", "qemu": "qemu"}.get(named, default if _is_virtio(node) else "qemu")
+
+
+def _is_virtio(node: etree._Element) -> bool:
+    return _attribute(node, "model", "type").startswith("virtio")
+
+
+def _offloads_off(node: etree._Element) -> tuple[str, ...]:
+    """The offloads that the definition switches off, guest and host alike, by name."""
+    off = {
+        name
+        for part in ("driver/host", "driver/guest")
+        for found in node.iterfind(part)
+        for name, value in found.attrib.items()
+        if value == "off"
+    }
+    return tuple(sorted(str(name) for name in off))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 def _attribute(node: etree._Element, path: str, name: str) -> str:

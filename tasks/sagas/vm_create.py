@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,10 +13,12 @@ from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation
 from portal.networks.models import Port
+from sdn.model.device import DeviceChain, chain_from_json, chain_to_json
 from tasks.hypervisor.disks import VMFiles, ensure_overlay, remove_file, write_file
 from tasks.hypervisor.domain_xml import DomainSpec, KernelBoot, NicSpec, format_domain
 from tasks.hypervisor.driver import LiveInterface
 from tasks.hypervisor.seed import SeedSpec, make_seed
+from tasks.hypervisor.tap import read_taps
 from tasks.sagas.engine import Context, Saga, Stage, StageError
 from tasks.sagas.placement import choose_host
 from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
@@ -107,6 +110,7 @@ def wire(context: Context) -> str:
             )
         time.sleep(FAST_POLL_S if now - begin < FAST_FOR_S else SLOW_POLL_S)
     update_vm(vm, state=VMState.RUNNING, state_reason="", observed_at=timezone.now())
+    record_taps(vm)
     return f"after {(time.monotonic() - begin) * 1000:.0f} ms"
 
 
@@ -118,8 +122,38 @@ def record_interfaces(vm: VM, interfaces: tuple[LiveInterface, ...]) -> None:
         if interface is None:
             raise StageError(f"port {port.name} was not plugged: the running domain has no such NIC")
         Port.objects.filter(pk=port.pk).update(
-            tap=interface.tap[:15], nic_model=interface.model, backend=interface.backend
-        )
+            tap=interface.tap[:15], nic_model=interface.model, backend=interface.backend,
+            device_chain=chain_to_json(chain_of(interface)),
+        )  # fmt: skip
+
+
+def chain_of(interface: LiveInterface) -> DeviceChain:
+    """What the live XML says of a NIC; the tap's own facts come when the switch has it."""
+    return DeviceChain(
+        model=interface.model,
+        backend=interface.backend,
+        queues=interface.queues,
+        ring_size=interface.ring_size,
+        bridge=interface.bridge,
+        tap=interface.tap,
+        tap_link=interface.link,
+        offloads=", ".join(interface.offloads_off),
+        seen_at=timezone.now().isoformat(),
+    )
+
+
+def record_taps(vm: VM) -> None:
+    """Add to each port's device chain what the switch reads of its tap now. What it does not know stays empty."""
+    ports = list(vm.ports.exclude(tap=""))
+    facts = read_taps(vm.host.ovsdb, tuple(port.tap for port in ports)) if vm.host else {}
+    for port in ports:
+        seen = facts.get(port.tap)
+        if seen is not None:
+            chain = replace(
+                chain_from_json(port.device_chain), tap=port.tap, tap_link=seen.link, tap_mtu=seen.mtu, tap_mac=seen.mac,
+                tap_dropped=seen.dropped, tap_driver=seen.driver, seen_at=timezone.now().isoformat(),
+            )  # fmt: skip
+            Port.objects.filter(pk=port.pk).update(device_chain=chain_to_json(chain))
 
 
 def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:

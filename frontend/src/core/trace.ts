@@ -55,6 +55,25 @@ export interface Trace {
   reason: string;
   started_at: string;
   generation: number;
+  branches?: Branch[];
+  cause?: Step | null;
+  nearest?: NearFlow[];
+  suggestion?: string;
+  findings?: string[];
+}
+
+/** A flow that would have let the packet on: each of `differs` is [field, wanted, had]. */
+export interface NearFlow {
+  step: Step;
+  differs: [string, string, string][];
+}
+
+export interface Branch {
+  host: string;
+  where: string;
+  verdict: Verdict;
+  reason: string;
+  is_main: boolean;
 }
 
 /** One place where the packet can be looked at: a hop, or one look-up inside of it. */
@@ -199,8 +218,14 @@ export function headerText(name: string, inner: boolean, fields: Record<string, 
   if (name === "eth") {
     return inner ? pair(first(fields, "dl_src", "eth_src"), first(fields, "dl_dst", "eth_dst")) : "";
   }
+  if (name === "ipv6") return pair(first(fields, "ipv6_src"), first(fields, "ipv6_dst"));
+  if (name === "arp") {
+    const asked = first(fields, "arp_tpa");
+    return first(fields, "arp_op") === "2" ? `${first(fields, "arp_spa")} is at …` : `who has ${asked}?`;
+  }
+  if (name === "icmp6") return ICMP6[first(fields, "icmp_type")] ?? `type ${first(fields, "icmp_type")}`;
   if (name === "ipv4") {
-    if (!inner) return pair(first(fields, "tun_src"), first(fields, "tun_dst"));
+    if (!inner) return pair(first(fields, "tun_src", "outer_src"), first(fields, "tun_dst", "outer_dst"));
     return pair(first(fields, "nw_src", "ip_src"), first(fields, "nw_dst", "ip_dst"));
   }
   if (name === "tcp" || name === "udp") {
@@ -212,8 +237,17 @@ export function headerText(name: string, inner: boolean, fields: Record<string, 
   return "";
 }
 
+const ICMP6: Record<string, string> = {
+  "128": "echo request",
+  "129": "echo reply",
+  "133": "router solicitation",
+  "134": "router advertisement",
+  "135": "neighbour solicitation",
+  "136": "neighbour advertisement",
+};
+
 const HEADER_FIELDS =
-  /^(dl_|eth_|nw_|ip_|tp_|tcp_|udp_|port_|icmp_|protocol$|ttl$|size_bytes$|arp_|tun_(src|dst))/;
+  /^(dl_|eth_|nw_|ip_|tp_|tcp_|udp_|port_|icmp_|protocol$|ttl$|size_bytes$|arp_|ipv6_|nd_|tun_(src|dst))/;
 
 /** Fields that are no header: registers, conntrack, tunnel id, ports. */
 export function metadataOf(fields: Record<string, string>): [string, string][] {

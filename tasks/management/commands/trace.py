@@ -13,8 +13,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from portal.networks.models import Port
+from portal.accounts.models import Team
 from portal.traces.models import TraceRequest
+from portal.traces.requests import DEFAULT_SIZE, MOMENTS, TraceSpec, check_trace, find_target
 from sdn.bundle import BundleError, BundleShadow, read_bundle
 from sdn.model.trace import Trace, from_json, to_json
 from sdn.shadow import ShadowError
@@ -31,11 +32,15 @@ class Command(BaseCommand):
     help = "Predict the path of a packet between two VMs, from the hosts' own switches or from a support bundle."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("source", nargs="?", help="name of the VM that sends")
-        parser.add_argument("target", nargs="?", help="name of the VM that receives")
-        parser.add_argument("--team", default="payments", help="slug of their team")
-        parser.add_argument("--tcp", type=int, metavar="PORT")
-        parser.add_argument("--udp", type=int, metavar="PORT")
+        parser.add_argument("source", nargs="?", help="name of the VM that sends, or its address")
+        parser.add_argument("target", nargs="?", help="name of the VM that receives, or any IPv4 or IPv6 address")
+        parser.add_argument("--team", default="payments", help="slug of the sender's team (default: payments)")
+        parser.add_argument("--tcp", type=int, metavar="PORT", help="a TCP segment to this port")
+        parser.add_argument("--udp", type=int, metavar="PORT", help="a UDP datagram to this port")
+        parser.add_argument("--arp", action="store_true", help="ask who has the address")
+        parser.add_argument("--moment", choices=[name for name, _ in MOMENTS], default="as_is", help="which packet of the connection")  # fmt: skip
+        parser.add_argument("--size", type=int, default=DEFAULT_SIZE, metavar="BYTES", help="of the IP packet")
+        parser.add_argument("--return", dest="back", action="store_true", help="the way back instead")
         parser.add_argument(
             "--probe", action="store_true", help="send one real packet, and show what the switches report"
         )
@@ -56,7 +61,8 @@ class Command(BaseCommand):
             raise _bad("say from which VM to which one: manage.py trace web-1 db-1 --tcp 22")
         else:
             trace = self._live(options)
-        self.stdout.write(json.dumps(to_json(trace), indent=2) if options["json"] else format_trace(trace))
+        color = getattr(self.stdout, "isatty", lambda: False)()
+        self.stdout.write(json.dumps(to_json(trace), indent=2) if options["json"] else format_trace(trace, color=color))
         wanted = options["expect"]
         if (wanted and trace.verdict != wanted) or (not wanted and trace.verdict == "unknown"):
             sys.exit(1)
@@ -75,13 +81,13 @@ class Command(BaseCommand):
             raise CommandError(f"the shadow switch did not work: {problem}") from problem
 
     def _live(self, options: dict[str, Any]) -> Trace:
-        source, target = (self._port(options["team"], options[name]) for name in ("source", "target"))
-        protocol = "tcp" if options["tcp"] else "udp" if options["udp"] else "icmp"
-        port = options["tcp"] or options["udp"] or 0
-        request = TraceRequest(team=source.network.team, source=source, target=target, protocol=protocol, port_dst=port)
-        found = answer(request)
+        found = answer(_request(options))
         if found is None:
-            raise CommandError("an end of this path no longer exists")
+            raise _bad("an end of this path no longer exists")
+        if options["back"]:
+            if found.reply is None:
+                raise _bad("there is no way back of this packet: its target is nobody's, or it is an ARP question")
+            return from_json(found.reply)
         if not options["probe"]:
             return found.predicted
         probed = probe(found.question, found.predicted)
@@ -89,12 +95,28 @@ class Command(BaseCommand):
             raise CommandError(probed["refused"])
         return from_json(probed["trace"])
 
-    def _port(self, team: str, name: str) -> Port:
-        port = Port.objects.filter(network__team__slug=team, vm__name=name).select_related("network__team").first()
-        if port is None:
-            names = Port.objects.filter(network__team__slug=team, vm__isnull=False).values_list("vm__name", flat=True)
-            raise _bad(f"team {team} has no VM {name!r}; it has: {', '.join(names) or 'none'}")
-        return port
+
+def _request(options: dict[str, Any]) -> TraceRequest:
+    """The question as a row that is not stored; whatever is wrong with it is said at once."""
+    team = Team.objects.filter(slug=options["team"]).first()
+    if team is None:
+        slugs = ", ".join(Team.objects.values_list("slug", flat=True))
+        raise _bad(f"team {options['team']!r} was given; there are {slugs}")
+    source, address, problem = find_target(team, None, options["source"])
+    if source is None:
+        raise _bad(problem.replace("target", "source", 1) or f"no port of {team.name} has the address {address}")
+    target, address, problem = find_target(team, source, options["target"])
+    protocol = "tcp" if options["tcp"] else "udp" if options["udp"] else "arp" if options["arp"] else "icmp"
+    spec = TraceSpec(
+        source, target, protocol, options["tcp"] or options["udp"] or 0, address, options["moment"], options["size"]
+    )
+    problems = [problem] if problem else [line for lines in check_trace(team, spec).values() for line in lines]
+    if problems:
+        raise _bad("; ".join(problems))
+    return TraceRequest(
+        team=team, source=source, target=target, address=address, protocol=protocol, port_dst=spec.port_dst,
+        moment=spec.moment, size_bytes=spec.size_bytes,
+    )  # fmt: skip
 
 
 def _bad(words: str) -> CommandError:

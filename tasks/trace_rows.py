@@ -1,0 +1,169 @@
+"""A trace's rows become its question: ends, hosts, and the packet as the source guest would send it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import cast
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from portal.accounts.models import Team
+from portal.hosts.models import Host
+from portal.networks.models import Generation, Port
+from portal.traces.models import TraceRequest
+from sdn.model.addresses import Mac
+from sdn.model.device import chain_from_json
+from sdn.model.packet import ECHO_REPLY, ECHO_REQUEST, Address, Packet, Protocol
+from sdn.model.trace import Direction
+from sdn.trace import Endpoint, Question, TraceHost
+from sdn.trace.fields import frame_bytes
+from sdn.trace.question import Moment
+
+CLIENT_PORT = 49152  # the source port of a predicted packet: any connection that is not there yet
+BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
+NOBODY: dict[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
+
+
+def read_ports() -> QuerySet[Port]:
+    """Ports with what an end of a trace needs, in a fixed number of queries."""
+    rows = Port.objects.select_related("vm", "host", "network")
+    return rows.prefetch_related("addresses", "network__subnets")
+
+
+class HostPorts(Mapping[int, Endpoint]):
+    """What is behind a host's ofports, read when it is asked for: a trace meets one or two of hundreds.
+
+    A port of another team is told as just that.
+    """
+
+    def __init__(self, host: Host, team: Team, family: int) -> None:
+        self._host, self._team, self._family = host, team, family
+        self._known: dict[int, Endpoint | None] = {}
+
+    def __getitem__(self, ofport: int) -> Endpoint:
+        if ofport not in self._known:
+            port = read_ports().filter(host=self._host, ofport=ofport).first()
+            self._known[ofport] = self._endpoint(port) if port else None
+        found = self._known[ofport]
+        if found is None:
+            raise KeyError(ofport)
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        rows = Port.objects.filter(host=self._host, ofport__isnull=False)
+        return (ofport for ofport in rows.values_list("ofport", flat=True) if ofport is not None)
+
+    def __len__(self) -> int:
+        return Port.objects.filter(host=self._host, ofport__isnull=False).count()
+
+    def _endpoint(self, port: Port) -> Endpoint:
+        if port.network.team_id == self._team.pk:
+            return endpoint_of(port, self._family)
+        name = "a port of another team"
+        return Endpoint(name, "", "", NOBODY[self._family], self._host.name, "hidden", port.ofport, "", "", "-")
+
+
+def endpoint_of(port: Port, family: int = 4) -> Endpoint:
+    """A port row as a trace's end, with its address of that IP family."""
+    addresses: list[Address] = [ip_address(row.address) for row in port.addresses.all()]
+    own = next((one for one in addresses if one.version == family), NOBODY[family])
+    return Endpoint(
+        name=port.vm.name if port.vm else port.name,
+        nic="eth0",
+        mac=port.mac,
+        address=own,
+        host=port.host.name if port.host else "",
+        tap=port.tap or "no tap",
+        ofport=port.ofport,
+        nic_model=port.nic_model if port.vm else "veth",
+        backend=port.backend if port.vm else "veth pair",
+        domain=port.vm.domain if port.vm else "-",
+        mtu=port.network.mtu,
+        chain=chain_from_json(port.device_chain),
+    )
+
+
+def trace_hosts(team: Team, family: int) -> tuple[TraceHost, ...]:
+    """Every host of the overlay; nothing of them is asked yet."""
+    hosts = Host.objects.order_by("id")
+    return tuple(TraceHost(host.name, host.underlay_ip, None, HostPorts(host, team, family), host.underlay_mtu) for host in hosts)  # fmt: skip
+
+
+def target_address(request: TraceRequest, source: Port, target: Port | None) -> Address:
+    """Where the packet goes: of the source's family when the target has one of it."""
+    if target is None:
+        return ip_address(request.address)
+    wanted: list[Address] = [ip_address(row.address) for row in target.addresses.all()]
+    families = [ip_address(row.address).version for row in source.addresses.all()]
+    return next((one for one in wanted if one.version in families), wanted[0] if wanted else NOBODY[4])
+
+
+def question_of(request: TraceRequest, source: Port, target: Port | None, direction: Direction) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
+    """The question, and what was decided for the asker, in words. `source` and `target` are the direction's own."""
+    if direction == "forward":
+        to = target_address(request, source, target)
+    else:
+        assert target is not None
+        back = target_address(request, target, source)
+        to = next(one for one in [ip_address(row.address) for row in target.addresses.all()] if one.version == back.version)  # fmt: skip
+    here = endpoint_of(source, to.version)
+    packet, found = _packet(request, source, target, here, to, direction)
+    question = Question(
+        id=str(request.uuid),
+        source=here,
+        target=endpoint_of(target, to.version) if target else None,
+        packet=packet,
+        hosts=trace_hosts(source.network.team, to.version),
+        generation=Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0,
+        started_at=timezone.now().isoformat(),
+        direction=direction,
+        moment=cast(Moment, request.moment),
+    )
+    return question, found
+
+
+def _packet(request: TraceRequest, source: Port, target: Port | None, here: Endpoint, to: Address, direction: Direction) -> tuple[Packet, tuple[str, ...]]:  # fmt: skip
+    family = to.version
+    if request.protocol == "arp" or (target is None and _is_neighbour(source, to)):
+        asks = f"{to} is on the network of {here.name}, so {here.name} first asks who has it: this is that question."
+        protocol: Protocol = "arp" if family == 4 else "nd"
+        packet = Packet(protocol, Mac(here.mac), BROADCAST, here.address, to, size_bytes=42 if family == 4 else 86)
+        return packet, () if request.protocol == "arp" else (asks,)
+    protocol = cast(Protocol, request.protocol)
+    if protocol == "icmp":
+        ports = (0, (ECHO_REQUEST if direction == "forward" else ECHO_REPLY)[family])
+    else:
+        ports = (CLIENT_PORT, request.port_dst) if direction == "forward" else (request.port_dst, CLIENT_PORT)
+    flags = "ack" if request.moment == "established" else "syn" if direction == "forward" else "syn|ack"
+    to_mac = _next_mac(source, target, to)
+    packet = Packet(
+        protocol, Mac(here.mac), to_mac, here.address, to, port_src=ports[0], port_dst=ports[1],
+        size_bytes=frame_bytes(request.size_bytes), tcp_flags=flags,
+    )  # fmt: skip
+    return packet, ()
+
+
+def _is_neighbour(source: Port, to: Address) -> bool:
+    """Is it an ordinary address of the source's own subnets, and not the gateway's?"""
+    for subnet in source.network.subnets.all():
+        block = ip_network(subnet.cidr)
+        if to in block:
+            return str(to) != subnet.gateway and to not in (block.broadcast_address,)
+    return False
+
+
+def _next_mac(source: Port, target: Port | None, to: Address) -> Mac:
+    """The MAC that the source's kernel would put in: the neighbour's, a group's, or the gateway's."""
+    if target is not None and target.network_id == source.network_id:
+        return Mac(target.mac)
+    if to.version == 6 and to.is_multicast:
+        return Mac("33:33:" + ":".join(f"{byte:02x}" for byte in to.packed[-4:]))
+    if to.version == 4 and to.is_multicast:
+        low = int(to) & 0x7FFFFF
+        return Mac(f"01:00:5e:{low >> 16:02x}:{low >> 8 & 255:02x}:{low & 255:02x}")
+    blocks = [ip_network(subnet.cidr) for subnet in source.network.subnets.all()]
+    if str(to) == "255.255.255.255" or any(to == block.broadcast_address for block in blocks):
+        return BROADCAST
+    return Mac(source.network.router_mac)

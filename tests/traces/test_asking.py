@@ -1,0 +1,144 @@
+"""Asking for a trace: who may, to where, what is refused in words, the exports, and "why can't I reach it?"."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from portal.compute.models import VM
+from portal.compute.requests import VMSpec, create_vm
+from portal.networks.ipam import allocate_port
+from portal.networks.models import Network, Port, PortKind
+from portal.traces.markdown import format_markdown
+from portal.traces.models import TraceRequest
+from portal.traces.requests import find_target
+from sdn.model.trace import to_json
+from tests.cast import Cast
+from tests.traces.factory import delivered, dropped
+
+
+def client_of(user: object) -> Client:
+    client = Client()
+    client.force_login(user)  # type: ignore[arg-type]
+    return client
+
+
+def vm_port(cast: Cast, name: str) -> Port:
+    vm: VM = create_vm(cast.payments, cast.alice, VMSpec(name, cast.image, cast.flavor, cast.network, name)).vm
+    return vm.ports.get()
+
+
+def asked(source: Port, target: str, **changed: str) -> dict[str, str]:
+    return {"source": str(source.uuid), "target": target, "protocol": "tcp", "port_dst": "22"} | changed
+
+
+def test_a_target_is_a_vm_an_address_of_one_or_an_address_that_nobody_has(cast: Cast) -> None:
+    web, db = vm_port(cast, "web-1"), vm_port(cast, "db-1")
+    address = db.addresses.get().address
+    for text in ("db-1", str(db.uuid), address, f" {address} "):
+        assert find_target(cast.payments, web, text)[0] == db
+    for text in ("198.51.100.7", "10.20.0.99", "2001:db8::1"):
+        assert find_target(cast.payments, web, text) == (None, text, "")
+    port, _, problem = find_target(cast.payments, web, "<script>" + "x" * 10_000)
+    assert port is None and "allowed are a VM's name" in problem and len(problem) < 300
+
+
+def test_an_address_of_another_teams_vm_is_nobodys(cast: Cast) -> None:
+    web = vm_port(cast, "web-1")
+    other = allocate_port(Network.objects.get(name="search-net"), name="secret", kind=PortKind.ACCESS, address="10.20.0.200")  # fmt: skip
+    assert find_target(cast.payments, web, "10.20.0.200") == (None, "10.20.0.200", "")
+    assert find_target(cast.payments, web, str(other.uuid))[0] is None
+    assert find_target(cast.payments, web, "secret")[0] is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"target": ""}, "This field is required"),
+        ({"target": "nobody"}, "allowed are a VM&#x27;s name"),
+        ({"target": "web-1"}, "choose two VMs"),
+        ({"target": "2001:db8::1"}, "has none of that family"),
+        ({"port_dst": "70000"}, "tcp takes 1 to 65535"),
+        ({"protocol": "gre"}, "gre is not one of the available choices"),
+        ({"size_bytes": "9"}, "28 to 65535 bytes"),
+        ({"moment": "yesterday"}, "yesterday is not one of the available choices"),
+    ],
+)
+def test_a_bad_question_names_the_field_and_what_is_allowed(cast: Cast, changed: dict[str, str], words: str) -> None:
+    web = vm_port(cast, "web-1")
+    answer = client_of(cast.bob).post(reverse("trace_new"), asked(web, "10.20.0.250", **changed))
+    assert answer.status_code == 200
+    assert words in answer.content.decode().replace("&quot;", '"')
+    assert not TraceRequest.objects.exists()
+
+
+def test_the_form_stores_every_part_of_the_question(cast: Cast) -> None:
+    web = vm_port(cast, "web-1")
+    given = asked(web, "198.51.100.7", protocol="udp", port_dst="53", moment="first", size_bytes="1400")
+    answer = client_of(cast.bob).post(reverse("trace_new"), given)
+    row = TraceRequest.objects.get()
+    assert answer["Location"] == reverse("trace", args=[row.uuid])
+    assert (row.address, row.target, row.moment, row.size_bytes) == ("198.51.100.7", None, "first", 1400)
+    assert row.title == "web-1 → 198.51.100.7 udp/53"
+    assert "198.51.100.7" in client_of(cast.charlie).get(answer["Location"]).content.decode()
+
+
+def test_the_api_takes_a_name_or_an_address_and_hides_what_is_another_teams(cast: Cast) -> None:
+    web, db = vm_port(cast, "web-1"), vm_port(cast, "db-1")
+    hidden = Port.objects.filter(network__team=cast.search).first() or allocate_port(
+        Network.objects.get(name="search-net"), name="hidden", kind=PortKind.ACCESS
+    )
+    client = client_of(cast.bob)
+    for target, status in (("db-1", 202), (str(db.uuid), 202), ("192.0.2.99", 202), (str(hidden.uuid), 404), ("what", 422)):  # fmt: skip
+        answer = client.post("/api/v1/traces", json.dumps(asked(web, target, port_dst="22") | {"port_dst": 22}), content_type="application/json")  # fmt: skip
+        assert answer.status_code == status, (target, answer.content)
+
+
+def test_why_asks_for_ssh_from_where_people_log_in(cast: Cast) -> None:
+    web = vm_port(cast, "web-1")
+    url = reverse("trace_why", args=[web.uuid])
+    assert client_of(cast.charlie).post(url).status_code == 403
+    assert client_of(cast.dana).post(url).status_code == 404
+    assert client_of(cast.bob).get(url).status_code == 405
+    assert client_of(cast.bob).post(url).status_code == 302
+    row = TraceRequest.objects.get()
+    assert row.source is not None and row.source.kind == PortKind.ACCESS
+    assert (row.target, row.protocol, row.port_dst) == (web, "tcp", 22)
+    page = client_of(cast.bob).get(reverse("vm", args=[web.vm.uuid])).content.decode()  # type: ignore[union-attr]
+    assert url in page
+
+
+def test_the_page_ends_in_one_sentence_of_what_to_do(cast: Cast) -> None:
+    web, db = vm_port(cast, "web-1"), vm_port(cast, "db-1")
+    row = TraceRequest.objects.create(
+        team=cast.payments, source=web, target=db, protocol="tcp", port_dst=22, title="t", state="done",
+        result=to_json(delivered()), reply=to_json(delivered()),
+    )  # fmt: skip
+    url = reverse("trace", args=[row.uuid])
+    assert "The network is not in the way: tcp/22 arrives at db-1" in client_of(cast.bob).get(url).content.decode()
+    row.reply = to_json(dropped())
+    row.save()
+    assert "the answer does not come back" in client_of(cast.bob).get(url).content.decode()
+
+
+def test_an_export_is_of_the_team_alone_and_holds_both_directions(cast: Cast) -> None:
+    web, db = vm_port(cast, "web-1"), vm_port(cast, "db-1")
+    row = TraceRequest.objects.create(
+        team=cast.payments, source=web, target=db, title="web-1 → db-1", state="done",
+        result=to_json(delivered()), reply=to_json(dropped()),
+    )  # fmt: skip
+    as_json, as_text = (reverse("trace_export", args=[row.uuid, form]) for form in ("json", "md"))
+    assert client_of(cast.dana).get(as_json).status_code == 404
+    assert client_of(cast.bob).get(reverse("trace_export", args=[row.uuid, "exe"])).status_code == 404
+    read = json.loads(client_of(cast.charlie).get(as_json).content)
+    assert (read["forward"]["verdict"], read["return"]["verdict"]) == ("delivered", "dropped")
+    text = client_of(cast.charlie).get(as_text).content.decode()
+    assert text.startswith("# web-1 → db-1\n") and "## Back: Dropped on hv1" in text
+
+
+def test_a_hostile_name_stays_text_in_markdown() -> None:
+    text = format_markdown("[x](javascript:alert(1)) | <img>\n# no", delivered(), None)
+    assert text.splitlines()[0] == r"# \[x\](javascript:alert(1)) \| \<img\> \# no"
