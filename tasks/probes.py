@@ -25,6 +25,8 @@ def probe(question: Question, predicted: Trace) -> dict[str, Any]:
     source = question.source
     if source.ofport is None:
         return {"refused": f"{source.name} is not running: there is no switch port to send a packet from."}
+    if question.packet.ip_dst.version != 4:
+        return {"refused": "No real packet was sent: probes are IPv4 packets and ARP questions."}
     token = secrets.token_bytes(TOKEN_BYTES)
     order = ProbeOrder(token, HostName(source.host), source.ofport, build_frame(question.packet, token))
     try:
@@ -33,6 +35,7 @@ def probe(question: Question, predicted: Trace) -> dict[str, Any]:
         return {"refused": f"No real packet was sent: {problem}"}
     hosts = {host.name: host for host in question.hosts}
     seen = tuple(_sighting(report, hosts[report["host"]]) for report in reports if report["host"] in hosts)
+    seen = tuple(one for one in seen if not _is_sent_back(one, question))
     probed = probed_trace(predicted, seen)
     parted = first_divergence(predicted, probed)
     return {"trace": to_json(probed), "divergence": asdict(parted) if parted else None}
@@ -55,9 +58,16 @@ def _sighting(report: Mapping[str, Any], host: TraceHost) -> Sighting:
     )
 
 
+def _is_sent_back(seen: Sighting, question: Question) -> bool:
+    """A flood's copy for the port that it came in by: a switch sends none there, but reports the marked one."""
+    return seen.end == "port" and (seen.host, seen.ofport) == (question.source.host, question.source.ofport)
+
+
 def _end(table_id: int, out: int, host: TraceHost) -> End:
     if table_id == TABLE_BY_NAME["drop"].table_id:
         return "drop"
-    if table_id != TABLE_BY_NAME["output"].table_id or out == IN_PORT:
+    if table_id != TABLE_BY_NAME["output"].table_id:
         return "controller"
+    if out == IN_PORT:
+        return "answer"
     return "tunnel" if out == host.tunnel_ofport else "port"

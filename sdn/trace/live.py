@@ -16,6 +16,7 @@ from sdn.transport.ofctl import OfctlError, dump_table
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, UnixctlTimeout, find_vswitchd_socket
 
 DEADLINE_S = 3.0
+NEIGHBOUR_LOOKS, NEIGHBOUR_LOOK_S = 40, 0.005
 _BRIDGE = re.compile(r"^  (\S+):$")
 _PORT = re.compile(r"^    (\S+) (\d+)/(\S+?): \((\w[\w-]*)")
 
@@ -50,6 +51,13 @@ class LiveWorld:
         if host not in self._ports:
             self._ports[host] = parse_ports(self._run(host, "dpif/show"))
         return self._ports[host]
+
+    def wait_for_neighbour(self, host: str, attempt: int) -> bool:
+        """An underlay's ARP takes a millisecond or two: look again after 5 ms, at most 40 times."""
+        if attempt >= NEIGHBOUR_LOOKS:
+            return False
+        time.sleep(NEIGHBOUR_LOOK_S)
+        return True
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         """One table, over the bridge's management socket."""

@@ -122,6 +122,25 @@ def _bridge_hops(host: TraceHost, walk: Walk, exit_: Exit, command: str, text: s
 
 
 def _ask(journey: Journey, host: TraceHost, flow: str) -> tuple[Walk, str, tuple[str, ...]]:
+    """The walk. A tunnel's far end may be yet unknown: the asking itself makes the switch send its ARP question."""
+    walk, text, states = _settle(journey, host, flow)
+    looks = 0
+    while _lacks_neighbour(walk) and journey.world.wait_for_neighbour(host.name, looks):
+        looks += 1
+        text = journey.world.ofproto_trace(host.name, journey.question.bridge, flow, states)
+        walk = walk_passes(parse_trace(text), journey.question.bridge)
+    if looks and not _lacks_neighbour(walk):
+        journey.find(
+            f"{host.name} had to ask for the other host's MAC by ARP: a first packet would have been lost there"
+        )
+    return walk, text, states
+
+
+def _lacks_neighbour(walk: Walk) -> bool:
+    return any(exit_.why.startswith("neighbor cache miss") for exit_ in walk.ended)
+
+
+def _settle(journey: Journey, host: TraceHost, flow: str) -> tuple[Walk, str, tuple[str, ...]]:
     """The walk, asked again until each ct() was given the state that its connection has in its zone."""
     question = journey.question
     states: tuple[str, ...] = ()

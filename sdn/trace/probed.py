@@ -13,7 +13,7 @@ from typing import Literal
 from sdn.model.trace import Hop, Step, Trace, Verdict
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
 
-End = Literal["tunnel", "port", "drop", "controller"]
+End = Literal["tunnel", "port", "drop", "controller", "answer"]  # "answer": made by the switch, back to the sender
 GUEST_SIDE = ("guest_nic", "backend")
 
 
@@ -47,7 +47,7 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     at_us = 0.0
     for hop in predicted.hops:
         if hop.kind == "bridge":
-            seen = next((one for one in left if one.host == hop.host), None)
+            seen = _report_of(hop, left, predicted)
             if seen is None:
                 break
             left.remove(seen)
@@ -57,7 +57,8 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
                 break
         else:
             hops.append(_between(hop, hops))
-    hops += [_unforeseen(one) for one in left]
+    foreseen = {branch.host for branch in predicted.branches}  # copies that the hops do not follow
+    hops += [_unforeseen(one) for one in left if one.host not in foreseen]
     verdict, reason = _verdict(sightings, hops)
     return replace(predicted, kind="probed", hops=tuple(hops), verdict=verdict, reason=reason)
 
@@ -73,6 +74,12 @@ def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
         same += 1
     words = f"Predicted: {predicted.reason} A real packet: {probed.reason}"
     return Divergence(same, words)
+
+
+def _report_of(hop: Hop, left: Sequence[Sighting], predicted: Trace) -> Sighting | None:
+    """The bridge's report of the copy that the hops follow, where it made several; else its first one."""
+    here = [one for one in left if one.host == hop.host]
+    return next((one for one in here if _agrees(hop, one, predicted)), here[0] if here else None)
 
 
 def _reported(hop: Hop, seen: Sighting, before_us: float) -> Hop:
@@ -99,7 +106,7 @@ def _agrees(hop: Hop, seen: Sighting, predicted: Trace) -> bool:
         return seen.end in ("drop", "controller")
     if after[0].kind == "tunnel_encap":
         return seen.end == "tunnel"
-    return seen.end == "port"
+    return seen.end in ("port", "answer")
 
 
 def _unforeseen(seen: Sighting) -> Hop:
@@ -129,6 +136,12 @@ def _verdict(sightings: Sequence[Sighting], hops: list[Hop]) -> tuple[Verdict, s
             f"A real packet got to {one.port_name} on {one.host} in {took}; it was not given to the guest.",
         )
     for one in ends:
+        if one.end == "answer":
+            took = f"{one.at_us / 1000:.1f} ms"
+            return (
+                "delivered",
+                f"The switch of {one.host} answered a real packet itself in {took}; the guest was not told.",
+            )
         if one.end == "drop":
             return "dropped", _drop_words(one)
         return "to_controller", f"The switch of {one.host} handed it to the controller, which answers it."

@@ -94,6 +94,9 @@ class TraceWorld(Protocol):
     def ports(self, host: str) -> tuple[PortFacts, ...]:
         """Every port of every bridge."""
 
+    def wait_for_neighbour(self, host: str, attempt: int) -> bool:
+        """A moment's wait for the ARP answer that the host's switch asked for; False when it has waited long enough."""
+
     def flows(self, host: str, bridge: str, table: int) -> str:
         """One table's flows, as `ovs-ofctl --no-names dump-flows` prints them."""
 

@@ -44,8 +44,12 @@ function draw(element: HTMLElement, input: TraceInput, shown: Trace): void {
   const stage = document.createElement("div");
   stage.className = "tr-stage";
   const answer = element.querySelector("[data-trace-answer]");
-  if (answer) answer.after(stage);
+  const why = element.querySelector<HTMLDetailsElement>(".tr-why");
+  const above = why ?? answer;
+  if (above) above.after(stage);
   else element.prepend(stage);
+  // The inspector tells the same of a drop, beside the step that decided it.
+  if (why && shown.verdict === "dropped") why.open = false;
   mount(TracePlayer, { target: stage, props: { input, trace: shown, list } });
   element.classList.add("tr--drawn");
   if (list) countInList(list, input.uuid);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sdn.model.trace import Hop, Step, Trace
+from dataclasses import replace
+
+from sdn.model.trace import Branch, Hop, Step, Trace
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME
 from sdn.trace.probed import Sighting, first_divergence, probed_trace
 
@@ -62,3 +64,23 @@ def test_no_report_at_all_is_said_and_never_called_a_timeout() -> None:
     probed = probed_trace(PREDICTED, ())
     assert probed.verdict == "unknown"
     assert "timeout" not in probed.reason
+
+
+def test_what_the_switch_answers_itself_agrees_with_the_prediction() -> None:
+    """[web-1]--tap--[br-int@hv1: the gateway] and back"""
+    back = (*TWO_HOSTS[:4], hop("tap", "hv1"), hop("backend", "hv1"), hop("guest_nic", "hv1"))
+    predicted = replace(PREDICTED, hops=back, reason="The switch of hv1 answers web-1 itself, as 10.20.0.1.")
+    probed = probed_trace(predicted, (Sighting("hv1", "answer", 700.0, 100.0, OUTPUT, ofport=0xFFF8),))
+    assert probed.verdict == "delivered" and "answered a real packet itself" in probed.reason
+    assert first_divergence(predicted, probed) is None
+
+
+def test_each_copy_of_a_broadcast_is_a_branch_that_was_foreseen() -> None:
+    """[web-1]--[br-int@hv1]--[web-2] and ==[br-int@hv2]--[db-1]"""
+    near = (*TWO_HOSTS[:4], hop("tap", "hv1"), hop("backend", "hv1"), hop("guest_nic", "hv1"))
+    copies = (Branch("hv1", "web-2", "delivered", "", True), Branch("hv2", "db-1", "delivered", "", False))
+    predicted = replace(PREDICTED, hops=near, verdict="flooded", branches=copies)
+    local = Sighting("hv1", "port", 950.0, 100.0, OUTPUT, ofport=12, port_name="web-2")
+    probed = probed_trace(predicted, (AWAY, local, ARRIVED))
+    assert (probed.verdict, len(probed.hops)) == ("flooded", len(near))
+    assert first_divergence(predicted, probed) is None
