@@ -132,7 +132,7 @@ def test_a_full_network_says_so(network: Network) -> None:
     network.subnets.filter(cidr="10.0.0.0/24").update(pool_end="10.0.0.6")
     for number in range(2):
         allocate_port(network, name=f"vm-{number}")
-    with pytest.raises(AddressProblem, match="all 2 addresses of .* are taken"):
+    with pytest.raises(AddressProblem, match=r"all 2 addresses of .* are taken"):
         allocate_port(network, name="vm-3")
 
 
