@@ -24,8 +24,7 @@ from django.utils import timezone
 
 from portal.compute.models import VM, Image, VMState
 from portal.hosts.models import Accelerator, Host
-from portal.live.events import publish
-from portal.live.publishers import vm_changed
+from portal.live.publishers import host_changed, vm_changed
 from tasks.hypervisor.accelerator import probe_accelerator
 from tasks.hypervisor.driver import Capacity, DomainState, HypervisorError
 from tasks.hypervisor.events import register_asyncio_events
@@ -172,15 +171,7 @@ def record_host(host: Host, **columns: object) -> None:
         Host.objects.filter(pk=host.pk).update(**columns)
         for name, value in columns.items():
             setattr(host, name, value)
-        data = {
-            "name": host.name,
-            "vcpus": host.vcpus,
-            "ram_mib": host.ram_mib,
-            "accelerator": host.accelerator,
-            "accelerator_reason": host.accelerator_reason,
-            "libvirt_error": host.libvirt_error,
-        }
-        publish("hosts", "host.changed", f"host:{host.name}", data)
+        host_changed(Host.objects.get(pk=host.pk))
 
 
 def record_states(host: Host, states: Mapping[str, DomainState], asked_at: datetime) -> None:

@@ -1,36 +1,43 @@
-"""Who may do what: the ranks of roles as data, the current team of a session, and 404 for what is another team's."""
+"""Rights of a request, read from the table in `permissions`: the current team, and 404 for what is another team's."""
 
 from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
-from portal.accounts.models import Membership, Role, Team, User
+from portal.accounts.models import Membership, Team, User
+from portal.accounts.permissions import RIGHTS, TEAM_RANK, Needs, is_allowed, refusal_words
 
-RANK: dict[str, int] = {Role.VIEWER: 0, Role.MEMBER: 1, Role.OWNER: 2}
 SESSION_KEY = "team"
+TEAM_HEADER = "Hopsight-Team"  # names the team of an API request that has no session
 
 
 def memberships_of(request: HttpRequest) -> list[Membership]:
     """The person's memberships with their teams, read once per request."""
-    cached: list[Membership] | None = getattr(request, "_memberships", None)
-    if cached is None:
-        rows = Membership.objects.filter(user_id=request.user.pk or 0).select_related("team").order_by("team__name")
-        cached = list(rows)
+    cached: tuple[int, list[Membership]] | None = getattr(request, "_memberships", None)
+    user_id = request.user.pk or 0
+    if cached is None or cached[0] != user_id:
+        rows = Membership.objects.filter(user_id=user_id).select_related("team").order_by("team__name")
+        cached = (user_id, list(rows))
         request._memberships = cached  # type: ignore[attr-defined]
-    return cached
+    return cached[1]
 
 
 def current_team(request: HttpRequest) -> Team | None:
-    """The session's team, else the person's first one; None for a person without teams."""
+    """The header's team, else the session's, else the person's first one; None for a person without teams."""
     rows = memberships_of(request)
+    named = request.headers.get(TEAM_HEADER)
+    if named is not None:
+        return next((row.team for row in rows if row.team.slug == named), None)
     wanted = request.session.get(SESSION_KEY)
     return next((row.team for row in rows if row.team.slug == wanted), rows[0].team if rows else None)
 
 
 def active_team(request: HttpRequest) -> Team:
-    """The current team; 403 in words for a person without teams."""
+    """The current team; 404 for a header that names none of one's teams, 403 in words for a person without teams."""
     team = current_team(request)
+    if team is None and request.headers.get(TEAM_HEADER) is not None:
+        raise Http404
     if team is None:
         raise PermissionDenied("You are in no team yet: ask a team's owner to add you.")
     return team
@@ -41,31 +48,51 @@ def role_in(request: HttpRequest, team: Team) -> str | None:
     return next((row.role for row in memberships_of(request) if row.team_id == team.pk), None)
 
 
-def require_role(request: HttpRequest, team: Team, role: str) -> None:
+def may(request: HttpRequest, right: str, team: Team | None = None) -> bool:
+    """Whether the person has a right over an object of the team (or over no team's object)."""
+    user = request.user
+    role = role_in(request, team) if team else None
+    return isinstance(user, User) and is_allowed(right, role, user.is_operator)
+
+
+def refusal(request: HttpRequest, right: str, team: Team | None = None) -> str:
+    """Why the person lacks the right, for a disabled control; nothing when they have it."""
+    if may(request, right, team):
+        return ""
+    return refusal_words(right, role_in(request, team) if team else None, team.name if team else "a team")
+
+
+def require(request: HttpRequest, right: str, team: Team | None = None) -> None:
     """404 for strangers (a team's objects do not exist for them), 403 in words for too low a role."""
-    held = role_in(request, team)
-    if held is None:
+    if may(request, right, team):
+        return
+    if RIGHTS[right] != Needs.OPERATOR and (team is None or role_in(request, team) is None):
         raise Http404
-    if RANK[held] < RANK[role]:
-        raise PermissionDenied(
-            f"You are a {held} of {team.name}; this needs the role {role}. Ask an owner of the team."
-        )
+    raise PermissionDenied(refusal(request, right, team))
 
 
-def can(request: HttpRequest, team: Team | None, role: str = Role.MEMBER) -> bool:
-    """Whether the person has at least this role in the team."""
-    held = role_in(request, team) if team else None
-    return held is not None and RANK[held] >= RANK[role]
-
-
-def team_of(request: HttpRequest, team: Team) -> Team:
-    """The team of an object the person asked for; 404 unless they belong to it."""
-    require_role(request, team, Role.VIEWER)
+def team_for(request: HttpRequest, right: str) -> Team:
+    """The current team, in which the person has the right; 403 in words otherwise."""
+    team = active_team(request)
+    require(request, right, team)
     return team
 
 
 def require_operator(request: HttpRequest) -> None:
     """403 in words for everybody but operators."""
-    user = request.user
-    if not isinstance(user, User) or not user.is_operator:
-        raise PermissionDenied("Hosts are for operators: ask one to look, or to make you one.")
+    require(request, "host.see")
+
+
+def require_role(request: HttpRequest, team: Team, role: str) -> None:
+    """404 for strangers, 403 in words below a role: for rights that the table does not name yet."""
+    held = role_in(request, team)
+    if held is None:
+        raise Http404
+    if TEAM_RANK[held] < TEAM_RANK[role]:
+        words = f"You are a {held} of {team.name}; this needs the role {role}. Ask an owner of the team."
+        raise PermissionDenied(words)
+
+
+def can(request: HttpRequest, team: Team | None, right: str = "vm.create") -> bool:
+    """Whether the person has a right in the team."""
+    return may(request, right, team)

@@ -5,3 +5,6 @@ from django.apps import AppConfig
 
 class AccountsConfig(AppConfig):
     name = "portal.accounts"
+
+    def ready(self) -> None:
+        from portal.accounts import sessions  # noqa: F401  (its signal receivers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
@@ -42,3 +44,88 @@ class Membership(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "team"], name="one_role_per_person_and_team")]
+
+
+class Invitation(models.Model):
+    """A link into a team. The link's secret is shown once; its SHA-256 is kept."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    digest = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class ApiToken(models.Model):
+    """A person's key to the API: it has the person's rights, or only the reading ones. The secret's SHA-256 is kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=60)
+    digest = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=12, help_text="the secret's first characters, to tell tokens apart")
+    can_write = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class LogIn(models.Model):
+    """A session as its person sees it: where from, with what, since when. The key is Django's session's."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="log_ins")
+    session_key = models.CharField(max_length=40, unique=True)
+    address = models.CharField(max_length=45, blank=True)
+    agent = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-seen_at"]
+
+
+class AuditHead(models.Model):
+    """One row: the last link of the audit's chain. Its row lock puts the rows in one order."""
+
+    last_id = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default="")
+
+
+class AuditRow(models.Model):
+    """Who changed what, from what to what. Rows are only added; `hash` covers the row and the hash before it.
+
+    Names are kept as text, so that a row still says who and what when those are gone.
+    """
+
+    id = models.PositiveBigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    team_id = models.BigIntegerField(null=True, db_index=True)
+    actor = models.CharField(max_length=150)
+    action = models.CharField(max_length=40, help_text='"vm.create", "member.role", …')
+    object_type = models.CharField(max_length=20)
+    object_id = models.CharField(max_length=40, db_index=True)
+    object_name = models.CharField(max_length=150)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    address = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=40, blank=True)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("audit rows are never changed")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("audit rows are never removed")

@@ -1,17 +1,20 @@
-"""Log-in, team switch and SSH keys."""
+"""Log-in, team switch, SSH keys."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.core.cache import cache
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from portal.accounts.access import SESSION_KEY, memberships_of
+from portal.accounts.audit import record
 from portal.accounts.keys import KeyProblem, parse_public_key
 from portal.accounts.models import User
 from portal.compute.models import KeyPair
@@ -21,24 +24,29 @@ FAILURE_WINDOW_S = 300
 
 
 class LogIn(LoginView):
-    """The log-in page; after ten failures from one address within five minutes it answers 429."""
+    """The log-in page; after ten failures from one address, or for one name, within five minutes it answers 429."""
 
     template_name = "accounts/login.html"
     redirect_authenticated_user = True
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        if request.method == "POST" and cache.get(self._key(), 0) >= MAX_FAILURES:
+        if request.method == "POST" and any(cache.get(key, 0) >= MAX_FAILURES for key in self._keys()):
             words = f"Too many failed log-ins: wait {FAILURE_WINDOW_S // 60} minutes."
-            return render(request, "accounts/login.html", {"form": AuthenticationForm(), "limited": words}, status=429)
+            context = {"form": AuthenticationForm(), "limited": words}
+            answer = render(request, "accounts/login.html", context, status=429)
+            answer.headers["Retry-After"] = str(FAILURE_WINDOW_S)
+            return answer
         return super().dispatch(request, *args, **kwargs)
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        cache.add(self._key(), 0, FAILURE_WINDOW_S)
-        cache.incr(self._key())
+        for key in self._keys():
+            cache.add(key, 0, FAILURE_WINDOW_S)
+            cache.incr(key)
         return super().form_invalid(form)
 
-    def _key(self) -> str:
-        return f"login-failures:{self.request.META.get('REMOTE_ADDR', '')}"
+    def _keys(self) -> tuple[str, str]:
+        name = hashlib.sha256(self.request.POST.get("username", "").lower().encode()).hexdigest()[:32]
+        return f"log-in:address:{self.request.META.get('REMOTE_ADDR', '')}", f"log-in:name:{name}"
 
 
 @require_POST
@@ -67,7 +75,10 @@ def keys(request: HttpRequest) -> HttpResponse:
 @require_POST
 def key_delete(request: HttpRequest, key_id: int) -> HttpResponse:
     """Forget a key; VMs made with it keep their copy."""
-    get_object_or_404(KeyPair, pk=key_id, user_id=request.user.pk).delete()
+    row = get_object_or_404(KeyPair, pk=key_id, user_id=request.user.pk)
+    with transaction.atomic():
+        record("key.delete", None, person(request), ("key", str(row.pk), row.name))
+        row.delete()
     return redirect("keys")
 
 
@@ -81,7 +92,10 @@ def add_key(user: User, name: str, text: str) -> KeyPair:
     label, number = base, 2
     while user.keys.filter(name=label).exists():
         label, number = f"{base} {number}", number + 1
-    return KeyPair.objects.create(user=user, name=label, public_key=parsed.text, fingerprint=parsed.fingerprint)
+    with transaction.atomic():
+        row = KeyPair.objects.create(user=user, name=label, public_key=parsed.text, fingerprint=parsed.fingerprint)
+        record("key.add", None, user, ("key", str(row.pk), label), after={"fingerprint": parsed.fingerprint})
+    return row
 
 
 def person(request: HttpRequest) -> User:

@@ -1,210 +1,207 @@
-"""The REST API: session and CSRF, JSON in and out, problems as application/problem+json with every field's errors."""
+"""The REST API: session with CSRF or token, JSON in and out, problems as application/problem+json."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from ninja import NinjaAPI, Schema
-from ninja.errors import ValidationError
+from ninja import Query, Status
 from ninja.security import django_auth
 
-from portal.accounts.access import active_team, require_operator, require_role
-from portal.accounts.models import Role
+from portal.accounts.access import require, team_for
+from portal.accounts.models import AuditRow, Membership
 from portal.accounts.views import person
+from portal.api.auth import TokenAuth
+from portal.api.document import HopsightAPI
+from portal.api.paging import Page, PageQuery, as_page, page_of
+from portal.api.problems import TITLES, FieldProblem, install, problem
+from portal.api.schemas import (
+    Accepted,
+    ActionOut,
+    AuditOut,
+    FlavorOut,
+    HostOut,
+    ImageOut,
+    MemberOut,
+    NetworkOut,
+    OperationOut,
+    SnapshotOut,
+    StatusOut,
+    TraceAsked,
+    TraceIn,
+    TraceOut,
+    UsageOut,
+    VMCreated,
+    VMFlags,
+    VMIn,
+    VMOut,
+)
 from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.forms import images_for
-from portal.compute.models import Flavor
-from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm
+from portal.compute.models import Flavor, VMState
+from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
 from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
 from portal.hosts.models import Host
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.models import Network
-from portal.operations.models import Operation
+from portal.operations.models import Operation, OperationState
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
 from portal.traces.presentation import probe_data
 from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
 
-api = NinjaAPI(title="Hopsight", version="1", auth=django_auth)
+api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), django_auth], docs_url=None)
+install(api)
 
 
-class VMIn(Schema):
-    name: str
-    image: str
-    flavor: str
-    network: str
-    key: int | None = None
-    user_data: str = ""
-    address: str | None = None
-    request_key: str = ""
+@api.get("/status", response=StatusOut, summary="How old is what is known of each host")
+def status(request: HttpRequest) -> Any:
+    require(request, "status.see")
+    rows = Host.objects.filter(enabled=True).values_list("name", "libvirt_seen_at")
+    return {"hosts": [{"name": name, "seen_at": seen_at} for name, seen_at in rows]}
 
 
-class VMFlags(Schema):
-    is_autostarted: bool | None = None
-    is_protected: bool | None = None
+@api.get("/vms", response=Page[VMOut], summary="The team's VMs")
+def list_vms(
+    request: HttpRequest,
+    paging: Query[PageQuery],
+    state: Annotated[str | None, Query(description="only VMs in this state")] = None,
+    name: Annotated[str | None, Query(description="only the VM of this name")] = None,
+    host: Annotated[str | None, Query(description="only VMs on this host")] = None,
+) -> Any:
+    rows = vms_of(team_for(request, "vm.see"))
+    wanted = {"state": _choice("state", state, VMState.values), "name": name, "host__name": host}
+    rows = rows.filter(**{field: _text(field, value) for field, value in wanted.items() if value is not None})
+    found, after = page_of(rows, paging)
+    return as_page([vm_as_json(vm) for vm in found], after)
 
 
-class TraceIn(Schema):
-    """`target` is a port's uuid, a VM's name or an IP address."""
-
-    source: UUID
-    target: str
-    protocol: str = "icmp"
-    port_dst: int = 0
-    moment: str = "as_is"
-    size_bytes: int = 84
-
-
-def problem(status: int, title: str, errors: dict[str, list[str]] | None = None) -> HttpResponse:
-    """RFC 9457's form."""
-    body = {"type": "about:blank", "title": title, "status": status, "errors": errors or {}}
-    return JsonResponse(body, status=status, content_type="application/problem+json")
-
-
-@api.exception_handler(PermissionDenied)
-def _denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    return problem(403, str(error))
-
-
-@api.exception_handler(Http404)
-def _missing(request: HttpRequest, error: Http404) -> HttpResponse:
-    return problem(404, "Nothing of that name is in your teams")
-
-
-@api.exception_handler(VMProblem)
-def _vm_problem(request: HttpRequest, error: VMProblem) -> HttpResponse:
-    return problem(422, "Nothing was changed", error.errors)
-
-
-@api.exception_handler(ValidationError)
-def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    errors: dict[str, list[str]] = {}
-    for one in error.errors:
-        errors.setdefault(str(one["loc"][-1]), []).append(str(one["msg"]))
-    return problem(422, "The request does not have the right form", errors)
-
-
-@api.get("/vms")
-def list_vms(request: HttpRequest) -> Any:
-    return [vm_as_json(vm) for vm in vms_of(active_team(request))]
-
-
-@api.get("/vms/{uuid}")
+@api.get("/vms/{uuid}", response=VMOut, summary="One VM")
 def get_vm(request: HttpRequest, uuid: UUID) -> Any:
-    return vm_as_json(get_object_or_404(vms_of(active_team(request)), uuid=uuid))
+    return vm_as_json(get_object_or_404(vms_of(team_for(request, "vm.see")), uuid=uuid))
 
 
-@api.post("/vms", response={202: Any})
+@api.post("/vms", response={202: VMCreated}, summary="Ask for a VM; the operation tells how it goes")
 def post_vm(request: HttpRequest, asked: VMIn) -> Any:
-    team, user = active_team(request), person(request)
-    require_role(request, team, Role.MEMBER)
+    team, user = team_for(request, "vm.create"), person(request)
     key = user.keys.filter(pk=asked.key).first() if asked.key is not None else None
     if asked.key is not None and key is None:
         raise VMProblem({"key": [f"key {asked.key} was given; it is not one of yours"]})
     spec = VMSpec(
         name=asked.name,
         image=next((row for row in images_for(team) if row.slug == asked.image), None),
-        flavor=Flavor.objects.filter(name=asked.flavor).first(),
-        network=Network.objects.filter(team=team, name=asked.network).first(),
-        request_key=asked.request_key[:64] or secrets.token_hex(16),
+        flavor=Flavor.objects.filter(name=_text("flavor", asked.flavor)).first(),
+        network=Network.objects.filter(team=team, name=_text("network", asked.network)).first(),
+        request_key=_text("request_key", asked.request_key) or secrets.token_hex(16),
         key=key,
-        user_data=asked.user_data,
+        user_data=_text("user_data", asked.user_data),
         address=asked.address,
     )
     made = create_vm(team, user, spec)
-    return 202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)}
+    return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
 
 
-@api.delete("/vms/{uuid}", response={202: Any})
+@api.delete("/vms/{uuid}", response={202: Accepted}, summary="Delete a VM with its disk")
 def remove_vm(request: HttpRequest, uuid: UUID) -> Any:
-    team = active_team(request)
+    team = team_for(request, "vm.see")
     row = get_object_or_404(vms_of(team), uuid=uuid)
-    require_role(request, team, Role.MEMBER)
-    return 202, {"operation": operation_as_json(delete_vm(row, person(request)))}
+    require(request, "vm.delete", team)
+    return Status(202, {"operation": operation_as_json(delete_vm(row, person(request)))})
 
 
-@api.get("/vms/{uuid}/actions")
+@api.get("/vms/{uuid}/actions", response=list[ActionOut], summary="What can be done with a VM now, and why not")
 def list_actions(request: HttpRequest, uuid: UUID) -> Any:
-    row = get_object_or_404(vms_of(active_team(request)), uuid=uuid)
+    row = get_object_or_404(vms_of(team_for(request, "vm.see")), uuid=uuid)
     return [
         {"name": offer.action.name, "title": offer.action.title, "disabled_reason": offer.disabled_reason}
         for offer in offers_of(row)
     ]
 
 
-@api.post("/vms/{uuid}/actions/{action}", response={202: Any})
+@api.post("/vms/{uuid}/actions/{action}", response={202: Accepted}, summary="Start, stop, restart, … a VM")
 def post_action(request: HttpRequest, uuid: UUID, action: str) -> Any:
-    team = active_team(request)
+    team = team_for(request, "vm.see")
     row = get_object_or_404(vms_of(team), uuid=uuid)
-    require_role(request, team, Role.MEMBER)
-    return 202, {"operation": operation_as_json(request_action(row, person(request), action))}
+    require(request, "vm.power", team)
+    return Status(202, {"operation": operation_as_json(request_action(row, person(request), action))})
 
 
-@api.patch("/vms/{uuid}")
+@api.patch("/vms/{uuid}", response=VMOut, summary="Let a VM start with its host, protect it from being deleted")
 def patch_vm(request: HttpRequest, uuid: UUID, asked: VMFlags) -> Any:
-    team = active_team(request)
+    team = team_for(request, "vm.see")
     row = get_object_or_404(vms_of(team), uuid=uuid)
-    require_role(request, team, Role.MEMBER)
+    require(request, "vm.power", team)
     changed = change_flags(row, person(request), autostart=asked.is_autostarted, protected=asked.is_protected)
     return vm_as_json(changed)
 
 
-@api.get("/operations")
-def list_operations(request: HttpRequest) -> Any:
-    rows = Operation.objects.filter(team=active_team(request)).prefetch_related("stages")[:100]
-    return [operation_as_json(one) for one in rows]
+@api.get("/operations", response=Page[OperationOut], summary="The team's operations, newest first")
+def list_operations(
+    request: HttpRequest,
+    paging: Query[PageQuery],
+    state: Annotated[str | None, Query(description="only operations in this state")] = None,
+    object_uuid: Annotated[UUID | None, Query(description="only operations of this object")] = None,
+) -> Any:
+    rows = Operation.objects.filter(team=team_for(request, "operation.see")).prefetch_related("stages")
+    if _choice("state", state, OperationState.values):
+        rows = rows.filter(state=state)
+    if object_uuid is not None:
+        rows = rows.filter(object_uuid=object_uuid)
+    found, after = page_of(rows, paging, newest_first=True)
+    return as_page([operation_as_json(one) for one in found], after)
 
 
-@api.get("/operations/{uuid}")
+@api.get("/operations/{uuid}", response=OperationOut, summary="One operation with its stages")
 def get_operation(request: HttpRequest, uuid: UUID) -> Any:
-    return operation_as_json(get_object_or_404(Operation, uuid=uuid, team=active_team(request)))
+    team = team_for(request, "operation.see")
+    return operation_as_json(get_object_or_404(Operation.objects.prefetch_related("stages"), uuid=uuid, team=team))
 
 
-@api.get("/networks")
-def list_networks(request: HttpRequest) -> Any:
-    rows = Network.objects.filter(team=active_team(request)).prefetch_related("subnets")
-    return [
-        {"uuid": str(row.uuid), "name": row.name, "vni": row.vni, "subnets": [one.cidr for one in row.subnets.all()]}
-        for row in rows
+@api.get("/networks", response=Page[NetworkOut], summary="The team's networks")
+def list_networks(request: HttpRequest, paging: Query[PageQuery]) -> Any:
+    rows = Network.objects.filter(team=team_for(request, "network.see")).prefetch_related("subnets")
+    found, after = page_of(rows, paging)
+    items = [
+        {"uuid": row.uuid, "name": row.name, "vni": row.vni, "subnets": [one.cidr for one in row.subnets.all()]}
+        for row in found
     ]
+    return as_page(items, after)
 
 
-@api.get("/images")
+@api.get("/images", response=list[ImageOut], summary="Images that the team may boot")
 def list_images(request: HttpRequest) -> Any:
-    return [{"slug": row.slug, "name": row.name, "note": row.note} for row in images_for(active_team(request))]
+    team = team_for(request, "image.see")
+    return [{"slug": row.slug, "name": row.name, "note": row.note} for row in images_for(team)]
 
 
-@api.get("/flavors")
+@api.get("/flavors", response=list[FlavorOut], summary="Sizes")
 def list_flavors(request: HttpRequest) -> Any:
+    require(request, "person.see")
     return list(Flavor.objects.values("name", "vcpus", "ram_mib", "disk_gib"))
 
 
-@api.get("/hosts")
-def list_hosts(request: HttpRequest) -> Any:
-    require_operator(request)
-    names = ("name", "enabled", "vcpus", "ram_mib", "accelerator", "libvirt_seen_at", "ovs_seen_at")
-    return list(Host.objects.values(*names))
+@api.get("/hosts", response=Page[HostOut], summary="Hosts, for operators")
+def list_hosts(request: HttpRequest, paging: Query[PageQuery]) -> Any:
+    require(request, "host.see")
+    return as_page(*page_of(Host.objects.all(), paging))
 
 
-@api.get("/live/{path:topic}")
+@api.get("/live/{path:topic}", response=SnapshotOut, summary="A live topic's state as of one number")
 def live_snapshot(request: HttpRequest, topic: str) -> Any:
     if refusal_of(person(request), topic):
         raise Http404
     return snapshot_of(topic)
 
 
-@api.post("/traces", response={202: Any})
+@api.post("/traces", response={202: TraceAsked}, summary="Ask which way a packet takes")
 def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
-    team = active_team(request)
-    require_role(request, team, Role.MEMBER)
+    team = team_for(request, "trace.ask")
     source = get_object_or_404(ports_of(team), uuid=asked.source)
-    target, address, unknown = find_target(team, source, asked.target)
+    target, address, unknown = find_target(team, source, _text("target", asked.target))
     if unknown and is_uuid(asked.target):
         raise Http404
     if unknown:
@@ -214,14 +211,14 @@ def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
         row = create_trace(team, person(request), spec)
     except TraceProblem as refused:
         raise VMProblem(refused.errors) from None
-    return 202, {"uuid": str(row.uuid), "state": row.state}
+    return Status(202, {"uuid": row.uuid, "state": row.state})
 
 
-@api.get("/traces/{uuid}")
+@api.get("/traces/{uuid}", response=TraceOut, summary="A trace with its answer")
 def get_trace(request: HttpRequest, uuid: UUID) -> Any:
-    row = get_object_or_404(TraceRequest, uuid=uuid, team=active_team(request))
+    row = get_object_or_404(TraceRequest, uuid=uuid, team=team_for(request, "trace.see"))
     return {
-        "uuid": str(row.uuid),
+        "uuid": row.uuid,
         "title": row.title,
         "state": row.state,
         "result": row.result,
@@ -229,3 +226,50 @@ def get_trace(request: HttpRequest, uuid: UUID) -> Any:
         "probe": probe_data(row),
         "error": row.error,
     }
+
+
+@api.get("/usage", response=UsageOut, summary="What the team uses of its quota")
+def usage(request: HttpRequest) -> Any:
+    team = team_for(request, "team.see")
+    use = use_of(team)
+    names = ("vcpus", "ram_mib", "disk_gib", "vms")
+    return {"team": team.slug} | {
+        name: {"used": getattr(use, name), "limit": getattr(team, f"max_{name}")} for name in names
+    }
+
+
+@api.get("/members", response=Page[MemberOut], summary="Who is in the team")
+def list_members(request: HttpRequest, paging: Query[PageQuery]) -> Any:
+    rows = Membership.objects.filter(team=team_for(request, "team.see")).select_related("user")
+    found, after = page_of(rows, paging)
+    return as_page([{"username": row.user.username, "role": row.role} for row in found], after)
+
+
+@api.get("/activity", response=Page[AuditOut], summary="Who changed what, newest first")
+def list_activity(
+    request: HttpRequest,
+    paging: Query[PageQuery],
+    object_id: Annotated[str | None, Query(max_length=40, description="only changes of this object")] = None,
+) -> Any:
+    rows = AuditRow.objects.filter(team_id=team_for(request, "audit.see").pk)
+    if object_id is not None:
+        rows = rows.filter(object_id=_text("object_id", object_id))
+    return as_page(*page_of(rows, paging, newest_first=True))
+
+
+@api.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
+def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
+    return problem(404, TITLES[404])
+
+
+def _choice(field: str, value: str | None, allowed: list[str]) -> str | None:
+    if value is not None and value not in allowed:
+        raise FieldProblem(field, f"“{value[:40]}” was given; {', '.join(allowed)} are allowed")
+    return value
+
+
+def _text(field: str, value: str) -> str:
+    """The text, which a database can hold: PostgreSQL takes no NUL, and no lone surrogate is UTF-8."""
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise FieldProblem(field, "a NUL or a lone surrogate was given; plain text is allowed")
+    return value

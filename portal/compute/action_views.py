@@ -9,8 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
-from portal.accounts.access import require_role
-from portal.accounts.models import Role
+from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.compute.actions import change_flags, request_action
 from portal.compute.models import VM
@@ -40,5 +39,5 @@ def vm_flags(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _member_vm(request: HttpRequest, uuid: UUID) -> VM:
     row = get_object_or_404(_visible(request), uuid=uuid)
-    require_role(request, row.team, Role.MEMBER)
+    require(request, "vm.power", row.team)
     return row

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
 from django.http import QueryDict
+from django.utils import timezone
 
 from portal.accounts.keys import KeyProblem, parse_public_key
 from portal.accounts.models import Team, User
 from portal.accounts.views import add_key
 from portal.compute.models import Flavor, Image
 from portal.compute.requests import VMSpec, largest_host_ram_mib, next_name, over_quota, use_of
+from portal.hosts.models import Host
 from portal.networks.models import Network
+
+UP_WITHIN = timedelta(seconds=15)  # as the worker asks of a host that it places on
 
 
 @dataclass(frozen=True)
@@ -33,19 +39,19 @@ class QuotaBar:
 
     @property
     def after(self) -> str:
-        return f"{self.used + self.adds:g}"
+        return _shown(self.used + self.adds)
 
     @property
     def now(self) -> str:
-        return f"{self.used:g}"
+        return _shown(self.used)
 
     @property
     def most(self) -> str:
-        return f"{self.limit:g}"
+        return _shown(self.limit)
 
     @property
     def left(self) -> str:
-        return f"{max(0, self.limit - self.used):g}"
+        return _shown(max(0, self.limit - self.used))
 
     @property
     def used_percent(self) -> str:
@@ -56,9 +62,41 @@ class QuotaBar:
         return f"{max(0, min(100 - float(self.used_percent), 100 * self.adds / self.limit if self.limit else 0)):.1f}"
 
 
+@dataclass(frozen=True)
+class HostsFor:
+    """How many hosts can take a VM of a size now, and that as words."""
+
+    fitting: int
+    words: str
+
+
+def hosts_for(flavor: Flavor | None) -> HostsFor:
+    """The hosts that are up, enabled and have the memory; the worker decides again when it places the VM."""
+    oldest = timezone.now() - UP_WITHIN
+    rows = list(Host.objects.filter(enabled=True).annotate(used=Coalesce(Sum("vms__ram_mib"), 0)))
+    up = [row for row in rows if row.libvirt_seen_at and row.libvirt_seen_at > oldest]
+    fitting = [row for row in up if flavor is None or row.ram_mib - row.used >= flavor.ram_mib]
+    if fitting:
+        return HostsFor(
+            len(fitting), f"fits on {', '.join(row.name for row in fitting[:3])}" + " …" * (len(fitting) > 3)
+        )
+    if not rows:
+        return HostsFor(0, "No host takes new VMs: ask an operator to add one.")
+    if not up:
+        down = ", ".join(row.name for row in rows[:5])
+        return HostsFor(0, f"No host is up now ({down}): a VM would fail until an operator brings one back.")
+    most = max(row.ram_mib - row.used for row in up)
+    wanted = flavor.ram_mib if flavor else 0
+    return HostsFor(0, f"No host has room: {wanted} MiB asked, at most {max(0, most)} MiB are free on one host.")
+
+
 def images_for(team: Team) -> list[Image]:
     """Images that the team may boot."""
     return list(Image.objects.filter(Q(team=None) | Q(team=team)))
+
+
+def _shown(value: float) -> str:
+    return f"{round(value, 2):g}"
 
 
 def size_tiles(team: Team) -> list[SizeTile]:
@@ -79,9 +117,7 @@ def quota_bars(team: Team, flavor: Flavor | None = None) -> list[QuotaBar]:
     adds = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1) if flavor else (0, 0, 0, 0)
     return [
         QuotaBar("vCPU", use.vcpus, adds[0], team.max_vcpus, ""),
-        QuotaBar(
-            "RAM", round(use.ram_mib / 1024, 2), round(adds[1] / 1024, 2), round(team.max_ram_mib / 1024, 2), "GiB"
-        ),
+        QuotaBar("RAM", use.ram_mib / 1024, adds[1] / 1024, team.max_ram_mib / 1024, "GiB"),
         QuotaBar("Disk", use.disk_gib, adds[2], team.max_disk_gib, "GiB"),
         QuotaBar("VMs", use.vms, adds[3], team.max_vms, ""),
     ]

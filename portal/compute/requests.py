@@ -6,14 +6,15 @@ import re
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Max, Sum
+from django.db.models import Count, Max, Sum
 
+from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
 from portal.hosts.models import Host
 from portal.live.publishers import operation_changed, vm_changed
 from portal.networks.intent import bump_generation
-from portal.networks.ipam import AddressProblem, allocate_port
+from portal.networks.ipam import AddressProblem, allocate_port, check_address
 from portal.networks.models import Network
 from portal.operations.dispatch import enqueue_operation
 from portal.operations.models import Operation, OperationStage
@@ -63,8 +64,8 @@ class VMProblem(Exception):
 
 def use_of(team: Team) -> Use:
     """The sum over the team's VM rows."""
-    rows = team.vms.aggregate(v=Sum("vcpus"), r=Sum("ram_mib"), d=Sum("disk_gib"))
-    return Use(rows["v"] or 0, rows["r"] or 0, rows["d"] or 0, team.vms.count())
+    rows = team.vms.aggregate(v=Sum("vcpus"), r=Sum("ram_mib"), d=Sum("disk_gib"), n=Count("id"))
+    return Use(rows["v"] or 0, rows["r"] or 0, rows["d"] or 0, rows["n"])
 
 
 def over_quota(team: Team, use: Use, flavor: Flavor) -> list[str]:
@@ -137,9 +138,14 @@ def start_operation(kind: str, vm: VM, user: User) -> Operation:
         OperationStage(operation=operation, position=position, name=name, title=title)
         for position, (name, title) in enumerate(STAGES[kind])
     )
+    record(kind, vm.team, user, ("vm", str(vm.uuid), vm.name), after=_audited(vm) if kind == "vm.create" else None)
     operation_changed(operation)
     transaction.on_commit(lambda: enqueue_operation(operation.pk))
     return operation
+
+
+def _audited(vm: VM) -> dict[str, object]:
+    return {"image": vm.image.slug, "size": vm.flavor.name}
 
 
 def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
@@ -159,10 +165,17 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
             errors["flavor"] = sizes
     if spec.network is None or spec.network.team_id != team.pk:
         errors["network"] = [f"no network of that name in team {team.name}: choose one of the list"]
+    else:
+        try:
+            check_address(spec.network, spec.address)
+        except AddressProblem as problem:
+            errors["address" if spec.address else "network"] = [str(problem)]
     if spec.key is not None and spec.key.user_id != user.pk:
         errors["key"] = ["that key is not yours: choose one of the list"]
-    size = len(spec.user_data.encode())
-    if size > MAX_USER_DATA_BYTES:
+    size = len(spec.user_data.encode(errors="replace"))
+    if "\0" in spec.user_data:
+        errors["user_data"] = ["a NUL byte was given; text is allowed"]
+    elif size > MAX_USER_DATA_BYTES:
         errors["user_data"] = [f"{size} bytes were given; at most {MAX_USER_DATA_BYTES} are allowed"]
     return errors
 

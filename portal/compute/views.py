@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +12,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
 
-from portal.accounts.access import active_team, can, require_role
-from portal.accounts.models import Role, Team
+from portal.accounts.access import may, refusal, require, team_for
+from portal.accounts.models import AuditRow, Team
+from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
-from portal.compute.actions import offers_of, shown_of
-from portal.compute.forms import form_values, images_for, quota_bars, size_tiles, spec_of
+from portal.compute.actions import Offer, offers_of, shown_of
+from portal.compute.forms import form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
 from portal.compute.models import VM, Flavor
 from portal.compute.presentation import (
     commands_of,
@@ -30,6 +36,8 @@ from portal.networks.intent import domain_of
 from portal.networks.models import Network
 from portal.operations.models import Operation
 
+SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is still coming up
+
 
 def vms_of(team: Team) -> QuerySet[VM]:
     """The team's VMs with what lists and events show, in a fixed number of queries."""
@@ -37,17 +45,18 @@ def vms_of(team: Team) -> QuerySet[VM]:
     return rows.prefetch_related("ports__addresses", "ports__network")
 
 
+@require_safe
 def vm_list(request: HttpRequest) -> HttpResponse:
     """Every VM of the current team."""
-    team = active_team(request)
-    return render(request, "compute/vm_list.html", {"vms": vms_of(team), "team": team, "may": can(request, team)})
+    team = team_for(request, "vm.see")
+    context = {"vms": vms_of(team), "team": team, "refusal": refusal(request, "vm.create", team)}
+    return render(request, "compute/vm_list.html", context)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def vm_create(request: HttpRequest) -> HttpResponse:
     """The one page on which a VM is asked for."""
-    team = active_team(request)
-    require_role(request, team, Role.MEMBER)
-    user = person(request)
+    team, user = team_for(request, "vm.create"), person(request)
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
         spec, errors = spec_of(team, user, request.POST)
@@ -67,9 +76,7 @@ def vm_create(request: HttpRequest) -> HttpResponse:
 def _create_context(
     team: Team, request: HttpRequest, values: dict[str, Any], errors: dict[str, list[str]]
 ) -> dict[str, Any]:
-    flavor = Flavor.objects.filter(name=values.get("flavor", "")).first()
-    size = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib) if flavor else (1, 128, 1)
-    return {
+    return _effect_context(team, values, {}) | {
         "team": team,
         "values": values,
         "errors": errors,
@@ -77,11 +84,35 @@ def _create_context(
         "sizes": size_tiles(team),
         "networks": Network.objects.filter(team=team).prefetch_related("subnets"),
         "keys": person(request).keys.all(),
-        "bars": quota_bars(team, flavor),
-        "command": virt_install_lines(str(values.get("name", ""))[:63], *size, str(values.get("image", ""))[:40]),
     }
 
 
+def _effect_context(team: Team, values: Mapping[str, Any], problems: dict[str, list[str]]) -> dict[str, Any]:
+    flavor = Flavor.objects.filter(name=str(values.get("flavor", "")).replace("\0", "")).first()
+    size = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib) if flavor else (1, 128, 1)
+    hosts = hosts_for(flavor)
+    return {
+        "team": team,
+        "bars": quota_bars(team, flavor),
+        "command": virt_install_lines(str(values.get("name", ""))[:63], *size, str(values.get("image", ""))[:40]),
+        "hosts_words": hosts.words,
+        "hosts_missing": not hosts.fitting,
+        "problems": problems,
+    }
+
+
+@require_safe
+def vm_effect(request: HttpRequest) -> HttpResponse:
+    """What a filled form would do to quota and hosts, and what is wrong with it: a part of the create page."""
+    team, user = team_for(request, "vm.create"), person(request)
+    asked = request.GET.copy()
+    asked.pop("new_key", None)
+    spec, errors = spec_of(team, user, asked)
+    context = _effect_context(team, asked, check_spec(team, user, spec) | errors)
+    return render(request, "compute/_effect.html", context)
+
+
+@require_safe
 def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One VM: how to log in, where it is, how it came up."""
     row = get_object_or_404(_visible(request), uuid=uuid)
@@ -94,7 +125,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     latest = operations[0] if operations else None
     context = {
         "vm": row,
-        "shown": shown_of(offers_of(row)),
+        "shown": shown_of(_offers(request, row)),
         "unheard": row.state == "running" and latest and (latest.kind, latest.state) == ("vm.stop", "failed"),
         "port": port,
         "address": address,
@@ -108,17 +139,27 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "timeline": timeline_of(row, creation),
         "devices": devices_of(row, port),
         "commands": commands_of(row, port),
-        "may": can(request, row.team),
+        "refusal": refusal(request, "vm.delete", row.team),
+        "may": may(request, "vm.power", row.team),
         "trace_url": url_or_nothing("trace_new"),
         "why_url": reverse("trace_why", args=[port.uuid]) if port else "",
+        "entries": as_feed(AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]),
+        "changing": row.ssh_at is None and row.created_at > timezone.now() - SETTLING,
     }
     return render(request, "compute/vm.html", context)
 
 
+def _offers(request: HttpRequest, row: VM) -> list[Offer]:
+    """The VM's actions; each with the reason why the person may not, where the role is too low."""
+    reason = refusal(request, "vm.power", row.team)
+    return [replace(offer, disabled_reason=reason or offer.disabled_reason) for offer in offers_of(row)]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
 def vm_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask once more, then delete."""
     row = get_object_or_404(_visible(request), uuid=uuid)
-    require_role(request, row.team, Role.MEMBER)
+    require(request, "vm.delete", row.team)
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
         try:

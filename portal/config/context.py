@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from portal.accounts.access import current_team, memberships_of, role_in
+from portal.accounts.models import Team
 from portal.hosts.models import Host
 from portal.operations.models import Operation, OperationState
 
@@ -17,18 +18,23 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
     team = current_team(request)
-    active = [OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING]
     frame: dict[str, Any] = {
         "team": team,
         "teams": [row.team for row in memberships_of(request)],
         "role": role_in(request, team) if team else None,
         "vm_count": team.vms.count() if team else 0,
-        "running": Operation.objects.filter(team=team, state__in=active).first() if team else None,
+        "running": running_operation(team),
         "hosts": Host.objects.filter(enabled=True).only("name", "libvirt_seen_at")[:6],
         "trace_url": url_or_nothing("trace_new"),
         "flows_url": url_or_nothing("flow_hosts"),
     }
     return {"shell": frame}
+
+
+def running_operation(team: Team | None) -> Operation | None:
+    """The team's newest operation that has not ended."""
+    active = [OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING]
+    return Operation.objects.filter(team=team, state__in=active).first() if team else None
 
 
 def url_or_nothing(name: str) -> str:

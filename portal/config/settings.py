@@ -111,11 +111,13 @@ MIDDLEWARE = [
     "portal.config.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "portal.accounts.middleware.RequestContext",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "portal.accounts.middleware.LogInForPages",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "portal.api.middleware.ApiAnswers",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "portal.config.urls"
@@ -142,12 +144,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_SOCKET = socket_path("redis.sock")  # of the private server that `manage.py run` starts
 REDIS_URL = os.environ.get("HOPSIGHT_REDIS", f"unix://{REDIS_SOCKET}")
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "hopsight"},
-    }
-}
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 
 AUTH_USER_MODEL = "accounts.User"
@@ -180,6 +176,7 @@ USE_I18N = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "portal" / "static"]
 if (BASE_DIR / "frontend" / "dist").is_dir():
     STATICFILES_DIRS.append(BASE_DIR / "frontend" / "dist")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
-from portal.accounts.access import can, current_team
+from portal.accounts.access import current_team, refusal
+from portal.accounts.models import AuditRow
+from portal.accounts.presentation import as_feed
 from portal.compute.forms import quota_bars
 from portal.compute.views import vms_of
 from portal.operations.models import Operation
 from portal.traces.models import TraceRequest
 
 
+@require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Quota, VMs, operations and traces of the current team."""
     team = current_team(request)
@@ -29,6 +33,13 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "states": sorted(states.items()),
         "operations": Operation.objects.filter(team=team).select_related("created_by")[:6],
         "traces": TraceRequest.objects.filter(team=team).defer("reply")[:6],
-        "may": can(request, team),
+        "refusal": refusal(request, "vm.create", team),
+        "entries": as_feed(AuditRow.objects.filter(team_id=team.pk)[:8]),
     }
     return render(request, "dashboards/dashboard.html", context)
+
+
+@require_safe
+def status_line(request: HttpRequest) -> HttpResponse:
+    """The running operation as the status line words it: a part of every page."""
+    return render(request, "dashboards/status_line.html")

@@ -12,11 +12,14 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from portal.accounts.models import User
 from portal.live.hub import Mailbox, frame_of, hub
 from portal.live.topics import refusal_of, snapshot_of
 
 MAX_TOPICS = 50
-FRAME_EVERY_S = 0.05  # at most 20 frames a second to one socket; the first after a pause goes at once
+MAX_MESSAGE_CHARS = 4096
+NOT_LOGGED_IN = 4401
+HOW = 'send {"join": topic} or {"leave": topic}'
 
 
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -27,34 +30,37 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.topics: set[str] = set()
         self.pump: asyncio.Task[None] | None = None
         if not self.scope["user"].is_authenticated:
-            await self.close(code=4401)
+            await self.close(code=NOT_LOGGED_IN)
             return
         await self.accept()
+        hub().open(self.scope["user"].pk, self.mailbox)
         self.pump = asyncio.create_task(self._pump())
 
     async def disconnect(self, code: int) -> None:
         for topic in self.topics:
             hub().leave(topic, self.mailbox)
         if self.pump:
+            hub().close(self.scope["user"].pk, self.mailbox)
             self.pump.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        try:
-            asked: Any = json.loads(text_data or "")
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
-            await self._say({"refused": "", "reason": 'send {"join": topic} or {"leave": topic}'})
-        elif isinstance(asked.get("join"), str):
+        asked = _parse(text_data)
+        if "join" in asked:
             await self._join(asked["join"])
-        elif isinstance(asked.get("leave"), str) and asked["leave"] in self.topics:
-            self.topics.discard(asked["leave"])
-            hub().leave(asked["leave"], self.mailbox)
+        elif "leave" in asked:
+            self._leave(asked["leave"])
+        else:
+            await self._say({"refused": "", "reason": HOW})
+
+    def _leave(self, topic: str) -> None:
+        if topic in self.topics:
+            self.topics.discard(topic)
+            hub().leave(topic, self.mailbox)
 
     async def _join(self, topic: str) -> None:
-        reason = await database_sync_to_async(refusal_of)(self.scope["user"], topic)
-        if not reason and len(self.topics) >= MAX_TOPICS:
-            reason = f"{MAX_TOPICS} topics are joined already"
+        full = len(self.topics) >= MAX_TOPICS and topic not in self.topics
+        reason = f"{MAX_TOPICS} topics are joined already: leave one first" if full else ""
+        reason = reason or await database_sync_to_async(refusal_of)(self.scope["user"], topic)
         if reason:
             await self._say({"refused": topic, "reason": reason})
             return
@@ -67,12 +73,51 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         loop = asyncio.get_running_loop()
         free_at = 0.0
         while True:
-            texts = [await self.mailbox.queue.get()]
+            events = [await self.mailbox.queue.get()]
             await asyncio.sleep(max(free_at - loop.time(), 0))
-            texts += self.mailbox.take_all()
-            texts += [json.dumps({"lagging": topic}) for topic in self.mailbox.take_lagging()]
+            events += self.mailbox.take_all()
+            if (None in events or self.mailbox.take_ask()) and not await self._keep_allowed():
+                return
+            texts = [event[1] for event in events if event is not None and event[0] in self.topics]
+            texts += [json.dumps({"lagging": topic}) for topic in self.mailbox.take_lagging() if topic in self.topics]
             free_at = loop.time() + FRAME_EVERY_S
-            await self.send(text_data=frame_of(texts))
+            if texts:
+                await self.send(text_data=frame_of(texts))
+
+    async def _keep_allowed(self) -> bool:
+        """Leaves the topics that the person may read no more; closes the socket of one who is logged out: False."""
+        refused = await database_sync_to_async(_refused)(self.scope, tuple(self.topics))
+        if refused is None:
+            await self.close(code=NOT_LOGGED_IN)
+            return False
+        for topic, reason in refused.items():
+            self._leave(topic)
+            await self._say({"refused": topic, "reason": reason})
+        return True
 
     async def _say(self, message: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(message))
+
+
+def _parse(text: str | None) -> dict[str, str]:
+    """The one word of a message and its topic; empty for whatever else was sent."""
+    if not text or len(text) > MAX_MESSAGE_CHARS:
+        return {}
+    try:
+        asked: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(asked, dict):
+        return {}
+    return {name: asked[name] for name in ("join", "leave") if isinstance(asked.get(name), str)}
+
+
+def _refused(scope: dict[str, Any], topics: tuple[str, ...]) -> dict[str, str] | None:
+    """Topic → reason for those that the person may read no more; None when nobody is logged in any more."""
+    user = User.objects.filter(pk=scope["user"].pk, is_active=True).first()
+    session = scope.get("session")
+    if user is None or (session is not None and session.session_key and not session.exists(session.session_key)):
+        return None
+    scope["user"] = user
+    reasons = {topic: refusal_of(user, topic) for topic in topics}
+    return {topic: reason for topic, reason in reasons.items() if reason}

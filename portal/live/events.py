@@ -25,6 +25,7 @@ from portal.live.models import Event, Topic
 
 log = logging.getLogger("hopsight.live")
 CHANNEL_PREFIX = "hopsight:live:"
+RIGHTS_CHANNEL = "hopsight:poke:rights"
 
 
 @lru_cache(maxsize=1)
@@ -62,3 +63,15 @@ def send(topic: str, message: str) -> None:
         connection().publish(channel_of(topic), message)
     except redis.RedisError as problem:
         log.warning("event not sent topic=%s problem=%s", topic, problem)
+
+
+def rights_changed(user_id: int) -> None:
+    """Make the person's sockets ask again, once this transaction commits, whether they may read what they joined."""
+
+    def poke() -> None:
+        try:
+            connection().publish(RIGHTS_CHANNEL, str(user_id))
+        except redis.RedisError as problem:
+            log.warning("rights not poked user=%s problem=%s: sockets ask by themselves", user_id, problem)
+
+    transaction.on_commit(poke)

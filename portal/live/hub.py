@@ -6,16 +6,18 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
+from weakref import WeakKeyDictionary
 
 import redis.asyncio
 from django.conf import settings
 
-from portal.live.events import CHANNEL_PREFIX
+from portal.live.events import CHANNEL_PREFIX, RIGHTS_CHANNEL
 
 log = logging.getLogger("hopsight.live")
 QUEUE_LENGTH = 200
 WATCH_EVERY_S = 4
 WATCH_EXPIRY_S = 10
+RIGHTS_EVERY_ROUNDS = 15  # of WATCH_EVERY_S: heals a poke that was lost
 
 
 class Hub:
@@ -23,13 +25,32 @@ class Hub:
 
     def __init__(self) -> None:
         self._readers: dict[str, set[Mailbox]] = defaultdict(set)
+        self._people: dict[int, set[Mailbox]] = defaultdict(set)
         self._redis = redis.asyncio.Redis.from_url(settings.REDIS_URL)
         self._tasks: list[asyncio.Task[None]] = []
+        self.subscribed = asyncio.Event()
 
     def start(self) -> None:
         """Run in the current loop; once."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
+
+    async def stop(self) -> None:
+        """End the hub's tasks and its connection; it can be started again."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._redis.aclose()
+
+    def open(self, user_id: int, mailbox: Mailbox) -> None:
+        """Tell the mailbox when the person's rights change."""
+        self._people[user_id].add(mailbox)
+
+    def close(self, user_id: int, mailbox: Mailbox) -> None:
+        self._people[user_id].discard(mailbox)
+        if not self._people[user_id]:
+            del self._people[user_id]
 
     async def join(self, topic: str, mailbox: Mailbox) -> None:
         self._readers[topic].add(mailbox)
@@ -44,10 +65,12 @@ class Hub:
         while True:
             try:
                 async with self._redis.pubsub() as channel:
-                    await channel.psubscribe(CHANNEL_PREFIX + "*")
+                    await channel.psubscribe(CHANNEL_PREFIX + "*", RIGHTS_CHANNEL)
                     for mailbox_topic, mailboxes in list(self._readers.items()):
                         for mailbox in mailboxes:
                             mailbox.lag(mailbox_topic)
+                    self._ask_rights(*self._people)
+                    self.subscribed.set()
                     async for message in channel.listen():
                         if message["type"] == "pmessage":
                             self._deliver(message["channel"].decode(), message["data"].decode())
@@ -55,15 +78,26 @@ class Hub:
                 log.warning("live subscription lost, trying again: problem=%s", problem)
                 await asyncio.sleep(1)
 
+    def _ask_rights(self, *user_ids: int) -> None:
+        for user_id in user_ids:
+            for mailbox in self._people.get(user_id, ()):
+                mailbox.ask_rights()
+
     def _deliver(self, channel: str, text: str) -> None:
+        if channel == RIGHTS_CHANNEL:
+            self._ask_rights(int(text))
+            return
         topic = channel.removeprefix(CHANNEL_PREFIX)
         for mailbox in self._readers.get(topic, ()):
             mailbox.put(topic, text)
 
     async def _watch(self) -> None:
+        rounds = 0
         while True:
             for topic in list(self._readers):
                 await self._mark(topic)
+            if (rounds := rounds + 1) % RIGHTS_EVERY_ROUNDS == 0:
+                self._ask_rights(*self._people)
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def _mark(self, topic: str) -> None:
@@ -78,12 +112,13 @@ class Mailbox:
     """One socket's bounded queue."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
+        self.queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(QUEUE_LENGTH)
         self._lagging: set[str] = set()
+        self._asks = False
 
     def put(self, topic: str, text: str) -> None:
         try:
-            self.queue.put_nowait(text)
+            self.queue.put_nowait((topic, text))
         except asyncio.QueueFull:
             self._lagging.add(topic)
 
@@ -91,9 +126,21 @@ class Mailbox:
         """Tell the reader that events of the topic may be missing."""
         self.put(topic, json.dumps({"lagging": topic}))
 
-    def take_all(self) -> list[str]:
+    def take_all(self) -> list[tuple[str, str] | None]:
         """What waits now, in order."""
         return [self.queue.get_nowait() for _ in range(self.queue.qsize())]
+
+    def ask_rights(self) -> None:
+        """Have the reader's rights looked at before anything that comes after this is read."""
+        try:
+            self.queue.put_nowait(None)
+        except asyncio.QueueFull:
+            self._asks = True
+
+    def take_ask(self) -> bool:
+        """Whether rights must be looked at, for want of room in the queue."""
+        asked, self._asks = self._asks, False
+        return asked
 
     def take_lagging(self) -> set[str]:
         """Topics whose events were dropped since the last call."""
@@ -108,12 +155,12 @@ def frame_of(texts: list[str]) -> str:
     return f"[{','.join(text[1:-1] if text.startswith('[') else text for text in texts)}]"
 
 
-_hubs: dict[int, Hub] = {}
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 def hub() -> Hub:
     """The hub of the running loop, started."""
-    key = id(asyncio.get_running_loop())
+    key = asyncio.get_running_loop()
     if key not in _hubs:
         _hubs[key] = Hub()
     _hubs[key].start()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
+from portal.hosts.models import Host
+from portal.hosts.serialize import host_as_json
 from portal.live.events import publish
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
@@ -25,6 +27,11 @@ def operation_changed(operation: Operation) -> None:
     """Tell the team what an operation and its stages are now."""
     fresh = operation_as_json(operation)
     publish(f"team:{operation.team.slug}", "operation.changed", f"operation:{operation.uuid}", fresh)
+
+
+def host_changed(host: Host) -> None:
+    """Tell the operators what a host is now."""
+    publish("hosts", "host.changed", f"host:{host.name}", host_as_json(host))
 
 
 def trace_changed(trace: TraceRequest) -> None:

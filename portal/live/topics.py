@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from portal.accounts.models import Membership, User
+from portal.accounts.permissions import TOPICS, is_allowed
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
+from portal.hosts.models import Host
+from portal.hosts.serialize import host_as_json
 from portal.live.models import Topic
 from portal.live.transient import transient_snapshot
 from portal.operations.models import Operation
@@ -23,32 +27,39 @@ OPERATIONS_SHOWN = 100
 def refusal_of(user: User, topic: str) -> str:
     """Why the person may not join the topic; nothing when they may. Strangers cannot tell absent from forbidden."""
     kind, _, name = topic.partition(":")
-    if topic == "hosts" or (kind == "flows" and user.is_operator):
-        return ""
-    if kind == "team" and Membership.objects.filter(user=user, team__slug=name).exists():
-        return ""
-    asked = TraceRequest.objects.filter(team__memberships__user=user)
-    if kind in ("trace", "counters") and _uuid(name) and asked.filter(uuid=name).exists():
+    right = TOPICS.get(kind) if kind != "hosts" or topic == kind else None
+    if right is not None and is_allowed(right, _role_over(user, kind, name), user.is_operator):
         return ""
     return f"no topic {topic[:100]} for you"
+
+
+def _role_over(user: User, kind: str, name: str) -> str | None:
+    """The person's role in the team that a topic tells about; None for no team's topic and for no such topic."""
+    memberships = Membership.objects.filter(user_id=user.pk, user__is_active=True)
+    if kind == "team" and name:
+        return memberships.filter(team__slug=name).values_list("role", flat=True).first()
+    if kind in ("trace", "counters") and _uuid(name):
+        return memberships.filter(team__traces__uuid=name).values_list("role", flat=True).first()
+    return None
 
 
 def snapshot_of(topic: str) -> dict[str, Any]:
     """`{"seq": n, "state": {object: data}}`; the caller checked that the reader may join."""
     kind, _, name = topic.partition(":")
-    if kind in ("counters", "flows") or topic == "hosts":
-        live = transient_snapshot(topic)
-        if topic != "hosts" or live["seq"]:
-            return live
+    if kind in TRANSIENT:
+        return transient_snapshot(topic)
     with transaction.atomic():
         row = Topic.objects.filter(name=topic).first()
-        state: dict[str, Any] = {}
-        if kind == "team":
-            state = _team_state(name)
-        elif kind == "trace":
-            trace = TraceRequest.objects.get(uuid=name)
-            state = {f"trace:{name}": trace_as_json(trace)}
-        return {"seq": row.seq if row else 0, "state": state}
+        return {"seq": row.seq if row else 0, "state": STATES[kind](name)}
+
+
+def _hosts_state(_: str) -> dict[str, Any]:
+    return {f"host:{host.name}": host_as_json(host) for host in Host.objects.all()}
+
+
+def _trace_state(uuid: str) -> dict[str, Any]:
+    trace = TraceRequest.objects.filter(uuid=uuid).first()
+    return {f"trace:{uuid}": trace_as_json(trace)} if trace else {}
 
 
 def _team_state(slug: str) -> dict[str, Any]:
@@ -58,6 +69,14 @@ def _team_state(slug: str) -> dict[str, Any]:
     operations = Operation.objects.filter(team__slug=slug).prefetch_related("stages")[:OPERATIONS_SHOWN]
     state.update({f"operation:{one.uuid}": operation_as_json(one) for one in operations})
     return state
+
+
+STATES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "team": _team_state,
+    "trace": _trace_state,
+    "hosts": _hosts_state,
+}
+TRANSIENT = ("counters", "flows")
 
 
 def _uuid(text: str) -> bool:

@@ -32,21 +32,37 @@ def allocate_port(
     """
     locked = Network.objects.select_for_update().get(pk=network.pk)
     subnets = list(locked.subnets.order_by("id"))
-    if not subnets:
-        raise AddressProblem(f"network {locked.name} has no subnet: add one, or choose another network")
-    fixed = _parse_fixed(address or "", locked, subnets)
-    reserved = _reserved(fixed)
+    fixed, reserved = _given(locked, subnets, address)
     if reserved is not None:
         return _take_over(reserved, name, vm, kind)
-    problems = [problem for subnet, one in fixed if (problem := _why_not(subnet, one))]
-    if problems:
-        raise AddressProblem("; ".join(problems))
     mac = new_mac()
     chosen = fixed + _automatic(locked, subnets, {one.version for _, one in fixed}, mac)
     port = Port.objects.create(network=locked, vm=vm, kind=kind, name=name, mac=mac)
     for subnet, one in sorted(chosen, key=lambda pair: pair[1].version):
         FixedAddress.objects.create(port=port, subnet=subnet, address=str(one))
     return port
+
+
+def check_address(network: Network, address: str | None = None) -> None:
+    """Raises AddressProblem when a port with this address, or with any, could not be made now. Stores and locks nothing."""
+    subnets = list(network.subnets.order_by("id"))
+    fixed, reserved = _given(network, subnets, address)
+    if reserved is None:
+        _automatic(network, subnets, {one.version for _, one in fixed}, "52:54:00:00:00:01")
+
+
+def _given(
+    network: Network, subnets: list[Subnet], address: str | None
+) -> tuple[list[tuple[Subnet, Address]], Port | None]:
+    """The addresses that were asked for, which can be had, and the reserved port that one of them is of."""
+    if not subnets:
+        raise AddressProblem(f"network {network.name} has no subnet: add one, or choose another network")
+    fixed = _parse_fixed(address or "", network, subnets)
+    reserved = _reserved(fixed)
+    problems = [problem for subnet, one in fixed if (problem := _why_not(subnet, one))]
+    if problems and reserved is None:
+        raise AddressProblem("; ".join(problems))
+    return fixed, reserved
 
 
 def reserve_port(network: Network, *, name: str, address: str | None = None) -> Port:

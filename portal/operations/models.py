@@ -42,7 +42,7 @@ class Operation(models.Model):
 
     @property
     def title(self) -> str:
-        """What it does, in words."""
+        """What it does, as words before the object's name."""
         return TITLES.get(self.kind, self.kind)
 
 
@@ -63,6 +63,12 @@ class OperationStage(models.Model):
     detail = models.CharField(max_length=300, default="", blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long it took; None until it ended."""
+        ended = self.started_at and self.finished_at
+        return (self.finished_at - self.started_at).total_seconds() if ended else None  # type: ignore[operator]
 
     class Meta:
         ordering = ["position"]

@@ -38,6 +38,7 @@ def stage_as_json(stage: OperationStage) -> dict[str, Any]:
         "started_at": _moment(stage.started_at),
         "finished_at": _moment(stage.finished_at),
         "duration_s": duration,
+        "duration_s_label": "" if duration is None else f"{duration:.2f} s",
     }
 
 

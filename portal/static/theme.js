@@ -5,7 +5,17 @@
   let kept = null;
   try { kept = localStorage.getItem("theme"); } catch { /* private windows have no storage */ }
   if (["light", "dark"].includes(asked || kept)) root.dataset.theme = asked || kept;
+  const closeMenus = (except) => {
+    for (const menu of document.querySelectorAll("details[data-menu][open]")) if (!menu.contains(except)) menu.open = false;
+  };
+  document.addEventListener("keydown", (event) => {
+    const open = document.querySelector("details[data-menu][open]");
+    if (event.key !== "Escape" || !open) return;
+    closeMenus(null);
+    open.querySelector("summary").focus();
+  });
   document.addEventListener("click", (event) => {
+    closeMenus(event.target);
     const copy = event.target.closest("[data-copy]");
     if (copy) {
       navigator.clipboard?.writeText(copy.dataset.copy).then(() => copy.setAttribute("data-copied", ""));

@@ -57,6 +57,11 @@ export class LiveSocket {
     return () => this.leave(name, listener);
   }
 
+  /** Opens the connection of a page that joins no topic, so that its state can be shown. */
+  connectNow(): void {
+    if (!this.wire) this.connect();
+  }
+
   onStatus(listener: (status: Connection) => void): void {
     this.statusListeners.add(listener);
     listener(this.status);

@@ -1,17 +1,20 @@
 /** Finds the islands of a page. An element's attributes are an island's whole input. */
 import { flows } from "./flows";
 import { liveList } from "./live-list";
+import { livePage } from "./live-page";
 import { operation } from "./operation";
-import { connection, status } from "./status";
+import { status } from "./status";
 import { trace } from "./trace";
+import { vmCreate } from "./vm-create";
 
 type Island = (element: HTMLElement) => void;
 
 const ISLANDS: Record<string, Island> = {
   "live-list": liveList,
+  "live-page": livePage,
   operation,
   status,
-  connection,
+  "vm-create": vmCreate,
   trace,
   flows,
 };

@@ -1,15 +1,37 @@
-/** The status line: is the event stream open, and how old is what we know of each host. */
+/** The status line: is the event stream open, what runs, how old is what we know of each host, the clock. */
 import { type Connection, live } from "../core/socket";
-import { rowsOf } from "./fields";
+import { replaceParts } from "./live-page";
 
 const WORDS: Record<Connection, string> = {
   connecting: "Connecting…",
   live: "Live",
   reconnecting: "Reconnecting…",
 };
-const STALE_S = 5;
+const STALE_S = 15;
+const ASK_EVERY_MS = 5000;
 
+export interface HostAge {
+  name: string;
+  seen_at: string | null;
+}
+
+/** `data-topic` is the team's topic (may be empty), `data-status` the address that tells the hosts' ages. */
 export function status(element: HTMLElement): void {
+  showConnection(element);
+  followOperations(element);
+  const ask = async (): Promise<void> => {
+    if (document.hidden || !element.dataset.status) return;
+    const answer = await fetch(element.dataset.status, { headers: { Accept: "application/json" } });
+    if (answer.ok) for (const host of ((await answer.json()) as { hosts: HostAge[] }).hosts) seen(host);
+  };
+  const quietly = (): void => void ask().catch(() => undefined); // the connection's dot tells that the server is away
+  setInterval(quietly, ASK_EVERY_MS);
+  document.addEventListener("visibilitychange", quietly);
+  tick();
+  setInterval(tick, 1000);
+}
+
+function showConnection(element: HTMLElement): void {
   const dot = element.querySelector<HTMLElement>("[data-connection]");
   live().onStatus((connection) => {
     if (!dot) return;
@@ -17,42 +39,31 @@ export function status(element: HTMLElement): void {
     dot.classList.toggle("fresh--stale", connection !== "live");
     dot.dataset.connection = connection;
   });
-  for (const topic of (element.dataset.topic ?? "").split(" ").filter(Boolean)) {
-    live().join(topic, (change) => {
-      const state =
-        change.kind === "event" ? { [change.event.object]: change.event.data } : change.view.state;
-      for (const [object, data] of Object.entries(state)) seen(element, object, data);
-    });
-  }
-  tick(element);
-  setInterval(() => tick(element), 1000);
 }
 
-/** The dot alone: an empty element that says whether the event stream is open. */
-export function connection(element: HTMLElement): void {
-  element.classList.add("fresh");
-  element.dataset.connection = "";
-  live().onStatus((now) => {
-    element.textContent = WORDS[now];
-    element.classList.toggle("fresh--stale", now !== "live");
-    element.dataset.connection = now;
+/** A change of an operation makes the server word the running one again. */
+function followOperations(element: HTMLElement): void {
+  let due = false;
+  const topic = element.dataset.topic ?? "";
+  if (!topic) {
+    live().connectNow();
+    return;
+  }
+  live().join(topic, (change) => {
+    if (due || change.kind !== "event" || !change.event.object.startsWith("operation:")) return;
+    due = true;
+    setTimeout(async () => {
+      due = false;
+      const answer = await fetch(element.dataset.line ?? "", { headers: { Accept: "text/html" } });
+      if (answer.ok) replaceParts(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    }, 250);
   });
 }
 
-function seen(element: HTMLElement, object: string, data: unknown): void {
-  const at = seenAt(data);
-  if (!at) return;
-  for (const row of rowsOf(element, object)) row.dataset.seenAt = at;
-}
-
-/** The older of both daemons' times: a host is as fresh as what we know least of. */
-function seenAt(data: unknown): string {
-  if (data === null || typeof data !== "object") return "";
-  const host = data as { seen_at?: string; libvirt_seen_at?: string; ovs_seen_at?: string };
-  const times = [host.seen_at, host.libvirt_seen_at, host.ovs_seen_at].filter(
-    (time) => typeof time === "string",
-  );
-  return times.sort()[0] ?? "";
+function seen(host: HostAge): void {
+  for (const row of document.querySelectorAll<HTMLElement>("[data-seen-of]"))
+    if (row.dataset.seenOf === host.name && host.seen_at) row.dataset.seenAt = host.seen_at;
+  tick();
 }
 
 export function ageText(ageS: number): string {
@@ -61,8 +72,8 @@ export function ageText(ageS: number): string {
   return ageS < 7200 ? `${(ageS / 60).toFixed(0)} min` : `${(ageS / 3600).toFixed(0)} h`;
 }
 
-function tick(element: HTMLElement): void {
-  for (const row of element.querySelectorAll<HTMLElement>("[data-seen-at]")) {
+function tick(): void {
+  for (const row of document.querySelectorAll<HTMLElement>("[data-seen-at]")) {
     const at = Date.parse(row.dataset.seenAt ?? "");
     if (Number.isNaN(at)) continue;
     const ageS = Math.max(0, (Date.now() - at) / 1000);
@@ -70,4 +81,6 @@ function tick(element: HTMLElement): void {
     if (age) age.textContent = ageText(ageS);
     row.classList.toggle("fresh--stale", ageS > STALE_S);
   }
+  for (const clock of document.querySelectorAll("[data-clock]"))
+    clock.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
 }

@@ -35,7 +35,7 @@ def icon(name: str, extra: str = "") -> SafeString:
 @register.filter
 def mib(value: int) -> str:
     """512 → `512 MiB`, 2048 → `2 GiB`."""
-    return f"{value / 1024:g} GiB" if value >= 1024 else f"{value} MiB"
+    return f"{round(value / 1024, 2):g} GiB" if value >= 1024 else f"{value} MiB"
 
 
 @register.filter

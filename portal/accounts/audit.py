@@ -1,0 +1,111 @@
+"""The audit: append-only rows, each hashed together with the hash before it, so that a changed or missing row shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from portal.accounts.models import AuditHead, AuditRow, Team, User
+
+SYSTEM = "Hopsight"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a change came from."""
+
+    address: str = ""
+    request_id: str = ""
+
+
+UNKNOWN = Source()
+source: ContextVar[Source] = ContextVar("audit_source", default=UNKNOWN)
+
+
+def record(
+    action: str, team: Team | None, actor: User | None, what: tuple[str, str, str], **change: dict[str, Any] | None
+) -> AuditRow:
+    """The row added in the caller's transaction. `what` is (type, id, name); `before` and `after` are the change."""
+    with transaction.atomic():
+        head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1)
+        where = source.get()
+        row = AuditRow(
+            id=head.last_id + 1,
+            at=timezone.now(),
+            team_id=team.pk if team else None,
+            actor=actor.username if actor else SYSTEM,
+            action=action,
+            object_type=what[0],
+            object_id=what[1],
+            object_name=what[2][:150],
+            before=change.get("before"),
+            after=change.get("after"),
+            address=where.address,
+            request_id=where.request_id,
+        )
+        row.hash = chained(head.hash, row)
+        row.save(force_insert=True)
+        AuditHead.objects.filter(pk=head.pk).update(last_id=row.pk, hash=row.hash)
+        return row
+
+
+def chained(previous: str, row: AuditRow) -> str:
+    """SHA-256 over the previous hash and the row's columns in one canonical form."""
+    columns = [
+        row.pk, row.at.astimezone(UTC).isoformat(), row.team_id, row.actor, row.action, row.object_type, row.object_id,
+        row.object_name, row.before, row.after, row.address, row.request_id,
+    ]  # fmt: skip
+    text = json.dumps([previous, *columns], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def problems() -> Iterator[str]:
+    """What is wrong with the chain, a sentence each; nothing when every row is as it was written."""
+    previous, expected = "", 1
+    for row in AuditRow.objects.order_by("id").iterator():
+        if row.pk != expected:
+            yield f"rows {expected} to {row.pk - 1} are missing"
+        elif row.hash != chained(previous, row):
+            yield f"row {row.pk} ({row.action} of {row.object_name} by {row.actor}) is not as it was written"
+        previous, expected = row.hash, row.pk + 1
+    head = AuditHead.objects.filter(pk=1).first()
+    if (head.last_id if head else 0) != expected - 1:
+        yield f"the last row should be {head.last_id if head else 0}; it is {expected - 1}"
+    elif head and head.hash != previous:
+        yield f"row {expected - 1} is not the last one that was written"
+
+
+WORDS: dict[str, str] = {
+    "vm.create": "asked for the VM",
+    "vm.delete": "asked to delete the VM",
+    "vm.start": "asked to start the VM",
+    "vm.stop": "asked to stop the VM",
+    "vm.reboot": "asked to restart the VM",
+    "member.add": "added to the team",
+    "member.join": "joined by a link, as",
+    "member.role": "changed the role of",
+    "member.remove": "removed from the team",
+    "member.leave": "left the team:",
+    "invitation.create": "made an invitation link for a",
+    "invitation.end": "ended the invitation link for a",
+    "token.create": "made the API token",
+    "token.delete": "deleted the API token",
+    "key.add": "added the SSH key",
+    "key.delete": "deleted the SSH key",
+    "session.start": "logged in from",
+    "session.end": "ended a session",
+    "password.change": "changed the password of",
+}
+
+
+def words_of(action: str) -> str:
+    """The action as words between the actor and the object; the action itself when it has none yet."""
+    return WORDS.get(action, action.replace(".", " "))

@@ -1,0 +1,153 @@
+"""Who may do what, as data: role × object × action. Views, API, sockets, disabled reasons and tests read this page.
+
+A right is `object.action`; `RIGHTS` names the least that is needed for it. `PAGES`, `API` and `TOPICS` say which right each
+URL name, API operation and socket topic asks for: one that is missing here fails tests/portal/test_permissions.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Needs(StrEnum):
+    """The least that somebody must be, for a right over an object of a team (or over none)."""
+
+    NOTHING = "nothing"  # no log-in either
+    PERSON = "person"  # logged in; the object is one's own
+    VIEWER = "viewer"
+    MEMBER = "member"
+    OWNER = "owner"
+    OPERATOR = "operator"
+
+
+TEAM_RANK: dict[str, int] = {Needs.VIEWER: 0, Needs.MEMBER: 1, Needs.OWNER: 2}
+
+RIGHTS: dict[str, Needs] = {
+    "login.open": Needs.NOTHING,
+    "person.see": Needs.PERSON,
+    "person.change": Needs.PERSON,
+    "invitation.accept": Needs.PERSON,
+    "status.see": Needs.PERSON,
+    "team.see": Needs.VIEWER,
+    "team.leave": Needs.VIEWER,
+    "team.manage": Needs.OWNER,
+    "vm.see": Needs.VIEWER,
+    "vm.create": Needs.MEMBER,
+    "vm.power": Needs.MEMBER,
+    "vm.delete": Needs.MEMBER,
+    "image.see": Needs.VIEWER,
+    "network.see": Needs.VIEWER,
+    "network.change": Needs.MEMBER,
+    "operation.see": Needs.VIEWER,
+    "trace.see": Needs.VIEWER,
+    "trace.ask": Needs.MEMBER,
+    "audit.see": Needs.VIEWER,
+    "host.see": Needs.OPERATOR,
+    "flow.see": Needs.OPERATOR,
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """The rights that a URL asks for: to read it, and to post to it (None: it takes no post, or only posts)."""
+
+    get: str | None
+    post: str | None = None
+
+
+PAGES: dict[str, Page] = {
+    "login": Page("login.open", "login.open"),
+    "logout": Page(None, "person.see"),
+    "dashboard": Page("person.see"),
+    "status_line": Page("status.see"),
+    "team_switch": Page(None, "team.see"),
+    "keys": Page("person.see", "person.change"),
+    "key_delete": Page(None, "person.change"),
+    "tokens": Page("person.see", "person.change"),
+    "token_delete": Page(None, "person.change"),
+    "sessions": Page("person.see"),
+    "session_end": Page(None, "person.change"),
+    "password": Page(None, "person.change"),
+    "members": Page("team.see"),
+    "member_add": Page(None, "team.manage"),
+    "member_role": Page(None, "team.manage"),
+    "member_remove": Page(None, "team.leave"),
+    "invite": Page(None, "team.manage"),
+    "invite_end": Page(None, "team.manage"),
+    "invitation": Page("invitation.accept", "invitation.accept"),
+    "activity": Page("audit.see"),
+    "vm_list": Page("vm.see"),
+    "vm_create": Page("vm.create", "vm.create"),
+    "vm_effect": Page("vm.create"),
+    "vm": Page("vm.see"),
+    "vm_delete": Page("vm.delete", "vm.delete"),
+    "vm_action": Page(None, "vm.power"),
+    "vm_flags": Page(None, "vm.power"),
+    "networks": Page("network.see"),
+    "hosts": Page("host.see"),
+    "api_docs": Page("person.see"),
+    "operations": Page("operation.see"),
+    "operation": Page("operation.see"),
+    "trace_new": Page("trace.see", "trace.ask"),
+    "trace": Page("trace.see"),
+    "trace_export": Page("trace.see"),
+    "trace_why": Page(None, "trace.ask"),
+    "flow_hosts": Page("flow.see"),
+    "flows": Page("flow.see"),
+    "flows_text": Page("flow.see"),
+    "flows_json": Page("flow.see"),
+}
+
+# "METHOD path" of the OpenAPI document → right.
+API: dict[str, str] = {
+    "GET /api/v1/status": "status.see",
+    "GET /api/v1/vms": "vm.see",
+    "POST /api/v1/vms": "vm.create",
+    "GET /api/v1/vms/{uuid}": "vm.see",
+    "DELETE /api/v1/vms/{uuid}": "vm.delete",
+    "PATCH /api/v1/vms/{uuid}": "vm.power",
+    "GET /api/v1/vms/{uuid}/actions": "vm.see",
+    "POST /api/v1/vms/{uuid}/actions/{action}": "vm.power",
+    "GET /api/v1/operations": "operation.see",
+    "GET /api/v1/operations/{uuid}": "operation.see",
+    "GET /api/v1/networks": "network.see",
+    "GET /api/v1/images": "image.see",
+    "GET /api/v1/flavors": "person.see",
+    "GET /api/v1/hosts": "host.see",
+    "GET /api/v1/live/{topic}": "status.see",
+    "POST /api/v1/traces": "trace.ask",
+    "GET /api/v1/traces/{uuid}": "trace.see",
+    "GET /api/v1/usage": "team.see",
+    "GET /api/v1/members": "team.see",
+    "GET /api/v1/activity": "audit.see",
+}
+
+# Kind of topic → right over the team or the host that it tells about.
+TOPICS: dict[str, str] = {
+    "team": "team.see",
+    "trace": "trace.see",
+    "counters": "trace.see",
+    "hosts": "host.see",
+    "flows": "flow.see",
+}
+
+
+def is_allowed(right: str, role: str | None, is_operator: bool) -> bool:
+    """Whether somebody who is logged in, with this role in the object's team (None: not in it), has the right."""
+    needs = RIGHTS[right]
+    if needs in (Needs.NOTHING, Needs.PERSON):
+        return True
+    if needs == Needs.OPERATOR:
+        return is_operator
+    return role is not None and TEAM_RANK[role] >= TEAM_RANK[needs]
+
+
+def refusal_words(right: str, role: str | None, team: str) -> str:
+    """Why somebody lacks the right, as a sentence for them."""
+    needs = RIGHTS[right]
+    if needs == Needs.OPERATOR:
+        return "Hosts are for operators: ask one to look, or to make you one."
+    if role is None:
+        return f"You are not in {team}: ask one of its owners to add you."
+    return f"You are a {role} of {team}; this needs the role {needs}. Ask an owner of the team."

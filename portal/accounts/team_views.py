@@ -1,0 +1,158 @@
+"""A team's members, invitation links and activity."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from portal.accounts.access import SESSION_KEY, may, refusal, require, team_for
+from portal.accounts.audit import record
+from portal.accounts.models import AuditRow, Invitation, Membership, Role, Team
+from portal.accounts.presentation import as_feed
+from portal.accounts.teams import (
+    INVITATION_DAYS,
+    TeamProblem,
+    accept,
+    add_member,
+    change_role,
+    invite,
+    open_invitation,
+    remove_member,
+)
+from portal.accounts.views import person
+
+ACTIVITY_SHOWN = 100
+
+
+@require_safe
+def members(request: HttpRequest) -> HttpResponse:
+    """Who is in the current team, and for owners how to change that."""
+    return _members_page(request, team_for(request, "team.see"))
+
+
+def _members_page(
+    request: HttpRequest, team: Team, errors: dict[str, list[str]] | None = None, link: str = ""
+) -> HttpResponse:
+    rows = Membership.objects.filter(team=team).select_related("user").order_by("role", "user__username")
+    found = errors or {}
+    context = {
+        "team": team,
+        "members": [(row, found.get(f"member-{row.pk}", [])) for row in rows],
+        "invitations": team.invitations.filter(used_at=None, expires_at__gt=timezone.now()).select_related(
+            "created_by"
+        ),
+        "manage": may(request, "team.manage", team),
+        "refusal": refusal(request, "team.manage", team),
+        "roles": Role.choices,
+        "days": INVITATION_DAYS,
+        "errors": found,
+        "given": request.POST,
+        "link": link,
+    }
+    return render(request, "accounts/members.html", context, status=422 if errors else 200)
+
+
+@require_POST
+def member_add(request: HttpRequest) -> HttpResponse:
+    """Somebody who has a log-in becomes a member."""
+    team = team_for(request, "team.manage")
+    try:
+        row = add_member(team, person(request), request.POST.get("username", ""), request.POST.get("role", ""))
+    except TeamProblem as problem:
+        return _members_page(request, team, problem.errors)
+    messages.success(request, f"{row.user.username} is a {row.role} of {team.name} now.")
+    return redirect("members")
+
+
+@require_POST
+def member_role(request: HttpRequest, member_id: int) -> HttpResponse:
+    """Another role for a member."""
+    team = team_for(request, "team.manage")
+    row = get_object_or_404(Membership.objects.select_related("user", "team"), pk=member_id, team=team)
+    try:
+        change_role(row, person(request), request.POST.get("role", ""))
+    except TeamProblem as problem:
+        return _members_page(request, team, {f"member-{row.pk}": problem.errors["role"]})
+    return redirect("members")
+
+
+@require_POST
+def member_remove(request: HttpRequest, member_id: int) -> HttpResponse:
+    """An owner removes a member; everybody may leave."""
+    team = team_for(request, "team.leave")
+    row = get_object_or_404(Membership.objects.select_related("user", "team"), pk=member_id, team=team)
+    if row.user_id != request.user.pk:
+        require(request, "team.manage", team)
+    try:
+        remove_member(row, person(request))
+    except TeamProblem as problem:
+        return _members_page(request, team, {f"member-{row.pk}": problem.errors["role"]})
+    return redirect("members" if row.user_id != request.user.pk else "dashboard")
+
+
+@require_POST
+def invite_new(request: HttpRequest) -> HttpResponse:
+    """A link into the team, shown this once."""
+    team = team_for(request, "team.manage")
+    days = request.POST.get("days", "")
+    try:
+        number = int(days) if days.isdecimal() and len(days) < 6 else 0
+        _, secret = invite(team, person(request), request.POST.get("role", ""), number)
+    except TeamProblem as problem:
+        return _members_page(request, team, {f"invite-{name}": lines for name, lines in problem.errors.items()})
+    return _members_page(request, team, link=request.build_absolute_uri(reverse("invitation", args=[secret])))
+
+
+@require_POST
+def invite_end(request: HttpRequest, invitation_id: int) -> HttpResponse:
+    """The link works no more."""
+    team = team_for(request, "team.manage")
+    row = get_object_or_404(Invitation, pk=invitation_id, team=team, used_at=None)
+    with transaction.atomic():
+        record("invitation.end", team, person(request), ("invitation", str(row.pk), row.role))
+        row.delete()
+    return redirect("members")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation(request: HttpRequest, secret: str) -> HttpResponse:
+    """What a link offers; posting takes it."""
+    if request.method == "POST":
+        try:
+            team = accept(secret, person(request))
+        except TeamProblem as problem:
+            return render(request, "accounts/invitation.html", {"problem": str(problem)}, status=422)
+        request.session[SESSION_KEY] = team.slug
+        messages.success(request, f"You are in {team.name} now.")
+        return redirect("dashboard")
+    row = open_invitation(secret)
+    words = "" if row else "This link was used, ended or is too old: ask for a new one."
+    return render(
+        request, "accounts/invitation.html", {"invitation": row, "problem": words}, status=200 if row else 404
+    )
+
+
+@require_safe
+def activity(request: HttpRequest) -> HttpResponse:
+    """Who changed what in the current team; ?object=<uuid> for one object."""
+    team = team_for(request, "audit.see")
+    rows = AuditRow.objects.filter(team_id=team.pk)
+    asked = request.GET.get("object", "")[:40]
+    if asked:
+        rows = rows.filter(object_id=_canonical(asked))
+    context = {"team": team, "entries": as_feed(rows[:ACTIVITY_SHOWN]), "asked": asked}
+    return render(request, "accounts/activity.html", context)
+
+
+def _canonical(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text

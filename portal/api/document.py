@@ -1,0 +1,52 @@
+"""The OpenAPI 3.1 document: what ninja makes of the operations, with the problems that each may answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+
+from portal.api.problems import MEDIA_TYPE
+from portal.api.schemas import ProblemOut
+
+TEAM = {
+    "name": "Hopsight-Team",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "slug of the team to work in; without it the session's, or the first one",
+}
+IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    "description": "the same key and request again give the first answer",
+}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+class HopsightAPI(NinjaAPI):
+    """ninja's API with headers and refusals written into its document."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        document = super().get_openapi_schema(**kwargs)
+        refusal = {
+            "description": "Refused: the title says why, `errors` names the fields",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        schema = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"]["Problem"] = schema
+        for item in document["paths"].values():
+            for method in METHODS:
+                if operation := item.get(method):
+                    headers = [TEAM, IDEMPOTENCY] if method == "post" else [TEAM]
+                    operation["parameters"] = [*operation.get("parameters", []), *headers]
+                    operation["responses"]["4XX"] = refusal
+        document["info"]["description"] = (
+            "Everything the pages do. Send `Authorization: Bearer hst_…` (made under API tokens) or a browser's session "
+            "with its CSRF token. Lists come in pages: follow `next`. Long work answers 202 with an operation."
+        )
+        document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+        return document

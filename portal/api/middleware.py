@@ -1,0 +1,74 @@
+"""What holds for every answer of the API: problems as problem+json, ETags, and creates that are done once."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.http import ConditionalGetMiddleware
+
+from portal.api.models import KeptAnswer
+from portal.api.problems import MAX_BODY_BYTES, MEDIA_TYPE, TITLES, problem
+
+PREFIX = "/api/"
+KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+class ApiAnswers:
+    """Outside of the API it does nothing."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.next = get_response
+        self.conditional = ConditionalGetMiddleware(get_response)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path.startswith(PREFIX):
+            return self.next(request)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
+            return problem(413, TITLES[413], {"body": [TITLES[413]]})
+        response = self._once(request) if request.method == "POST" else self.next(request)
+        if response.status_code >= 400 and response.headers.get("Content-Type") != MEDIA_TYPE:
+            response = problem(response.status_code, TITLES.get(response.status_code, response.reason_phrase))
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        return self.conditional.process_response(request, response)
+
+    def _once(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer to a create; with an Idempotency-Key that was used already, the answer of then."""
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return self.next(request)
+        if not KEY.fullmatch(key):
+            words = f"{len(key)} characters were given; 1 to 200 printable ASCII characters without spaces are allowed"
+            return problem(422, "The request does not have the right form", {"Idempotency-Key": [words]})
+        caller = request.headers.get("Authorization") or request.session.session_key or ""
+        name = _digest(f"{caller}\0{key}".encode())
+        asked = _digest(f"{request.path}\0".encode() + request.body)
+        try:
+            with transaction.atomic():
+                row = KeptAnswer.objects.create(name=name, asked=asked)
+                answer = self.next(request)
+                if answer.status_code < 400 and isinstance(answer, HttpResponse):
+                    row.status, row.body = answer.status_code, answer.content.decode()
+                    row.save(update_fields=["status", "body"])
+                else:
+                    row.delete()
+                return answer
+        except IntegrityError:
+            return self._again(name, asked)
+
+    def _again(self, name: str, asked: str) -> HttpResponse:
+        row = KeptAnswer.objects.filter(name=name).first()
+        if row is None or row.asked != asked:
+            words = "this key was used for another request: make a new one for each create"
+            return problem(422, "The request does not have the right form", {"Idempotency-Key": [words]})
+        answer = HttpResponse(row.body, status=row.status, content_type="application/json; charset=utf-8")
+        answer.headers["Idempotent-Replayed"] = "true"
+        return answer
+
+
+def _digest(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()

@@ -1,0 +1,81 @@
+"""Every refusal of the API in RFC 9457's form, with all wrong fields at once."""
+
+from __future__ import annotations
+
+import logging
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from portal.compute.requests import VMProblem
+
+log = logging.getLogger("hopsight.api")
+MEDIA_TYPE = "application/problem+json"
+MAX_BODY_BYTES = 256 * 1024
+TITLES = {
+    401: "Log in, or send a token: Authorization: Bearer hst_…",
+    404: "Nothing of that name is in your teams",
+    405: "This address does not take that method",
+    413: f"The body is too large; at most {MAX_BODY_BYTES} bytes are allowed",
+}
+
+
+class FieldProblem(Exception):
+    """One field of a request is wrong."""
+
+    def __init__(self, field: str, words: str) -> None:
+        super().__init__(words)
+        self.errors = {field: [words]}
+
+
+def problem(status: int, title: str, errors: dict[str, list[str]] | None = None) -> HttpResponse:
+    """RFC 9457's form."""
+    body = {"type": "about:blank", "title": title, "status": status, "errors": errors or {}}
+    answer = JsonResponse(body, status=status, content_type=MEDIA_TYPE)
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+Raised = Exception | type[Exception]  # as ninja types what a handler gets
+
+
+def install(api: NinjaAPI) -> None:
+    """Give an API these answers to whatever its operations raise."""
+
+    def denied(request: HttpRequest, error: Raised) -> HttpResponse:
+        return problem(403, str(error))
+
+    def missing(request: HttpRequest, error: Raised) -> HttpResponse:
+        return problem(404, TITLES[404])
+
+    def unknown(request: HttpRequest, error: Raised) -> HttpResponse:
+        return problem(401, TITLES[401])
+
+    def refused(request: HttpRequest, error: Raised) -> HttpResponse:
+        assert isinstance(error, VMProblem | FieldProblem)
+        return problem(422, "Nothing was changed: some fields need another value", error.errors)
+
+    def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
+        assert isinstance(error, HttpError)
+        field = {400: "body", 403: "X-CSRFToken"}.get(error.status_code)
+        return problem(error.status_code, str(error), {field: [str(error)]} if field else None)
+
+    def invalid(request: HttpRequest, error: Raised) -> HttpResponse:
+        assert isinstance(error, ValidationError)
+        errors: dict[str, list[str]] = {}
+        for one in error.errors:
+            errors.setdefault(str(one["loc"][-1]), []).append(str(one["msg"]))
+        return problem(422, "The request does not have the right form", errors)
+
+    def broken(request: HttpRequest, error: Raised) -> HttpResponse:
+        log.exception("request failed path=%s", request.path)
+        return problem(500, "Something broke on our side; the request id names it in the log")
+
+    for kind, answer in (
+        (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
+        (FieldProblem, refused), (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
+    ):  # fmt: skip
+        api.add_exception_handler(kind, answer)

@@ -1,0 +1,210 @@
+"""The shapes of the API's questions and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import Field
+
+MAX_ID = 2**53 - 1  # what JSON's readers hold exactly
+
+
+class VMIn(Schema):
+    name: str
+    image: str
+    flavor: str
+    network: str
+    key: int | None = Field(None, ge=1, le=MAX_ID, description="id of one of your SSH keys")
+    user_data: str = ""
+    address: str | None = None
+    request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
+
+
+class VMFlags(Schema):
+    is_autostarted: bool | None = None
+    is_protected: bool | None = None
+
+
+class TraceIn(Schema):
+    source: UUID = Field(description="a VM's port")
+    target: str = Field(description="a port's uuid, a VM's name or an IP address")
+    protocol: str = "icmp"
+    port_dst: int = 0
+    moment: str = Field("as_is", description="as the connection is now, or a first or an established packet")
+    size_bytes: int = 84
+
+
+class PortOut(Schema):
+    uuid: UUID
+    name: str
+    mac: str
+    network: str
+    tap: str
+    ofport: int | None
+    addresses: list[str]
+
+
+class VMOut(Schema):
+    uuid: UUID
+    name: str
+    state: str
+    state_reason: str
+    host: str | None
+    image: str
+    flavor: str
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+    address: str | None
+    ports: list[PortOut]
+    created_at: datetime
+    started_at: datetime | None
+    ssh_at: datetime | None
+    observed_at: datetime | None
+    is_autostarted: bool
+    is_protected: bool
+
+
+class ActionOut(Schema):
+    name: str
+    title: str
+    disabled_reason: str
+
+
+class StageOut(Schema):
+    position: int
+    name: str
+    title: str
+    state: str
+    detail: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration_s: float | None
+    duration_s_label: str = ""
+
+
+class OperationOut(Schema):
+    uuid: UUID
+    kind: str
+    object_type: str
+    object_uuid: UUID
+    object_name: str
+    state: str
+    error: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    stages: list[StageOut]
+
+
+class VMCreated(Schema):
+    vm: VMOut
+    operation: OperationOut
+
+
+class Accepted(Schema):
+    operation: OperationOut
+
+
+class NetworkOut(Schema):
+    uuid: UUID
+    name: str
+    vni: int
+    subnets: list[str]
+
+
+class ImageOut(Schema):
+    slug: str
+    name: str
+    note: str
+
+
+class FlavorOut(Schema):
+    name: str
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+
+
+class HostOut(Schema):
+    name: str
+    enabled: bool
+    vcpus: int
+    ram_mib: int
+    accelerator: str
+    libvirt_seen_at: datetime | None
+    ovs_seen_at: datetime | None
+
+
+class HostAge(Schema):
+    name: str
+    seen_at: datetime | None
+
+
+class StatusOut(Schema):
+    hosts: list[HostAge]
+
+
+class TraceAsked(Schema):
+    uuid: UUID
+    state: str
+
+
+class TraceOut(Schema):
+    uuid: UUID
+    title: str
+    state: str
+    result: dict[str, Any] | None
+    reply: dict[str, Any] | None
+    probe: dict[str, Any] | None
+    error: str
+
+
+class SnapshotOut(Schema):
+    seq: int
+    state: dict[str, Any]
+
+
+class UsageLine(Schema):
+    used: int
+    limit: int
+
+
+class UsageOut(Schema):
+    team: str
+    vcpus: UsageLine
+    ram_mib: UsageLine
+    disk_gib: UsageLine
+    vms: UsageLine
+
+
+class MemberOut(Schema):
+    username: str
+    role: str
+
+
+class AuditOut(Schema):
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    object_type: str
+    object_id: str
+    object_name: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    address: str
+    request_id: str
+    hash: str
+
+
+class ProblemOut(Schema):
+    """RFC 9457. `errors` holds field → sentences, all wrong fields at once."""
+
+    type: str
+    title: str
+    status: int
+    errors: dict[str, list[str]]

@@ -1,0 +1,46 @@
+"""What the portal's tests share: clients by person, a VM, a trace, a host."""
+
+from __future__ import annotations
+
+from django.test import Client
+from django.utils import timezone
+
+from portal.compute.models import VM
+from portal.compute.requests import VMSpec, create_vm
+from portal.hosts.models import Host
+from portal.traces.models import TraceRequest
+from tests.cast import Cast
+
+
+def client_of(user: object, **options: bool) -> Client:
+    """A browser in which the person is logged in; nobody for None."""
+    client = Client(**options)
+    if user is not None:
+        client.force_login(user)  # type: ignore[arg-type]
+    return client
+
+
+def form(**changed: str) -> dict[str, str]:
+    """A create form that works."""
+    base = {"name": "web-1", "image": "tiny", "flavor": "nano", "network": "payments-net", "request_key": "k1"}
+    return base | changed
+
+
+def made_vm(cast: Cast, name: str = "web-1") -> VM:
+    """A VM of Payments that Alice asked for."""
+    spec = VMSpec(name, cast.image, cast.flavor, cast.network, f"key-{name}")
+    return create_vm(cast.payments, cast.alice, spec).vm
+
+
+def made_host(name: str = "hv1", ram_mib: int = 8192) -> Host:
+    """A host that was seen just now."""
+    number = int(name.removeprefix("hv"))
+    return Host.objects.create(
+        name=name, libvirt_uri="fake:", ovsdb="", ovs_rundir="", controller_target="", disks_dir="/tmp",
+        underlay_ip=f"192.0.2.{number}", vcpus=8, ram_mib=ram_mib, libvirt_seen_at=timezone.now(),
+    )  # fmt: skip
+
+
+def made_trace(cast: Cast, **columns: object) -> TraceRequest:
+    """A trace of Payments that waits for its answer."""
+    return TraceRequest.objects.create(team=cast.payments, created_by=cast.alice, title="web-1 → db-1 icmp", **columns)

@@ -1,0 +1,221 @@
+"""The table of rights against the product: every URL, API operation and topic, with each of the cast and a stranger.
+
+What exists is read from the resolver and the OpenAPI document, what is expected from the table: a URL, an operation or a
+topic that has no entry fails.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from portal.accounts.models import ApiToken, LogIn, Membership
+from portal.accounts.permissions import API, PAGES, RIGHTS, TOPICS, Needs, is_allowed
+from portal.accounts.teams import digest_of, invite
+from portal.api.api import api
+from portal.compute.models import KeyPair
+from portal.live.topics import STATES, TRANSIENT, refusal_of
+from portal.networks.models import Port
+from portal.operations.models import Operation
+from tests.cast import Cast
+from tests.portal.clients import client_of, made_host, made_trace, made_vm
+
+ROLES = {"alice": "owner", "bob": "member", "charlie": "viewer", "dana": None, "olga": None, "stranger": None}
+
+
+@dataclass(frozen=True)
+class World:
+    """Alice's and Payments' objects, by what URLs call them."""
+
+    cast: Cast
+    arguments: dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def world(cast: Cast) -> World:
+    host, vm, trace = made_host(), made_vm(cast), made_trace(cast)
+    key = KeyPair.objects.create(user=cast.alice, name="laptop", public_key="ssh-ed25519 AAAA", fingerprint="SHA256:x")
+    token = ApiToken.objects.create(
+        user=cast.alice, name="ci", digest=digest_of("x"), hint="hst_", expires_at=trace.created_at
+    )
+    session = LogIn.objects.create(user=cast.alice, session_key="alices")
+    invitation, secret = invite(cast.payments, cast.alice, "member", 7)
+    bob = Membership.objects.get(user=cast.bob)
+    arguments: dict[str, dict[str, Any]] = {
+        "vm": {"uuid": vm.uuid},
+        "vm_delete": {"uuid": vm.uuid},
+        "vm_action": {"uuid": vm.uuid, "action": "start"},
+        "vm_flags": {"uuid": vm.uuid},
+        "operation": {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid},
+        "trace": {"uuid": trace.uuid},
+        **dict.fromkeys(("flows", "flows_text", "flows_json"), {"host": host.name, "bridge": "br-int"}),
+        "team_switch": {"slug": "payments"},
+        "key_delete": {"key_id": key.pk},
+        "token_delete": {"token_id": token.pk},
+        "session_end": {"session_id": session.pk},
+        "member_role": {"member_id": bob.pk},
+        "member_remove": {"member_id": bob.pk},
+        "invite_end": {"invitation_id": invitation.pk},
+        "invitation": {"secret": secret},
+    }
+    return World(cast, arguments)
+
+
+def url_names() -> dict[str, str]:
+    """Name → route of every page that the resolver knows, the API aside."""
+    found: dict[str, str] = {}
+
+    def walk(patterns: list[URLPattern | URLResolver], prefix: str) -> None:
+        for one in patterns:
+            route = prefix + str(one.pattern)
+            if isinstance(one, URLResolver):
+                walk(one.url_patterns, route)
+            elif not route.startswith("api/v1/"):
+                found[one.name or route] = route
+
+    walk(get_resolver().url_patterns, "")
+    return found
+
+
+def operations() -> list[str]:
+    paths = api.get_openapi_schema()["paths"]
+    return [f"{method.upper()} {path}" for path, item in paths.items() for method in item]
+
+
+def test_every_page_has_an_entry_in_the_table_and_every_entry_a_page() -> None:
+    assert set(url_names()) == set(PAGES)
+
+
+def test_every_api_operation_has_an_entry_in_the_table_and_every_entry_an_operation() -> None:
+    assert set(operations()) == set(API)
+
+
+def test_every_topic_has_an_entry_in_the_table_and_every_entry_a_topic() -> None:
+    assert {*STATES, *TRANSIENT} == set(TOPICS)
+
+
+def test_every_right_that_is_asked_for_is_in_the_table() -> None:
+    asked = {right for page in PAGES.values() for right in (page.get, page.post) if right}
+    assert asked | set(API.values()) | set(TOPICS.values()) <= set(RIGHTS)
+
+
+def _rolled_back(person: str, world: World, method: str, url: str, **options: Any) -> HttpResponse:
+    """The answer to a request whose changes are undone."""
+    client = client_of(getattr(world.cast, person, None))
+    client.raise_request_exception = False
+    try:
+        with transaction.atomic():
+            answer = client.generic(method, url, **options)
+            raise InterruptedError
+    except InterruptedError:
+        return answer  # type: ignore[return-value]
+
+
+def _expected(right: str, person: str, of_object: bool, operator: bool) -> set[int]:
+    """The statuses that are right for a logged-in person; other teams' objects are 404, the own team's 403."""
+    role, needs = ROLES[person], RIGHTS[right]
+    if person == "dana" and not of_object and needs not in (Needs.OPERATOR, Needs.PERSON, Needs.NOTHING):
+        role = "owner"  # a list is of her own team
+    if is_allowed(right, role, operator):
+        return {200, 202, 204, 302, 422}
+    if role is None and needs != Needs.OPERATOR:
+        return {404} if of_object else {403}
+    return {403}
+
+
+# Objects that are a person's own: for everybody else they do not exist.
+OWN = {"key_delete", "token_delete", "session_end"}
+# Rows of the team that the current team's pages look up: Dana's team has no such row, and a person without teams none.
+IN_CURRENT_TEAM = {"member_role", "member_remove", "invite_end"}
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_page_answers_each_of_the_cast_as_the_table_says(world: World, name: str, method: str) -> None:
+    right = PAGES[name].get if method == "GET" else PAGES[name].post
+    url = reverse(name, kwargs=world.arguments.get(name))
+    for person in ROLES:
+        status = _rolled_back(person, world, method, url).status_code
+        told = f"{person} {method} {url}: {status}"
+        if person == "stranger":
+            open_to_all = right is not None and RIGHTS[right] == Needs.NOTHING
+            assert status in ({200, 422} if open_to_all else {302}), told
+        elif right is None:
+            assert status == 405, told
+        elif name in OWN and person != "alice":
+            assert status == 404, told
+        elif name == "member_remove" and person == "charlie":
+            assert status == 403, told  # everybody may leave; another's membership is the owners' to end
+        elif name in IN_CURRENT_TEAM and person in ("dana", "olga"):
+            assert status == (404 if person == "dana" else 403), told
+        else:
+            assert status in _expected(right, person, name in world.arguments, person == "olga"), told
+
+
+@pytest.mark.parametrize("operation", sorted(API))
+def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: World, operation: str) -> None:
+    method, _, path = operation.partition(" ")
+    vm = world.arguments["vm"]["uuid"]
+    uuids = {"vms": vm, "operations": world.arguments["operation"]["uuid"], "traces": world.arguments["trace"]["uuid"]}
+    uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
+    url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
+    port = str(Port.objects.get(vm__uuid=vm).uuid)
+    bodies = {
+        "POST /api/v1/vms": {"name": "api-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},
+        "POST /api/v1/traces": {"source": port, "target": port},
+    }
+    body = json.dumps(bodies[operation]) if operation in bodies else ""
+    options = {"data": body, "content_type": "application/json"}
+    of_object = "{" in path or operation == "POST /api/v1/traces"
+    for person in ROLES:
+        answer = _rolled_back(person, world, method, url, **options)
+        told = f"{person} {operation}: {answer.status_code} {answer.content[:200]!r}"
+        if answer.status_code >= 400:
+            assert answer.headers["Content-Type"] == "application/problem+json", told
+        if person == "stranger":
+            assert answer.status_code == 401, told
+        elif "{topic}" in path:
+            assert answer.status_code == (200 if ROLES[person] else 404), told
+        elif person == "olga" and RIGHTS[API[operation]] not in (Needs.OPERATOR, Needs.PERSON):
+            assert answer.status_code == 403, told  # no team, so no team's list
+        else:
+            assert answer.status_code in _expected(API[operation], person, of_object, person == "olga"), told
+
+
+@pytest.mark.parametrize("kind", sorted(TOPICS))
+def test_a_topic_may_be_joined_as_the_table_says_and_a_stranger_cannot_tell_it_from_none(
+    world: World, kind: str
+) -> None:
+    trace = world.arguments["trace"]["uuid"]
+    topics = {"team": "team:payments", "trace": f"trace:{trace}", "counters": f"counters:{trace}", "hosts": "hosts"}
+    topic = topics.get(kind, "flows:hv1/br-int")
+    for person, role in ROLES.items():
+        if person == "stranger":
+            continue
+        user = getattr(world.cast, person)
+        refused = refusal_of(user, topic)
+        assert bool(refused) != is_allowed(TOPICS[kind], role, user.is_operator), f"{person} {topic}"
+        if refused:
+            absent = re.sub(r"payments|[0-9a-f-]{36}", "nothing", topic)
+            assert refusal_of(user, absent) == refused.replace(topic, absent)
+
+
+def test_a_control_that_a_viewer_may_not_use_is_there_with_the_reason(world: World) -> None:
+    page = client_of(world.cast.charlie).get(reverse("vm", kwargs=world.arguments["vm"])).content.decode()
+    assert 'aria-disabled="true"' in page
+    assert "You are a viewer of Payments; this needs the role member." in page
+
+
+def test_no_page_of_another_team_tells_a_name_of_payments(world: World) -> None:
+    for name, page in PAGES.items():
+        if page.get is None or name in world.arguments or name in ("login",):
+            continue
+        body = client_of(world.cast.dana).get(reverse(name)).content.decode()
+        assert "web-1" not in body and "payments-net" not in body, name

@@ -1,0 +1,72 @@
+"""How many queries each page asks, as a table; the same with one VM as with many."""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from portal.operations.models import Operation
+from tests.cast import Cast
+from tests.portal.clients import client_of, made_host, made_trace, made_vm
+
+# Page → queries, those of the session, the person, the teams and the frame included. Fewer is welcome: lower it then.
+BASELINE: dict[str, int] = {
+    "dashboard": 14,
+    "vm_list": 10,
+    "vm_create": 24,
+    "vm_effect": 11,
+    "networks": 11,
+    "operations": 7,
+    "trace_new": 11,
+    "keys": 7,
+    "tokens": 7,
+    "sessions": 7,
+    "members": 8,
+    "activity": 7,
+    "hosts": 7,
+    "flow_hosts": 7,
+    "status_line": 5,
+    "api_docs": 6,
+    "vm": 14,
+    "vm_delete": 10,
+    "operation": 8,
+    "trace": 8,
+    "/api/v1/vms": 7,
+    "/api/v1/operations": 5,
+    "/api/v1/networks": 5,
+    "/api/v1/hosts": 3,
+    "/api/v1/status": 3,
+    "/api/v1/live/team:payments": 12,
+}
+
+
+def counts(cast: Cast, urls: dict[str, str]) -> dict[str, int]:
+    client = client_of(cast.alice)
+    client.get(urls["keys"])  # the first one notes the session's use
+    found = {}
+    for name, url in urls.items():
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(url).status_code == 200, url
+        found[name] = len(queries)
+    return found
+
+
+def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: Cast) -> None:
+    cast.alice.is_operator = True
+    cast.alice.save()
+    made_host()
+    vm, trace = made_vm(cast), made_trace(cast)
+    arguments = {"vm": vm.uuid, "vm_delete": vm.uuid, "trace": trace.uuid}
+    arguments["operation"] = Operation.objects.get(object_uuid=vm.uuid).uuid
+    urls = {
+        name: name if name.startswith("/") else reverse(name, args=[arguments[name]] if name in arguments else [])
+        for name in BASELINE
+    }
+    few = counts(cast, urls)
+    for number in range(2, 7):
+        made_vm(cast, f"web-{number}")
+        made_host(f"hv{number}")
+        made_trace(cast)
+    assert counts(cast, urls) == few
+    assert few == BASELINE
