@@ -17,6 +17,7 @@ from portal.live.hub import Mailbox, frame_of, hub
 from portal.live.topics import refusal_of, snapshot_of
 
 MAX_TOPICS = 50
+FRAME_EVERY_S = 0.05  # at most 20 frames a second to one socket; the first after a pause goes at once
 MAX_MESSAGE_CHARS = 4096
 NOT_LOGGED_IN = 4401
 HOW = 'send {"join": topic} or {"leave": topic}'

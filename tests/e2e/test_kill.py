@@ -100,9 +100,9 @@ def scene(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     reach = scene.ssh(f"ping -c 1 {scene.db['address']}")
     wait_for(lambda: subprocess.run(reach, capture_output=True).returncode == 0, 60, "the guests reach each other", 0.2)
     yield scene
-    for vm in api.get("/vms"):
+    for vm in api.get("/vms")["items"]:
         api.send("DELETE", f"/vms/{vm['uuid']}")
-    wait_for(lambda: api.get("/vms") == [], 60, "all VMs are gone", 0.2)
+    wait_for(lambda: api.get("/vms")["items"] == [], 60, "all VMs are gone", 0.2)
 
 
 @pytest.fixture
@@ -218,5 +218,5 @@ def test_the_next_run_heals_what_a_killed_one_left(scene: Scene, no_ping_is_lost
     wait_for(lambda: all(is_zombie(pid) for pid in children), 20, "nothing outlives it")
     product.start()
     _ends_whole(scene, asked)
-    names = {vm["name"] for vm in scene.api.get("/vms")}
+    names = {vm["name"] for vm in scene.api.get("/vms")["items"]}
     assert {"web-k", "db-k"} <= names

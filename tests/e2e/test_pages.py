@@ -22,6 +22,7 @@ TEAM_PAGES = (
     "/operations/", "/trace/", "/api/docs/", "/nothing/", "/hosts/",
 )  # fmt: skip
 PAGES_OF = {"alice": TEAM_PAGES, "charlie": ("/", "/vms/", "/members/", "/trace/"), "olga": ("/", "/hosts/", "/flows/")}
+SEEN = (*(("alice", view) for view in VIEWS), ("charlie", "wide-light"), ("olga", "wide-dark"), ("olga", "phone-light"))
 EXPECTED_ERRORS = {"/nothing/": "404", "/hosts/": "403"}  # what the browser itself says of such an answer
 
 
@@ -92,8 +93,7 @@ def _faults(page: Page, path: str, errors: list[str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("person", PAGES_OF)
+@pytest.mark.parametrize(("person", "view"), SEEN)
 def test_pages_are_accessible_fit_the_screen_and_log_no_error(
     product: Product, browser: Browser, vm_url: str, person: str, view: str
 ) -> None:

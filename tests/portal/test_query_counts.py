@@ -28,7 +28,7 @@ BASELINE: dict[str, int] = {
     "flow_hosts": 7,
     "status_line": 5,
     "api_docs": 6,
-    "vm": 14,
+    "vm": 15,
     "vm_delete": 10,
     "operation": 8,
     "trace": 8,

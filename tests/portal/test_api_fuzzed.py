@@ -1,0 +1,54 @@
+"""The whole API under generated requests, valid and not, as each of the cast: no 5xx, and every answer as documented."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.wsgi import get_wsgi_application
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+from portal.accounts.tokens import make_token
+from portal.api.api import api
+from portal.operations.models import Operation
+from tests.cast import Cast
+from tests.portal.clients import made_host, made_trace, made_vm
+
+EXAMPLES = 8
+DOCUMENT = json.loads(json.dumps(api.get_openapi_schema(), default=str))
+OPERATIONS = sorted(f"{method.upper()} {path}" for path, item in DOCUMENT["paths"].items() for method in item)
+CHECKS: list[Any] = [not_a_server_error, content_type_conformance, response_schema_conformance]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> None:
+    made_host()
+    vm, trace = made_vm(cast), made_trace(cast)
+    tokens = [make_token(person, "fuzz", True, 30)[1] for person in (cast.alice, cast.charlie, cast.dana, cast.olga)]
+    schema: Any = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
+    method, _, path = operation.partition(" ")
+    one = schema[path][method]
+    operations = str(Operation.objects.get(object_uuid=vm.uuid).uuid)
+    known = {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
+    turn = iter(range(10**6))
+    answered: set[int] = set()
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(case=one.as_strategy())
+    def run(case: Any) -> None:
+        number = next(turn)
+        if number % 3 == 0 and "uuid" in (case.path_parameters or {}):
+            case.path_parameters["uuid"] = next((value for noun, value in known.items() if noun in path), str(vm.uuid))
+        case.headers = {**(case.headers or {}), "Authorization": f"Bearer {tokens[number % len(tokens)]}"}
+        case.headers.pop("Hopsight-Team", None)
+        answered.add(case.call_and_validate(checks=CHECKS).status_code)
+
+    run()
+    assert 401 not in answered, "the tokens are known"
+    if method == "GET" and "{topic}" not in path:
+        assert 200 in answered, answered
