@@ -99,11 +99,29 @@ def test_two_vms_made_in_the_browser_reach_each_other_and_their_path_is_drawn(
     assert " 0% packet loss" in told.stdout or "33% packet loss" in told.stdout, told
     assert "SSH-2.0-dropbear" in told.stdout, told
 
+    _reach_by_ipv6_and_by_name(product, key, web, db)
     page.goto(f"{product.url}/vms/{db['uuid']}/")
     expect(page.get_by_text(f"root@{addresses[1]}").first).to_be_visible()
+    expect(page.get_by_text(f"root@{_ipv6(db)}").first).to_be_visible()
     page.screenshot(path=str(ARTIFACTS / "vm.png"), full_page=True)
     _trace(product, page, key, web, db)
     _delete(product, page, (web, db))
+
+
+def _ipv6(vm: dict[str, Any]) -> str:
+    return next(str(address) for address in vm["ports"][0]["addresses"] if ":" in str(address))
+
+
+def _reach_by_ipv6_and_by_name(product: Product, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:
+    """[access]--IPv6--[web-9]==vni==[db-9], found by its name, which the gateway resolves."""
+    look = f"hostname; ping6 -c 3 {_ipv6(db)}; nslookup db-9; echo | nc -w 5 db-9 22 | head -n 1; ip -6 addr show eth0"
+    told = wait_for(
+        lambda: found if (found := _ssh(product, key, _ipv6(web), look)).returncode == 0 else None, 30, "SSH over IPv6"
+    )
+    assert "web-9" in told.stdout, told
+    assert " 0% packet loss" in told.stdout or "33% packet loss" in told.stdout, told
+    for known in (_ipv6(db), str(db["address"]), "db-9.payments-net.payments.internal", "SSH-2.0-dropbear", _ipv6(web)):
+        assert known in told.stdout, told
 
 
 def _trace(product: Product, page: Page, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:
