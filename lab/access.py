@@ -19,6 +19,7 @@ def plug_access(name: str, iface_id: str, mac: str, addresses: str | Sequence[st
     be there; idempotent, and a change of any value is taken over."""
     _vsctl(name, "br-exists", BRIDGE, missing=f"lab {name} has no {BRIDGE} yet: the controller makes it")
     access = lab_netns(name, "access")
+    run("ip", "-n", access, "link", "set", "eth0", "down")  # so that its link-local address is made of the new MAC
     run("ip", "-n", access, "link", "set", "eth0", "address", mac, "mtu", str(mtu), "up")
     run("ip", "-n", lab_netns(name, "hv1"), "link", "set", PORT, "mtu", str(mtu), "up")
     run("ip", "-n", access, "address", "flush", "dev", "eth0", "scope", "global")

@@ -70,6 +70,28 @@ def reserve_port(network: Network, *, name: str, address: str | None = None) -> 
     return allocate_port(network, name=name, kind=PortKind.RESERVED, address=address)
 
 
+def address_ports(subnet: Subnet) -> int:
+    """Give every port of the network that has no address of the subnet's family one of it; how many got one.
+
+    What makes a network dual-stack that was not: its guests are told by the next router advertisement or lease. Raises
+    AddressProblem when the pool is too small, in a transaction that then should be given up.
+    """
+    version = ip_network(subnet.cidr).version
+    network = Network.objects.select_for_update().get(pk=subnet.network_id)
+    given = 0
+    for port in network.ports.prefetch_related("addresses").order_by("id"):
+        if any(ip_address(row.address).version == version for row in port.addresses.all()):
+            continue
+        one = _give(subnet, port.mac)
+        if one is None:
+            raise AddressProblem(
+                f"subnet {subnet.cidr} has too few addresses for the ports of {network.name}: make it larger"
+            )
+        FixedAddress.objects.create(port=port, subnet=subnet, address=str(one))
+        given += 1
+    return given
+
+
 def lowest_free(subnet: Subnet) -> Address | None:
     """The lowest address of the pool that is nobody's, not excluded and not the gateway; None when there is none."""
     family = IPv6Address if ip_network(subnet.cidr).version == 6 else IPv4Address

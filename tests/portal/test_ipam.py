@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from portal.accounts.models import Team
 from portal.hosts.models import Host
 from portal.networks.intent import load_snapshot
-from portal.networks.ipam import AddressProblem, allocate_port, lowest_free, reserve_port
+from portal.networks.ipam import AddressProblem, address_ports, allocate_port, lowest_free, reserve_port
 from portal.networks.models import FixedAddress, Network, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.subnets import ula_subnet
@@ -126,6 +126,15 @@ def test_in_a_slaac_subnet_the_address_is_made_of_the_mac(network: Network) -> N
     assert ip_address(addresses(port)[1]) == ip_address(f"fd20::5054:ff:fe{tail[6:8]}:{tail[8:]}")
     with pytest.raises(AddressProblem, match="made of the port's MAC"):
         allocate_port(network, name="vm-2", address="fd20::7")
+
+
+def test_a_network_becomes_dual_stack_with_its_ports(network: Network) -> None:
+    network.subnets.filter(cidr="fd20::/64").delete()
+    ports = [allocate_port(network, name=f"vm-{number}") for number in range(3)]
+    six = Subnet.objects.create(network=network, **ula_subnet(network))
+    assert (address_ports(six), address_ports(six)) == (3, 0)
+    assert all(ip_address(addresses(port)[1]) in ip_network(six.cidr) for port in ports)
+    assert addresses(allocate_port(network, name="vm-9"))[1].startswith("fd")
 
 
 def test_a_full_network_says_so(network: Network) -> None:
