@@ -25,6 +25,7 @@ ip:iproute2:network namespaces
 ethtool:ethtool:offload settings
 tcpdump:tcpdump:looking at packets"
 TOOLS_TEST="chromium:chromium:the browser tests
+openssl:openssl:the tests' certificates
 ping:iputils-ping:the tests' real packets
 pkill:procps:the tests"
 

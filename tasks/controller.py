@@ -19,6 +19,7 @@ from portal.networks.models import Port
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import IntentSnapshot
+from sdn.transport.tls import TlsFiles
 from tasks.controller_observer import RowObserver
 from tasks.probe_desk import ProbeDesk
 from tasks.rows import in_rows
@@ -31,6 +32,8 @@ PROBE_FOR = timedelta(minutes=10)
 
 def load_hosts() -> tuple[HostConnection, ...]:
     """The hosts whose switch we keep."""
+    folder = Path(settings.TLS_DIR)
+    tls = TlsFiles(folder / "ca.pem", folder / "cert.pem", folder / "key.pem") if settings.TLS_DIR else None
     return tuple(
         HostConnection(
             HostName(host.name),
@@ -39,6 +42,8 @@ def load_hosts() -> tuple[HostConnection, ...]:
             host.underlay_ip,
             host.controller_target,
             Path(host.ovs_rundir),
+            tls,
+            settings.PLAIN_TCP,
         )
         for host in Host.objects.order_by("id")
     )

@@ -143,6 +143,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_SOCKET = socket_path("redis.sock")  # of the private server that `manage.py run` starts
 REDIS_URL = os.environ.get("HOPSIGHT_REDIS", f"unix://{REDIS_SOCKET}")
+TLS_DIR = os.environ.get("HOPSIGHT_TLS", "")  # ca.pem, cert.pem, key.pem: for hosts reached by ssl:ADDRESS:PORT
+PLAIN_TCP = os.environ.get("HOPSIGHT_PLAIN_TCP") == "1"  # tcp:ADDRESS:PORT to other machines than this one
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 

@@ -20,6 +20,7 @@ from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan
 from sdn.transport.codec import encode_flow
 from sdn.transport.openflow import Channel, ChannelError, PacketIn
 from sdn.transport.ovsdb import BridgeFacts, HostDatabase
+from sdn.transport.tls import Remote, expect_database, parse_remote, server_context
 
 log = logging.getLogger("hopsight.controller")
 FULL_EVERY_S = 10.0
@@ -92,6 +93,8 @@ class HostLink:
         while True:
             try:
                 if self._database is None:
+                    if problems := self.connection.problems():
+                        raise ValueError("; ".join(problems))
                     await self._connect_database()
                 await self._listen()
                 self.facts = await asyncio.to_thread(self._observe)
@@ -127,6 +130,10 @@ class HostLink:
         """
         if self.channel is not None or (self._server and self._loop.time() - self._asked_at < ASK_AGAIN_S):
             return
+        remote = parse_remote(self.connection.controller_target)
+        if remote.scheme != "unix":
+            await self._listen_tcp(remote)
+            return
         if self._server is not None:
             self._server.close()
         for old in self.connection.rundir.glob("hopsight-*.sock"):
@@ -139,10 +146,29 @@ class HostLink:
         await asyncio.to_thread(self._ensure_bridge)
         self._asked_at = self._loop.time()
 
+    async def _listen_tcp(self, remote: Remote) -> None:
+        """Listen for this host at an address; a port of 0 is a new one each time, and so tried at once."""
+        if self._server is None or not remote.port:
+            if self._server is not None:
+                self._server.close()
+            tls = self.connection.tls
+            context = server_context(tls) if remote.scheme == "ssl" and tls else None
+            owner = str(self.connection.name) if context else ""
+            self._server = await self._loop.create_server(
+                lambda: Channel(self._attach, self._detach, self._on_packet_in, owner=owner),
+                remote.address.strip("[]"), remote.port, ssl=context,
+            )  # fmt: skip
+            self._target = remote.with_port(self._server.sockets[0].getsockname()[1])
+        await asyncio.to_thread(self._ensure_bridge)
+        self._asked_at = self._loop.time()
+
     async def _connect_database(self) -> None:
         def changed() -> None:
             self._loop.call_soon_threadsafe(self._wake.set)
 
+        connection = self.connection
+        if connection.tls and connection.ovsdb.startswith("ssl:"):
+            expect_database(connection.ovsdb, str(connection.name), connection.tls)
         self._database = await asyncio.to_thread(HostDatabase, self.connection.name, self.connection.ovsdb, changed)
 
     def _ensure_bridge(self) -> None:

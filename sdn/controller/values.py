@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Protocol
 
 from sdn.model.addresses import HostName, IfaceId
+from sdn.transport.tls import TlsFiles, problems_of
 
 
 @dataclass(frozen=True, slots=True)
 class HostConnection:
     """How to reach one host's switch.
 
-    `rundir` is the switch's run folder as we see it; `controller_target` names a socket in it as the switch sees it.
+    `rundir` is the switch's run folder as we see it; `controller_target` names a socket in it as the switch sees it, or
+    is `ssl:ADDRESS:PORT` (or `tcp:`), where we listen for this host alone; port 0 is any that is free.
     """
 
     name: HostName
@@ -23,6 +25,13 @@ class HostConnection:
     underlay_ip: str
     controller_target: str
     rundir: Path
+    tls: TlsFiles | None = None
+    plain_tcp: bool = False
+
+    def problems(self) -> list[str]:
+        """Why its remotes may not be used, all of it; empty when they may."""
+        remotes = {"ovsdb": self.ovsdb, "controller_target": self.controller_target}
+        return problems_of(remotes, self.tls, plain_tcp=self.plain_tcp)
 
     def sockets(self, token: str) -> tuple[Path, str]:
         """Where we listen for this host's switch, and what the switch is told; a new token is a new address."""

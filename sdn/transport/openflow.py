@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sdn.reconcile import Plan, WireFlow
 from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, PORT_ANY, bundle_add, header
 from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates
+from sdn.transport.tls import names_of
 
 log = logging.getLogger("hopsight.openflow")
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
@@ -49,15 +50,19 @@ class PacketIn:
 
 
 class Channel(asyncio.Protocol):
-    """One switch's connection. `on_ready(channel)` follows the features reply, `on_lost(channel, why)` its end."""
+    """One switch's connection; with an `owner`, of the one whose certificate has that name alone.
+
+    `on_ready(channel)` follows the features reply, `on_lost(channel, why)` its end."""
 
     def __init__(
         self,
         on_ready: Callable[[Channel], None],
         on_lost: Callable[[Channel, str], None],
         on_packet_in: Callable[[Channel, PacketIn], None],
+        owner: str = "",
     ) -> None:
         self.dpid = 0
+        self._owner = owner
         self._on_ready, self._on_lost, self._on_packet_in = on_ready, on_lost, on_packet_in
         self._buffer = bytearray()
         self._xids = itertools.count(1)
@@ -75,6 +80,9 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self._owner and self._owner not in (names := names_of(transport.get_extra_info("peercert"))):
+            self.close(f"the certificate is not {self._owner}'s but {', '.join(sorted(names)) or 'nobody'}'s")
+            return
         # hello with a version bitmap: 1.4 alone
         self.send(header(HELLO, 16, 0) + struct.pack("!HHI", 1, 8, 1 << 5))
         self.send(header(FEATURES_REQUEST, 8, 0))
