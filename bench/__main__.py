@@ -12,6 +12,7 @@ from typing import Any
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
 from bench.pages import flow_change_to_page
+from bench.trace_api import trace_api
 from bench.traces import trace_predicted_two_hosts
 from bench.vms import measure_vms
 
@@ -27,6 +28,7 @@ def main(wanted: list[str]) -> None:
         ("reconnect_resync_s", reconnect_resync_s),
         ("packet_ins", packet_ins),
         ("flow_change_to_page", flow_change_to_page),
+        ("trace_api", trace_api),
         ("vms", measure_vms),
     ):
         if wanted and name not in wanted:
