@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
 
@@ -28,7 +29,7 @@ NOBODY: dict[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 def read_ports() -> QuerySet[Port]:
     """Ports with what an end of a trace needs, in a fixed number of queries."""
-    rows = Port.objects.select_related("vm", "host", "network")
+    rows = Port.objects.select_related("vm", "host", "network__team")
     return rows.prefetch_related("addresses", "network__subnets")
 
 
@@ -38,9 +39,10 @@ class HostPorts(Mapping[int, Endpoint]):
     A port of another team is told as just that.
     """
 
-    def __init__(self, host: Host, team: Team, family: int) -> None:
+    def __init__(self, host: Host, team: Team, family: int, ends: Iterable[Port] = ()) -> None:
         self._host, self._team, self._family = host, team, family
-        self._known: dict[int, Endpoint | None] = {}
+        here = [port for port in ends if port.host_id == host.pk and port.ofport is not None]
+        self._known: dict[int, Endpoint | None] = {port.ofport: self._endpoint(port) for port in here if port.ofport}
 
     def __getitem__(self, ofport: int) -> Endpoint:
         if ofport not in self._known:
@@ -85,10 +87,26 @@ def endpoint_of(port: Port, family: int = 4) -> Endpoint:
     )
 
 
-def trace_hosts(team: Team, family: int) -> tuple[TraceHost, ...]:
-    """Every host of the overlay; nothing of them is asked yet."""
-    hosts = Host.objects.order_by("id")
-    return tuple(TraceHost(host.name, host.underlay_ip, None, HostPorts(host, team, family), host.underlay_mtu) for host in hosts)  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What both directions of a trace share: read once."""
+
+    hosts: tuple[Host, ...]
+    generation: int
+    ends: tuple[Port, ...]
+
+    def trace_hosts(self, team: Team, family: int) -> tuple[TraceHost, ...]:
+        """Every host of the overlay; nothing of them is asked yet."""
+        return tuple(
+            TraceHost(host.name, host.underlay_ip, None, HostPorts(host, team, family, self.ends), host.underlay_mtu)
+            for host in self.hosts
+        )
+
+
+def read_setting(ends: tuple[Port, ...]) -> Setting:
+    """The hosts and the generation as they are now."""
+    generation = Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0
+    return Setting(tuple(Host.objects.order_by("id")), generation, ends)
 
 
 def target_address(request: TraceRequest, source: Port, target: Port | None) -> Address:
@@ -100,7 +118,7 @@ def target_address(request: TraceRequest, source: Port, target: Port | None) -> 
     return next((one for one in wanted if one.version in families), wanted[0] if wanted else NOBODY[4])
 
 
-def question_of(request: TraceRequest, source: Port, target: Port | None, direction: Direction) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
+def question_of(request: TraceRequest, setting: Setting, source: Port, target: Port | None, direction: Direction) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
     """The question, and what was decided for the asker, in words. `source` and `target` are the direction's own."""
     if direction == "forward":
         to = target_address(request, source, target)
@@ -115,8 +133,8 @@ def question_of(request: TraceRequest, source: Port, target: Port | None, direct
         source=here,
         target=endpoint_of(target, to.version) if target else None,
         packet=packet,
-        hosts=trace_hosts(source.network.team, to.version),
-        generation=Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0,
+        hosts=setting.trace_hosts(source.network.team, to.version),
+        generation=setting.generation,
         started_at=timezone.now().isoformat(),
         direction=direction,
         moment=cast(Moment, request.moment),

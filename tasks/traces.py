@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.db import transaction
 
-from portal.hosts.models import Host
 from portal.live.publishers import trace_changed
 from portal.networks.causes import explain_causes
-from portal.networks.models import Port
 from portal.traces.models import TraceRequest
-from sdn.model.trace import Trace, to_json
+from sdn.model.cookie import Cause
+from sdn.model.trace import Intent, Trace, to_json
 from sdn.trace import HostUnreachable, LiveWorld, Question, predict
 from sdn.trace.question import tunnel_port
 from tasks.probes import probe
-from tasks.trace_rows import question_of, read_ports
+from tasks.trace_rows import question_of, read_ports, read_setting
 
 log = logging.getLogger("hopsight.traces")
 GONE = "An end of this path no longer exists."
@@ -57,22 +57,32 @@ def answer(request: TraceRequest) -> Answer | None:
     source, target = rows.get(request.source_id), rows.get(request.target_id or 0)
     if source is None or (request.target_id and target is None):
         return None
-    world = LiveWorld({name: Path(rundir) for name, rundir in Host.objects.values_list("name", "ovs_rundir")})
+    setting = read_setting((source, target) if target else (source,))
+    world = LiveWorld({host.name: Path(host.ovs_rundir) for host in setting.hosts})
+    explain = _Explained()
     try:
-        question, told = question_of(request, source, target, "forward")
-        predicted = predict(question, world, explain_causes)
+        question, told = question_of(request, setting, source, target, "forward")
+        predicted = predict(question, world, explain)
         predicted = replace(predicted, findings=(*told, *predicted.findings))
-        reply = _reply(request, source, target, world)
+        reply: dict[str, object] | None = None
+        if target is not None and request.protocol != "arp":
+            back, _ = question_of(request, setting, target, source, "return")
+            reply = to_json(predict(back, world, explain))
         return Answer(to_json(predicted), reply, _with_tunnels(question, predicted, world), predicted)
     finally:
         world.close()
 
 
-def _reply(request: TraceRequest, source: Port, target: Port | None, world: LiveWorld) -> dict[str, object] | None:
-    if target is None or request.protocol == "arp":
-        return None
-    question, _ = question_of(request, target, source, "return")
-    return to_json(predict(question, world, explain_causes))
+class _Explained:
+    """Flows' causes in words, each looked up once for both directions."""
+
+    def __init__(self) -> None:
+        self._known: dict[Cause, Intent] = {}
+
+    def __call__(self, causes: Iterable[Cause]) -> dict[Cause, Intent]:
+        if missing := set(causes) - self._known.keys():
+            self._known |= explain_causes(missing)
+        return self._known
 
 
 def _with_tunnels(question: Question, predicted: Trace, world: LiveWorld) -> Question:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 TraceKind = Literal["predicted", "probed", "observed"]
@@ -119,9 +119,14 @@ class Trace:
     findings: tuple[str, ...] = ()  # what else is worth knowing: sizes, states that could not be read
 
 
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(one.name for one in fields(kind)) for kind in (Intent, Counters, Step, Hop, NearFlow, Branch, Trace)
+}
+
+
 def to_json(trace: Trace) -> dict[str, Any]:
     """The trace as JSON types only (tuples become lists)."""
-    return _plain(asdict(trace))  # type: ignore[no-any-return]
+    return _plain(trace)  # type: ignore[no-any-return]
 
 
 def from_json(value: dict[str, Any]) -> Trace:
@@ -137,6 +142,10 @@ def from_json(value: dict[str, Any]) -> Trace:
 
 
 def _plain(value: Any) -> Any:
+    """JSON types only. `asdict` does the same and takes five times as long."""
+    names = _FIELDS.get(type(value))
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
