@@ -19,7 +19,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from bench.vms import ROOT, _product
+from bench.vms import ROOT, running_product
 
 ROUNDS, WARM_UP = 200, 10
 PORT = 18400
@@ -53,9 +53,9 @@ class Client:
 
 def trace_api() -> dict[str, object]:
     """p50 and p99 in milliseconds."""
-    with _product() as environment:
+    with running_product(PORT) as product:
         argv = [sys.executable, "-m", "bench.trace_api"]
-        told = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900)
+        told = subprocess.run(argv, env=product.environment, cwd=ROOT, capture_output=True, text=True, timeout=900)
     if told.returncode:
         raise RuntimeError(told.stderr[-2000:])
     return dict(json.loads(told.stdout.splitlines()[-1]))

@@ -110,10 +110,12 @@ def read_setting(ends: tuple[Port, ...]) -> Setting:
 
 
 def target_address(request: TraceRequest, source: Port, target: Port | None) -> Address:
-    """Where the packet goes: of the source's family when the target has one of it."""
+    """Where the packet goes: of a family that both have, IPv4 first."""
     if target is None:
         return ip_address(request.address)
-    wanted: list[Address] = [ip_address(row.address) for row in target.addresses.all()]
+    wanted: list[Address] = sorted(
+        (ip_address(row.address) for row in target.addresses.all()), key=lambda one: one.version
+    )
     families = [ip_address(row.address).version for row in source.addresses.all()]
     return next((one for one in wanted if one.version in families), wanted[0] if wanted else NOBODY[4])
 
