@@ -88,7 +88,8 @@ def start(context: Context) -> str:
     interfaces = hypervisor.live_interfaces(vm.domain)
     with transaction.atomic():
         record_interfaces(vm, interfaces)
-        update_vm(vm, started_at=timezone.now())
+        # the boot whose time to SSH is kept: later ones leave it as it is
+        update_vm(vm, started_at=vm.started_at if vm.ssh_at else timezone.now())
     return "tap " + ", ".join(interface.tap for interface in interfaces) if interfaces else "no NIC"
 
 

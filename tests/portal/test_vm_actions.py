@@ -101,7 +101,7 @@ def test_a_host_that_does_not_answer_is_the_reason(cast: Cast, vm: VM) -> None:
 
 def test_the_page_shows_what_can_be_done_and_why_the_rest_can_not(cast: Cast, vm: VM) -> None:
     page = client_of(cast.bob).get(reverse("vm", args=[vm.uuid])).content.decode()
-    assert "Shut down" in page and "it is running; only a VM that is paused takes this" in page
+    assert "Shut down" in page and "It is running; only a VM that is paused takes this" in page
     answer = client_of(cast.bob).post(reverse("vm_action", args=[vm.uuid, "resume"]), follow=True)
     assert "Resume of web-1 is not possible now" in answer.content.decode()
 
