@@ -19,13 +19,13 @@ from portal.compute.views import _visible
 
 @require_POST
 def vm_action(request: HttpRequest, uuid: UUID, action: str) -> HttpResponse:
-    """Ask for an action; back on the VM's page, with the reason where it is refused."""
+    """Ask for an action; back on the page that asked, with the reason where it is refused."""
     row = _member_vm(request, uuid)
     try:
         request_action(row, person(request), action)
     except VMProblem as problem:
         messages.error(request, str(problem))
-    return redirect("vm", row.uuid)
+    return redirect("vm_list") if request.POST.get("back") == "vm_list" else redirect("vm", row.uuid)
 
 
 @require_POST

@@ -19,7 +19,7 @@ from portal.accounts.access import may, refusal, require, team_for
 from portal.accounts.models import AuditRow, Team
 from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
-from portal.compute.actions import Offer, offers_of, shown_of
+from portal.compute.actions import Offer, offers_of, shown_of, unfinished_of
 from portal.compute.forms import form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
 from portal.compute.models import VM, Flavor
 from portal.compute.presentation import (
@@ -49,7 +49,12 @@ def vms_of(team: Team) -> QuerySet[VM]:
 def vm_list(request: HttpRequest) -> HttpResponse:
     """Every VM of the current team."""
     team = team_for(request, "vm.see")
-    context = {"vms": vms_of(team), "team": team, "refusal": refusal(request, "vm.create", team)}
+    rows = list(vms_of(team))
+    busy = unfinished_of(row.uuid for row in rows)
+    for row in rows:
+        row.offers = shown_of(offers_of(row, busy))[0]  # type: ignore[attr-defined]
+    acts = may(request, "vm.power", team)
+    context = {"vms": rows, "team": team, "refusal": refusal(request, "vm.create", team), "acts": acts}
     return render(request, "compute/vm_list.html", context)
 
 
