@@ -20,7 +20,7 @@ import pytest
 
 from lab.processes import is_zombie
 from tests.e2e.api import Api
-from tests.e2e.conftest import Product
+from tests.e2e.conftest import ROOT, Product
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -220,3 +220,10 @@ def test_the_next_run_heals_what_a_killed_one_left(scene: Scene, no_ping_is_lost
     _ends_whole(scene, asked)
     names = {vm["name"] for vm in scene.api.get("/vms")["items"]}
     assert {"web-k", "db-k"} <= names
+
+
+def test_a_second_run_in_the_same_folder_is_refused_in_words(product: Product) -> None:
+    argv = [*product.python, str(ROOT / "manage.py"), "run"]
+    done = subprocess.run(argv, env=product.environment(), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert product.process is not None
+    assert done.returncode != 0 and f"already (process {product.process.pid})" in done.stderr

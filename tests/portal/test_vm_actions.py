@@ -112,8 +112,9 @@ def test_the_list_has_what_a_vm_takes_beside_it_and_comes_back_to_the_list(cast:
     assert 'aria-label="Shut down web-1"' in page and 'aria-label="Start web-1"' not in page
     answer = client.post(reverse("vm_action", args=[vm.uuid, "stop"]), {"back": "vm_list"})
     assert answer["Location"] == reverse("vm_list")
-    assert "is under way" in client.get(reverse("vm_list")).content.decode()
-    assert "aria-label=\"Shut down" not in client_of(cast.charlie).get(reverse("vm_list")).content.decode()
+    page = client.get(reverse("vm_list")).content.decode()
+    assert 'aria-label="Force off web-1"' in page and 'aria-label="Shut down web-1"' not in page
+    assert 'aria-label="Shut down' not in client_of(cast.charlie).get(reverse("vm_list")).content.decode()
 
 
 def test_a_protected_vm_is_not_deleted_until_the_protection_is_taken_off(cast: Cast, vm: VM) -> None:

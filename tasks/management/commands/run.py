@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -42,6 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         began = time.monotonic()
+        lock = _only_run(Path(settings.STATE_DIR) / "run.lock")
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stop.set())
@@ -69,6 +71,7 @@ class Command(BaseCommand):
             if hypervisors:
                 release_hypervisors(hypervisors)
             redis.stop()
+            lock.close()
 
     def _welcome(self, port: int, hypervisors: Hypervisors, took_s: float) -> None:
         passwords = (Path(settings.STATE_DIR) / "passwords").read_text().strip()
@@ -78,6 +81,24 @@ class Command(BaseCommand):
             f"  Log in (user and password):\n    " + passwords.replace("\n", "\n    ") + "\n\n  Ctrl-C ends it.\n"
         )
         self.stdout.flush()
+
+
+def _only_run(path: Path) -> IO[str]:
+    """The lock of this state folder, held until it is closed or we die; two runs in one would spoil each other's sockets."""
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        who = file.read().strip() or "unknown"
+        file.close()
+        raise CommandError(
+            f"Hopsight runs in {path.parent} already (process {who}): end that one, or name another folder with HOPSIGHT_STATE"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
 
 
 def _redis_program() -> Program:
