@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sdn.reconcile import Plan, WireFlow
 from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, PORT_ANY, bundle_add, header
-from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates
+from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates, decode_flows
 from sdn.transport.tls import names_of
 
 log = logging.getLogger("hopsight.openflow")
@@ -131,18 +131,25 @@ class Channel(asyncio.Protocol):
         await self._ask(xid, header(BARRIER_REQUEST, 8, xid))
 
     async def dump_flows(self) -> list[WireFlow]:
-        """Every flow of the bridge, of whoever."""
-        return [row.flow for row in await self.dump_counters()]
+        """Every flow of the bridge, of whoever; decoded a part at a time so that others get their turn."""
+        flows: list[WireFlow] = []
+        for part in await self._ask_flows():
+            flows += decode_flows(part)
+            await asyncio.sleep(0)
+        return flows
 
     async def dump_counters(self) -> list[FlowCounters]:
-        """Every flow of the bridge with what it has counted, decoded a part at a time so that others get their turn."""
-        xid = self.next_xid()
-        body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0, 1, 4)
+        """Every flow of the bridge with what it has counted, a part at a time too."""
         rows: list[FlowCounters] = []
-        for part in await self._ask(xid, _multipart(FLOW_STATS, body, xid)):
+        for part in await self._ask_flows():
             rows += decode_flow_stats(part)
             await asyncio.sleep(0)
         return rows
+
+    async def _ask_flows(self) -> list[bytes]:
+        xid = self.next_xid()
+        body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, PORT_ANY, PORT_ANY, 0, 0, 1, 4)
+        return await self._ask(xid, _multipart(FLOW_STATS, body, xid))
 
     async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
         """Tell of every flow added, modified or deleted from now on, by whomever. Raises VersionRefused if it has none."""

@@ -62,7 +62,7 @@ async def _watching(switch: Switch) -> AsyncIterator[Watched]:
 
 
 async def _until(predicate, what: str) -> None:  # type: ignore[no-untyped-def]
-    await asyncio.to_thread(wait_for, predicate, 5, what, 0.002)
+    await asyncio.to_thread(wait_for, predicate, 20, what, 0.002)
 
 
 async def test_a_flow_added_modified_and_deleted_by_anyone_is_told_at_once(hv1: Switch) -> None:
@@ -95,18 +95,15 @@ async def test_the_dump_and_the_updates_since_are_the_table(hv1: Switch) -> None
 
 
 async def test_a_reader_too_slow_is_told_of_the_gap_and_has_the_true_table_after_it(hv1: Switch) -> None:
-    """The reader sleeps while 60,000 flows come and go: more than the 128 KiB that the switch keeps for it."""
-    lines = "\n".join(f"table=9,reg1={number} actions=NORMAL" for number in range(30_000))
+    """The reader sleeps while 10,000 flows come: more than the 128 KiB that the switch keeps for it."""
+    lines = "\n".join(f"table=9,reg1={number} actions=NORMAL" for number in range(10_000))
     async with _watching(hv1) as watched:
-        burst = asyncio.create_task(asyncio.to_thread(hv1.ofctl, "add-flows", "-", given=lines))
-        while not burst.done():
-            time.sleep(0.05)  # the event loop itself stands still, as it would under load
-            await asyncio.sleep(0)
+        hv1.ofctl("add-flows", "-", given=lines)  # not in a thread: the event loop itself stands still, as under load
         await asyncio.to_thread(hv1.ofctl, "del-flows", "table=9,reg1=7")
         kinds = lambda: [kind for kind, _ in watched.updates if kind in ("paused", "resumed")]  # noqa: E731
         await _until(lambda: kinds()[-1:] == ["resumed"], "the switch resumes")
         in_nine = lambda: sum(key[0] == 9 for key in watched.table)  # noqa: E731
-        await _until(lambda: in_nine() == 29_999, "the table")
+        await _until(lambda: in_nine() == 9_999, "the table")
     await asyncio.to_thread(hv1.ofctl, "del-flows", "table=9")
 
 
