@@ -1,7 +1,8 @@
 """Runs our processes under one roof: starts them, merges their logs, brings a dead one back, ends them all.
 
-A process that dies is started again after 0.2 s, doubling to 5 s while it keeps dying at once. Every child gets SIGTERM
-from the kernel should the supervisor itself be killed, so that nothing outlives it.
+A process that dies is started again after 0.2 s, doubling to 5 s while it keeps dying at once. The kernel kills every
+child should the supervisor itself be killed: each of them bears that by design, while one that ended in its own time could
+meet its successor on the same sockets.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Program:
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Supervisor:
