@@ -32,10 +32,10 @@ FIELDS: list[tuple[str, str, str, str]] = [
     ("flavor", "x" * 10_000, "flavor", "choose one of the list"),
     ("network", "search-net", "network", "choose one of the list"),
     ("address", "10.20.0.250", "address", "it is access's"),
-    ("address", "10.20.0.1", "address", "10.20.0.10 to 10.20.0.254 are allowed"),
-    ("address", "192.0.2.1", "address", "10.20.0.10 to 10.20.0.254 are allowed"),
-    ("address", "::1", "address", "an IPv4 address of 10.20.0.0/24 is allowed"),
-    ("address", "x" * 10_000, "address", "an IPv4 address of 10.20.0.0/24 is allowed"),
+    ("address", "10.20.0.1", "address", "it is the gateway's"),
+    ("address", "192.0.2.1", "address", "payments-net has 10.20.0.0/24"),
+    ("address", "::1", "address", "payments-net has 10.20.0.0/24"),
+    ("address", "x" * 10_000, "address", "an address of 10.20.0.0/24"),
     ("key", "999999", "key", "not one of yours"),
     ("new_key", "ssh-rsa AAAA", "new_key", "cut off"),
     ("new_key", "-----BEGIN OPENSSH PRIVATE KEY-----", "new_key", "a private key was given"),
@@ -44,27 +44,26 @@ FIELDS: list[tuple[str, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value", "named", "words"), FIELDS)
-def test_a_wrong_field_of_the_form_is_named_with_what_is_allowed(
-    cast: Cast, field: str, value: str, named: str, words: str
-) -> None:
-    answer = client_of(cast.alice).post(reverse("vm_create"), form(**{field: value}))
-    assert answer.status_code == 422
-    assert words in " ".join(answer.context["errors"][named])
-    assert b"<script>alert" not in answer.content
+def test_a_wrong_field_of_the_form_is_named_with_what_is_allowed(cast: Cast) -> None:
+    client = client_of(cast.alice)
+    for field, value, named, words in FIELDS:
+        answer = client.post(reverse("vm_create"), form(**{field: value}))
+        told = f"{field}={value[:30]!r}: {answer.status_code}"
+        assert answer.status_code == 422, told
+        assert words in " ".join(answer.context["errors"].get(named, [])), (told, answer.context["errors"])
+        assert b"<script>alert" not in answer.content, told
     assert not VM.objects.exists() and not Operation.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "named", "words"), [row for row in FIELDS if row[0] not in ("key", "new_key")]
-)
-def test_the_api_names_the_same_field_with_the_same_words(
-    cast: Cast, field: str, value: str, named: str, words: str
-) -> None:
-    answer = client_of(cast.alice).post("/api/v1/vms", form(**{field: value}), content_type="application/json")
-    assert answer.status_code == 422
-    told = answer.json()["errors"]
-    assert words in " ".join(told[named]) or "\0" in value
+def test_the_api_names_the_same_field_with_the_same_words(cast: Cast) -> None:
+    client = client_of(cast.alice)
+    for field, value, named, words in FIELDS:
+        if field in ("key", "new_key"):
+            continue
+        answer = client.post("/api/v1/vms", form(**{field: value}), content_type="application/json")
+        errors = answer.json()["errors"]
+        assert answer.status_code == 422 and named in errors, (field, value[:30], errors)
+        assert words in " ".join(errors[named]) or "\0" in value, (field, value[:30], errors)
     assert not VM.objects.exists()
 
 
