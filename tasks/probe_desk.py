@@ -73,7 +73,7 @@ class ProbeDesk:
     async def run(self) -> None:
         """Serve until cancelled; a Redis that is away is asked again."""
         while True:
-            client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+            client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=TAKE_WAIT_S * 2)
             try:
                 while True:
                     await self._seats.acquire()
