@@ -52,6 +52,13 @@ def rows_of(trace: Trace) -> list[Row]:
     return rows
 
 
+def addresses_of(packet: dict[str, str]) -> tuple[str, str]:
+    """The addresses that the packet goes from and to, of whichever family it is; "" where it has none."""
+    sources, targets = ("nw_src", "ipv6_src", "arp_spa"), ("nw_dst", "ipv6_dst", "arp_tpa")
+    source, target = (next((packet[name] for name in names if name in packet), "") for names in (sources, targets))
+    return source, target
+
+
 def _with_cookie_text(value: dict[str, Any]) -> dict[str, Any]:
     """JavaScript's numbers hold 53 bits of a cookie's 64: the page gets it as text too."""
     hops = [{**hop, "steps": [_step_with_text(step) for step in hop["steps"]]} for hop in value["hops"]]

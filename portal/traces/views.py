@@ -18,7 +18,7 @@ from portal.networks.models import Port
 from portal.traces.forms import TraceForm
 from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
-from portal.traces.presentation import VERDICT_WORDS, conclusion_of, island_data, read_trace, rows_of
+from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
 from portal.traces.requests import MOMENTS, TraceProblem, create_trace, ports_of, spec_to_reach
 
 DIRECTIONS = ("forward", "return")
@@ -131,6 +131,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "target": ends[1],
         "source_name": names[0],
         "target_name": names[1],
+        "addresses": addresses_of(shown.packet) if shown else ("", ""),
         "moment": dict(MOMENTS).get(row.moment, row.moment),
         "again_target": row.target.uuid if row.target else row.address,
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,

@@ -9,6 +9,7 @@ is bounded by half of each channel's round trip, measured right after.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from sdn.transport.openflow import Channel, ChannelError, PacketIn
 
 OUTPUT_TABLE = 0xFFFFFFF9  # OFPP_TABLE: through the tables, as if it had come in at in_port
 FLOOD_WAIT_S = 0.08  # a multicast probe has several ends: wait for their reports
+ASK_ALL = 16  # hosts: with more, only those that reported are waited for
 INJECT = (f"set_field:{FLAG_PROBE:#x}->reg{int(Register.FLAGS)}", f"output:{OUTPUT_TABLE}")
 
 
@@ -78,14 +80,20 @@ class Probes:
         self._flights[order.token] = flight
         try:
             channel.send(packet_out(order.frame, INJECT, order.ofport, channel.next_xid()))
-            await asyncio.wait_for(flight.ended.wait(), within_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await flight.ended.wait()
             if flight.ends_in_many:
                 await asyncio.sleep(FLOOD_WAIT_S)
-        except TimeoutError:
-            pass
+            trips = await self._round_trips(self._on_the_way(flight, order.host))
         finally:
             self._flights.pop(order.token, None)
-        return await self._reports(flight, {order.host, *(host for host, _, _ in flight.sightings)}, order.host)
+        return _reports(flight, trips, order.host)
+
+    def _on_the_way(self, flight: _Flight, source: HostName) -> set[HostName]:
+        """The switches whose reports may still be on their channels: a barrier's reply comes after them."""
+        connected = set(self._channels())
+        return connected if len(connected) <= ASK_ALL else {source, *(host for host, _, _ in flight.sightings)}
 
     def take(self, channel: Channel, packet: PacketIn) -> bool:
         """Whether the packet-in is a probe's report; then it is kept for whoever waits for it."""
@@ -100,16 +108,6 @@ class Probes:
                 flight.ended.set()
         return True
 
-    async def _reports(self, flight: _Flight, hosts: set[HostName], source: HostName) -> tuple[ProbeReport, ...]:
-        trips = await self._round_trips(hosts)
-        return tuple(
-            ProbeReport(
-                host, packet.table_id, packet.cookie, packet.in_port, packet.registers, (at - flight.began) * 1e6,
-                (trips.get(host, 0.0) + trips.get(source, 0.0)) / 2 * 1e6, packet.frame,
-            )
-            for host, at, packet in flight.sightings
-        )  # fmt: skip
-
     async def _round_trips(self, hosts: set[HostName]) -> dict[HostName, float]:
         """Seconds from a barrier to its reply, by host."""
         channels = self._channels()
@@ -122,6 +120,18 @@ class Probes:
         known = [host for host in hosts if host in channels]
         answers = await asyncio.gather(*(one(host) for host in known), return_exceptions=True)
         return {host: answer for host, answer in zip(known, answers, strict=True) if isinstance(answer, float)}
+
+
+def _reports(flight: _Flight, trips: Mapping[HostName, float], source: HostName) -> tuple[ProbeReport, ...]:
+    """In the order of arrival, but the source's own first: two channels' order is chance, and it left there first."""
+    seen = sorted(flight.sightings, key=lambda sighting: (sighting[0] != source, sighting[1]))
+    return tuple(
+        ProbeReport(
+            host, packet.table_id, packet.cookie, packet.in_port, packet.registers, (at - flight.began) * 1e6,
+            (trips.get(host, 0.0) + trips.get(source, 0.0)) / 2 * 1e6, packet.frame,
+        )
+        for host, at, packet in seen
+    )  # fmt: skip
 
 
 def _is_end(packet: PacketIn, tunnel_ofport: int | None) -> bool:
