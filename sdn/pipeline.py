@@ -45,7 +45,7 @@ TABLES: tuple[Table, ...] = (
         "IPv6 of a true sender: is what it claims in neighbour discovery its own",
         ("conntrack_egress", "responders", "drop"),
     ),
-    Table(20, "conntrack_egress", "Connection state on the sender's side", ("egress_rules", "drop")),
+    Table(20, "conntrack_egress", "Connection state on the sender's side", ("egress_rules", "responders", "drop")),
     Table(25, "egress_rules", "May this port send it", ("responders", "drop")),
     Table(
         30,
@@ -56,7 +56,7 @@ TABLES: tuple[Table, ...] = (
     Table(40, "router", "Distributed router: next hop and TTL", ("nat", "l2_lookup", "drop")),
     Table(45, "nat", "Address translation", ("l2_lookup", "drop")),
     Table(50, "l2_lookup", "Destination MAC to local port or remote host", ("conntrack_ingress", "output", "drop")),
-    Table(60, "conntrack_ingress", "Connection state on the receiver's side", ("ingress_rules", "drop")),
+    Table(60, "conntrack_ingress", "Connection state on the receiver's side", ("ingress_rules", "output", "drop")),
     Table(65, "ingress_rules", "May this port receive it", ("output", "drop")),
     Table(70, "output", "Local port, tunnel, or the controller for a probe", ("drop",)),
     Table(250, "drop", "Every drop, by reason", ()),
@@ -74,6 +74,7 @@ class Register(IntEnum):
     OUT = 3  # ofport to output to
     DROP_REASON = 4
     DROP_TABLE = 5
+    ZONE = 6  # conntrack zone of the port whose side is looked at: the sender's, then the receiver's
     FLAGS = 15  # bit 0: probe
 
 
@@ -111,6 +112,7 @@ DROP_REASONS: tuple[DropReason, ...] = (
     DropReason(17, "no_neighbour", "nobody has the address that it asks for"),
     DropReason(18, "unknown_protocol", "it is neither IPv4 nor ARP, which is all that the network carries"),
     DropReason(19, "no_ipv6", "it is IPv6, and the network has no IPv6 subnet"),
+    DropReason(30, "reply_denied", "it belongs to a connection that no rule allows any more"),
 )
 DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
 DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}

@@ -15,7 +15,7 @@ from sdn.compiler.pairs import pair_flows
 from sdn.compiler.port_security import port_security_flows, system_security_flows
 from sdn.compiler.responders import network_answers, port_answers
 from sdn.compiler.routing import route_flows
-from sdn.compiler.rules import rule_flows
+from sdn.compiler.rules import fixed_rule_flows, gateway_flows, group_flows, port_rule_flows
 from sdn.compiler.system import system_flows
 from sdn.compiler.tunnels import tunnel_flows
 from sdn.model.cookie import Cause, CauseKind
@@ -26,11 +26,13 @@ from sdn.pipeline import Register
 
 def compile_host(snapshot: IntentSnapshot, view: HostView) -> tuple[Flow, ...]:
     """The flows that br-int of `view.host` should have, sorted; a network without a port here has none."""
-    flows: set[Flow] = set(system_flows(view.tunnel_ofport))
+    flows: set[Flow] = {*system_flows(view.tunnel_ofport), *fixed_rule_flows()}
     flows.update(system_security_flows())
     flows.update(system_neighbours())
-    for overlay in overlays(snapshot, view):
+    here = tuple(overlays(snapshot, view))
+    for overlay in here:
         flows.update(_overlay_flows(overlay))
+    flows.update(group_flows(snapshot, here))
     return tuple(sorted(flows))
 
 
@@ -38,7 +40,7 @@ def _overlay_flows(overlay: Overlay) -> Iterator[Flow]:
     yield from network_answers(overlay)
     yield from network_neighbours(overlay)
     yield from pair_flows(overlay)
-    yield from rule_flows(overlay)
+    yield from gateway_flows(overlay)
     yield from route_flows(overlay)
     yield from tunnel_flows(overlay)
     for port in overlay.local:
@@ -46,6 +48,7 @@ def _overlay_flows(overlay: Overlay) -> Iterator[Flow]:
         yield from port_security_flows(port, overlay)
         yield from port_answers(port, overlay)
         yield from port_neighbours(port, overlay)
+        yield from port_rule_flows(port)
     for gone in overlay.absent:
         to = {**overlay.mark, "dl_dst": gone.mac}
         yield flow("l2_lookup", 98, Cause(CauseKind.PORT, gone.id), to, drop("l2_lookup", "port_down"))
@@ -55,8 +58,9 @@ def _plugged(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     """Whose packets come in at the port, and the way to it."""
     cause, intent = port.cause, port.intent
     row_id = intent.id & 0xFFFFFFFF
-    identify = (load(row_id, Register.SOURCE_PORT), load(overlay.network.vni, Register.VNI))
+    zone = load(port.zone, Register.ZONE)
+    identify = (load(row_id, Register.SOURCE_PORT), load(overlay.network.vni, Register.VNI), zone)
     yield flow("classify", 100, cause, {"in_port": str(port.ofport)}, (*identify, goto("classify", "port_security")))
-    deliver = (load(row_id, Register.TARGET_PORT), load(port.ofport, Register.OUT))
+    deliver = (load(row_id, Register.TARGET_PORT), load(port.ofport, Register.OUT), zone)
     to = {**overlay.mark, "dl_dst": intent.mac}
     yield flow("l2_lookup", 100, cause, to, (*deliver, goto("l2_lookup", "conntrack_ingress")))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sdn.compiler.build import reg
+from sdn.compiler.zones import port_zones
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.intent import HostIntent, HostView, IntentSnapshot, NetworkIntent, PortIntent
 from sdn.pipeline import Register
@@ -13,10 +14,11 @@ from sdn.pipeline import Register
 
 @dataclass(frozen=True, slots=True)
 class LocalPort:
-    """A port of the intent that is plugged on this host."""
+    """A port of the intent that is plugged on this host; `zone` is its conntrack zone here."""
 
     intent: PortIntent
     ofport: int
+    zone: int
 
     @property
     def cause(self) -> Cause:
@@ -57,12 +59,14 @@ def overlays(snapshot: IntentSnapshot, view: HostView) -> Iterator[Overlay]:
     """The networks that have a port plugged on this host."""
     ofports = dict(view.ofports)
     hosts = {host.name: host for host in snapshot.hosts}
+    plugged = (port.id for port in snapshot.ports if port.iface_id in ofports)
+    zones = port_zones(plugged, (router.zone for router in snapshot.routers))
     local: dict[int, list[LocalPort]] = {}
     remote: dict[int, list[tuple[PortIntent, HostIntent]]] = {}
     absent: dict[int, list[PortIntent]] = {}
     for port in sorted(snapshot.ports, key=lambda port: port.id):  # the order of a flood must not depend on the rows'
         if port.iface_id in ofports:
-            local.setdefault(port.network_id, []).append(LocalPort(port, ofports[port.iface_id]))
+            local.setdefault(port.network_id, []).append(LocalPort(port, ofports[port.iface_id], zones[port.id]))
         elif port.host is not None and port.host != view.host and port.host in hosts:
             remote.setdefault(port.network_id, []).append((port, hosts[port.host]))
         else:

@@ -1,4 +1,4 @@
-"""What every host has whatever the intent: misses, the drop table, probes, and the fixed verdicts of conntrack."""
+"""What every host has whatever the intent: misses, the drop table, and probes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,6 @@ def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
         yield flow("drop", 100, SYSTEM, {reg(Register.DROP_REASON): f"{reason_.code:#x}"}, ())
     if tunnel_ofport is not None:
         yield flow("classify", 1, SYSTEM, {"in_port": str(tunnel_ofport)}, drop("classify", "unknown_vni"))
-    for table_name, there in (("egress_rules", "responders"), ("ingress_rules", "output")):
-        yield flow(table_name, 110, SYSTEM, {"ct_state": "+inv+trk"}, drop(table_name, "invalid_state"))
-        yield flow(table_name, 100, SYSTEM, {"ct_state": "-new-inv+trk"}, (goto(table_name, there),))
     yield flow("responders", 50, SYSTEM, {"arp": ""}, drop("responders", "no_neighbour"))
     yield flow("responders", 1, SYSTEM, {}, (goto("responders", "router"),))
     yield flow("nat", 1, SYSTEM, {}, (goto("nat", "l2_lookup"),))

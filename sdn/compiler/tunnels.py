@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sdn.compiler.build import drop, flow, goto, load
-from sdn.compiler.overlay import Overlay
+from sdn.compiler.overlay import LocalPort, Overlay
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
 from sdn.model.intent import HostIntent
-from sdn.pipeline import FLAG_PROBE, PROBE_VNI_BIT, Register
+from sdn.pipeline import FLAG_PROBE, PROBE_VNI_BIT, TABLE_BY_NAME, Register
 
 MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
 
@@ -17,8 +17,7 @@ MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
 def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
     """Floods, the tunnel's way in and out, and each port that is on another host."""
     mark, cause, vni = overlay.mark, overlay.cause, overlay.network.vni
-    locally = [f"set_field:{port.ofport:#x}->reg3,resubmit(,70)" for port in overlay.local]
-    flood = [action for pair in locally for action in pair.split(",", 1)]
+    flood = [action for port in overlay.local for action in _copy_to(port)]
     everywhere = list(flood)
     if overlay.tunnel_ofport is not None:
         tunnel = {"in_port": str(overlay.tunnel_ofport)}
@@ -36,6 +35,13 @@ def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
             away = (*encapsulate(vni, host, overlay.tunnel_ofport), goto("l2_lookup", "output"))
             yield flow("l2_lookup", 80, Cause(CauseKind.PORT, port.id), to, away)
     yield flow("l2_lookup", 80, cause, {**mark, "dl_dst": MULTICAST}, tuple(everywhere))
+
+
+def _copy_to(port: LocalPort) -> tuple[str, ...]:
+    """A flood's copy for a port here, judged there like any other packet."""
+    target = load(port.intent.id & 0xFFFFFFFF, Register.TARGET_PORT)
+    judge = f"resubmit(,{TABLE_BY_NAME['conntrack_ingress'].table_id})"
+    return target, load(port.ofport, Register.OUT), load(port.zone, Register.ZONE), judge
 
 
 def encapsulate(vni: int, host: HostIntent, tunnel_ofport: int) -> list[str]:

@@ -115,8 +115,7 @@ class Controller:
     ) -> None:
         reset = syn_frame(port, network, said.acknowledged, RST, six=said.address.version == 6)
         if reset is not None:
-            actions = (f"ct(commit,zone={network.zone})", f"output:{ofport}")
-            channel.send(packet_out(reset, actions, CONTROLLER_PORT, channel.next_xid()))
+            channel.send(packet_out(reset, (f"output:{ofport}",), CONTROLLER_PORT, channel.next_xid()))
         probe = self._probes.pop(port.iface_id, None)
         if probe is not None:
             probe.cancel()
@@ -133,7 +132,7 @@ class Controller:
                     sequence += 100_000
                     network = self._networks[port.network_id]
                     frame = syn_frame(port, network, sequence) or syn_frame(port, network, sequence, six=True)
-                    actions = (f"ct(commit,zone={network.zone})", f"output:{ofport}")
+                    actions = (f"output:{ofport}",)  # untracked, as the guest's answer to the gateway is
                 if ofport is not None and frame is not None:
                     link.channel.send(packet_out(frame, actions, CONTROLLER_PORT, link.channel.next_xid()))
             await asyncio.sleep(PROBE_EVERY_S)

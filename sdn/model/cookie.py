@@ -20,6 +20,7 @@ class CauseKind(IntEnum):
     NETWORK = 3
     ROUTER = 4
     SECURITY_RULE = 5
+    SECURITY_GROUP = 6
 
 
 @dataclass(frozen=True, slots=True, order=True)

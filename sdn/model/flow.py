@@ -31,6 +31,7 @@ class Flow:
 
 
 _ORDER = [
+    "conj_id",
     "ct_state",
     "ct_zone",
     "ct_mark",
@@ -74,6 +75,7 @@ _ORDER = [
     "arp_tha",
     "nw_tos",
     "nw_ttl",
+    "nw_frag",
     "tp_src",
     "tp_dst",
     "icmp_type",

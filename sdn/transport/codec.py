@@ -39,6 +39,8 @@ FIELDS: dict[str, tuple[int, int, int, str]] = {
     "tcp_dst": (0x8000, 14, 2, "int"),
     "udp_src": (0x8000, 15, 2, "int"),
     "udp_dst": (0x8000, 16, 2, "int"),
+    "sctp_src": (0x8000, 17, 2, "int"),
+    "sctp_dst": (0x8000, 18, 2, "int"),
     "icmp_type": (0x8000, 19, 1, "int"),
     "icmp_code": (0x8000, 20, 1, "int"),
     "arp_op": (0x8000, 21, 2, "int"),
@@ -59,7 +61,10 @@ FIELDS: dict[str, tuple[int, int, int, str]] = {
     "tun_id": (0x8000, 38, 8, "int"),
     "tun_src": (0x0001, 31, 4, "ip"),
     "tun_dst": (0x0001, 32, 4, "ip"),
+    "nw_frag": (0x0001, 26, 1, "frag"),
+    "conj_id": (0x0001, 37, 4, "int"),
     "ct_state": (0x0001, 105, 4, "ct"),
+    "ct_mark": (0x0001, 107, 4, "int"),
     **{f"reg{number}": (0x0001, number, 4, "int") for number in range(16)},
 }
 SET_NAMES = {"eth_src": "dl_src", "eth_dst": "dl_dst", "ip_src": "nw_src", "ip_dst": "nw_dst"}
@@ -70,11 +75,14 @@ PROTOCOLS = {
     "icmp": (0x0800, 1),
     "tcp": (0x0800, 6),
     "udp": (0x0800, 17),
+    "sctp": (0x0800, 132),
     "icmp6": (0x86DD, 58),
     "tcp6": (0x86DD, 6),
     "udp6": (0x86DD, 17),
+    "sctp6": (0x86DD, 132),
 }
-TRANSPORTS = {"tcp": "tcp", "udp": "udp", "tcp6": "tcp", "udp6": "udp"}
+TRANSPORTS = {name + family: name for name in ("tcp", "udp", "sctp") for family in ("", "6")}
+FRAGMENTS = {"later": 3}
 CT_BITS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 MOVES = {  # Nicira's names: (NXM class, field, bits)
     "NXM_OF_ETH_DST": (0, 1, 48),
@@ -113,7 +121,7 @@ def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
             transport = name
         elif name == "tp_src" or name == "tp_dst":
             if transport not in TRANSPORTS:
-                raise CodecError(f"{name} without tcp or udp before it")
+                raise CodecError(f"{name} without tcp, udp or sctp before it")
             parts.append(oxm(f"{TRANSPORTS[transport]}_{name[3:]}", value))
         elif transport == "icmp6" and name in ("icmp_type", "icmp_code"):
             parts.append(oxm(f"icmpv6_{name[5:]}", value))
@@ -162,6 +170,8 @@ def _field_bytes(known: tuple[bytes, bytes, int, str], text: str) -> bytes:
             return plain + inet_aton(text)
         if kind == "ip6":
             return plain + inet_pton(AF_INET6, text)
+        if kind == "frag":
+            return plain + FRAGMENTS[text].to_bytes(size)
         if kind == "int":
             return plain + int(text, 0).to_bytes(size)
     value, mask = _value(kind, text, size)
@@ -245,16 +255,29 @@ def _load(value: str, name: str, bit: str) -> bytes:
     return _nicira(7, struct.pack("!H", int(bit) << 6) + _nxm(name) + int(value, 0).to_bytes(8))
 
 
-def _conntrack(commit: str | None, table: str | None, zone: str) -> bytes:
+def _conntrack(
+    commit: str | None, table: str | None, zone: str | None, register: str | None, inside: str | None
+) -> bytes:
+    """NXAST_CT (nicira-ext.h): the zone is a number or a register's low 16 bits, `inside` sets fields of the connection."""
     recirculate = int(table) if table else 0xFF
-    return _nicira(35, struct.pack("!HIHBxxxH", 1 if commit else 0, 0, int(zone), recirculate, 0))
+    source, bits = (_nxm(register), 15) if register else (bytes(4), int(zone or 0))
+    body = struct.pack("!H4sHBxxxH", 1 if commit else 0, source, bits, recirculate, 0)
+    return _nicira(35, body + (action_bytes(inside) if inside else b""))
+
+
+def _conjunction(conj_id: str, clause: str, clauses: str) -> bytes:
+    return _nicira(34, struct.pack("!BBI", int(clause) - 1, int(clauses), int(conj_id)))
 
 
 _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
     (re.compile(pattern), write)
     for pattern, write in (
         (r"output:(\d+)", lambda port: _output(int(port))),
-        (r"ct\((commit,)?(?:table=(\d+),)?zone=(\d+)\)", _conntrack),
+        (
+            r"ct\((commit,)?(?:table=(\d+),)?zone=(?:(\d+)|(NXM_NX_REG\d+)\[0\.\.15\])(?:,exec\((.+)\))?\)",
+            _conntrack,
+        ),
+        (r"conjunction\((\d+),(\d+)/(\d+)\)", _conjunction),
         (r"move:(\w+)\[\]->(\w+)\[\]", _move),
         (r"resubmit\(,(\d+)\)", lambda table: _nicira(14, struct.pack("!HBxxx", 0xFFF8, int(table)))),
         (r"output:(\w+)\[\]", _output_field),

@@ -75,10 +75,14 @@ class Switch:
             f"external_ids:iface-id={iface_id}",
         )  # fmt: skip
 
-    def trace(self, packet: str) -> Fate:
-        """What the switch would do with the packet."""
+    def trace(self, packet: str, *states: str) -> Fate:
+        """What the switch would do with the packet; `states` are what conntrack says, look-up by look-up (else new)."""
         client = UnixctlClient(self.shadow.unixctl)
         try:
-            return Fate(client.run("ofproto/trace", self.bridge, packet))
+            return Fate(
+                client.run(
+                    "ofproto/trace", self.bridge, packet, *(word for state in states for word in ("--ct-next", state))
+                )
+            )
         finally:
             client.close()

@@ -5,13 +5,32 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
-from sdn.model.intent import HostIntent, HostView, IntentSnapshot, NetworkIntent, PortIntent, SubnetIntent
+from sdn.model.intent import (
+    HostIntent,
+    HostView,
+    IntentSnapshot,
+    NetworkIntent,
+    PortIntent,
+    RuleIntent,
+    SecurityGroupIntent,
+    SubnetIntent,
+)
 
 HV1, HV2 = HostName("hv1"), HostName("hv2")
 TUNNEL, WEB_1, WEB_2, DANA = 1, 11, 12, 21  # ofports on hv1
 WEB_1_MAC, WEB_2_MAC, DB_1_MAC, OFF_MAC = (Mac(f"52:54:00:00:00:{number:02x}") for number in (1, 2, 3, 4))
 GATEWAY_MAC = Mac("52:54:00:ff:00:01")
 VNI, OTHER_VNI = Vni(0x1001), Vni(0x1002)
+OPEN = SecurityGroupIntent(
+    1,
+    "open",
+    tuple(
+        RuleIntent(number, direction, family, "any")
+        for number, (direction, family) in enumerate(
+            (("ingress", 4), ("egress", 4), ("ingress", 6), ("egress", 6)), start=1
+        )
+    ),
+)
 
 
 def network(row_id: int, name: str, vni: Vni, cidr: str) -> NetworkIntent:
@@ -22,8 +41,9 @@ def network(row_id: int, name: str, vni: Vni, cidr: str) -> NetworkIntent:
 
 
 def port(row_id: int, network_id: int, host: HostName | None, mac: Mac, address: str, name: str) -> PortIntent:
-    """A port with one address; its iface-id is `iface-<name>`."""
-    return PortIntent(row_id, IfaceId(f"iface-{name}"), network_id, host, mac, (IPv4Address(address),), name)
+    """A port with one address, in the group that allows everything; its iface-id is `iface-<name>`."""
+    iface_id = IfaceId(f"iface-{name}")
+    return PortIntent(row_id, iface_id, network_id, host, mac, (IPv4Address(address),), name, groups=(OPEN.id,))
 
 
 HOSTS = (HostIntent(1, HV1, IPv4Address("192.0.2.11")), HostIntent(2, HV2, IPv4Address("192.0.2.12")))
@@ -36,7 +56,7 @@ PORTS = (
     port(4, 3, None, OFF_MAC, "10.20.0.14", "off-1"),
     port(5, 4, HV1, Mac("52:54:00:00:00:05"), "10.20.0.11", "dana-1"),
 )
-SNAPSHOT = IntentSnapshot(7, HOSTS, (PAYMENTS, OTHERS), PORTS)
+SNAPSHOT = IntentSnapshot(7, HOSTS, (PAYMENTS, OTHERS), PORTS, (OPEN,))
 VIEW = HostView(
     HV1, ((IfaceId("iface-dana-1"), DANA), (IfaceId("iface-web-1"), WEB_1), (IfaceId("iface-web-2"), WEB_2)), TUNNEL
 )

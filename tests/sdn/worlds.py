@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
 from sdn.model.intent import HostIntent, HostView, IntentSnapshot, NetworkIntent, PortIntent, SubnetIntent
+from tests.sdn.world import OPEN
 
 TUNNEL_OFPORT = 1
 FIRST_OFPORT = 10
@@ -23,6 +24,7 @@ def make_world(hosts: int, networks: int, ports: list[tuple[int, int | None]]) -
         ),
         networks=tuple(_network(number) for number in range(networks)),
         ports=tuple(_port(number, network, host) for number, (network, host) in enumerate(ports)),
+        groups=(OPEN,),
     )
 
 
@@ -35,7 +37,9 @@ def _network(number: int) -> NetworkIntent:
 def _port(number: int, network: int, host: int | None) -> PortIntent:
     on = HostName(f"hv{host + 1}") if host is not None else None
     mac, address = Mac(f"52:54:00:00:00:{number + 16:02x}"), IPv4Address(f"10.20.0.{number + 10}")
-    return PortIntent(number + 1, IfaceId(f"port-{number}"), network + 1, on, mac, (address,), f"vm-{number}")
+    return PortIntent(
+        number + 1, IfaceId(f"port-{number}"), network + 1, on, mac, (address,), f"vm-{number}", (OPEN.id,)
+    )
 
 
 def view_of(world: IntentSnapshot, host: str) -> HostView:

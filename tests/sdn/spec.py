@@ -1,0 +1,88 @@
+"""Who reaches whom, said plainly: what the compiled flows must come to, written without a thought of flows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Literal
+
+from sdn.model.intent import Address, IntentSnapshot, PortIntent, RuleDirection, RuleIntent
+
+Connection = Literal["new", "established", "reply", "reply of a cut one"]
+Verdict = Literal["delivered", "egress_denied", "ingress_denied", "reply_denied", "port_down"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A packet from one port's address to another's, of one network; `number` is a port, or an ICMP type."""
+
+    source: PortIntent
+    target: PortIntent
+    family: Literal[4, 6]
+    protocol: Literal["tcp", "udp", "icmp"]
+    number: int
+    code: int = 0
+    connection: Connection = "new"
+
+    def address(self, port: PortIntent) -> Address:
+        """The port's address of the packet's family."""
+        return next(address for address in port.addresses if address.version == self.family)
+
+
+def verdict(world: IntentSnapshot, sample: Sample) -> Verdict:
+    """What becomes of the sample."""
+    if sample.source.is_secured and not _passes(world, sample, "egress"):
+        return "reply_denied" if sample.connection.startswith("reply") else "egress_denied"
+    if sample.target.host is None:
+        return "port_down"
+    if sample.target.is_secured and not _passes(world, sample, "ingress"):
+        return "reply_denied" if sample.connection.startswith("reply") else "ingress_denied"
+    return "delivered"
+
+
+def allows(world: IntentSnapshot, sample: Sample, direction: RuleDirection) -> bool:
+    """Whether any rule of the judging port's groups allows the sample."""
+    mine, other = (sample.source, sample.target) if direction == "egress" else (sample.target, sample.source)
+    rules = (rule for group in world.groups if group.id in mine.groups for rule in group.rules)
+    return any(_rule_allows(world, rule, direction, sample, mine, other) for rule in rules)
+
+
+def _passes(world: IntentSnapshot, sample: Sample, direction: RuleDirection) -> bool:
+    if sample.connection == "reply":
+        return True
+    return sample.connection != "reply of a cut one" and allows(world, sample, direction)
+
+
+def _rule_allows(world: IntentSnapshot, rule: RuleIntent, direction: RuleDirection, sample: Sample, mine: PortIntent, other: PortIntent) -> bool:  # fmt: skip
+    if rule.direction != direction or rule.family != sample.family:
+        return False
+    if rule.protocol not in ("any", sample.protocol) or not _numbers_fit(rule, sample):
+        return False
+    address = sample.address(other)
+    if rule.group_id is not None:
+        members = (port for port in world.ports if rule.group_id in port.groups and _joined(world, port, mine))
+        own = (ip_network(one) for port in members for one in port.addresses)
+        members = (port for port in world.ports if rule.group_id in port.groups and _joined(world, port, mine))
+        extra = (pair.cidr for port in members for pair in port.pairs)
+        return any(address in cidr for cidr in (*own, *extra))
+    return rule.cidr is None or address in rule.cidr
+
+
+def _numbers_fit(rule: RuleIntent, sample: Sample) -> bool:
+    if rule.protocol == "any" or rule.ports is None:
+        return True
+    first, last = rule.ports
+    if rule.protocol == "icmp":
+        return first == sample.number and last in (-1, sample.code)
+    return first <= sample.number <= last
+
+
+def _joined(world: IntentSnapshot, one: PortIntent, other: PortIntent) -> bool:
+    """Whether two ports' networks are the same, or joined by routers."""
+    reached = {one.network_id}
+    while True:
+        legs = ({leg.network_id for leg in router.ports} for router in world.routers)
+        more = {network for ids in legs if ids & reached for network in ids} - reached
+        if not more:
+            return other.network_id in reached
+        reached |= more
