@@ -19,9 +19,10 @@ class Needs(StrEnum):
     MEMBER = "member"
     OWNER = "owner"
     OPERATOR = "operator"
+    OWNER_OR_OPERATOR = "owner, or an operator"
 
 
-TEAM_RANK: dict[str, int] = {Needs.VIEWER: 0, Needs.MEMBER: 1, Needs.OWNER: 2}
+TEAM_RANK: dict[str, int] = {Needs.VIEWER: 0, Needs.MEMBER: 1, Needs.OWNER: 2, Needs.OWNER_OR_OPERATOR: 2}
 
 RIGHTS: dict[str, Needs] = {
     "login.open": Needs.NOTHING,
@@ -39,6 +40,10 @@ RIGHTS: dict[str, Needs] = {
     "image.see": Needs.VIEWER,
     "network.see": Needs.VIEWER,
     "network.change": Needs.MEMBER,
+    "group.see": Needs.VIEWER,
+    "group.change": Needs.MEMBER,
+    "port.change": Needs.MEMBER,
+    "port.unsecure": Needs.OWNER_OR_OPERATOR,
     "operation.see": Needs.VIEWER,
     "trace.see": Needs.VIEWER,
     "trace.ask": Needs.MEMBER,
@@ -85,6 +90,12 @@ PAGES: dict[str, Page] = {
     "vm_action": Page(None, "vm.power"),
     "vm_flags": Page(None, "vm.power"),
     "networks": Page("network.see"),
+    "security_groups": Page("group.see", "group.change"),
+    "security_group": Page("group.see", "group.change"),
+    "security_group_delete": Page(None, "group.change"),
+    "security_rule_delete": Page(None, "group.change"),
+    "port_groups": Page(None, "port.change"),
+    "port_security": Page(None, "port.unsecure"),
     "hosts": Page("host.see"),
     "api_docs": Page("person.see"),
     "operations": Page("operation.see"),
@@ -112,6 +123,14 @@ API: dict[str, str] = {
     "GET /api/v1/operations": "operation.see",
     "GET /api/v1/operations/{uuid}": "operation.see",
     "GET /api/v1/networks": "network.see",
+    "GET /api/v1/security-groups": "group.see",
+    "POST /api/v1/security-groups": "group.change",
+    "GET /api/v1/security-groups/{uuid}": "group.see",
+    "DELETE /api/v1/security-groups/{uuid}": "group.change",
+    "POST /api/v1/security-groups/{uuid}/rules": "group.change",
+    "DELETE /api/v1/security-groups/{uuid}/rules/{rule_id}": "group.change",
+    "PUT /api/v1/ports/{uuid}/groups": "port.change",
+    "PUT /api/v1/ports/{uuid}/security": "port.unsecure",
     "GET /api/v1/images": "image.see",
     "GET /api/v1/flavors": "person.see",
     "GET /api/v1/hosts": "host.see",
@@ -140,6 +159,8 @@ def is_allowed(right: str, role: str | None, is_operator: bool) -> bool:
         return True
     if needs == Needs.OPERATOR:
         return is_operator
+    if needs == Needs.OWNER_OR_OPERATOR and is_operator:
+        return True
     return role is not None and TEAM_RANK[role] >= TEAM_RANK[needs]
 
 

@@ -47,6 +47,8 @@ from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
 from portal.hosts.models import Host
 from portal.live.topics import refusal_of, snapshot_of
+from portal.networks.groups_api import groups_named
+from portal.networks.groups_api import router as groups_router
 from portal.networks.models import Network
 from portal.operations.models import Operation, OperationState
 from portal.operations.serialize import operation_as_json
@@ -56,6 +58,7 @@ from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_t
 
 api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), django_auth], docs_url=None)
 install(api)
+api.add_router("", groups_router)
 
 
 @api.get("/status", response=StatusOut, summary="How old is what is known of each host")
@@ -100,6 +103,7 @@ def post_vm(request: HttpRequest, asked: VMIn) -> Any:
         key=key,
         user_data=_text("user_data", asked.user_data),
         address=asked.address,
+        groups=None if asked.groups is None else groups_named(team, asked.groups),
     )
     made = create_vm(team, user, spec)
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})

@@ -10,6 +10,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from portal.compute.requests import VMProblem
+from portal.networks.groups import GroupProblem
 
 log = logging.getLogger("hopsight.api")
 MEDIA_TYPE = "application/problem+json"
@@ -55,7 +56,7 @@ def install(api: NinjaAPI) -> None:
         return problem(401, TITLES[401])
 
     def refused(request: HttpRequest, error: Raised) -> HttpResponse:
-        assert isinstance(error, VMProblem | FieldProblem)
+        assert isinstance(error, VMProblem | FieldProblem | GroupProblem)
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
     def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
@@ -76,6 +77,6 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
+        (FieldProblem, refused), (GroupProblem, refused), (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

@@ -21,6 +21,7 @@ class VMIn(Schema):
     user_data: str = ""
     address: str | None = None
     request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
+    groups: list[str] | None = Field(None, max_length=50, description="security groups; none given: as your last VM")
 
 
 class VMFlags(Schema):
@@ -45,6 +46,8 @@ class PortOut(Schema):
     tap: str
     ofport: int | None
     addresses: list[str]
+    groups: list[str]
+    is_secured: bool
 
 
 class VMOut(Schema):

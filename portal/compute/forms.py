@@ -18,6 +18,7 @@ from portal.accounts.views import add_key
 from portal.compute.models import Flavor, Image
 from portal.compute.requests import VMSpec, largest_host_ram_mib, next_name, over_quota, use_of
 from portal.hosts.models import Host
+from portal.networks.group_forms import chosen_names, posted_groups
 from portal.networks.models import Network
 
 UP_WITHIN = timedelta(seconds=15)  # as the worker asks of a host that it places on
@@ -146,6 +147,7 @@ def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str
         key=key,
         user_data=posted.get("user_data", "").replace("\r\n", "\n"),
         address=posted.get("address", "").strip() or None,
+        groups=posted_groups(team, posted),
     )
     return spec, errors
 
@@ -154,7 +156,7 @@ def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, A
     """What the fields show: what was posted, else what the person's last VM had."""
     names = ("name", "image", "flavor", "network", "key", "new_key", "user_data", "address", "request_key")
     if posted is not None:
-        return {name: posted.get(name, "") for name in names}
+        return {name: posted.get(name, "") for name in names} | {"groups": chosen_names(team, user, posted)}
     last = team.vms.filter(created_by=user).select_related("image", "flavor").order_by("-id").first()
     tiles = size_tiles(team)
     fitting = [tile.flavor.name for tile in tiles if not tile.refusal]
@@ -169,5 +171,6 @@ def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, A
         "network": network.name if network else "",
         "key": str(key.pk) if key else "",
         "request_key": secrets.token_hex(16),
+        "groups": chosen_names(team, user, None),
         "last": last.name if last else "",
     }

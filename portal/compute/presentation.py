@@ -10,6 +10,7 @@ from django.conf import settings
 
 from portal.compute.models import VM
 from portal.networks.models import Port
+from portal.networks.zones import ct_zone
 from portal.operations.models import Operation
 from sdn.model.device import DeviceChain, chain_from_json
 
@@ -93,7 +94,7 @@ def devices_of(vm: VM, port: Port | None) -> list[Device]:
         Device("Guest", "dev--guest", _queue_title(chain), _queue_lines(chain)),
         Device(host, "", f"{chain.backend or port.backend} back end", (chain.backend_words or "not read yet",)),
         Device(host, "dev--bad" if chain.is_link_down else "", f"tap {port.tap}" if port.tap else "tap, not plugged", _tap_lines(chain)),
-        Device(host, "", f"br-int {ofport}", (f"iface-id {str(port.uuid)[:8]}…", f"ct zone {port.network.zone}")),
+        Device(host, "", f"br-int {ofport}", (f"iface-id {str(port.uuid)[:8]}…", f"ct zone {ct_zone(port)}")),
         Device("Overlay", "dev--overlay", "vxlan", (f"VNI {port.network.vni}, udp/4789", "to the other hosts")),
     ]  # fmt: skip
 

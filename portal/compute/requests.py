@@ -13,9 +13,10 @@ from portal.accounts.models import Team, User
 from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
 from portal.hosts.models import Host
 from portal.live.publishers import operation_changed, vm_changed
+from portal.networks.groups import suggested_groups
 from portal.networks.intent import bump_generation
 from portal.networks.ipam import AddressProblem, allocate_port, check_address
-from portal.networks.models import Network
+from portal.networks.models import Network, SecurityGroup
 from portal.operations.dispatch import enqueue_operation
 from portal.operations.models import Operation, OperationStage
 from portal.operations.stages import STAGES
@@ -36,6 +37,7 @@ class VMSpec:
     key: KeyPair | None = None
     user_data: str = ""
     address: str | None = None
+    groups: tuple[SecurityGroup, ...] | None = None  # None: as the person's last VM
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
         vm = _store(locked, user, spec)
         try:
             assert spec.network is not None
-            allocate_port(spec.network, name=spec.name, vm=vm, address=spec.address)
+            suggested = suggested_groups(locked, user) if spec.groups is None else spec.groups
+            port = allocate_port(spec.network, name=spec.name, vm=vm, address=spec.address)
+            port.groups.set(suggested)
         except AddressProblem as problem:
             raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
         operation = start_operation("vm.create", vm, user)
@@ -172,6 +176,8 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
             errors["address" if spec.address else "network"] = [str(problem)]
     if spec.key is not None and spec.key.user_id != user.pk:
         errors["key"] = ["that key is not yours: choose one of the list"]
+    if any(group.team_id != team.pk for group in spec.groups or ()):
+        errors["groups"] = [f"a group that is not one of {team.name}'s was given: choose of the list"]
     size = len(spec.user_data.encode(errors="replace"))
     if "\0" in spec.user_data:
         errors["user_data"] = ["a NUL byte was given; text is allowed"]

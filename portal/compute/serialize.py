@@ -18,6 +18,8 @@ def vm_as_json(vm: VM) -> dict[str, Any]:
             "tap": port.tap,
             "ofport": port.ofport,
             "addresses": [row.address for row in port.addresses.all()],
+            "groups": [group.name for group in port.groups.all()],
+            "is_secured": port.is_secured,
         }
         for port in vm.ports.all()
     ]

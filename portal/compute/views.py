@@ -32,6 +32,7 @@ from portal.compute.presentation import (
 )
 from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
 from portal.config.context import url_or_nothing
+from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
 from portal.networks.models import Network
 from portal.operations.models import Operation
@@ -42,7 +43,7 @@ SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is sti
 def vms_of(team: Team) -> QuerySet[VM]:
     """The team's VMs with what lists and events show, in a fixed number of queries."""
     rows = VM.objects.filter(team=team).select_related("team", "image", "flavor", "host", "created_by")
-    return rows.prefetch_related("ports__addresses", "ports__network")
+    return rows.prefetch_related("ports__addresses", "ports__network", "ports__groups")
 
 
 @require_safe
@@ -89,6 +90,7 @@ def _create_context(
         "sizes": size_tiles(team),
         "networks": Network.objects.filter(team=team).prefetch_related("subnets"),
         "keys": person(request).keys.all(),
+        "group_choices": group_choices(team, values.get("groups", [])),
     }
 
 
@@ -150,6 +152,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "why_url": reverse("trace_why", args=[port.uuid]) if port else "",
         "entries": as_feed(AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]),
         "changing": row.ssh_at is None and row.created_at > timezone.now() - SETTLING,
+        **port_groups_context(request, row.team, port),
     }
     return render(request, "compute/vm.html", context)
 
@@ -178,5 +181,5 @@ def vm_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _visible(request: HttpRequest) -> QuerySet[VM]:
     rows = VM.objects.filter(team__memberships__user_id=request.user.pk or 0)
     return rows.select_related("team", "image", "flavor", "host", "created_by").prefetch_related(
-        "ports__addresses", "ports__network__team"
+        "ports__addresses", "ports__network__team", "ports__groups"
     )

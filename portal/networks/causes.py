@@ -6,19 +6,21 @@ from collections.abc import Iterable
 
 from django.urls import NoReverseMatch, reverse
 
-from portal.networks.models import Network, Port
+from portal.networks.models import Network, Port, SecurityGroup, SecurityRule
+from portal.networks.rule_words import rule_words
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.trace import Intent
 
 
 def explain_causes(causes: Iterable[Cause]) -> dict[Cause, Intent]:
-    """Each cause in words, in two queries; a row that is gone is said to be gone."""
+    """Each cause in words, in a query a kind; a row that is gone is said to be gone."""
     wanted = set(causes)
     port_ids = [cause.row_id for cause in wanted if cause.kind == CauseKind.PORT]
     network_ids = [cause.row_id for cause in wanted if cause.kind == CauseKind.NETWORK]
     ports = Port.objects.select_related("vm", "network").prefetch_related("addresses").in_bulk(port_ids)
     networks = Network.objects.in_bulk(network_ids)
-    return {cause: _words(cause, ports, networks) for cause in wanted}
+    words = {cause: _words(cause, ports, networks) for cause in wanted}
+    return words | _group_words(wanted)
 
 
 def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -> Intent:
@@ -34,6 +36,23 @@ def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -
         network = networks[cause.row_id]
         return Intent(kind, cause.row_id, f"Network {network.name}, VNI {network.vni}", _url("networks"))
     return Intent(kind, cause.row_id, f"A {kind} that is no longer there (id {cause.row_id})")
+
+
+def _group_words(wanted: set[Cause]) -> dict[Cause, Intent]:
+    rules = [cause for cause in wanted if cause.kind == CauseKind.SECURITY_RULE]
+    groups = [cause for cause in wanted if cause.kind == CauseKind.SECURITY_GROUP]
+    rule_rows = SecurityRule.objects.select_related("group", "remote_group").in_bulk([one.row_id for one in rules])
+    group_rows = SecurityGroup.objects.in_bulk([one.row_id for one in groups])
+    found = {}
+    for cause in rules:
+        if rule := rule_rows.get(cause.row_id):
+            words = f"Rule “{rule_words(rule)}” of group {rule.group.name}"
+            found[cause] = Intent("security_rule", rule.pk, words, _url("security_group", rule.group.uuid))
+    for cause in groups:
+        if group := group_rows.get(cause.row_id):
+            words = f"Rules of group {group.name}"
+            found[cause] = Intent("security_group", group.pk, words, _url("security_group", group.uuid))
+    return found
 
 
 def _url(name: str, *args: object) -> str:

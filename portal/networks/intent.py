@@ -12,9 +12,29 @@ from django.db.models import F
 
 from portal.hosts.models import Host
 from portal.live.events import connection
-from portal.networks.models import FixedAddress, Generation, Network, Port, Subnet
+from portal.networks.models import (
+    AllowedAddressPair,
+    FixedAddress,
+    Generation,
+    Network,
+    Port,
+    SecurityGroup,
+    SecurityRule,
+    Subnet,
+)
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
-from sdn.model.intent import Address, HostIntent, IntentSnapshot, NetworkIntent, PortIntent, RouteIntent, SubnetIntent
+from sdn.model.intent import (
+    Address,
+    AddressPair,
+    HostIntent,
+    IntentSnapshot,
+    NetworkIntent,
+    PortIntent,
+    RouteIntent,
+    RuleIntent,
+    SecurityGroupIntent,
+    SubnetIntent,
+)
 
 log = logging.getLogger("hopsight.networks")
 POKE_CHANNEL = "hopsight:poke:controller"
@@ -55,10 +75,46 @@ def _read(generation: int) -> IntentSnapshot:
         addresses.setdefault(address.port_id, []).append(ip_address(address.address))
     rows = Network.objects.select_related("team").order_by("id")
     networks = tuple(_network(row, tuple(subnets.get(row.id, ()))) for row in rows)
+    groups_of, pairs = _port_groups(), _pairs()
     ports = tuple(
-        _port(row, tuple(addresses.get(row.id, ()))) for row in Port.objects.select_related("host").order_by("id")
+        _port(row, tuple(addresses.get(row.id, ())), groups_of.get(row.id, ()), pairs.get(row.id, ()))
+        for row in Port.objects.select_related("host").order_by("id")
     )
-    return IntentSnapshot(generation, hosts, networks, ports)
+    return IntentSnapshot(generation, hosts, networks, ports, _groups())
+
+
+def _groups() -> tuple[SecurityGroupIntent, ...]:
+    rules: dict[int, list[RuleIntent]] = {}
+    for row in SecurityRule.objects.order_by("id"):
+        rules.setdefault(row.group_id, []).append(rule_intent(row))
+    rows = SecurityGroup.objects.order_by("id")
+    return tuple(SecurityGroupIntent(row.id, row.name, tuple(rules.get(row.id, ()))) for row in rows)
+
+
+def rule_intent(row: SecurityRule) -> RuleIntent:
+    """A rule's row as the compiler's value."""
+    numbers = None
+    if row.number_first is not None:
+        every = -1 if row.protocol == "icmp" else row.number_first
+        numbers = row.number_first, row.number_last if row.number_last is not None else every
+    cidr = ip_network(row.cidr) if row.cidr else None
+    return RuleIntent(row.id, row.direction, row.family, row.protocol, numbers, cidr, row.remote_group_id)  # type: ignore[arg-type]
+
+
+def _port_groups() -> dict[int, tuple[int, ...]]:
+    found: dict[int, tuple[int, ...]] = {}
+    pairs = Port.groups.through.objects.order_by("port_id", "securitygroup_id")
+    for port_id, group_id in pairs.values_list("port_id", "securitygroup_id"):
+        found[port_id] = (*found.get(port_id, ()), group_id)
+    return found
+
+
+def _pairs() -> dict[int, tuple[AddressPair, ...]]:
+    found: dict[int, tuple[AddressPair, ...]] = {}
+    for row in AllowedAddressPair.objects.order_by("id"):
+        pair = AddressPair(ip_network(row.cidr), Mac(row.mac) if row.mac else None)
+        found[row.port_id] = (*found.get(row.port_id, ()), pair)
+    return found
 
 
 def _subnet(row: Subnet) -> SubnetIntent:
@@ -81,9 +137,14 @@ def _label(text: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")[:63] or "net"
 
 
-def _port(row: Port, addresses: tuple[Address, ...]) -> PortIntent:
+def _port(
+    row: Port, addresses: tuple[Address, ...], groups: tuple[int, ...], pairs: tuple[AddressPair, ...]
+) -> PortIntent:
     host = HostName(row.host.name) if row.host else None
-    return PortIntent(row.id, IfaceId(str(row.uuid)), row.network_id, host, Mac(row.mac), addresses, row.name)
+    return PortIntent(
+        row.id, IfaceId(str(row.uuid)), row.network_id, host, Mac(row.mac), addresses, row.name, groups, row.is_secured,
+        pairs,
+    )  # fmt: skip
 
 
 def _poke() -> None:

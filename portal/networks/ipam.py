@@ -11,6 +11,7 @@ import secrets
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from portal.compute.models import VM
+from portal.networks.groups import default_group
 from portal.networks.models import FixedAddress, Network, Port, PortKind, Subnet, format_key
 from sdn.model.addresses import eui64
 
@@ -40,6 +41,7 @@ def allocate_port(
     port = Port.objects.create(network=locked, vm=vm, kind=kind, name=name, mac=mac)
     for subnet, one in sorted(chosen, key=lambda pair: pair[1].version):
         FixedAddress.objects.create(port=port, subnet=subnet, address=str(one))
+    port.groups.add(default_group(locked.team_id))
     return port
 
 

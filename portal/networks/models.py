@@ -63,6 +63,56 @@ class Subnet(models.Model):
         return self.cidr
 
 
+class Direction(models.TextChoices):
+    INGRESS = "ingress", "in"
+    EGRESS = "egress", "out"
+
+
+class Protocol(models.TextChoices):
+    ANY = "any", "any"
+    TCP = "tcp", "tcp"
+    UDP = "udp", "udp"
+    ICMP = "icmp", "icmp"
+    SCTP = "sctp", "sctp"
+
+
+class SecurityGroup(models.Model):
+    """A named set of rules of a team. A port may do what any rule of any of its groups allows, and nothing else."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="security_groups")
+    name = models.CharField(max_length=40)
+    description = models.CharField(max_length=200, default="", blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="security_group_name_per_team")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SecurityRule(models.Model):
+    """One rule. Numbers are a range of ports (tcp, udp, sctp) or an ICMP type and code; null is all of them.
+
+    The other end is `cidr`, or the members of `remote_group`, or with neither anybody.
+    """
+
+    group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, related_name="rules")
+    direction = models.CharField(max_length=7, choices=Direction.choices)
+    family = models.PositiveSmallIntegerField(choices=[(4, "IPv4"), (6, "IPv6")])
+    protocol = models.CharField(max_length=4, choices=Protocol.choices)
+    number_first = models.PositiveIntegerField(null=True, blank=True, help_text="first port, or ICMP type")
+    number_last = models.PositiveIntegerField(null=True, blank=True, help_text="last port, or ICMP code")
+    cidr = models.CharField(max_length=43, default="", blank=True)
+    remote_group = models.ForeignKey(
+        SecurityGroup, on_delete=models.RESTRICT, null=True, blank=True, related_name="referring_rules"
+    )
+
+    class Meta:
+        ordering = ["direction", "id"]
+
+
 class PortKind(models.TextChoices):
     VM = "vm", "VM"
     ACCESS = "access", "Access from the lab's machine"
@@ -79,6 +129,8 @@ class Port(models.Model):
     kind = models.CharField(max_length=10, choices=PortKind.choices, default=PortKind.VM)
     name = models.CharField(max_length=63)
     mac = models.CharField(max_length=17, unique=True)
+    groups = models.ManyToManyField(SecurityGroup, related_name="ports", blank=True)
+    is_secured = models.BooleanField(default=True, help_text="held to its addresses, and filtered by its groups")
 
     tap = models.CharField(max_length=15, default="", blank=True)
     ofport = models.PositiveIntegerField(null=True, blank=True)
@@ -116,3 +168,15 @@ class FixedAddress(models.Model):
 def format_key(number: int) -> str:
     """An address's number as text that sorts as numbers do."""
     return f"{number:032x}"
+
+
+class AllowedAddressPair(models.Model):
+    """What a port may send from beside its own addresses; without a MAC, with its own."""
+
+    port = models.ForeignKey(Port, on_delete=models.CASCADE, related_name="pairs")
+    cidr = models.CharField(max_length=43)
+    mac = models.CharField(max_length=17, default="", blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["port", "cidr", "mac"], name="address_pair_once_per_port")]

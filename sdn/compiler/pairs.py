@@ -54,7 +54,12 @@ def _shared_mac(overlay: Overlay, mac: str) -> Iterator[Flow]:
     here: list[str] = []
     for port in overlay.local:
         if _may(port.intent, mac):
-            here += [load(port.intent.id & 0xFFFFFFFF, Register.TARGET_PORT), load(port.ofport, Register.OUT), load(port.zone, Register.ZONE), INGRESS]
+            here += [
+                load(port.intent.id & 0xFFFFFFFF, Register.TARGET_PORT),
+                load(port.ofport, Register.OUT),
+                load(port.zone, Register.ZONE),
+                INGRESS,
+            ]
     away: list[str] = []
     if overlay.tunnel_ofport is not None:
         for host in sorted({host for port, host in overlay.remote if _may(port, mac)}, key=lambda host: host.id):

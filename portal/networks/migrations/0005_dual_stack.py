@@ -14,7 +14,7 @@ def fill_keys(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('networks', '0002_port_device_chain'),
+        ('networks', '0003_security_groups_rows'),
     ]
 
     operations = [
