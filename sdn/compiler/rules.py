@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sdn.compiler.build import SYSTEM, drop, flow, format_value, goto, reg
+from sdn.compiler.build import SYSTEM, drop, flow, goto, reg
 from sdn.compiler.groups import Membership
 from sdn.compiler.masks import FULL, mask_blocks
 from sdn.compiler.overlay import LocalPort, Overlay
@@ -190,7 +190,7 @@ def protocol_matches(rule: RuleIntent) -> Iterator[dict[str, str]]:
         yield {name: "", "icmp_type": str(first), **({"icmp_code": str(last)} if last >= 0 else {})}
     else:
         for value, mask in mask_blocks(first, last):
-            text = str(value) if mask == FULL else f"{format_value(value)}/{format_value(mask)}"
+            text = str(value) if mask == FULL else f"{value:#x}/{mask:#x}"
             yield {name: "", **({"tp_dst": text} if mask else {})}
     yield {name: "", "nw_frag": "later"}
 

@@ -15,28 +15,24 @@ from ipaddress import IPv4Address, IPv6Address
 from sdn.compiler.build import format_value
 from sdn.model.flow import Flow, FlowKey, canonical_match, format_flow
 from sdn.reconcile import WireFlow
-from sdn.transport.codec import CT_BITS, FIELDS, MOVES, NICIRA, SET_NAMES
+from sdn.transport.codec import CT_BITS, FIELDS, FRAGMENTS, MOVES, NICIRA, PROTOCOLS, SET_NAMES, TRANSPORTS
 
 _FIELD_NAMES = {(class_, field): name for name, (class_, field, _, _) in FIELDS.items()}
 _SET_WORDS = {name: word for word, name in SET_NAMES.items()}
 _NXM_NAMES = {(class_, field): name for name, (class_, field, _) in MOVES.items()}
-_HEX = {"tun_id", *(f"reg{number}" for number in range(16))}
+_HEX = {"tun_id", "ct_mark", *(f"reg{number}" for number in range(16))}
 _HEXED = re.compile(r"\b(action|instruction|oxm)_\w*:?(0x)?")
 _PORT_NAMES = {
     0xFFFFFFF8: "IN_PORT", 0xFFFFFFF9: "TABLE", 0xFFFFFFFA: "NORMAL", 0xFFFFFFFB: "FLOOD", 0xFFFFFFFC: "ALL",
     0xFFFFFFFE: "LOCAL",
 }  # fmt: skip
 _WORDS = {
-    ("0x0800", None): "ip", ("0x0800", "1"): "icmp", ("0x0800", "6"): "tcp", ("0x0800", "17"): "udp",
-    ("0x0806", None): "arp", ("0x86dd", None): "ipv6", ("0x86dd", "6"): "tcp6", ("0x86dd", "17"): "udp6",
-    ("0x86dd", "58"): "icmp6",
-}  # fmt: skip
-
-
-_RENAMED = {
-    "tcp_src": "tp_src", "tcp_dst": "tp_dst", "udp_src": "tp_src", "udp_dst": "tp_dst", "icmpv6_type": "icmp_type",
-    "icmpv6_code": "icmp_code",
-}  # fmt: skip
+    (f"0x{ethernet:04x}", None if protocol is None else str(protocol)): name
+    for name, (ethernet, protocol) in PROTOCOLS.items()
+}
+_TRANSPORT_FIELDS = {
+    f"{transport}_{side}": f"tp_{side}" for transport in set(TRANSPORTS.values()) for side in ("src", "dst")
+} | {"icmpv6_type": "icmp_type", "icmpv6_code": "icmp_code"}
 
 
 def decode_flow(flow: WireFlow) -> Flow:
@@ -70,7 +66,7 @@ def match_text(match: bytes) -> tuple[tuple[str, str], ...]:
     if word:
         del fields["dl_type"]
         fields[word] = ""
-    return canonical_match((_RENAMED.get(name, name), text) for name, text in fields.items())
+    return canonical_match((_TRANSPORT_FIELDS.get(name, name), text) for name, text in fields.items())
 
 
 @lru_cache(maxsize=50_000)
@@ -150,16 +146,25 @@ def _output_field_text(body: bytes) -> str:
 
 
 def _conntrack_text(body: bytes) -> str:
-    flags, source, zone, table, alg = struct.unpack_from("!HIHBxxxH", body)
-    if flags & ~1 or source or alg or len(body) > 18:
+    flags, source, zone, table, alg = struct.unpack_from("!H4sHBxxxH", body)
+    if flags & ~1 or alg:
         raise ValueError("a ct that our compiler does not make")
     words = ["commit"] if flags & 1 else []
     words += [f"table={table}"] if table != 0xFF else []
-    return f"ct({','.join([*words, f'zone={zone}'])})"
+    words.append(f"zone={_part(_nxm_name(source), zone >> 6, (zone & 63) + 1) if any(source) else zone}")
+    if inside := [action_text(kind, rest) for kind, rest in _sized(body[14:], 4) if kind != 0 or rest.strip(b"\0")]:
+        words.append(f"exec({','.join(inside)})")
+    return f"ct({','.join(words)})"
+
+
+def _conjunction_text(body: bytes) -> str:
+    clause, clauses, conj_id = struct.unpack_from("!BBI", body)
+    return f"conjunction({conj_id},{clause + 1}/{clauses})"
 
 
 _NICIRA_TEXTS: dict[int, Callable[[bytes], str]] = {
-    6: _move_text, 7: _load_text, 14: _resubmit_text, 15: _output_field_text, 35: _conntrack_text,
+    6: _move_text, 7: _load_text, 14: _resubmit_text, 15: _output_field_text, 34: _conjunction_text,
+    35: _conntrack_text,
 }  # fmt: skip
 
 
@@ -170,7 +175,8 @@ def _field(header: bytes, payload: bytes) -> tuple[str, str]:
     half = len(payload) // 2 if has_mask else len(payload)
     value, mask = payload[:half], payload[half:] if has_mask else b""
     words = _VALUE_TEXTS.get(FIELDS[name][3]) if name else None
-    if name is None or words is None or half != FIELDS[name][2]:
+    strange = name == "nw_frag" and (bool(mask) or not value or value[0] not in FRAGMENTS.values())
+    if name is None or words is None or half != FIELDS[name][2] or strange:
         return f"oxm_{class_:#06x}_{field >> 1}", f"0x{value.hex()}" + (f"/0x{mask.hex()}" if mask else "")
     return name, words(name, value, mask)
 
@@ -210,12 +216,18 @@ def _int_text(name: str, value: bytes, mask: bytes) -> str:
         return f"0x{number:04x}"
     if name == "in_port" and number in _PORT_NAMES:
         return _PORT_NAMES[number]
+    if mask and name in _TRANSPORT_FIELDS:  # ovs-ofctl prints their zero as 0x0
+        return f"{number:#x}/{int.from_bytes(mask):#x}"
     text = format_value(number) if name in _HEX or mask else str(number)
     return f"{text}/{format_value(int.from_bytes(mask))}" if mask else text
 
 
+def _frag_text(name: str, value: bytes, mask: bytes) -> str:
+    return next(word for word, number in FRAGMENTS.items() if number == value[0])
+
+
 _VALUE_TEXTS: dict[str, Callable[[str, bytes, bytes], str]] = {
-    "ct": _ct_text, "ip": _ip_text, "ip6": _ip6_text, "mac": _mac_text, "int": _int_text,
+    "ct": _ct_text, "ip": _ip_text, "ip6": _ip6_text, "mac": _mac_text, "int": _int_text, "frag": _frag_text,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 from sdn.model.addresses import Mac
 from sdn.model.intent import AddressPair, IntentSnapshot, SubnetIntent
-from tests.sdn.world import GATEWAY_MAC, HOSTS, OTHERS, PAYMENTS, PORTS
+from tests.sdn.world import GATEWAY_MAC, HOSTS, OTHERS, PAYMENTS, PORTS, SNAPSHOT
 
 GATEWAY6, ROUTER_LL = "fd20::1", "fe80::5054:ff:feff:1"
 WEB_1_IP6, WEB_2_IP6, DB_1_IP6 = "fd20::11", "fd20::12", "fd20::13"
@@ -19,7 +19,7 @@ DUAL_PORTS = tuple(
     replace(port, addresses=(*port.addresses, ip_address(_SIX[port.name]))) if port.name in _SIX else port
     for port in PORTS
 )
-DUAL_SNAPSHOT = IntentSnapshot(7, HOSTS, (DUAL, OTHERS), DUAL_PORTS)
+DUAL_SNAPSHOT = IntentSnapshot(7, HOSTS, (DUAL, OTHERS), DUAL_PORTS, SNAPSHOT.groups)
 
 
 def with_pairs(*names: str) -> IntentSnapshot:

@@ -8,34 +8,22 @@ import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, Mac
-from sdn.model.intent import IntentSnapshot, RuleIntent, SecurityGroupIntent
+from sdn.model.intent import IntentSnapshot
 from sdn.model.packet import Packet
 from sdn.model.trace import Trace, from_json, to_json
 from sdn.shadow.shadow import Shadow
 from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
+from tests.sdn.world import EVERY_RULE
 from tests.sdn.worlds import make_world
 from tests.waiting import wait_for
 
 PLAIN = make_world(2, 2, [(0, 0), (0, 1), (0, 0), (1, 1)])
-EVERY_RULE = SecurityGroupIntent(
-    2,
-    "every sort of rule",
-    (
-        RuleIntent(20, "ingress", 4, "tcp", (1000, 2000), IPv4Network("10.0.0.0/9")),
-        RuleIntent(21, "egress", 4, "sctp", (5, 5), group_id=2),
-        RuleIntent(22, "ingress", 6, "udp", (0, 99), IPv6Network("fd00::/64")),
-        RuleIntent(23, "egress", 6, "icmp", (128, 0), IPv6Network("fd00::1/128")),
-        RuleIntent(24, "ingress", 6, "sctp", (0, 65535)),
-        RuleIntent(25, "ingress", 4, "icmp", (8, -1)),
-    ),
-)
 WORLD = replace(
     PLAIN,
     groups=(*PLAIN.groups, EVERY_RULE),
