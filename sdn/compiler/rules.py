@@ -9,8 +9,8 @@ An established connection is judged again with every packet of its original dire
 gets ct_mark 1, and from then on its replies are dropped too; a rule that allows it again takes the mark away. So a change
 of rules acts at once, both ways, on connections that are there.
 
-Not judged at all: DHCP, neighbour discovery (port_security.py), and what the network's gateway itself answers on the spot:
-its ping, its DNS, and the probe that asks whether a guest's SSH is up.
+Not judged at all: DHCP, neighbour discovery and multicast listeners' reports (port_security.py), and what the network's
+gateway answers on the spot: its ping, its DNS, and the probe that asks whether a guest's SSH is up.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sdn.compiler.build import SYSTEM, drop, flow, goto, reg
 from sdn.compiler.groups import Membership
 from sdn.compiler.masks import FULL, mask_blocks
 from sdn.compiler.overlay import LocalPort, Overlay
+from sdn.compiler.port_security import LISTENER_REPORTS
 from sdn.compiler.responders import DNS_PORT, SSH_PROBE_PORT
 from sdn.model.addresses import LINK_LOCAL, eui64
 from sdn.model.cookie import Cause, CauseKind
@@ -70,6 +71,9 @@ def fixed_rule_flows() -> Iterator[Flow]:
             denied = {"ct_state": state, "ct_mark": DENIED_MARK}
             yield flow(side.rules, 105, SYSTEM, denied, drop(side.rules, "reply_denied"))
             yield flow(side.rules, 100, SYSTEM, {"ct_state": state, "ct_mark": "0"}, onward)
+    for kind in LISTENER_REPORTS:  # conntrack calls them invalid; on their way out port security passed them by
+        report = {"icmp6": "", "icmp_type": kind}
+        yield flow("conntrack_ingress", 110, SYSTEM, report, (goto("conntrack_ingress", "output"),))
     for protocol, client, server in (("udp", "68", "67"), ("udp6", "546", "547")):
         dhcp = {protocol: "", "tp_src": client, "tp_dst": server}
         yield flow("conntrack_egress", 110, SYSTEM, dhcp, (goto("conntrack_egress", "responders"),))

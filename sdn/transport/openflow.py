@@ -20,7 +20,10 @@ from sdn.transport.tls import names_of
 log = logging.getLogger("hopsight.openflow")
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PACKET_IN, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 10, 18, 19, 20, 21
-BUNDLE_CONTROL = 33
+SET_CONFIG, BUNDLE_CONTROL = 9, 33
+# OVS's fragment mode nx-match (ovs-ofctl(8), set-frags): a first fragment shows its ports. By default a userspace
+# datapath hides them even there, and rules of ports could not judge it.
+FRAGMENTS_AS_THEY_ARE = 3
 ECHO_EVERY_S = 2.0
 SILENT_ROUNDS = 3  # of echo without a word, counted in rounds so that our own loop's pause is not the switch's
 ANSWER_DEADLINE_S = 20.0
@@ -85,6 +88,7 @@ class Channel(asyncio.Protocol):
             return
         # hello with a version bitmap: 1.4 alone
         self.send(header(HELLO, 16, 0) + struct.pack("!HHI", 1, 8, 1 << 5))
+        self.send(header(SET_CONFIG, 12, 0) + struct.pack("!HH", FRAGMENTS_AS_THEY_ARE, 0xFFFF))
         self.send(header(FEATURES_REQUEST, 8, 0))
         self._keeper = self._loop.create_task(self._keep_alive())
 
