@@ -46,7 +46,8 @@ TABLES: tuple[Table, ...] = (
         ("conntrack_egress", "responders", "drop"),
     ),
     Table(20, "conntrack_egress", "Connection state on the sender's side", ("egress_rules", "responders", "drop")),
-    Table(25, "egress_rules", "May this port send it", ("responders", "drop")),
+    Table(25, "egress_rules", "May this port send it", ("egress_replies", "responders", "drop")),
+    Table(26, "egress_replies", "May the connection still be that this port answers", ("responders", "drop")),
     Table(
         30,
         "responders",
@@ -57,7 +58,8 @@ TABLES: tuple[Table, ...] = (
     Table(45, "nat", "Address translation", ("l2_lookup", "drop")),
     Table(50, "l2_lookup", "Destination MAC to local port or remote host", ("conntrack_ingress", "output", "drop")),
     Table(60, "conntrack_ingress", "Connection state on the receiver's side", ("ingress_rules", "output", "drop")),
-    Table(65, "ingress_rules", "May this port receive it", ("output", "drop")),
+    Table(65, "ingress_rules", "May this port receive it", ("ingress_replies", "output", "drop")),
+    Table(66, "ingress_replies", "May the connection still be that this port is answered in", ("output", "drop")),
     Table(70, "output", "Local port, tunnel, or the controller for a probe", ("drop",)),
     Table(250, "drop", "Every drop, by reason", ()),
 )

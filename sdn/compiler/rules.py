@@ -1,13 +1,14 @@
 """Connection tracking on both sides of a packet's way, and what security groups allow there.
 
-Each side has two tables: one looks the connection up in the port's own zone, the other judges. A rule is a conjunction
-(ovs-fields(7), conj_id): (one of the ports it is for) × (one of the addresses at the other end) × (protocol and port), so
-that the flows are a sum of ports, addresses and rules, not their product. Rules only allow; what none allows is dropped by
-the port's own flow.
+Each side looks the connection up in the port's own zone, and judges in two tables: one for what opens a connection and goes
+on with it, one for the replies. A rule is a conjunction (ovs-fields(7), conj_id): (one of the ports it is for) × (one of the
+addresses at the other end) × (protocol and port), so that the flows are a sum of ports, addresses and rules, not their
+product. Rules only allow; what none allows is dropped by the port's own flow.
 
-An established connection is judged again with every packet of its original direction. One that no rule allows any more
-gets ct_mark 1, and from then on its replies are dropped too; a rule that allows it again takes the mark away. So a change
-of rules acts at once, both ways, on connections that are there.
+Every packet is judged, those of established connections too: a reply by the rules for the other direction, read backwards
+(from port 22 instead of to port 22). So a change of rules acts at once, both ways, on connections that are there, and a
+connection goes on when a rule allows it again. Replies have a table of their own so that no megaflow has to tell both of a
+connection's ports.
 
 Not judged at all: DHCP, neighbour discovery and multicast listeners' reports (port_security.py), and what the network's
 gateway answers on the spot: its ping, its DNS, and the probe that asks whether a guest's SSH is up.
@@ -31,46 +32,62 @@ from sdn.model.intent import Address, IntentSnapshot, RuleDirection, RuleIntent
 from sdn.pipeline import TABLE_BY_NAME, Register
 
 ZONE_FIELD = f"NXM_NX_REG{int(Register.ZONE)}[0..15]"
+COMMIT = f"ct(commit,zone={ZONE_FIELD})"
 IP_FAMILIES = ("ip", "ipv6")
-DENIED_MARK = "0x1"  # ct_mark of a connection that no rule allows any more
-CLEAR_MARK = f"ct(commit,zone={ZONE_FIELD},exec(set_field:0->ct_mark))"
-SET_MARK = f"ct(commit,zone={ZONE_FIELD},exec(set_field:{DENIED_MARK}->ct_mark))"
 PROTOCOL_NAMES = {4: {"any": "ip", "icmp": "icmp"}, 6: {"any": "ipv6", "icmp": "icmp6"}}
+ICMP_REPLIES = {4: {8: 0, 13: 14, 15: 16, 17: 18}, 6: {128: 129}}  # type → type of its answer; conntrack knows these
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two places where a packet is judged: `port` holds whose rules count, `remote` is the other end."""
+    """One of the two places where a packet is judged: `port` holds whose rules count."""
 
     direction: RuleDirection
     conntrack: str
     rules: str
+    replies: str
+    then: str
+    port: Register
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A table that judges by the rules of a direction. `remote` and `service` are the ends, "src" or "dst", that a rule's
+    addresses and its ports are looked for at."""
+
+    table: str
+    direction: RuleDirection
     then: str
     port: Register
     remote: str
+    service: str
+
+    @property
+    def is_of_replies(self) -> bool:
+        return self.service == "src"
 
 
 SIDES = (
-    Side("egress", "conntrack_egress", "egress_rules", "responders", Register.SOURCE_PORT, "dst"),
-    Side("ingress", "conntrack_ingress", "ingress_rules", "output", Register.TARGET_PORT, "src"),
+    Side("egress", "conntrack_egress", "egress_rules", "egress_replies", "responders", Register.SOURCE_PORT),
+    Side("ingress", "conntrack_ingress", "ingress_rules", "ingress_replies", "output", Register.TARGET_PORT),
+)
+BENCHES = (
+    Bench("egress_rules", "egress", "responders", Register.SOURCE_PORT, "dst", "dst"),
+    Bench("egress_replies", "ingress", "responders", Register.SOURCE_PORT, "dst", "src"),
+    Bench("ingress_rules", "ingress", "output", Register.TARGET_PORT, "src", "dst"),
+    Bench("ingress_replies", "egress", "output", Register.TARGET_PORT, "src", "src"),
 )
 
 
 def fixed_rule_flows() -> Iterator[Flow]:
     """What both sides do whatever the rules are."""
     for side in SIDES:
-        onward = (goto(side.rules, side.then),)
         for family in IP_FAMILIES:
             look_up = f"ct(table={TABLE_BY_NAME[side.rules].table_id},zone={ZONE_FIELD})"
             yield flow(side.conntrack, 100, SYSTEM, {family: ""}, (look_up,))
-            cut = {family: "", "ct_state": "+est-rpl+trk", "ct_mark": "0"}
-            again = f"resubmit(,{TABLE_BY_NAME[side.rules].table_id})"  # untracked now: the port's own flow drops it
-            yield flow(side.rules, 55, SYSTEM, cut, (SET_MARK, again))
         yield flow(side.rules, 110, SYSTEM, {"ct_state": "+inv+trk"}, drop(side.rules, "invalid_state"))
-        for state in ("+est+rpl+trk", "+rel+trk"):
-            denied = {"ct_state": state, "ct_mark": DENIED_MARK}
-            yield flow(side.rules, 105, SYSTEM, denied, drop(side.rules, "reply_denied"))
-            yield flow(side.rules, 100, SYSTEM, {"ct_state": state, "ct_mark": "0"}, onward)
+        yield flow(side.rules, 105, SYSTEM, {"ct_state": "+rel+trk"}, (goto(side.rules, side.then),))  # an ICMP error
+        yield flow(side.rules, 100, SYSTEM, {"ct_state": "+est+rpl+trk"}, (goto(side.rules, side.replies),))
     for kind in LISTENER_REPORTS:  # conntrack calls them invalid; on their way out port security passed them by
         report = {"icmp6": "", "icmp_type": kind}
         yield flow("conntrack_ingress", 110, SYSTEM, report, (goto("conntrack_ingress", "output"),))
@@ -115,18 +132,18 @@ def group_flows(snapshot: IntentSnapshot, overlays: Iterable[Overlay]) -> Iterat
     """The rules of every group that a secured port of this host is in."""
     membership = Membership(snapshot)
     ports = [(port, overlay) for overlay in overlays for port in overlay.local if port.intent.is_secured]
-    for side in SIDES:
-        yield from _Judge(side, membership).flows(ports)
+    for bench in BENCHES:
+        yield from _Judge(bench, membership).flows(ports)
 
 
 Clause = dict[tuple[tuple[str, str], ...], dict[str, tuple[Cause, Cause]]]  # match → conjunction → its rule and group
 
 
 class _Judge:
-    """Collects one side's conjunctions, for several rules may share a match, then gives the flows."""
+    """Collects one table's conjunctions, for several rules may share a match, then gives the flows."""
 
-    def __init__(self, side: Side, membership: Membership) -> None:
-        self._side, self._membership = side, membership
+    def __init__(self, bench: Bench, membership: Membership) -> None:
+        self._bench, self._membership = bench, membership
         self._shared: Clause = {}
 
     def flows(self, ports: list[tuple[LocalPort, Overlay]]) -> Iterator[Flow]:
@@ -139,29 +156,32 @@ class _Judge:
                 networks.setdefault(rule.id, {})[overlay.network.id] = overlay
             if mine:
                 actions = sorted({(rule.id, self._conjunction(rule, 1)) for rule, _ in mine})
-                mark = {reg(self._side.port): f"{port.intent.id & 0xFFFFFFFF:#x}"}
-                yield flow(self._side.rules, 60, port.cause, mark, tuple(action for _, action in actions))
+                mark = {reg(self._bench.port): f"{port.intent.id & 0xFFFFFFFF:#x}"}
+                yield flow(self._bench.table, 60, port.cause, mark, tuple(action for _, action in actions))
         for rule_id, (rule, group_id) in sorted(rules.items()):
             yield from self._rule(rule, group_id, networks[rule_id].values())
         for match, conjunctions in self._shared.items():
             actions_ = tuple(sorted(conjunctions, key=_by_number))
-            yield flow(self._side.rules, 60, _common(conjunctions.values()), dict(match), actions_)
+            yield flow(self._bench.table, 60, _common(conjunctions.values()), dict(match), actions_)
 
     def _rules(self, group_id: int) -> Iterator[RuleIntent]:
         group = self._membership.groups.get(group_id)
-        return (rule for rule in (group.rules if group else ()) if rule.direction == self._side.direction)
+        return (rule for rule in (group.rules if group else ()) if rule.direction == self._bench.direction)
 
     def _rule(self, rule: RuleIntent, group_id: int, overlays: Iterable[Overlay]) -> Iterator[Flow]:
         cause = Cause(CauseKind.SECURITY_RULE, rule.id)
         hit = {"conj_id": str(conj_id(rule))}
-        onward = goto(self._side.rules, self._side.then)
-        yield flow(self._side.rules, 95, cause, {**hit, "ct_state": "+est+trk", "ct_mark": "0"}, (onward,))
+        onward = goto(self._bench.table, self._bench.then)
         family = PROTOCOL_NAMES[rule.family]["any"]
-        yield flow(self._side.rules, 90, cause, {**hit, family: ""}, (CLEAR_MARK, onward))
+        if self._bench.is_of_replies:
+            yield flow(self._bench.table, 90, cause, hit, (onward,))
+        else:
+            yield flow(self._bench.table, 95, cause, {**hit, "ct_state": "+est+trk"}, (onward,))
+            yield flow(self._bench.table, 90, cause, {**hit, family: ""}, (COMMIT, onward))
         causes = cause, Cause(CauseKind.SECURITY_GROUP, group_id)
-        for match in protocol_matches(rule):
+        for match in protocol_matches(rule, self._bench):
             self._share(match, self._conjunction(rule, 2), causes)
-        field = f"{'nw' if rule.family == 4 else 'ipv6'}_{self._side.remote}"
+        field = f"{'nw' if rule.family == 4 else 'ipv6'}_{self._bench.remote}"
         for overlay in overlays if _has_remote(rule) else ():
             for cidr in self._membership.remotes(rule, overlay.network.id) or ():
                 whole = cidr.prefixlen == cidr.max_prefixlen
@@ -182,7 +202,7 @@ def conj_id(rule: RuleIntent) -> int:
     return rule.id & 0xFFFFFFFF
 
 
-def protocol_matches(rule: RuleIntent) -> Iterator[dict[str, str]]:
+def protocol_matches(rule: RuleIntent, bench: Bench) -> Iterator[dict[str, str]]:
     """What a rule says of the protocol, as matches; later fragments, which have no ports, go by the protocol alone."""
     suffix = "6" if rule.family == 6 else ""
     name = PROTOCOL_NAMES[rule.family].get(rule.protocol, rule.protocol + suffix)
@@ -191,12 +211,19 @@ def protocol_matches(rule: RuleIntent) -> Iterator[dict[str, str]]:
         return
     first, last = rule.ports
     if rule.protocol == "icmp":
-        yield {name: "", "icmp_type": str(first), **({"icmp_code": str(last)} if last >= 0 else {})}
+        yield from _icmp_matches(rule.family, name, first, last, bench)
     else:
         for value, mask in mask_blocks(first, last):
             text = str(value) if mask == FULL else f"{value:#x}/{mask:#x}"
-            yield {name: "", **({"tp_dst": text} if mask else {})}
+            yield {name: "", **({f"tp_{bench.service}": text} if mask else {})}
     yield {name: "", "nw_frag": "later"}
+
+
+def _icmp_matches(family: int, name: str, kind: int, code: int, bench: Bench) -> Iterator[dict[str, str]]:
+    if not bench.is_of_replies:
+        yield {name: "", "icmp_type": str(kind), **({"icmp_code": str(code)} if code >= 0 else {})}
+    elif kind in ICMP_REPLIES[family]:
+        yield {name: "", "icmp_type": str(ICMP_REPLIES[family][kind])}
 
 
 def _has_remote(rule: RuleIntent) -> bool:

@@ -9,7 +9,14 @@ from sdn.compiler.probes import probe_flows
 from sdn.model.flow import Flow
 from sdn.pipeline import DROP_REASONS, TABLES, Register
 
-MISS_REASON = {"classify": "unknown_port", "router": "no_route", "l2_lookup": "unknown_mac", "output": "port_down"}
+MISS_REASON = {
+    "classify": "unknown_port",
+    "router": "no_route",
+    "l2_lookup": "unknown_mac",
+    "output": "port_down",
+    "egress_replies": "reply_denied",
+    "ingress_replies": "reply_denied",
+}
 
 
 def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:

@@ -255,14 +255,11 @@ def _load(value: str, name: str, bit: str) -> bytes:
     return _nicira(7, struct.pack("!H", int(bit) << 6) + _nxm(name) + int(value, 0).to_bytes(8))
 
 
-def _conntrack(
-    commit: str | None, table: str | None, zone: str | None, register: str | None, inside: str | None
-) -> bytes:
-    """NXAST_CT (nicira-ext.h): the zone is a number or a register's low 16 bits, `inside` sets fields of the connection."""
+def _conntrack(commit: str | None, table: str | None, zone: str | None, register: str | None) -> bytes:
+    """NXAST_CT (nicira-ext.h): the zone is a number, or a register's low 16 bits."""
     recirculate = int(table) if table else 0xFF
     source, bits = (_nxm(register), 15) if register else (bytes(4), int(zone or 0))
-    body = struct.pack("!H4sHBxxxH", 1 if commit else 0, source, bits, recirculate, 0)
-    return _nicira(35, body + (action_bytes(inside) if inside else b""))
+    return _nicira(35, struct.pack("!H4sHBxxxH", 1 if commit else 0, source, bits, recirculate, 0))
 
 
 def _conjunction(conj_id: str, clause: str, clauses: str) -> bytes:
@@ -274,7 +271,7 @@ _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
     for pattern, write in (
         (r"output:(\d+)", lambda port: _output(int(port))),
         (
-            r"ct\((commit,)?(?:table=(\d+),)?zone=(?:(\d+)|(NXM_NX_REG\d+)\[0\.\.15\])(?:,exec\((.+)\))?\)",
+            r"ct\((commit,)?(?:table=(\d+),)?zone=(?:(\d+)|(NXM_NX_REG\d+)\[0\.\.15\])\)",
             _conntrack,
         ),
         (r"conjunction\((\d+),(\d+)/(\d+)\)", _conjunction),

@@ -112,19 +112,22 @@ def test_a_port_that_a_rule_names_answers_and_another_does_not(bench: Bench, num
         bench.connect(number, 80)
 
 
+@pytest.mark.parametrize("is_answer", [False, True], ids=["what vm-0 sends", "what it is sent"])
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_removed_rule_stops_an_open_connection_both_ways_and_an_added_one_lets_it_go_on(
-    bench: Bench, number: int
+def test_a_removed_rule_stops_an_open_connection_and_an_added_one_lets_it_go_on(
+    bench: Bench, number: int, is_answer: bool
 ) -> None:
+    """Either way by itself: a guest that only receives is cut off, and goes on, without saying a word."""
     bench.allow(SSH)
     with connected(bench, number) as (client, far):
-        assert passes(client, far, 5) and passes(far, client, 5)
+        one, other = (far, client) if is_answer else (client, far)
+        assert passes(one, other, 5)
         removed_s = bench.allow()
-        began = time.monotonic()
-        assert not passes(client, far, 1.0), "what vm-0 sends is dropped"
-        assert not passes(far, client, 1.0), "and so is what it is sent"
-        added_s = bench.allow(SSH)
-        wait_for(lambda: passes(client, far, 1) and passes(far, client, 1), 15, "the connection goes on")
+        # the datapath's cached flows follow its tables within moments, on a busy machine within more
+        wait_for(lambda: not passes(one, other, 0.3), 10, "the connection is cut")
+        assert not passes(one, other, 1.0)
+        added_s, began = bench.allow(SSH), time.monotonic()
+        wait_for(lambda: passes(one, other, 1), 15, "the connection goes on")
         healed_s = time.monotonic() - began
     print(
         f"rule removed on hosts: {removed_s * 1000:.1f} ms, added: {added_s * 1000:.1f} ms; alive after {healed_s:.1f} s"

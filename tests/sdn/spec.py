@@ -8,13 +8,17 @@ from typing import Literal
 
 from sdn.model.intent import Address, IntentSnapshot, PortIntent, RuleDirection, RuleIntent
 
-Connection = Literal["new", "established", "reply", "reply of a cut one"]
+Connection = Literal["new", "established", "reply"]
 Verdict = Literal["delivered", "egress_denied", "ingress_denied", "reply_denied", "port_down"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A packet from one port's address to another's, of one network; `number` is a port, or an ICMP type."""
+    """A packet from one port's address to another's, of one network; `number` is the service's port, or an ICMP type.
+
+    A reply goes from `source` to `target` in a connection that `target` opened: it comes from port `number`, and `number`
+    is the ICMP type that was asked.
+    """
 
     source: PortIntent
     target: PortIntent
@@ -31,26 +35,23 @@ class Sample:
 
 def verdict(world: IntentSnapshot, sample: Sample) -> Verdict:
     """What becomes of the sample."""
-    if sample.source.is_secured and not _passes(world, sample, "egress"):
-        return "reply_denied" if sample.connection.startswith("reply") else "egress_denied"
+    is_reply = sample.connection == "reply"
+    if sample.source.is_secured and not allows(world, sample, "egress"):
+        return "reply_denied" if is_reply else "egress_denied"
     if sample.target.host is None:
         return "port_down"
-    if sample.target.is_secured and not _passes(world, sample, "ingress"):
-        return "reply_denied" if sample.connection.startswith("reply") else "ingress_denied"
+    if sample.target.is_secured and not allows(world, sample, "ingress"):
+        return "reply_denied" if is_reply else "ingress_denied"
     return "delivered"
 
 
-def allows(world: IntentSnapshot, sample: Sample, direction: RuleDirection) -> bool:
-    """Whether any rule of the judging port's groups allows the sample."""
-    mine, other = (sample.source, sample.target) if direction == "egress" else (sample.target, sample.source)
+def allows(world: IntentSnapshot, sample: Sample, side: RuleDirection) -> bool:
+    """Whether any rule of the groups of the port on that side allows the connection that the sample belongs to."""
+    mine, other = (sample.source, sample.target) if side == "egress" else (sample.target, sample.source)
+    opened_here = (side == "egress") == (sample.connection != "reply")
+    direction: RuleDirection = "egress" if opened_here else "ingress"
     rules = (rule for group in world.groups if group.id in mine.groups for rule in group.rules)
     return any(_rule_allows(world, rule, direction, sample, mine, other) for rule in rules)
-
-
-def _passes(world: IntentSnapshot, sample: Sample, direction: RuleDirection) -> bool:
-    if sample.connection == "reply":
-        return True
-    return sample.connection != "reply of a cut one" and allows(world, sample, direction)
 
 
 def _rule_allows(world: IntentSnapshot, rule: RuleIntent, direction: RuleDirection, sample: Sample, mine: PortIntent, other: PortIntent) -> bool:  # fmt: skip
