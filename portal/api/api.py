@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from ninja import Query, Status
+from ninja import Query, Router, Status
 from ninja.security import django_auth
 
 from portal.accounts.access import require, team_for
@@ -58,7 +58,7 @@ from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_t
 
 api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), django_auth], docs_url=None)
 install(api)
-api.add_router("", groups_router)
+elsewhere = Router()  # added last: what it matches is everything
 
 
 @api.get("/status", response=StatusOut, summary="How old is what is known of each host")
@@ -261,9 +261,13 @@ def list_activity(
     return as_page(*page_of(rows, paging, newest_first=True))
 
 
-@api.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
+@elsewhere.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
 def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
     return problem(404, TITLES[404])
+
+
+api.add_router("", groups_router)
+api.add_router("", elsewhere)
 
 
 def _choice(field: str, value: str | None, allowed: list[str]) -> str | None:

@@ -19,7 +19,7 @@ from portal.networks.rule_check import RuleSpec, check_rule
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.intent import PortIntent
 from tests.cast import Cast
-from tests.portal.test_vms import client_of, form, made_vm
+from tests.portal.clients import client_of, form, made_vm
 
 
 def group_of(cast: Cast, name: str) -> SecurityGroup:
@@ -122,8 +122,8 @@ def test_a_group_of_another_team_does_not_exist(cast: Cast) -> None:
     path = f"/security-groups/{mine.uuid}/rules"
     assert post_json(client, path, remote_group=str(theirs.uuid)).status_code == 404
     vm = made_vm(cast)
-    changed = client.patch(
-        f"/api/v1/ports/{vm.ports.get().uuid}", {"groups": ["nobody"]}, content_type="application/json"
+    changed = client.put(
+        f"/api/v1/ports/{vm.ports.get().uuid}/groups", {"groups": ["nobody"]}, content_type="application/json"
     )
     assert "has no group of that name" in changed.json()["errors"]["groups"][0]
 
