@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable
 
 from sdn.compiler import compile_host
+from sdn.controller.patience import Patience
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.intent import IntentSnapshot
 from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan
@@ -54,6 +55,7 @@ class HostLink:
         self._lost = ""
         self._target = ""
         self._asked_at = 0.0
+        self._patience = Patience(str(connection.name))
         self._task = self._loop.create_task(self._run())
 
     @property
@@ -97,11 +99,11 @@ class HostLink:
                         raise ValueError("; ".join(problems))
                     await self._connect_database()
                 await self._listen()
-                self.facts = await asyncio.to_thread(self._observe)
+                self.facts = await self._patience.run(self._observe)
                 if self._loop.time() - last_full > FULL_EVERY_S:
                     last_full = self._loop.time()
                     self._installed = None
-                    await asyncio.to_thread(self._ensure_bridge)
+                    await self._patience.run(self._ensure_bridge)
                 await self._tell_bridges()
                 await self._sync()
                 await self._sleep(FULL_EVERY_S if self.channel else ASK_AGAIN_S)
@@ -143,7 +145,7 @@ class HostLink:
             lambda: Channel(self._attach, self._detach, self._on_packet_in), str(path)
         )
         os.chmod(path, 0o600)
-        await asyncio.to_thread(self._ensure_bridge)
+        await self._patience.run(self._ensure_bridge)
         self._asked_at = self._loop.time()
 
     async def _listen_tcp(self, remote: Remote) -> None:
@@ -159,7 +161,7 @@ class HostLink:
                 remote.address.strip("[]"), remote.port, ssl=context,
             )  # fmt: skip
             self._target = remote.with_port(self._server.sockets[0].getsockname()[1])
-        await asyncio.to_thread(self._ensure_bridge)
+        await self._patience.run(self._ensure_bridge)
         self._asked_at = self._loop.time()
 
     async def _connect_database(self) -> None:
@@ -169,7 +171,9 @@ class HostLink:
         connection = self.connection
         if connection.tls and connection.ovsdb.startswith("ssl:"):
             expect_database(connection.ovsdb, str(connection.name), connection.tls)
-        self._database = await asyncio.to_thread(HostDatabase, self.connection.name, self.connection.ovsdb, changed)
+        self._database = await self._patience.run(
+            lambda: HostDatabase(connection.name, connection.ovsdb, changed), too_late=HostDatabase.close
+        )
 
     def _ensure_bridge(self) -> None:
         assert self._database is not None
