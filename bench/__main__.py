@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.bundles import shadow_load_ms
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
 from bench.pages import flow_change_to_page
@@ -29,6 +30,7 @@ def main(wanted: list[str]) -> None:
         ("packet_ins", packet_ins),
         ("flow_change_to_page", flow_change_to_page),
         ("trace_api", trace_api),
+        ("shadow_load", shadow_load_ms),
         ("vms", measure_vms),
     ):
         if wanted and name not in wanted:
