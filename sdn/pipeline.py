@@ -31,7 +31,7 @@ TABLES: tuple[Table, ...] = (
         0,
         "classify",
         "Which port or tunnel did it come from, and so which network",
-        ("port_security", "l2_lookup", "drop"),
+        ("port_security", "l2_lookup", "nat", "external_in", "drop"),
     ),
     Table(
         10,
@@ -54,8 +54,29 @@ TABLES: tuple[Table, ...] = (
         "ARP and ND answered on the spot; DHCP, router solicitations and DNS to the controller",
         ("router", "output", "drop"),
     ),
-    Table(40, "router", "Distributed router: next hop and TTL", ("nat", "l2_lookup", "drop")),
-    Table(45, "nat", "Address translation", ("l2_lookup", "drop")),
+    Table(40, "router", "Is it for the router, or for its own network", ("route", "nat", "l2_lookup", "drop")),
+    Table(
+        41,
+        "route",
+        "Distributed router: the longest prefix, TTL, its own addresses",
+        ("next_hop", "l2_lookup", "nat", "output", "drop"),
+    ),
+    Table(42, "next_hop", "Who has the address on the network it was routed to", ("l2_lookup", "drop")),
+    Table(45, "nat", "To the gateway host, and translation there", ("translated", "l2_lookup", "output", "drop")),
+    Table(46, "translated", "Only an address of the router may leave", ("external_route", "drop")),
+    Table(
+        47,
+        "external_route",
+        "Next hop on the external network, or back in to an address of ours",
+        ("external_neighbour", "external_in", "drop"),
+    ),
+    Table(48, "external_neighbour", "MAC of the next hop; an unknown one is asked for", ("output", "drop")),
+    Table(
+        49,
+        "external_in",
+        "From the external network: ARP, ping, and translation back",
+        ("route", "external_route", "output", "drop"),
+    ),
     Table(50, "l2_lookup", "Destination MAC to local port or remote host", ("conntrack_ingress", "output", "drop")),
     Table(60, "conntrack_ingress", "Connection state on the receiver's side", ("ingress_rules", "output", "drop")),
     Table(65, "ingress_rules", "May this port receive it", ("ingress_replies", "output", "drop")),
@@ -77,6 +98,9 @@ class Register(IntEnum):
     DROP_REASON = 4
     DROP_TABLE = 5
     ZONE = 6  # conntrack zone of the port whose side is looked at: the sender's, then the receiver's
+    EXTERNAL = 8  # low 32 bits of the id of the external network that it goes to or came from
+    ROUTER = 9  # VNI of the router that has the packet; 0 on its way within a network
+    NEXT_HOP = 10  # IPv4 address of the next hop on the external network
     FLAGS = 15  # bit 0: probe
 
 
@@ -115,6 +139,10 @@ DROP_REASONS: tuple[DropReason, ...] = (
     DropReason(18, "unknown_protocol", "it is neither IPv4 nor ARP, which is all that the network carries"),
     DropReason(19, "no_ipv6", "it is IPv6, and the network has no IPv6 subnet"),
     DropReason(30, "reply_denied", "it belongs to a connection that no rule allows any more"),
+    DropReason(40, "external_down", "its router's gateway host has no way to the external network"),
+    DropReason(41, "not_translated", "it would leave with an address that is none of its router's"),
+    DropReason(42, "not_ours", "nothing of ours has that address of the external network"),
+    DropReason(43, "nobody_asked", "it belongs to no connection that was opened from inside"),
 )
 DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
 DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from sdn.model.cookie import Cause, CauseKind, format_cookie
 from sdn.model.flow import Flow, FlowKey, canonical_match
+from sdn.model.intent import Address, Cidr
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
 
+Match = dict[str, str]  # field → value, "" for a bare protocol
 SYSTEM = Cause(CauseKind.SYSTEM, 0)
 
 
@@ -20,6 +24,15 @@ def goto(here: str, there: str) -> str:
     if there not in TABLE_BY_NAME[here].next:
         raise ValueError(f"the pipeline has no edge from {here} to {there}")
     return f"goto_table:{TABLE_BY_NAME[there].table_id}"
+
+
+def to_prefix(cidr: Cidr | Address) -> Match:
+    """The match of packets to an address or a prefix, of either family."""
+    block = ip_network(cidr)
+    family, field = ("ip", "nw_dst") if block.version == 4 else ("ipv6", "ipv6_dst")
+    if block.prefixlen == 0:
+        return {family: ""}
+    return {family: "", field: str(block.network_address if block.prefixlen == block.max_prefixlen else block)}
 
 
 def reg(register: Register) -> str:

@@ -56,7 +56,8 @@ class Overlay:
 
 
 def overlays(snapshot: IntentSnapshot, view: HostView) -> Iterator[Overlay]:
-    """The networks that have a port plugged on this host."""
+    """The networks that have a port plugged on this host, and (without local ports) those that routers lead to from
+    here: the other networks of their routers, and the networks of routers that have their gateway here."""
     ofports = dict(view.ofports)
     hosts = {host.name: host for host in snapshot.hosts}
     plugged = (port.id for port in snapshot.ports if port.iface_id in ofports)
@@ -71,7 +72,17 @@ def overlays(snapshot: IntentSnapshot, view: HostView) -> Iterator[Overlay]:
             remote.setdefault(port.network_id, []).append((port, hosts[port.host]))
         else:
             absent.setdefault(port.network_id, []).append(port)
+    reached = _routed_from(snapshot, view, frozenset(local))
     for network in snapshot.networks:
-        if here := local.get(network.id):
-            away, gone = remote.get(network.id, ()), absent.get(network.id, ())
-            yield Overlay(network, tuple(here), tuple(away), tuple(gone), view.tunnel_ofport)
+        if network.id in local or network.id in reached:
+            here, away = tuple(local.get(network.id, ())), tuple(remote.get(network.id, ()))
+            yield Overlay(network, here, away, tuple(absent.get(network.id, ())), view.tunnel_ofport)
+
+
+def _routed_from(snapshot: IntentSnapshot, view: HostView, local: frozenset[int]) -> frozenset[int]:
+    reached: set[int] = set()
+    for router in snapshot.routers:
+        networks = {port.network_id for port in router.ports}
+        if networks & local or (router.external_id is not None and router.gateway_host == view.host):
+            reached |= networks
+    return frozenset(reached)

@@ -52,7 +52,12 @@ def port_answers(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
 def arp_answer(cause: Cause, mark: dict[str, str], address: str, mac: str) -> Flow:
     """RFC 826: the answer is made of the question, its sides swapped, and goes back where it came from."""
     question = {**mark, "arp": "", "arp_op": "1", "arp_tpa": address}
-    answer = (
+    return flow("responders", 100, cause, question, (*arp_reply(address, mac), *BACK))
+
+
+def arp_reply(address: str, mac: str) -> tuple[str, ...]:
+    """A question for `address` becomes the answer."""
+    return (
         "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
         f"set_field:{mac}->eth_src",
         "set_field:2->arp_op",
@@ -60,9 +65,7 @@ def arp_answer(cause: Cause, mark: dict[str, str], address: str, mac: str) -> Fl
         f"set_field:{mac}->arp_sha",
         "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
         f"set_field:{address}->arp_spa",
-        *BACK,
     )
-    return flow("responders", 100, cause, question, answer)
 
 
 def _echo_answer(address: str, mac: str) -> tuple[str, ...]:

@@ -1,12 +1,36 @@
-"""The table router: what stays on its network, and what goes where else."""
+"""Distributed routing: a packet to a network's router MAC is routed on the sender's own host.
+
+`router` tells what is for the router from what stays on its network, and puts the router's VNI into a register;
+`route` finds the longest prefix (by priority), `next_hop` the MAC on the target network. Then the packet goes on in
+`l2_lookup` as one of that network, from its router MAC. What has no route inside goes to the table `nat`.
+
+Priorities of `route`: 500 the router's own addresses, 400 TTL, 200 + 2 × prefix length the routes, 1 more for a subnet
+so that it wins over a static route to the same prefix; 0 no route.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 
-from sdn.compiler.build import flow, goto
+from sdn.compiler.build import Match, drop, flow, goto, load, reg, to_prefix
 from sdn.compiler.overlay import Overlay
+from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
+from sdn.model.intent import (
+    Address,
+    Cidr,
+    ExternalIntent,
+    HostIntent,
+    HostView,
+    IntentSnapshot,
+    NetworkIntent,
+    PortIntent,
+    RouterIntent,
+    SubnetIntent,
+)
+from sdn.pipeline import Register
 
 # Broadcast, multicast, and IPv6's link-local addresses: never routed.
 ON_THE_LINK = (
@@ -15,15 +39,198 @@ ON_THE_LINK = (
     {"ipv6": "", "ipv6_dst": "ff00::/8"},
     {"ipv6": "", "ipv6_dst": "fe80::/10"},
 )
+SWAP_MACS = (
+    "push:NXM_OF_ETH_SRC[]",
+    "push:NXM_OF_ETH_DST[]",
+    "pop:NXM_OF_ETH_SRC[]",
+    "pop:NXM_OF_ETH_DST[]",
+)
+ANYWHERE = 0  # prefix length of the default route
+TTL_BYTES = 128  # of a packet whose TTL ran out: all that an ICMP error quotes
 
 
-def route_flows(overlay: Overlay) -> Iterator[Flow]:
-    """A network's own subnets, and broadcast and multicast on it."""
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A router's subnet and the network that it is on."""
+
+    network: NetworkIntent
+    subnet: SubnetIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A router as one host sees it. `gateway` is the host that leads outside, None where there is none."""
+
+    router: RouterIntent
+    legs: tuple[Leg, ...]
+    ports: tuple[PortIntent, ...]  # of its networks
+    external: ExternalIntent | None
+    gateway: HostIntent | None
+    is_gateway: bool  # this very host
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(CauseKind.ROUTER, self.router.id)
+
+    @property
+    def mark(self) -> Match:
+        """The match of packets that the router has."""
+        return {reg(Register.ROUTER): f"{self.router.vni:#x}"}
+
+
+def routers_here(snapshot: IntentSnapshot, view: HostView, here: frozenset[int]) -> Iterator[Routed]:
+    """The routers of the networks `here` (ids), and those that this host is the gateway host of."""
+    networks = {network.id: network for network in snapshot.networks}
+    subnets = {subnet.id: subnet for network in snapshot.networks for subnet in network.subnets}
+    externals = {external.id: external for external in snapshot.externals}
+    hosts = {host.name: host for host in snapshot.hosts}
+    ports: dict[int, list[PortIntent]] = {}
+    for port in snapshot.ports if snapshot.routers else ():
+        ports.setdefault(port.network_id, []).append(port)
+    for router in sorted(snapshot.routers, key=lambda router: router.id):
+        legs = tuple(
+            Leg(networks[leg.network_id], subnets[leg.subnet_id])
+            for leg in sorted(router.ports, key=lambda leg: leg.subnet_id)
+            if leg.network_id in networks and leg.subnet_id in subnets
+        )
+        external = externals.get(router.external_id) if router.external_id is not None else None
+        is_gateway = external is not None and router.gateway_host == view.host
+        ids = {leg.network.id for leg in legs}
+        if not (is_gateway or ids & here):
+            continue
+        attached = tuple(port for network_id in sorted(ids) for port in ports.get(network_id, ()))
+        gateway = hosts.get(router.gateway_host) if external is not None and router.gateway_host is not None else None
+        yield Routed(router, legs, attached, external, gateway, is_gateway)
+
+
+def own_network_flows(overlay: Overlay) -> Iterator[Flow]:
+    """What a network's own ports send to each other: its subnets, broadcast and multicast, none of it routed."""
     cause, mark = overlay.cause, overlay.mark
-    here = (goto("router", "nat"),)
+    here = (goto("router", "l2_lookup"),)
     for subnet in overlay.network.subnets:
-        six, cidr = subnet.cidr.version == 6, str(subnet.cidr)
-        to = {"ipv6": "", "ipv6_dst": cidr} if six else {"ip": "", "nw_dst": cidr}
-        yield flow("router", 100, cause, {**mark, **to}, here)
+        yield flow("router", 100, cause, {**mark, **to_prefix(subnet.cidr)}, here)
     for wide in ON_THE_LINK:
         yield flow("router", 90, cause, {**mark, **wide}, here)
+
+
+def router_flows(routed: Routed) -> Iterator[Flow]:
+    """The router's flows of the tables router, route and next_hop."""
+    yield from _entries(routed)
+    yield from _own_addresses(routed)
+    yield from _ttl(routed)
+    yield from _subnets(routed)
+    yield from _static_routes(routed)
+    yield from _default_route(routed)
+    yield from _next_hops(routed)
+
+
+def _families(routed: Routed) -> list[str]:
+    return sorted({"ip" if leg.subnet.cidr.version == 4 else "ipv6" for leg in routed.legs} | {"ip"})
+
+
+def _entries(routed: Routed) -> Iterator[Flow]:
+    """To the router's MAC, from whichever of its networks; a packet to the own subnet too, which goes back there."""
+    mine = (load(routed.router.vni, Register.ROUTER), goto("router", "route"))
+    for network in {leg.network.id: leg.network for leg in routed.legs}.values():
+        to_router = {reg(Register.VNI): f"{network.vni:#x}", "dl_dst": network.router_mac}
+        for family in _families(routed):
+            yield flow("router", 110, routed.cause, {**to_router, family: ""}, mine)
+
+
+def _own_addresses(routed: Routed) -> Iterator[Flow]:
+    """Each of its addresses answers ping, from whichever network; and nothing else."""
+    addresses = {leg.subnet.gateway for leg in routed.legs if isinstance(leg.subnet.gateway, IPv4Address)}
+    if routed.external is not None and routed.router.external_address is not None:
+        addresses.add(routed.router.external_address)
+    inside = {**routed.mark, reg(Register.EXTERNAL): "0"}
+    for address in sorted(addresses):
+        echo = {**inside, "icmp": "", "icmp_type": "8", "nw_dst": str(address)}
+        answer = (*SWAP_MACS, *echo_reply(address), *_back("route"))
+        yield flow("route", 500, routed.cause, echo, answer)
+
+
+def echo_reply(address: IPv4Address) -> tuple[str, ...]:
+    """An echo request to `address` becomes its answer, above Ethernet."""
+    return ("move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]", f"set_field:{address}->ip_src", "set_field:0->icmp_type")
+
+
+def _back(here: str) -> tuple[str, ...]:
+    return (
+        load(0xFFF8, Register.OUT),
+        goto(here, "output"),
+    )  # OFPP_IN_PORT, through output so that a probe is no guest's
+
+
+def _ttl(routed: Routed) -> Iterator[Flow]:
+    """The controller gets a copy of a packet from inside, and answers it (RFC 792); all are counted as drops."""
+    inside = {**routed.mark, reg(Register.EXTERNAL): "0"}
+    for family in _families(routed):
+        for ttl in ("0", "1"):
+            out = {**routed.mark, family: "", "nw_ttl": ttl}
+            yield flow("route", 400, routed.cause, out, drop("route", "ttl_exceeded"))
+        last = {**inside, family: "", "nw_ttl": "1"}
+        yield flow("route", 410, routed.cause, last, (f"CONTROLLER:{TTL_BYTES}", *drop("route", "ttl_exceeded")))
+
+
+def _priority(cidr: Cidr, connected: bool) -> int:
+    return 200 + 2 * cidr.prefixlen + connected
+
+
+def _onto(network: NetworkIntent) -> tuple[str, ...]:
+    """From here on it is a packet of that network, sent by its router."""
+    return ("dec_ttl", f"set_field:{network.router_mac}->eth_src", load(network.vni, Register.VNI))
+
+
+def _subnets(routed: Routed) -> Iterator[Flow]:
+    for leg in routed.legs:
+        match = {**routed.mark, **to_prefix(leg.subnet.cidr)}
+        there = (*_onto(leg.network), goto("route", "next_hop"))
+        yield flow("route", _priority(leg.subnet.cidr, True), routed.cause, match, there)
+
+
+def _static_routes(routed: Routed) -> Iterator[Flow]:
+    owners = {(port.network_id, address): port for port in routed.ports for address in port.addresses}
+    for route in {route.destination: route for route in routed.router.routes}.values():
+        match = {**routed.mark, **to_prefix(route.destination)}
+        found = _owner(routed, route.next_hop, owners)
+        if found is None:
+            actions = drop("route", "no_neighbour")
+        else:
+            leg, port = found
+            actions = (*_onto(leg.network), f"set_field:{port.mac}->eth_dst", goto("route", "l2_lookup"))
+        yield flow("route", _priority(route.destination, False), routed.cause, match, actions)
+
+
+def _owner(
+    routed: Routed, address: Address, owners: dict[tuple[int, Address], PortIntent]
+) -> tuple[Leg, PortIntent] | None:
+    for leg in routed.legs:
+        if address in leg.subnet.cidr and (port := owners.get((leg.network.id, address))):
+            return leg, port
+    return None
+
+
+def _default_route(routed: Routed) -> Iterator[Flow]:
+    """What no route inside has, leaves by the external network; what came from there never goes back."""
+    if routed.external is None:
+        return
+    external, router = routed.external, routed.router
+    whole = {**routed.mark, reg(Register.EXTERNAL): "0", "ip": ""}
+    beyond = whole if external.gateway is not None else {**whole, "nw_dst": str(external.cidr)}
+    leave = ("dec_ttl", load(router.vni, Register.VNI), goto("route", "nat"))
+    if any(route.destination.prefixlen == ANYWHERE and route.destination.version == 4 for route in router.routes):
+        beyond = {**whole, "nw_dst": str(external.cidr)}  # a static default goes before ours
+    length = external.cidr.prefixlen if "nw_dst" in beyond else ANYWHERE
+    yield flow("route", 200 + 2 * length, routed.cause, beyond, leave)
+
+
+def _next_hops(routed: Routed) -> Iterator[Flow]:
+    networks = {leg.network.id: leg for leg in routed.legs}
+    attached = {leg.network.id: [one.subnet for one in routed.legs if one.network.id == leg.network.id] for leg in routed.legs}  # fmt: skip
+    for port in routed.ports:
+        network = networks[port.network_id].network
+        for address in port.addresses:
+            if any(address in subnet.cidr for subnet in attached[network.id]):
+                match = {reg(Register.VNI): f"{network.vni:#x}", **to_prefix(address)}
+                actions = (f"set_field:{port.mac}->eth_dst", goto("next_hop", "l2_lookup"))
+                yield flow("next_hop", 100, Cause(CauseKind.PORT, port.id), match, actions)

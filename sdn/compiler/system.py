@@ -12,6 +12,13 @@ from sdn.pipeline import DROP_REASONS, TABLES, Register
 MISS_REASON = {
     "classify": "unknown_port",
     "router": "no_route",
+    "route": "no_route",
+    "next_hop": "no_neighbour",
+    "nat": "external_down",
+    "translated": "not_translated",
+    "external_route": "no_route",
+    "external_neighbour": "no_neighbour",
+    "external_in": "not_ours",
     "l2_lookup": "unknown_mac",
     "output": "port_down",
     "egress_replies": "reply_denied",
@@ -31,8 +38,8 @@ def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
     if tunnel_ofport is not None:
         yield flow("classify", 1, SYSTEM, {"in_port": str(tunnel_ofport)}, drop("classify", "unknown_vni"))
     yield flow("responders", 50, SYSTEM, {"arp": ""}, drop("responders", "no_neighbour"))
+    yield flow("nat", 1, SYSTEM, {reg(Register.ROUTER): "0"}, (goto("nat", "l2_lookup"),))
     yield flow("responders", 1, SYSTEM, {}, (goto("responders", "router"),))
-    yield flow("nat", 1, SYSTEM, {}, (goto("nat", "l2_lookup"),))
     yield from probe_flows(tunnel_ofport)
     yield flow("output", 90, SYSTEM, {reg(Register.OUT): "0"}, drop("output", "port_down"))
     yield flow("output", 1, SYSTEM, {}, ("output:NXM_NX_REG3[]",))

@@ -15,7 +15,7 @@ MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
 
 
 def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
-    """Floods, the tunnel's way in and out, and each port that is on another host."""
+    """Floods, and the tunnel's way in and out."""
     mark, cause, vni = overlay.mark, overlay.cause, overlay.network.vni
     flood = [action for port in overlay.local for action in _copy_to(port)]
     everywhere = list(flood)
@@ -30,10 +30,6 @@ def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
         for peer in overlay.peers:
             everywhere += encapsulate(vni, peer, overlay.tunnel_ofport)
             everywhere.append("resubmit(,70)")
-        for port, host in overlay.remote:
-            to = {**mark, "dl_dst": port.mac}
-            away = (*encapsulate(vni, host, overlay.tunnel_ofport), goto("l2_lookup", "output"))
-            yield flow("l2_lookup", 80, Cause(CauseKind.PORT, port.id), to, away)
     yield flow("l2_lookup", 80, cause, {**mark, "dl_dst": MULTICAST}, tuple(everywhere))
 
 
@@ -44,6 +40,16 @@ def _copy_to(port: LocalPort) -> tuple[str, ...]:
     return target, load(port.ofport, Register.OUT), load(port.zone, Register.ZONE), judge
 
 
+def remote_flows(overlay: Overlay) -> Iterator[Flow]:
+    """Each port that is on another host; a network that is only reached by a router has these alone."""
+    if overlay.tunnel_ofport is None:
+        return
+    for port, host in overlay.remote:
+        to = {**overlay.mark, "dl_dst": port.mac}
+        away = (*encapsulate(overlay.network.vni, host, overlay.tunnel_ofport), goto("l2_lookup", "output"))
+        yield flow("l2_lookup", 80, Cause(CauseKind.PORT, port.id), to, away)
+
+
 def encapsulate(vni: int, host: HostIntent, tunnel_ofport: int) -> list[str]:
-    """The actions that make the table output send into the tunnel to a host."""
+    """The actions that send a packet to the host through the tunnel, but for the step to the table output."""
     return [f"set_field:{vni:#x}->tun_id", f"set_field:{host.underlay_ip}->tun_dst", load(tunnel_ofport, Register.OUT)]

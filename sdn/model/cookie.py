@@ -21,6 +21,8 @@ class CauseKind(IntEnum):
     ROUTER = 4
     SECURITY_RULE = 5
     SECURITY_GROUP = 6
+    EXTERNAL_NETWORK = 7
+    FLOATING_ADDRESS = 8
 
 
 @dataclass(frozen=True, slots=True, order=True)

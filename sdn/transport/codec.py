@@ -58,6 +58,10 @@ FIELDS: dict[str, tuple[int, int, int, str]] = {
     "nd_reserved": (0x1000, 1, 4, "int"),  # OVS ≥ 2.11: meta-flow.h, ERICOXM_OF
     "nd_options_type": (0x1000, 2, 1, "int"),
     "nw_ttl": (0x0001, 29, 1, "int"),
+    "nxm_in_port": (0x0000, 0, 2, "int"),  # what an action sets; OXM's is for matches
+    "vlan_vid": (0x8000, 6, 2, "int"),
+    "dl_vlan": (0x8000, 6, 2, "vid"),
+    "vlan_tci": (0x8000, 6, 2, "untagged"),
     "tun_id": (0x8000, 38, 8, "int"),
     "tun_src": (0x0001, 31, 4, "ip"),
     "tun_dst": (0x0001, 32, 4, "ip"),
@@ -67,7 +71,7 @@ FIELDS: dict[str, tuple[int, int, int, str]] = {
     "ct_mark": (0x0001, 107, 4, "int"),
     **{f"reg{number}": (0x0001, number, 4, "int") for number in range(16)},
 }
-SET_NAMES = {"eth_src": "dl_src", "eth_dst": "dl_dst", "ip_src": "nw_src", "ip_dst": "nw_dst"}
+SET_NAMES = {"eth_src": "dl_src", "eth_dst": "dl_dst", "ip_src": "nw_src", "ip_dst": "nw_dst", "in_port": "nxm_in_port"}
 PROTOCOLS = {
     "ip": (0x0800, None),
     "ipv6": (0x86DD, None),
@@ -83,6 +87,8 @@ PROTOCOLS = {
 }
 TRANSPORTS = {name + family: name for name in ("tcp", "udp", "sctp") for family in ("", "6")}
 FRAGMENTS = {"later": 3}
+VLAN_PRESENT = 0x1000  # OFPVID_PRESENT (OpenFlow 1.4, 7.2.3.7)
+UNTAGGED = "0x0000/0x1fff"  # how ovs-ofctl prints OFPVID_NONE
 CT_BITS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 MOVES = {  # Nicira's names: (NXM class, field, bits)
     "NXM_OF_ETH_DST": (0, 1, 48),
@@ -138,6 +144,11 @@ def join_oxm(fields: list[bytes]) -> bytes:
     fields.sort()
     first = bisect_left(fields, b"\x80\x00")
     return b"".join(fields[first:] + fields[:first])
+
+
+def oxm_order(field: bytes) -> tuple[bool, bytes]:
+    """The sort key of a match's fields: OpenFlow's own first, for a Nicira field may need one of them before it."""
+    return field[:2] != b"\x80\x00", field
 
 
 @lru_cache(maxsize=64)
@@ -197,6 +208,12 @@ def _value(kind: str, text: str, size: int) -> tuple[bytes, bytes | None]:
     if kind == "ip6" and ":" in text.partition("/")[2]:
         address, _, ones = text.partition("/")
         return inet_pton(AF_INET6, address), inet_pton(AF_INET6, ones)
+    if kind == "vid":
+        return (VLAN_PRESENT | int(text)).to_bytes(size), None
+    if kind == "untagged":
+        if text != UNTAGGED:
+            raise ValueError(f"only {UNTAGGED}, which means untagged, is written")
+        return bytes(size), None
     if kind in ("ip", "ip6"):
         network = ip_network(text)
         mask_bytes = network.netmask.packed
@@ -255,15 +272,32 @@ def _load(value: str, name: str, bit: str) -> bytes:
     return _nicira(7, struct.pack("!H", int(bit) << 6) + _nxm(name) + int(value, 0).to_bytes(8))
 
 
-def _conntrack(commit: str | None, table: str | None, zone: str | None, register: str | None) -> bytes:
+def _conntrack(commit: str | None, table: str | None, zone: str | None, register: str | None, nat: str | None) -> bytes:
     """NXAST_CT (nicira-ext.h): the zone is a number, or a register's low 16 bits."""
     recirculate = int(table) if table else 0xFF
     source, bits = (_nxm(register), 15) if register else (bytes(4), int(zone or 0))
-    return _nicira(35, struct.pack("!H4sHBxxxH", 1 if commit else 0, source, bits, recirculate, 0))
+    nested = _nat(nat) if nat else b""
+    return _nicira(35, struct.pack("!H4sHBxxxH", 1 if commit else 0, source, bits, recirculate, 0) + nested)
 
 
 def _conjunction(conj_id: str, clause: str, clauses: str) -> bytes:
     return _nicira(34, struct.pack("!BBI", int(clause) - 1, int(clauses), int(conj_id)))
+
+
+def _nat(text: str) -> bytes:
+    """struct nx_action_nat: `nat` applies what the connection has, `nat(src=…)` and `nat(dst=…)` say what it gets."""
+    if text == "nat":
+        return _nicira(36, struct.pack("!xxHH", 0, 0))
+    side, _, address = text[4:-1].partition("=")
+    return _nicira(36, struct.pack("!xxHH", NAT_SIDES[side], NAT_IPV4_MIN) + inet_aton(address))
+
+
+NAT_SIDES = {"src": 1, "dst": 2}
+NAT_IPV4_MIN = 1
+
+
+def _stack(subtype: int, name: str) -> bytes:
+    return _nicira(subtype, struct.pack("!H", 0) + _nxm(name) + struct.pack("!H", MOVES[name][2]) + bytes(6))
 
 
 _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
@@ -271,10 +305,16 @@ _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
     for pattern, write in (
         (r"output:(\d+)", lambda port: _output(int(port))),
         (
-            r"ct\((commit,)?(?:table=(\d+),)?zone=(?:(\d+)|(NXM_NX_REG\d+)\[0\.\.15\])\)",
+            r"ct\((commit,)?(?:table=(\d+),)?zone=(?:(\d+)|(NXM_NX_REG\d+)\[0\.\.15\])(?:,(nat|nat\((?:src|dst)=[\d.]+\)))?\)",
             _conntrack,
         ),
         (r"conjunction\((\d+),(\d+)/(\d+)\)", _conjunction),
+        (r"ct_clear", lambda: _nicira(43, b"")),
+        (r"dec_ttl", lambda: struct.pack("!HHxxxx", 24, 8)),
+        (r"push_vlan:0x8100", lambda: struct.pack("!HHHxx", 17, 8, 0x8100)),
+        (r"pop_vlan", lambda: struct.pack("!HHxxxx", 18, 8)),
+        (r"push:(\w+)\[\]", lambda name: _stack(27, name)),
+        (r"pop:(\w+)\[\]", lambda name: _stack(28, name)),
         (r"move:(\w+)\[\]->(\w+)\[\]", _move),
         (r"resubmit\(,(\d+)\)", lambda table: _nicira(14, struct.pack("!HBxxx", 0xFFF8, int(table)))),
         (r"output:(\w+)\[\]", _output_field),
