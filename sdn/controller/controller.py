@@ -12,16 +12,18 @@ import logging
 from sdn.controller.advertiser import Advertiser
 from sdn.controller.answers import Answers
 from sdn.controller.host import HostLink
+from sdn.controller.outside_frames import time_exceeded
 from sdn.controller.probe import RST, SshAnswer, is_ssh_answer, syn_frame
 from sdn.controller.probing import Probes
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
-from sdn.pipeline import Register
+from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.transport.codec import packet_out
 from sdn.transport.openflow import Channel, PacketIn
 
 log = logging.getLogger("hopsight.controller")
+ROUTE = TABLE_BY_NAME["route"].table_id
 PROBE_EVERY_S = 0.2
 CONTROLLER_PORT = 0xFFFFFFFD
 
@@ -97,6 +99,10 @@ class Controller:
         if port is None:
             return
         network, place = self._networks[port.network_id], (channel.dpid, packet.in_port)
+        if packet.table_id == ROUTE:
+            if self._answers.may(place):
+                self._ttl_ran_out(channel, port, network, packet)
+            return
         said = is_ssh_answer(packet.frame)
         if said is not None:
             if said.address in port.addresses and self._answers.may(place):
@@ -109,6 +115,15 @@ class Controller:
         later = self._answers.take(packet.frame, port, network, place, reply)
         if later is not None:
             self._spawn(later)
+
+    def _ttl_ran_out(self, channel: Channel, port: PortIntent, network: NetworkIntent, packet: PacketIn) -> None:
+        """Answered in the name of the gateway of the sender's subnet: what a traceroute shows as its router."""
+        version = 6 if packet.frame[12:14] == b"\x86\xdd" else 4
+        own = [address for address in port.addresses if address.version == version]
+        router = next((one.gateway for one in network.subnets for mine in own if mine in one.cidr), None)
+        answer = time_exceeded(packet.frame, network.router_mac, router) if router is not None else None
+        if answer is not None and not packet.registers.get(Register.FLAGS, 0) & FLAG_PROBE:
+            channel.send(packet_out(answer, (f"output:{packet.in_port}",), CONTROLLER_PORT, channel.next_xid()))
 
     def _answered(
         self, channel: Channel, port: PortIntent, network: NetworkIntent, ofport: int, said: SshAnswer

@@ -14,11 +14,14 @@ import secrets
 from collections.abc import Callable
 
 from sdn.compiler import compile_host
+from sdn.controller.gateway import Gateway
+from sdn.controller.meter import Meter
 from sdn.controller.patience import Patience
 from sdn.controller.values import ControllerObserver, HostConnection
-from sdn.model.intent import IntentSnapshot
+from sdn.model.intent import HostView, IntentSnapshot
+from sdn.pipeline import TABLE_BY_NAME
 from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan
-from sdn.transport.codec import encode_flow
+from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
 from sdn.transport.openflow import Channel, ChannelError, PacketIn
 from sdn.transport.ovsdb import BridgeFacts, HostDatabase
 from sdn.transport.tls import Remote, expect_database, parse_remote, server_context
@@ -27,6 +30,8 @@ log = logging.getLogger("hopsight.controller")
 FULL_EVERY_S = 10.0
 RETRY_S = 1.0
 ASK_AGAIN_S = 1.5
+TICK_S = 1.0
+NEIGHBOUR_MISS, FROM_OUTSIDE = (TABLE_BY_NAME[name].table_id for name in ("external_neighbour", "external_in"))
 
 
 class HostLink:
@@ -56,6 +61,10 @@ class HostLink:
         self._target = ""
         self._asked_at = 0.0
         self._patience = Patience(str(connection.name))
+        self._gateway = Gateway(self.poke)
+        self._meter = Meter()
+        self._is_recovered = False
+        self._ticker = self._loop.create_task(self._tick_on())
         self._task = self._loop.create_task(self._run())
 
     @property
@@ -82,7 +91,8 @@ class HostLink:
     async def stop(self) -> None:
         """End the link; the switch keeps its flows."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._ticker.cancel()
+        await asyncio.gather(self._task, self._ticker, return_exceptions=True)
         if self._server:
             self._server.close()
         if self.channel:
@@ -105,6 +115,7 @@ class HostLink:
                     self._installed = None
                     await self._patience.run(self._ensure_bridge)
                 await self._tell_bridges()
+                await self._ensure_cable()
                 await self._sync()
                 await self._sleep(FULL_EVERY_S if self.channel else ASK_AGAIN_S)
             except asyncio.CancelledError:
@@ -142,7 +153,7 @@ class HostLink:
             old.unlink(missing_ok=True)
         path, self._target = self.connection.sockets(secrets.token_hex(3))
         self._server = await self._loop.create_unix_server(
-            lambda: Channel(self._attach, self._detach, self._on_packet_in), str(path)
+            lambda: Channel(self._attach, self._detach, self._received), str(path)
         )
         os.chmod(path, 0o600)
         await self._patience.run(self._ensure_bridge)
@@ -157,12 +168,42 @@ class HostLink:
             context = server_context(tls) if remote.scheme == "ssl" and tls else None
             owner = str(self.connection.name) if context else ""
             self._server = await self._loop.create_server(
-                lambda: Channel(self._attach, self._detach, self._on_packet_in, owner=owner),
+                lambda: Channel(self._attach, self._detach, self._received, owner=owner),
                 remote.address.strip("[]"), remote.port, ssl=context,
             )  # fmt: skip
             self._target = remote.with_port(self._server.sockets[0].getsockname()[1])
         await self._patience.run(self._ensure_bridge)
         self._asked_at = self._loop.time()
+
+    def _received(self, channel: Channel, packet: PacketIn) -> None:
+        if packet.table_id not in (NEIGHBOUR_MISS, FROM_OUTSIDE):
+            self._on_packet_in(channel, packet)
+            return
+        intent, facts, now = self._intent(), self.facts, self._loop.time()
+        if intent is None or facts is None or not self._may(packet, now):
+            return
+        take = self._gateway.missed if packet.table_id == NEIGHBOUR_MISS else self._gateway.heard
+        take(intent, facts.view, packet.registers, packet.frame, now, self._send)
+
+    def _may(self, packet: PacketIn, now: float) -> bool:
+        return self._meter.may(packet.table_id, packet.in_port, "other", now)
+
+    def _send(self, frame: bytes, actions: tuple[str, ...]) -> None:
+        if self.channel is not None:
+            self.channel.send(packet_out(frame, actions, PORT_CONTROLLER, self.channel.next_xid()))
+
+    def _tick(self) -> None:
+        intent, facts = self._intent(), self.facts
+        if intent is not None and facts is not None and self.channel is not None and self._installed is not None:
+            self._gateway.tick(intent, facts.view, self._loop.time(), self._send)
+
+    async def _tick_on(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                self._tick()
+            except Exception:  # one bad second must not end the gateway
+                log.exception("host=%s gateway not looked after", self.name)
 
     async def _connect_database(self) -> None:
         def changed() -> None:
@@ -179,6 +220,14 @@ class HostLink:
         assert self._database is not None
         connection = self.connection
         self._database.ensure_bridge(connection.datapath_type, connection.underlay_ip, self._target)
+
+    async def _ensure_cable(self) -> None:
+        """At once when an external network came or went; the rest of the bridge is looked at now and then."""
+        intent, facts = self._intent(), self.facts
+        if intent is None or facts is None or bool(intent.externals) == (facts.view.external_ofport is not None):
+            return
+        assert self._database is not None
+        await self._patience.run(self._database.ensure_cable, bool(intent.externals))
 
     def _observe(self) -> BridgeFacts | None:
         assert self._database is not None
@@ -200,12 +249,16 @@ class HostLink:
             return
         if self._installed is None:
             self._installed = {flow.key: flow for flow in await channel.dump_flows()}
+            if not self._is_recovered:
+                self._is_recovered = True
+                self._gateway.recover(self._installed.values(), self._loop.time())
             await self._observer.host_connected(self.connection.name, facts.dpid, facts.ovs_version)
-        desired = await asyncio.to_thread(_compile, intent, facts)
+        desired = await asyncio.to_thread(_compile, intent, self._gateway.view(facts.view))
         plan = diff_flows(self._installed, desired)
         if not plan.is_empty:
             log.info("host=%s generation=%d %s", self.name, intent.generation, format_plan(plan))
             await self._apply(channel, plan)
+        self._tick()
         told = (intent.generation, facts.view)
         if told != self._told:
             await self._observer.ports_wired(
@@ -226,5 +279,5 @@ class HostLink:
             self._installed[flow.key] = flow
 
 
-def _compile(intent: IntentSnapshot, facts: BridgeFacts) -> list[WireFlow]:
-    return [encode_flow(flow) for flow in compile_host(intent, facts.view)]
+def _compile(intent: IntentSnapshot, view: HostView) -> list[WireFlow]:
+    return [encode_flow(flow) for flow in compile_host(intent, view)]

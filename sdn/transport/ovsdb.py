@@ -20,6 +20,8 @@ from sdn.model.intent import HostView
 log = logging.getLogger("hopsight.ovsdb")
 BRIDGE = "br-int"
 TUNNEL = "vxlan0"
+EXTERNAL_BRIDGE = "br-ex"
+CABLE, CABLE_FAR_END = "hs-ex", "hs-int"  # the patch ports between br-int and br-ex
 TIMEOUT_S = 10
 PROTOCOLS = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
 COLUMNS = {
@@ -92,6 +94,26 @@ class HostDatabase:
             for uuid in rows if isinstance(rows, list) else [rows]:
                 self._api.db_set("Controller", uuid, *settings).execute(check_error=True)
 
+    def ensure_cable(self, wanted: bool) -> None:
+        """br-int cabled to br-ex, or not; br-ex itself and its flows are whoever's who made it. Writes only a change."""
+        with self._lock:
+            bridges = {row.name: row for row in list(self._api.tables["Bridge"].rows.values())}
+            there = {port.name for name in (BRIDGE, EXTERNAL_BRIDGE) if name in bridges for port in bridges[name].ports}
+            wanted = wanted and EXTERNAL_BRIDGE in bridges
+            ends = ((BRIDGE, CABLE, CABLE_FAR_END), (EXTERNAL_BRIDGE, CABLE_FAR_END, CABLE))
+            missing = [end for end in ends if wanted and end[1] not in there]
+            left = [end for end in ends if not wanted and end[1] in there]
+            if not missing and not left:
+                return
+            with self._api.transaction(check_error=True) as txn:
+                for bridge, name, peer in missing:
+                    columns = (("type", "patch"), ("options", {"peer": peer}))
+                    txn.add(self._api.add_port(bridge, name, may_exist=True))
+                    txn.add(self._api.db_set("Interface", name, *columns))
+                for bridge, name, _ in left:
+                    txn.add(self._api.del_port(name, bridge=bridge, if_exists=True))
+            log.info("host=%s cable to %s made=%d removed=%d", self.host, EXTERNAL_BRIDGE, len(missing), len(left))
+
     def observe(self) -> BridgeFacts | None:
         """What br-int is now; None while it is not there."""
         tables = self._api.tables
@@ -100,7 +122,7 @@ class HostDatabase:
             return None
         ofports: list[tuple[IfaceId, int]] = []
         names: dict[IfaceId, str] = {}
-        tunnel = None
+        tunnel = cable = None
         for port in bridge.ports:
             for interface in port.interfaces:
                 number = interface.ofport[0] if interface.ofport else -1
@@ -108,11 +130,13 @@ class HostDatabase:
                     continue
                 if interface.name == TUNNEL:
                     tunnel = number
+                elif interface.name == CABLE:
+                    cable = number
                 elif iface_id := interface.external_ids.get("iface-id"):
                     ofports.append((IfaceId(iface_id), number))
                     names[IfaceId(iface_id)] = interface.name
         version = next((str(row.ovs_version[0]) for row in tables["Open_vSwitch"].rows.values() if row.ovs_version), "")
-        view = HostView(self.host, tuple(sorted(ofports)), tunnel)
+        view = HostView(self.host, tuple(sorted(ofports)), tunnel, cable)
         bridges = tuple(sorted(str(row.name) for row in list(tables["Bridge"].rows.values())))
         return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names, bridges)
 
