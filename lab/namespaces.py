@@ -3,9 +3,11 @@ ours ever shows up in the machine's own: nothing to collide with, and a namespac
 
     hv1 ─ under0 ──┐                 ┌── under0 ─ hv2
                    [ underlay bridge ]            in hs-LAB-wire, 192.0.2.0/24, MTU 1600
-    hv1 ─ ext0 ────┐                 ┌── ext0 ─ hv2
-                   [ external bridge ]            in hs-LAB-wire
                            └── eth0 of hs-LAB-inet, 198.51.100.1/24; its web server is 203.0.113.80
+
+The external network shares the wire with the tunnels, each by a prefix of its own, as both are behind br-ex: a second
+NIC in br-ex would join two bridges twice, which is a loop. Nothing routes between the two prefixes.
+
     hv1 ─ access0 ──────────── eth0 of hs-LAB-access
 """
 
@@ -93,22 +95,20 @@ def ensure_address(netns: str, interface: str, address: str) -> None:
 
 
 def ensure_wire(name: str) -> None:
-    """The underlay's and the external network's bridges, the internet behind the latter, and the access namespace."""
+    """The underlay's bridge, the internet on it, and the access namespace."""
     wire, inet = lab_netns(name, "wire"), lab_netns(name, "inet")
     for netns in (wire, inet, lab_netns(name, "access")):
         ensure_namespace(netns)
-    for bridge in ("underlay", "external"):
-        ensure_bridge(wire, bridge, UNDERLAY_MTU)
-    ensure_cable((inet, "eth0"), (wire, "inet"), 1500, "external")
+    ensure_bridge(wire, "underlay", UNDERLAY_MTU)
+    ensure_cable((inet, "eth0"), (wire, "inet"), 1500, "underlay")
     ensure_address(inet, "eth0", INET_GATEWAY)
     ensure_address(inet, "lo", f"{WEB_SERVER}/32")
 
 
 def ensure_host_cables(name: str, host: str) -> None:
-    """A hypervisor's NICs: `under0` and `ext0`; the first hypervisor has `access0` too."""
+    """A hypervisor's NIC `under0`; the first hypervisor has `access0` too."""
     wire, netns = lab_netns(name, "wire"), lab_netns(name, host)
     ensure_cable((netns, "under0"), (wire, f"{host}u"), UNDERLAY_MTU, "underlay")
-    ensure_cable((netns, "ext0"), (wire, f"{host}e"), 1500, "external")
     if host == "hv1":
         access = lab_netns(name, "access")
         if not (has_link(netns, "access0") and has_link(access, "eth0")):

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from portal.compute.models import VM, VMState
 from portal.hosts.models import Host
+from portal.networks.gateways import reassign_gateways
 from portal.networks.intent import POKE_CHANNEL, load_snapshot
 from portal.networks.models import Port
 from sdn.controller import Controller, HostConnection
@@ -59,6 +60,8 @@ def load_probes() -> frozenset[IfaceId]:
 
 
 def _load() -> tuple[tuple[HostConnection, ...], IntentSnapshot, frozenset[IfaceId]]:
+    for router in reassign_gateways():
+        log.warning("router=%s has a new gateway host=%s: its translated connections end", router, router.gateway_host)
     return load_hosts(), load_snapshot(), load_probes()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from portal.accounts.models import Team, User
 from portal.compute.models import Flavor, Image
 from portal.config.seed import seed_images, seed_rows
-from portal.networks.models import Network
+from portal.networks.models import ExternalNetwork, Network, Router
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Cast:
     payments: Team
     search: Team
     network: Network
+    router: Router
+    external: ExternalNetwork
     image: Image
     flavor: Flavor
 
@@ -34,6 +36,8 @@ def make_cast() -> Cast:
         payments=Team.objects.get(slug="payments"),
         search=Team.objects.get(slug="search"),
         network=Network.objects.get(name="payments-net"),
+        router=Router.objects.get(team__slug="payments"),
+        external=ExternalNetwork.objects.get(name="internet"),
         image=Image.objects.get(slug="tiny"),
         flavor=Flavor.objects.get(name="nano"),
     )

@@ -16,6 +16,7 @@ from portal.accounts.models import AuditRow, Membership
 from portal.accounts.views import person
 from portal.api.auth import TokenAuth
 from portal.api.document import HopsightAPI
+from portal.api.networks import routes as network_routes
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.problems import TITLES, FieldProblem, install, problem
 from portal.api.schemas import (
@@ -26,7 +27,6 @@ from portal.api.schemas import (
     HostOut,
     ImageOut,
     MemberOut,
-    NetworkOut,
     OperationOut,
     SnapshotOut,
     StatusOut,
@@ -165,17 +165,6 @@ def get_operation(request: HttpRequest, uuid: UUID) -> Any:
     return operation_as_json(get_object_or_404(Operation.objects.prefetch_related("stages"), uuid=uuid, team=team))
 
 
-@api.get("/networks", response=Page[NetworkOut], summary="The team's networks")
-def list_networks(request: HttpRequest, paging: Query[PageQuery]) -> Any:
-    rows = Network.objects.filter(team=team_for(request, "network.see")).prefetch_related("subnets")
-    found, after = page_of(rows, paging)
-    items = [
-        {"uuid": row.uuid, "name": row.name, "vni": row.vni, "subnets": [one.cidr for one in row.subnets.all()]}
-        for row in found
-    ]
-    return as_page(items, after)
-
-
 @api.get("/images", response=list[ImageOut], summary="Images that the team may boot")
 def list_images(request: HttpRequest) -> Any:
     team = team_for(request, "image.see")
@@ -266,6 +255,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
     return problem(404, TITLES[404])
 
 
+api.add_router("", network_routes)
 api.add_router("", groups_router)
 api.add_router("", elsewhere)
 

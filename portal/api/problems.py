@@ -11,6 +11,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from portal.compute.requests import VMProblem
 from portal.networks.groups import GroupProblem
+from portal.networks.problems import NetworkProblem
 
 log = logging.getLogger("hopsight.api")
 MEDIA_TYPE = "application/problem+json"
@@ -56,7 +57,7 @@ def install(api: NinjaAPI) -> None:
         return problem(401, TITLES[401])
 
     def refused(request: HttpRequest, error: Raised) -> HttpResponse:
-        assert isinstance(error, VMProblem | FieldProblem | GroupProblem)
+        assert isinstance(error, VMProblem | FieldProblem | GroupProblem | NetworkProblem)
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
     def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
@@ -77,6 +78,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (GroupProblem, refused), (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
+        (FieldProblem, refused), (GroupProblem, refused), (NetworkProblem, refused),
+         (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

@@ -112,13 +112,6 @@ class Accepted(Schema):
     operation: OperationOut
 
 
-class NetworkOut(Schema):
-    uuid: UUID
-    name: str
-    vni: int
-    subnets: list[str]
-
-
 class ImageOut(Schema):
     slug: str
     name: str

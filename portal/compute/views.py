@@ -34,7 +34,7 @@ from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
 from portal.config.context import url_or_nothing
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
-from portal.networks.models import Network
+from portal.networks.models import FloatingAddress, Network
 from portal.operations.models import Operation
 
 SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is still coming up
@@ -137,6 +137,9 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "port": port,
         "address": address,
         "addresses": addresses,
+        "floating": FloatingAddress.objects.filter(fixed__port=port).select_related("address").first()
+        if port
+        else None,
         "ssh": ssh_line(row, address),
         "ssh_ipv6": ssh_line(row, second),
         "dns_name": f"{port.name}.{domain_of(port.network)}" if port else "",

@@ -11,9 +11,11 @@ from django.db import transaction
 
 from portal.accounts.models import Membership, Role, Team, User
 from portal.compute.models import Flavor, Image
+from portal.networks.external_requests import ExternalSpec, create_external
 from portal.networks.ipam import allocate_port
-from portal.networks.models import Network, Port, PortKind, Subnet
+from portal.networks.models import ExternalNetwork, Network, Port, PortKind, Router, Subnet
 from portal.networks.mtu import network_mtu
+from portal.networks.router_requests import RouterSpec, create_router
 from portal.networks.subnets import ula_subnet
 
 PEOPLE = (
@@ -26,6 +28,7 @@ PEOPLE = (
 FLAVORS = (("nano", 1, 128, 1), ("S", 1, 256, 2), ("M", 2, 512, 4), ("L", 2, 1024, 10), ("XL", 4, 4096, 40))
 NETWORKS = (("payments", "payments-net", 4097), ("search", "search-net", 4098))
 ACCESS_ADDRESS = "10.20.0.250"
+EXTERNAL = ExternalSpec("internet", "198.51.100.0/24", gateway="198.51.100.1", pool_start="198.51.100.10")
 
 
 class ImagePaths(Protocol):
@@ -60,7 +63,7 @@ def seed_rows() -> dict[str, str]:
     for name, vcpus, ram_mib, disk_gib in FLAVORS:
         Flavor.objects.get_or_create(name=name, defaults={"vcpus": vcpus, "ram_mib": ram_mib, "disk_gib": disk_gib})
     for slug, name, vni in NETWORKS:
-        seed_network(teams[slug], name, vni)
+        seed_router(teams[slug], seed_network(teams[slug], name, vni))
     return fresh
 
 
@@ -81,6 +84,13 @@ def seed_network(team: Team, name: str, vni: int) -> Network:
     if vni == NETWORKS[0][2] and not Port.objects.filter(kind=PortKind.ACCESS).exists():
         allocate_port(network, name="access", kind=PortKind.ACCESS, address=ACCESS_ADDRESS)
     return network
+
+
+def seed_router(team: Team, network: Network) -> None:
+    """A router that leads the network outside, where the lab's internet is."""
+    external = ExternalNetwork.objects.filter(name=EXTERNAL.name).first() or create_external(EXTERNAL)
+    if not Router.objects.filter(team=team).exists():
+        create_router(team, RouterSpec(f"{team.slug}-router", tuple(network.subnets.all()), external))
 
 
 def seed_images(tiny: ImagePaths | None, debian: ImagePaths | None = None) -> None:

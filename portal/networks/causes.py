@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from portal.networks.models import Network, Port, SecurityGroup, SecurityRule
 from portal.networks.rule_words import rule_words
+from portal.networks.routing_causes import explain_routing
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.trace import Intent
 
@@ -20,7 +21,7 @@ def explain_causes(causes: Iterable[Cause]) -> dict[Cause, Intent]:
     ports = Port.objects.select_related("vm", "network").prefetch_related("addresses").in_bulk(port_ids)
     networks = Network.objects.in_bulk(network_ids)
     words = {cause: _words(cause, ports, networks) for cause in wanted}
-    return words | _group_words(wanted)
+    return words | _group_words(wanted) | explain_routing(wanted)
 
 
 def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -> Intent:
@@ -34,7 +35,7 @@ def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -
         return Intent(kind, cause.row_id, words, _url("vm", port.vm.uuid) if port.vm else "")
     if cause.kind == CauseKind.NETWORK and cause.row_id in networks:
         network = networks[cause.row_id]
-        return Intent(kind, cause.row_id, f"Network {network.name}, VNI {network.vni}", _url("networks"))
+        return Intent(kind, cause.row_id, f"Network {network.name}, VNI {network.vni}", _url("network", network.uuid))
     return Intent(kind, cause.row_id, f"A {kind} that is no longer there (id {cause.row_id})")
 
 

@@ -22,6 +22,7 @@ from portal.networks.models import (
     SecurityRule,
     Subnet,
 )
+from portal.networks.router_intent import read_externals, read_routers
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
 from sdn.model.intent import (
     Address,
@@ -41,7 +42,10 @@ POKE_CHANNEL = "hopsight:poke:controller"
 
 
 def bump_generation() -> None:
-    """Say that the network's intent changed; inside the transaction that changed it."""
+    """Say that the network's intent changed; inside the transaction that changed it.
+
+    Called first, it is the intent's lock too: the row stays locked until the transaction ends.
+    """
     if not Generation.objects.filter(id=1).update(value=F("value") + 1):
         Generation.objects.get_or_create(id=1, defaults={"value": 1})
     transaction.on_commit(_poke)
@@ -80,7 +84,7 @@ def _read(generation: int) -> IntentSnapshot:
         _port(row, tuple(addresses.get(row.id, ())), groups_of.get(row.id, ()), pairs.get(row.id, ()))
         for row in Port.objects.select_related("host").order_by("id")
     )
-    return IntentSnapshot(generation, hosts, networks, ports, _groups())
+    return IntentSnapshot(generation, hosts, networks, ports, _groups(), read_routers(), read_externals())
 
 
 def _groups() -> tuple[SecurityGroupIntent, ...]:

@@ -10,6 +10,29 @@ from django.db import models
 
 from portal.accounts.models import Team
 from portal.hosts.models import Host
+from portal.networks.router_models import (
+    ExternalAddress,
+    ExternalNetwork,
+    FloatingAddress,
+    Router,
+    RouterPort,
+    StaticRoute,
+)
+
+__all__ = [
+    "ExternalAddress",
+    "ExternalNetwork",
+    "FixedAddress",
+    "FloatingAddress",
+    "Generation",
+    "Network",
+    "Port",
+    "PortKind",
+    "Router",
+    "RouterPort",
+    "StaticRoute",
+    "Subnet",
+]
 
 
 class Generation(models.Model):

@@ -1,11 +1,24 @@
-"""Networks and security groups."""
+"""Networks, routers, floating addresses, external networks, security groups."""
 
 from django.urls import path
 
-from portal.networks import group_views, views
+from portal.networks import external_views, floating_views, group_views, router_views, views
 
 urlpatterns = [
     path("networks/", views.networks, name="networks"),
+    path("networks/new/", views.network_create, name="network_create"),
+    path("networks/<uuid:uuid>/", views.network, name="network"),
+    path("networks/<uuid:uuid>/delete/", views.network_delete, name="network_delete"),
+    path("networks/<uuid:uuid>/subnets/<int:subnet_id>/delete/", views.subnet_delete, name="subnet_delete"),
+    path("routers/", router_views.routers, name="routers"),
+    path("routers/<uuid:uuid>/", router_views.router, name="router"),
+    path("routers/<uuid:uuid>/change/", router_views.router_change, name="router_change"),
+    path("routers/<uuid:uuid>/delete/", router_views.router_delete, name="router_delete"),
+    path("floating/", floating_views.floating, name="floating"),
+    path("floating/<uuid:uuid>/", floating_views.floating_change, name="floating_change"),
+    path("vms/<uuid:uuid>/floating/", floating_views.vm_floating, name="vm_floating"),
+    path("external-networks/", external_views.external_networks, name="external_networks"),
+    path("external-networks/<uuid:uuid>/delete/", external_views.external_delete, name="external_delete"),
     path("security-groups/", group_views.security_groups, name="security_groups"),
     path("security-groups/<uuid:uuid>/", group_views.security_group, name="security_group"),
     path("security-groups/<uuid:uuid>/delete/", group_views.security_group_delete, name="security_group_delete"),

@@ -1,18 +1,132 @@
-"""The team's networks."""
+"""The team's networks: list, create, one network with its subnets, delete."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from typing import Any
+from uuid import UUID
 
-from portal.accounts.access import team_for
-from portal.networks.models import Network
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from portal.accounts.access import may, require, team_for
+from portal.networks import numbers
+from portal.networks.models import Network, Subnet
+from portal.networks.mtu import network_mtu
+from portal.networks.network_requests import (
+    NetworkSpec,
+    SubnetSpec,
+    add_subnet,
+    create_network,
+    delete_network,
+    delete_subnet,
+    uses_of_network,
+)
+from portal.networks.problems import Errors, NetworkProblem
+
+FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu")
 
 
 @require_safe
 def networks(request: HttpRequest) -> HttpResponse:
     """Every network with its subnets, ports and addresses."""
     team = team_for(request, "network.see")
-    rows = Network.objects.filter(team=team).prefetch_related("subnets", "ports__addresses", "ports__host", "ports__vm")
-    return render(request, "networks/networks.html", {"networks": rows, "team": team})
+    rows = Network.objects.filter(team=team).prefetch_related(
+        "subnets__router_port__router", "ports__addresses", "ports__host", "ports__vm"
+    )
+    return render(
+        request, "networks/networks.html", {"networks": rows, "team": team, "may": may(request, "network.change", team)}
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def network_create(request: HttpRequest) -> HttpResponse:
+    """The form of a new network with its first subnet."""
+    team = team_for(request, "network.change")
+    errors: Errors = {}
+    if request.method == "POST":
+        mtu, errors = number_of(request.POST, "mtu")
+        spec = NetworkSpec(request.POST.get("name", "").strip(), subnet_spec(request.POST), mtu)
+        try:
+            if not errors:
+                return redirect("network", create_network(team, spec).uuid)
+        except NetworkProblem as problem:
+            errors = problem.errors
+    values = {field: request.POST.get(field, "") for field in FIELDS}
+    context = {
+        "team": team, "values": values, "errors": errors, "default_mtu": network_mtu(),
+        "largest_mtu": numbers.largest_mtu(),
+    }  # fmt: skip
+    return render(request, "networks/network_create.html", context, status=422 if errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def network(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """One network: its ports, its subnets, and a form for one more of these."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "network.change", row.team)
+        try:
+            add_subnet(row, subnet_spec(request.POST))
+            return redirect("network", row.uuid)
+        except NetworkProblem as problem:
+            errors = problem.errors
+    return _network_page(request, row, errors)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def network_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Ask once more, then delete; says what is in the way."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "network.change", row.team)
+    reasons = uses_of_network(row)
+    if request.method == "POST":
+        try:
+            delete_network(row)
+            return redirect("networks")
+        except NetworkProblem as problem:
+            reasons = problem.errors["network"]
+    status = 422 if request.method == "POST" else 200
+    return render(request, "networks/network_delete.html", {"network": row, "reasons": reasons}, status=status)
+
+
+@require_POST
+def subnet_delete(request: HttpRequest, uuid: UUID, subnet_id: int) -> HttpResponse:
+    """Delete a subnet that nothing uses."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "network.change", row.team)
+    try:
+        delete_subnet(get_object_or_404(Subnet, network=row, pk=subnet_id))
+    except NetworkProblem as problem:
+        return _network_page(request, row, problem.errors)
+    return redirect("network", row.uuid)
+
+
+def subnet_spec(posted: QueryDict) -> SubnetSpec:
+    """The subnet of a posted form; name servers are parted by commas or spaces."""
+    dns = tuple(posted.get("dns", "").replace(",", " ").split())
+    cidr, gateway, start, end = (posted.get(name, "").strip() for name in ("cidr", "gateway", "pool_start", "pool_end"))
+    return SubnetSpec(cidr, gateway, start, end, dns)
+
+
+def number_of(posted: QueryDict, field: str) -> tuple[int | None, Errors]:
+    """A number of a posted form, None where it was left empty."""
+    text = posted.get(field, "").strip()
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return int(text), {}
+    return None, {field: [f"“{text[:40]}” was given; a number is allowed, or nothing"]} if text else {}
+
+
+def _network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpResponse:
+    values: dict[str, Any] = {field: request.POST.get(field, "") for field in FIELDS}
+    context = {"network": row, "errors": errors, "values": values, "may": may(request, "network.change", row.team)}
+    return render(request, "networks/network.html", context, status=422 if errors else 200)
+
+
+def _visible(request: HttpRequest) -> QuerySet[Network]:
+    rows = Network.objects.filter(team__memberships__user_id=request.user.pk or 0).select_related("team")
+    return rows.prefetch_related(
+        "subnets__router_port__router", "ports__addresses__floating__address", "ports__host", "ports__vm"
+    )

@@ -25,6 +25,9 @@ from portal.live.topics import STATES, TRANSIENT, refusal_of
 from portal.networks.groups import add_rule, create_group
 from portal.networks.models import Port
 from portal.networks.rule_check import RuleSpec
+from portal.networks.floating_requests import allocate_floating
+from portal.networks.models import Port
+from portal.networks.router_requests import add_route
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_trace, made_vm
@@ -62,6 +65,12 @@ def world(cast: Cast) -> World:
         "security_rule_delete": {"uuid": group.uuid, "rule_id": rule.pk},
         "port_groups": {"uuid": vm.ports.get().uuid},
         "port_security": {"uuid": vm.ports.get().uuid},
+        **{name: {"uuid": cast.network.uuid} for name in ("network", "network_delete")},
+        "subnet_delete": {"uuid": cast.network.uuid, "subnet_id": cast.network.subnets.all()[0].pk},
+        **{name: {"uuid": cast.router.uuid} for name in ("router", "router_change", "router_delete")},
+        "floating_change": {"uuid": allocate_floating(cast.payments, cast.external).uuid},
+        "vm_floating": {"uuid": vm.uuid},
+        "external_delete": {"uuid": cast.external.uuid},
         "operation": {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid},
         "trace": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},
@@ -77,6 +86,15 @@ def world(cast: Cast) -> World:
         "invitation": {"secret": secret},
     }
     return World(cast, arguments)
+
+
+def _number(path: str, cast: Cast) -> int:
+    """The number of a row below another, of the kind that the path names."""
+    if "/subnets/" in path:
+        return cast.network.subnets.all()[0].pk
+    if "/ports/" in path:
+        return cast.router.ports.all()[0].pk
+    return add_route(cast.router, "172.16.0.0/16", "10.20.0.9").pk if "/routes/" in path else 0
 
 
 def url_names() -> dict[str, str]:
@@ -176,11 +194,17 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     method, _, path = operation.partition(" ")
     vm = world.arguments["vm"]["uuid"]
     uuids = {"vms": vm, "operations": world.arguments["operation"]["uuid"], "traces": world.arguments["trace"]["uuid"]}
+    uuids |= {"networks": world.cast.network.uuid, "routers": world.cast.router.uuid}
+    uuids |= {
+        "external-networks": world.cast.external.uuid,
+        "floating-addresses": world.arguments["floating_change"]["uuid"],
+    }
     port = str(Port.objects.get(vm__uuid=vm).uuid)
     rule = world.arguments["security_rule_delete"]
     uuids |= {"security-groups": rule["uuid"], "ports": port}
     uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
+    url = url.replace("{number}", str(_number(path, world.cast)))
     url = url.replace("{rule_id}", str(rule["rule_id"]))
     bodies = {
         "POST /api/v1/vms": {"name": "api-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},
@@ -190,6 +214,15 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
         "POST /api/v1/security-groups/{uuid}/rules": {"ports": "8080"},
         "PUT /api/v1/ports/{uuid}/groups": {"groups": ["web"]},
         "PUT /api/v1/ports/{uuid}/security": {"is_secured": False},
+        "POST /api/v1/networks": {"name": "back", "cidr": "10.30.0.0/24"},
+        "POST /api/v1/networks/{uuid}/subnets": {"cidr": "10.31.0.0/24"},
+        "POST /api/v1/routers": {"name": "second"},
+        "PATCH /api/v1/routers/{uuid}": {"external": None},
+        "POST /api/v1/routers/{uuid}/ports": {"subnet": 1},
+        "POST /api/v1/routers/{uuid}/routes": {"destination": "172.17.0.0/16", "next_hop": "10.20.0.9"},
+        "POST /api/v1/floating-addresses": {"external": "internet"},
+        "PATCH /api/v1/floating-addresses/{uuid}": {"port": None},
+        "POST /api/v1/external-networks": {"name": "dmz", "cidr": "203.0.113.0/25", "vid": 7},
     }
     body = json.dumps(bodies[operation]) if operation in bodies else ""
     options = {"data": body, "content_type": "application/json"}

@@ -1,0 +1,127 @@
+"""External networks, for operators, and the addresses of them that are given out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from django.db import transaction
+
+from portal.networks.intent import bump_generation
+from portal.networks.models import ExternalAddress, ExternalNetwork
+from portal.networks.problems import Address, Findings, NetworkProblem, check_name, overlaps, parse_address, parse_cidr
+
+MAX_VID = 4094
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalSpec:
+    """An external network as it was asked for; empty means: work it out, or none."""
+
+    name: str
+    cidr: str
+    gateway: str = ""
+    pool_start: str = ""
+    pool_end: str = ""
+    vid: int | None = None
+    mtu: int = 1500
+
+
+def create_external(spec: ExternalSpec) -> ExternalNetwork:
+    """The stored network. Raises NetworkProblem, and then nothing is stored."""
+    with transaction.atomic():
+        bump_generation()
+        findings = Findings()
+        findings.add("name", check_name(spec.name))
+        if not check_name(spec.name) and ExternalNetwork.objects.filter(name=spec.name).exists():
+            findings.add("name", f"there is an external network {spec.name} already: choose another name")
+        findings.add("vid", _check_vid(spec.vid))
+        if not 576 <= spec.mtu <= 9216:
+            findings.add("mtu", f"{spec.mtu} was given; 576 to 9216 are allowed")
+        values = _check_addresses(spec, findings)
+        findings.stop()
+        return ExternalNetwork.objects.create(name=spec.name, vid=spec.vid, mtu=spec.mtu, **values)
+
+
+def delete_external(network: ExternalNetwork) -> None:
+    """Raises NetworkProblem with the routers and floating addresses that still use it."""
+    with transaction.atomic():
+        bump_generation()
+        findings = Findings()
+        for router in network.routers.select_related("team"):
+            findings.add("external", f"router {router.name} of {router.team.name} leads to {network.name}")
+        floating = network.taken.filter(floating__isnull=False).count()
+        if floating:
+            findings.add(
+                "external",
+                f"{floating} floating address{'es' if floating > 1 else ''} of it {'are' if floating > 1 else 'is'} given out",
+            )
+        findings.stop()
+        network.delete()
+
+
+def take_address(network: ExternalNetwork, wanted: str = "") -> ExternalAddress:
+    """The lowest free address of the pool, or the wanted one. In the caller's transaction, which holds the intent's lock.
+
+    Raises NetworkProblem about the field `address`.
+    """
+    first, last = IPv4Address(network.pool_start), IPv4Address(network.pool_end)
+    taken = set(network.taken.values_list("address", flat=True)) | {network.gateway}
+    if wanted:
+        findings = Findings()
+        address = parse_address(wanted, "address", findings)
+        findings.stop()
+        if not isinstance(address, IPv4Address) or not first <= address <= last:
+            raise NetworkProblem({"address": [f"{wanted} was given; {first} to {last} are allowed on {network.name}"]})
+        if str(address) in taken:
+            raise NetworkProblem({"address": [f"{address} was given; it is in use: leave it out to get a free one"]})
+        return ExternalAddress.objects.create(network=network, address=str(address))
+    for number in range(int(first), int(last) + 1):
+        if (free := str(IPv4Address(number))) not in taken:
+            return ExternalAddress.objects.create(network=network, address=free)
+    size = int(last) - int(first) + 1
+    raise NetworkProblem(
+        {"address": [f"all {size} addresses of {network.name} are in use: release one, or ask an operator"]}
+    )
+
+
+def _check_vid(vid: int | None) -> str:
+    if vid is not None and not 1 <= vid <= MAX_VID:
+        return f"{vid} was given; 1 to {MAX_VID} are allowed, or nothing for an untagged network"
+    other = ExternalNetwork.objects.filter(vid=vid).first()
+    if other is None:
+        return ""
+    return f"{'VLAN ' + str(vid) if vid else 'the untagged network'} is {other.name}'s already: choose another VLAN"
+
+
+def _check_addresses(spec: ExternalSpec, findings: Findings) -> dict[str, str | None]:
+    cidr = parse_cidr(spec.cidr, "cidr", findings)
+    given = {
+        field: parse_address(text, field, findings)
+        for field, text in (("gateway", spec.gateway), ("pool_start", spec.pool_start), ("pool_end", spec.pool_end))
+        if text.strip()
+    }
+    if cidr is None:
+        return {}
+    if not isinstance(cidr, IPv4Network) or cidr.prefixlen > 30:
+        findings.add("cidr", f"{cidr} was given; an IPv4 network of /30 or wider is allowed")
+        return {}
+    for other in ExternalNetwork.objects.all():
+        if overlaps(cidr, IPv4Network(other.cidr)):
+            findings.add("cidr", f"{cidr} was given; {other.name} has {other.cidr}, which shares addresses with it")
+    first, last = cidr[1], cidr[-2]
+    gateway = given.get("gateway")
+    start = given.get("pool_start") or (first + 1 if gateway == first else first)
+    end = given.get("pool_end") or last
+    for field, address in (("gateway", gateway), ("pool_start", start), ("pool_end", end)):
+        if address is not None and not _is_between(address, first, last):
+            findings.add(field, f"{address} was given; {first} to {last} are the addresses of {cidr}")
+    if int(start) > int(end):
+        findings.add("pool_end", f"{end} was given, which is before the pool's start {start}")
+    return {
+        "cidr": str(cidr), "gateway": str(gateway) if gateway else None, "pool_start": str(start), "pool_end": str(end)
+    }  # fmt: skip
+
+
+def _is_between(address: Address, first: IPv4Address, last: IPv4Address) -> bool:
+    return isinstance(address, IPv4Address) and first <= address <= last

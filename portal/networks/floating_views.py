@@ -1,0 +1,108 @@
+"""Floating addresses: the team's list, and one click on a VM's page."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from portal.accounts.access import may, require, team_for
+from portal.accounts.models import Team
+from portal.compute.models import VM
+from portal.networks.floating_requests import (
+    allocate_floating,
+    associate,
+    disassociate,
+    give_floating,
+    release_floating,
+)
+from portal.networks.models import ExternalNetwork, FloatingAddress, Port
+from portal.networks.problems import Errors, NetworkProblem
+from portal.networks.router_views import external_of
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def floating(request: HttpRequest) -> HttpResponse:
+    """Every floating address of the team, and the form that takes one more."""
+    team = team_for(request, "network.see")
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "network.change", team)
+        try:
+            external = external_of(request.POST)
+            if external is None:
+                raise NetworkProblem({"external": ["no external network was given: choose one of the list"]})
+            allocate_floating(team, external, request.POST.get("address", "").strip())
+            return redirect("floating")
+        except NetworkProblem as problem:
+            errors = problem.errors
+    return _page(request, team, errors)
+
+
+@require_POST
+def floating_change(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Give it to a port, take it back, or release it, as the posted form's `action` names."""
+    row = get_object_or_404(_of(request), uuid=uuid)
+    require(request, "network.change", row.team)
+    action = request.POST.get("action", "")
+    try:
+        if action == "associate":
+            associate(row, _port(row.team, request.POST.get("port", "")))
+        elif action == "disassociate":
+            disassociate(row)
+        elif action == "release":
+            release_floating(row)
+        else:
+            raise NetworkProblem({"action": ["no such change; associate, disassociate, release are allowed"]})
+    except NetworkProblem as problem:
+        return _page(request, row.team, problem.errors)
+    return redirect("floating")
+
+
+@require_POST
+def vm_floating(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The one click on a VM's page: a floating address for its first port, or the end of it."""
+    vm = get_object_or_404(VM, uuid=uuid, team__memberships__user_id=request.user.pk or 0)
+    require(request, "network.change", vm.team)
+    port = vm.ports.first()
+    try:
+        if port is None:
+            raise NetworkProblem({"port": [f"{vm.name} has no port yet: wait until it is created"]})
+        if request.POST.get("action") == "take":
+            for row in FloatingAddress.objects.filter(fixed__port=port):
+                disassociate(row)
+        else:
+            give_floating(vm.team, port)
+    except NetworkProblem as problem:
+        for line in (line for lines in problem.errors.values() for line in lines):
+            messages.error(request, line)
+    return redirect("vm", vm.uuid)
+
+
+def _of(request: HttpRequest):  # type: ignore[no-untyped-def]
+    rows = FloatingAddress.objects.filter(team__memberships__user_id=request.user.pk or 0)
+    return rows.select_related("team", "address__network", "fixed__port__vm")
+
+
+def _port(team: Team, text: str) -> Port:
+    try:
+        return get_object_or_404(Port, uuid=UUID(text), network__team=team)
+    except ValueError:
+        raise NetworkProblem({"port": ["no VM was given: choose one of the list"]}) from None
+
+
+def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
+    rows = FloatingAddress.objects.filter(team=team).select_related(
+        "address__network", "fixed__port__vm", "fixed__subnet"
+    )
+    free = Port.objects.filter(network__team=team, vm__isnull=False, addresses__floating=None).select_related(
+        "vm", "network"
+    )
+    context = {
+        "team": team, "rows": rows, "errors": errors, "may": may(request, "network.change", team), "ports": free.distinct(),
+        "externals": ExternalNetwork.objects.all(),
+    }  # fmt: skip
+    return render(request, "networks/floating.html", context, status=422 if errors else 200)

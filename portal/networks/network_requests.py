@@ -1,0 +1,220 @@
+"""Asking for networks and subnets, and for their end: checked whole, stored in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from portal.accounts.models import Team
+from portal.networks import numbers
+from portal.networks.intent import bump_generation
+from portal.networks.models import FloatingAddress, Network, Port, PortKind, Subnet
+from portal.networks.mtu import network_mtu
+from portal.networks.problems import Address, Cidr, Findings, check_name, overlaps, parse_address, parse_cidr
+
+PREFIX_LENGTHS = {4: (8, 29), 6: (64, 64)}
+SLAAC_POOL = (0x10, 0xFFFF)  # of an IPv6 subnet, where addresses are made of MACs and the pool is for the rest
+MOST_DNS = 4
+NAMED_IN_USE = 5  # how many users of a thing are named in the reason why it stays
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetSpec:
+    """A subnet as it was asked for; empty means: work it out."""
+
+    cidr: str
+    gateway: str = ""
+    pool_start: str = ""
+    pool_end: str = ""
+    dns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network as it was asked for, with its first subnet."""
+
+    name: str
+    subnet: SubnetSpec
+    mtu: int | None = None
+    vni: int | None = None  # for operators
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    cidr: Cidr
+    gateway: Address
+    pool: tuple[Address, Address]
+    dns: tuple[Address, ...]
+
+
+def create_network(team: Team, spec: NetworkSpec) -> Network:
+    """The stored network. Raises NetworkProblem, and then nothing is stored."""
+    with transaction.atomic():
+        bump_generation()
+        findings = Findings()
+        findings.add("name", check_name(spec.name))
+        if not check_name(spec.name) and Network.objects.filter(team=team, name=spec.name).exists():
+            findings.add("name", f"{team.name} has a network {spec.name} already: choose another name")
+        findings.add("mtu", _check_mtu(spec.mtu))
+        findings.add("vni", _check_vni(spec.vni))
+        checked = _check_subnet(spec.subnet, [], findings)
+        findings.stop()
+        assert checked is not None
+        vni = spec.vni or numbers.next_network_vni()
+        network = Network.objects.create(
+            team=team, name=spec.name, vni=vni, zone=numbers.next_network_zone(), mtu=spec.mtu or network_mtu(),
+            router_mac=numbers.router_mac(vni),
+        )  # fmt: skip
+        _store_subnet(network, checked)
+        return network
+
+
+def add_subnet(network: Network, spec: SubnetSpec) -> Subnet:
+    """One more subnet of the network. Raises NetworkProblem."""
+    with transaction.atomic():
+        bump_generation()
+        findings = Findings()
+        checked = _check_subnet(spec, list(network.subnets.all()), findings)
+        findings.stop()
+        assert checked is not None
+        return _store_subnet(network, checked)
+
+
+def delete_network(network: Network) -> None:
+    """Raises NetworkProblem with everything that still uses it."""
+    with transaction.atomic():
+        bump_generation()
+        findings = Findings()
+        for reason in uses_of_network(network):
+            findings.add("network", reason)
+        findings.stop()
+        network.delete()
+
+
+def delete_subnet(subnet: Subnet) -> None:
+    """Raises NetworkProblem with everything that still uses it."""
+    with transaction.atomic():
+        bump_generation()
+        findings = Findings()
+        for reason in _uses_of_subnet(subnet):
+            findings.add("subnet", reason)
+        findings.stop()
+        subnet.delete()
+
+
+def uses_of_network(network: Network) -> list[str]:
+    """Why the network can't be deleted now: sentences, none when it can."""
+    reasons = []
+    ports = list(network.ports.select_related("vm"))
+    vms = [port.vm.name for port in ports if port.vm]
+    if vms:
+        reasons.append(f"{_named(vms)} {'is' if len(vms) == 1 else 'are'} on {network.name}: delete {_them(vms)} first")
+    others = [port.name for port in ports if not port.vm]
+    if others:
+        reasons.append(f"{network.name} carries the port {_named(others)}, which is no VM's: it goes with the lab")
+    for subnet in network.subnets.select_related("router_port__router"):
+        if hasattr(subnet, "router_port"):
+            reasons.append(f"router {subnet.router_port.router.name} is attached to {subnet.cidr}: detach it first")
+    return reasons
+
+
+def _uses_of_subnet(subnet: Subnet) -> list[str]:
+    reasons = []
+    names = list(
+        Port.objects.filter(addresses__subnet=subnet).exclude(kind=PortKind.ACCESS).values_list("name", flat=True)
+    )
+    names += list(Port.objects.filter(addresses__subnet=subnet, kind=PortKind.ACCESS).values_list("name", flat=True))
+    if names:
+        reasons.append(f"{_named(names)} {'has' if len(names) == 1 else 'have'} an address of {subnet.cidr}")
+    if hasattr(subnet, "router_port"):
+        reasons.append(f"router {subnet.router_port.router.name} is attached to {subnet.cidr}: detach it first")
+    return reasons
+
+
+def floating_of_subnet(subnet: Subnet) -> list[FloatingAddress]:
+    """The floating addresses that stand for addresses of the subnet."""
+    return list(FloatingAddress.objects.filter(fixed__subnet=subnet).select_related("address", "fixed__port"))
+
+
+def _named(names: list[str]) -> str:
+    rest = len(names) - NAMED_IN_USE
+    return ", ".join(names[:NAMED_IN_USE]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _them(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _check_mtu(mtu: int | None) -> str:
+    most = numbers.largest_mtu()
+    if mtu is None or numbers.SMALLEST_MTU <= mtu <= most:
+        return ""
+    return f"{mtu} was given; {numbers.SMALLEST_MTU} to {most} fit the hosts' underlay, less the tunnel's headers"
+
+
+def _check_vni(vni: int | None) -> str:
+    if vni is None:
+        return ""
+    if not 1 <= vni < numbers.FIRST_ROUTER_VNI:
+        return f"{vni} was given; 1 to {numbers.FIRST_ROUTER_VNI - 1} are allowed"
+    return f"VNI {vni} is in use: leave it out to get a free one" if Network.objects.filter(vni=vni).exists() else ""
+
+
+def _check_subnet(spec: SubnetSpec, others: list[Subnet], findings: Findings) -> _Checked | None:
+    cidr = parse_cidr(spec.cidr, "cidr", findings)
+    dns = [parse_address(text, "dns", findings) for text in spec.dns]
+    if len(dns) > MOST_DNS:
+        findings.add("dns", f"{len(dns)} name servers were given; at most {MOST_DNS} are allowed")
+    given = {
+        field: parse_address(text, field, findings)
+        for field, text in (("gateway", spec.gateway), ("pool_start", spec.pool_start), ("pool_end", spec.pool_end))
+        if text.strip()
+    }
+    if cidr is None:
+        return None
+    sentence = _check_cidr(cidr)
+    findings.add("cidr", sentence)
+    for other in others:
+        if overlaps(cidr, _cidr_of(other)):
+            findings.add("cidr", f"{cidr} was given; the network has {other.cidr}, which shares addresses with it")
+    if sentence:
+        return None
+    first, last = _hosts(cidr)
+    gateway = given.get("gateway") or first
+    start = given.get("pool_start") or (first if cidr.version == 4 else cidr[SLAAC_POOL[0]])
+    end = given.get("pool_end") or (last if cidr.version == 4 else cidr[SLAAC_POOL[1]])
+    for field, address in (("gateway", gateway), ("pool_start", start), ("pool_end", end)):
+        if address.version != cidr.version or not int(first) <= int(address) <= int(last):
+            findings.add(field, f"{address} was given; {first} to {last} are the addresses of {cidr}")
+    if int(start) > int(end):
+        findings.add("pool_end", f"{end} was given, which is before the pool's start {start}")
+    if int(start) == int(end) == int(gateway):
+        findings.add("pool_end", "the pool holds the gateway's address alone: no guest would get one")
+    return _Checked(cidr, gateway, (start, end), tuple(one for one in dns if one is not None))
+
+
+def _check_cidr(cidr: Cidr) -> str:
+    shortest, longest = PREFIX_LENGTHS[cidr.version]
+    if not shortest <= cidr.prefixlen <= longest:
+        return f"{cidr} was given; prefix lengths /{shortest} to /{longest} are allowed"
+    if cidr.is_multicast or cidr.is_loopback or cidr.is_link_local or cidr.is_unspecified or str(cidr).startswith("0."):
+        return f"{cidr} was given, which no host can have an address of; 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16 are free to use"
+    return ""
+
+
+def _hosts(cidr: Cidr) -> tuple[Address, Address]:
+    return cidr[1], cidr[-2] if cidr.version == 4 else cidr[-1]
+
+
+def _cidr_of(subnet: Subnet) -> Cidr:
+    found = parse_cidr(subnet.cidr, "cidr", Findings())
+    assert found is not None
+    return found
+
+
+def _store_subnet(network: Network, checked: _Checked) -> Subnet:
+    return Subnet.objects.create(
+        network=network, cidr=str(checked.cidr), gateway=str(checked.gateway), pool_start=str(checked.pool[0]),
+        pool_end=str(checked.pool[1]), dns=[str(one) for one in checked.dns], is_slaac=checked.cidr.version == 6,
+    )  # fmt: skip

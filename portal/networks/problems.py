@@ -1,0 +1,81 @@
+"""What is wrong with a request about networks: every field's sentences at once, and the small checks they share."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Cidr = IPv4Network | IPv6Network
+Errors = dict[str, list[str]]
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+SHOWN = 45  # characters of what was given that are repeated
+
+
+class NetworkProblem(Exception):
+    """Nothing was changed. `errors` holds field → sentences, all at once."""
+
+    def __init__(self, errors: Errors) -> None:
+        super().__init__("; ".join(line for lines in errors.values() for line in lines))
+        self.errors = errors
+
+
+class Findings:
+    """Collects what is wrong, field by field, and raises it all at once."""
+
+    def __init__(self) -> None:
+        self.errors: Errors = {}
+
+    def add(self, field: str, sentence: str) -> None:
+        """One more sentence about a field; an empty one is nothing wrong."""
+        if sentence:
+            self.errors.setdefault(field, []).append(sentence)
+
+    def stop(self) -> None:
+        """Raise NetworkProblem when anything was found."""
+        if self.errors:
+            raise NetworkProblem(self.errors)
+
+
+def shown(text: str) -> str:
+    """What was given, short enough for a sentence."""
+    return f"“{text if len(text) <= SHOWN else text[:SHOWN] + '…'}”"
+
+
+def check_name(text: str) -> str:
+    """What is wrong with a name, or nothing."""
+    if NAME.fullmatch(text):
+        return ""
+    return f"{shown(text)} was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end"
+
+
+def parse_address(text: str, field: str, findings: Findings) -> Address | None:
+    """The address, or None with a sentence about the field."""
+    try:
+        return ip_address(text.strip())
+    except ValueError:
+        findings.add(field, f"{shown(text)} was given; an IP address such as 10.20.0.1 is allowed")
+        return None
+
+
+def parse_cidr(text: str, field: str, findings: Findings) -> Cidr | None:
+    """The network, or None with a sentence about the field; bits behind the prefix are told with what was meant."""
+    try:
+        loose = ip_network(text.strip(), strict=False)
+    except ValueError:
+        findings.add(field, f"{shown(text)} was given; an address and a prefix length such as 10.20.0.0/24 is allowed")
+        return None
+    if "/" not in text:
+        findings.add(field, f"{shown(text)} was given without a prefix length; {loose.network_address}/24 is allowed")
+        return None
+    try:
+        return ip_network(text.strip())
+    except ValueError:
+        findings.add(field, f"{shown(text)} was given, which has bits set behind its prefix; {loose} is allowed")
+        return None
+
+
+def overlaps(one: Cidr, other: Cidr) -> bool:
+    """Whether they share an address; networks of different families never do."""
+    return one.version == other.version and one.overlaps(other)

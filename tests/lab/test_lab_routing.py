@@ -1,0 +1,136 @@
+"""Real packets through routers: between networks on two hypervisors, to the lab's internet, and back in.
+
+[web-1 10.20.0.11]--[br-int@hv1]==vni==[br-int@hv2]--[db-1 10.30.0.12]
+                        └─[br-ex]─wire─[inet 198.51.100.1, web server 203.0.113.80]
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.paths import HypervisorPaths, lab_netns
+from sdn.model.intent import FloatingIntent
+from tests.lab.routed import DB_1, EXTERNAL_ADDRESS, FLOATING, HV1, HV2, WEB_1, Site
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.lab
+SERVER = "203.0.113.80"
+LARGE_BYTES = 8 << 20
+
+
+@pytest.fixture(scope="module")
+def site(lab: tuple[HypervisorPaths, ...]) -> Iterator[Site]:
+    site = Site(lab)
+    try:
+        site.plug(WEB_1, "10.20.0.1")
+        site.plug(DB_1, "10.30.0.1")
+        yield site
+    finally:
+        site.close()
+
+
+@pytest.fixture
+def routed(site: Site) -> Site:
+    site.set_router()
+    return site
+
+
+@pytest.fixture
+def served(site: Site, tmp_path: Path) -> Iterator[str]:
+    """web-1 serves a page; its words."""
+    (tmp_path / "index.html").write_text("web-1 was here\n")
+    (tmp_path / "large").write_bytes(bytes(range(256)) * (LARGE_BYTES // 256))
+    argv = [
+        "ip",
+        "netns",
+        "exec",
+        lab_netns(site.lab, "web-1"),
+        "busybox",
+        "httpd",
+        "-f",
+        "-p",
+        "80",
+        "-h",
+        str(tmp_path),
+    ]
+    server = subprocess.Popen(argv)
+    try:
+        yield "web-1 was here\n"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def page(site: Site, part: str, url: str) -> str:
+    done = site.inside(part, "timeout", "3", "busybox", "wget", "-q", "-O", "-", url)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def test_networks_on_two_hosts_reach_each_other_through_the_router(routed: Site) -> None:
+    """[web-1 on front]--[br-int@hv1]==vni of back==[br-int@hv2]--[db-1 on back]"""
+    wait_for(lambda: routed.inside("web-1", "ping", "-c", "1", "-W", "1", "10.30.0.12").returncode == 0, 15, "a ping")
+    said = routed.inside("web-1", "ping", "-c", "5", "-i", "0.2", "-W", "2", "10.30.0.12").stdout
+    assert " 0% packet loss" in said and "ttl=63" in said, said
+
+
+def test_traceroute_names_the_router_and_then_the_target(routed: Site) -> None:
+    """[web-1] → 10.20.0.1 → [db-1]"""
+    said = routed.inside("web-1", "busybox", "traceroute", "-n", "-q", "1", "-w", "3", "10.30.0.12").stdout
+    assert [line.split()[1] for line in said.splitlines()[1:]] == ["10.20.0.1", "10.30.0.12"], said
+
+
+@pytest.mark.parametrize("guest", ["web-1", "db-1"])
+def test_the_internet_is_reached_from_both_hosts(routed: Site, guest: str) -> None:
+    """[web-1 beside the gateway, db-1 by the tunnel to it]--[br-int@hv1: SNAT]--[br-ex]--[inet]"""
+    assert "the packet left the cloud" in wait_for(lambda: page(routed, guest, f"http://{SERVER}/"), 15, "the page")
+
+
+def test_the_routers_external_address_answers_ping_and_nothing_else(routed: Site) -> None:
+    """[inet]--[br-ex]--[br-int@hv1]"""
+    assert routed.inside("inet", "ping", "-c", "1", "-W", "2", str(EXTERNAL_ADDRESS)).returncode == 0
+    assert not page(routed, "inet", f"http://{EXTERNAL_ADDRESS}/")
+
+
+def test_a_floating_address_is_reached_and_gone_at_once_when_it_is_taken_away(site: Site, served: str) -> None:
+    """[inet]--[br-ex]--[br-int@hv1: DNAT]--[web-1], and by db-1 too"""
+    site.set_router(floating=(FloatingIntent(1, FLOATING, WEB_1.id, WEB_1.addresses[0]),))  # type: ignore[arg-type]
+    assert wait_for(lambda: page(site, "inet", f"http://{FLOATING}/"), 15, "the page from outside") == served
+    assert page(site, "db-1", f"http://{FLOATING}/") == served, "from inside, turned round at the gateway host"
+    pinging = site.inside("inet", "ping", "-c", "2", "-i", "0.2", "-W", "1", str(FLOATING))
+    assert pinging.returncode == 0, pinging.stdout
+    site.set_router()
+    assert site.inside("inet", "ping", "-c", "2", "-i", "0.2", "-W", "1", str(FLOATING)).returncode != 0
+    assert not page(site, "inet", f"http://{FLOATING}/")
+
+
+def test_a_large_transfer_arrives_whole(site: Site, served: str) -> None:
+    """[db-1]--routed, over the tunnel--[web-1], and [inet]--DNAT--[web-1]: full-size segments, right checksums"""
+    site.set_router(floating=(FloatingIntent(1, FLOATING, WEB_1.id, WEB_1.addresses[0]),))  # type: ignore[arg-type]
+    for part, address in (("db-1", "10.20.0.11"), ("inet", str(FLOATING))):
+        script = f"busybox wget -q -O - http://{address}/large | sha256sum; busybox wget -q -O - http://{address}/large | wc -c"
+        said = site.inside(part, "sh", "-c", script, timeout=60).stdout.split()
+        assert said[-1] == str(LARGE_BYTES), (part, said)
+        expected = subprocess.run(["sha256sum"], input=bytes(range(256)) * (LARGE_BYTES // 256), capture_output=True)
+        assert said[0] == expected.stdout.decode().split()[0], part
+
+
+def test_another_host_takes_over_as_the_gateway(site: Site) -> None:
+    """[br-int@hv1] ✘, [br-int@hv2: SNAT]--[br-ex]--[inet, which hears the announcement]"""
+    site.set_router(gateway_host=HV1)
+    assert wait_for(lambda: page(site, "web-1", f"http://{SERVER}/"), 15, "the page by hv1")
+    site.set_router(gateway_host=HV2)
+    for guest in ("web-1", "db-1"):
+        assert wait_for(lambda guest=guest: page(site, guest, f"http://{SERVER}/"), 15, f"{guest}: the page by hv2")
+
+
+def test_br_ex_stays_as_it_was_but_for_the_cable(site: Site) -> None:
+    """whoever made br-ex keeps its flows: NORMAL, and the underlay's NIC"""
+    for host in site.hosts:
+        said = subprocess.run(["ovs-ofctl", "--no-stats", "dump-flows", f"unix:{host.ovs_rundir}/br-ex.mgmt"], capture_output=True, text=True, check=True).stdout  # fmt: skip
+        assert said.split() == ["priority=0", "actions=NORMAL"], said
+        ports = subprocess.run(["ovs-vsctl", f"--db={host.ovsdb}", "list-ports", "br-ex"], capture_output=True, text=True, check=True).stdout  # fmt: skip
+        assert sorted(ports.split()) == ["hs-int", "under0"]
