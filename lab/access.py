@@ -14,9 +14,12 @@ PORT = "access0"
 BRIDGE = "br-int"
 
 
-def plug_access(name: str, iface_id: str, mac: str, addresses: str | Sequence[str], mtu: int) -> None:
-    """Give the access namespace its address or addresses (ADDRESS/LENGTH) on the network of port `iface_id`. `br-int` must
-    be there; idempotent, and a change of any value is taken over."""
+def plug_access(
+    name: str, iface_id: str, mac: str, addresses: str | Sequence[str], mtu: int, gateway: str = ""
+) -> None:
+    """Give the access namespace its address or addresses (ADDRESS/LENGTH) on the network of port `iface_id`, and the way
+    to other networks by `gateway`, if there is one. `br-int` must be there; idempotent, and a change of any value is
+    taken over."""
     _vsctl(name, "br-exists", BRIDGE, missing=f"lab {name} has no {BRIDGE} yet: the controller makes it")
     access = lab_netns(name, "access")
     run("ip", "-n", access, "link", "set", "eth0", "down")  # so that its link-local address is made of the new MAC
@@ -25,6 +28,8 @@ def plug_access(name: str, iface_id: str, mac: str, addresses: str | Sequence[st
     run("ip", "-n", access, "address", "flush", "dev", "eth0", "scope", "global")
     for address in (addresses,) if isinstance(addresses, str) else addresses:
         ensure_address(access, "eth0", address)
+    if gateway:
+        run("ip", "-n", access, "route", "replace", "default", "via", gateway, "dev", "eth0")
     ids = (
         f'external_ids:iface-id="{iface_id}"',
         f'external_ids:attached-mac="{mac}"',

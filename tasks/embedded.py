@@ -146,6 +146,7 @@ def connect_access(hypervisors: Hypervisors, stop: threading.Event) -> None:
         return
     rows = port.addresses.select_related("subnet").order_by("id")
     addresses = [f"{row.address}/{row.subnet.cidr.partition('/')[2]}" for row in rows]
+    gateway = next((row.subnet.gateway for row in rows if ":" not in row.address), "")
     host = Host.objects.get(name=hypervisors.paths[0].name)
     if port.host_id != host.id:
         with transaction.atomic():
@@ -157,4 +158,4 @@ def connect_access(hypervisors: Hypervisors, stop: threading.Event) -> None:
             log.error("br-int did not come up on host=%s: is the controller running?", host.name)
             return
     if not stop.is_set():
-        lab.plug_access(settings.LAB_NAME, str(port.uuid), port.mac, addresses, port.network.mtu)
+        lab.plug_access(settings.LAB_NAME, str(port.uuid), port.mac, addresses, port.network.mtu, gateway)

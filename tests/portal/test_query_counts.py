@@ -6,7 +6,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from portal.networks.floating_requests import give_floating
 from portal.networks.groups import default_group
+from portal.networks.models import Port
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_trace, made_vm
@@ -17,7 +19,12 @@ BASELINE: dict[str, int] = {
     "vm_list": 12,
     "vm_create": 31,
     "vm_effect": 11,
-    "networks": 11,
+    "networks": 13,
+    "network": 15,
+    "routers": 13,
+    "router": 14,
+    "floating": 8,
+    "external_networks": 7,
     "security_groups": 7,
     "security_group": 11,
     "operations": 7,
@@ -31,13 +38,15 @@ BASELINE: dict[str, int] = {
     "flow_hosts": 7,
     "status_line": 5,
     "api_docs": 6,
-    "vm": 23,
+    "vm": 24,
     "vm_delete": 12,
     "operation": 8,
     "trace": 8,
     "/api/v1/vms": 8,
     "/api/v1/operations": 5,
-    "/api/v1/networks": 5,
+    "/api/v1/networks": 7,
+    "/api/v1/routers": 7,
+    "/api/v1/floating-addresses": 4,
     "/api/v1/hosts": 3,
     "/api/v1/status": 3,
     "/api/v1/live/team:payments": 13,
@@ -62,15 +71,18 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     vm, trace = made_vm(cast), made_trace(cast)
     group = default_group(cast.payments.pk)
     arguments = {"vm": vm.uuid, "vm_delete": vm.uuid, "trace": trace.uuid, "security_group": group.uuid}
+    arguments |= {"network": cast.network.uuid, "router": cast.router.uuid}
     arguments["operation"] = Operation.objects.get(object_uuid=vm.uuid).uuid
     urls = {
         name: name if name.startswith("/") else reverse(name, args=[arguments[name]] if name in arguments else [])
         for name in BASELINE
     }
+    give_floating(cast.payments, vm.ports.get())
     few = counts(cast, urls)
     for number in range(2, 7):
         made_vm(cast, f"web-{number}")
         made_host(f"hv{number}")
         made_trace(cast)
+        give_floating(cast.payments, Port.objects.get(name=f"web-{number}"))
     assert counts(cast, urls) == few
     assert few == BASELINE
