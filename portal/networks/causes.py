@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from django.urls import NoReverseMatch, reverse
 
 from portal.networks.models import Network, Port, SecurityGroup, SecurityRule
-from portal.networks.rule_words import rule_words
 from portal.networks.routing_causes import explain_routing
+from portal.networks.rule_words import rule_words
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.trace import Intent
 

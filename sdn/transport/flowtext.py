@@ -15,12 +15,28 @@ from ipaddress import IPv4Address, IPv6Address
 from sdn.compiler.build import format_value
 from sdn.model.flow import Flow, FlowKey, canonical_match, format_flow
 from sdn.reconcile import WireFlow
-from sdn.transport.codec import CT_BITS, FIELDS, FRAGMENTS, MOVES, NICIRA, PROTOCOLS, SET_NAMES, TRANSPORTS
+from sdn.transport.codec import (
+    CT_BITS,
+    FIELDS,
+    FRAGMENTS,
+    MOVES,
+    NAT_IPV4_MIN,
+    NAT_SIDES,
+    NICIRA,
+    PROTOCOLS,
+    SET_NAMES,
+    TRANSPORTS,
+    UNTAGGED,
+    VLAN_PRESENT,
+)
 
 _FIELD_NAMES = {(class_, field): name for name, (class_, field, _, _) in FIELDS.items()}
 _SET_WORDS = {name: word for word, name in SET_NAMES.items()}
 _NXM_NAMES = {(class_, field): name for name, (class_, field, _) in MOVES.items()}
 _HEX = {"tun_id", "ct_mark", *(f"reg{number}" for number in range(16))}
+_VLAN = (0x8000, 6 << 1)  # one field with three names: what a packet has, that it has none, and what an action sets
+_NAT_WORDS = {0: "", **{number: word for word, number in NAT_SIDES.items()}}
+_PLAIN_TEXTS = {18: "pop_vlan", 24: "dec_ttl"}
 _HEXED = re.compile(r"\b(action|instruction|oxm)_\w*:?(0x)?")
 _PORT_NAMES = {
     0xFFFFFFF8: "IN_PORT", 0xFFFFFFF9: "TABLE", 0xFFFFFFFA: "NORMAL", 0xFFFFFFFB: "FLOOD", 0xFFFFFFFC: "ALL",
@@ -92,10 +108,16 @@ def action_text(type_: int, body: bytes) -> str:
     try:
         if type_ == 0:
             return _output_text(*struct.unpack_from("!IH", body))
+        if type_ in _PLAIN_TEXTS:
+            return _PLAIN_TEXTS[type_]
+        if type_ == 17 and body[:2] == b"\x81\x00":
+            return "push_vlan:0x8100"
         if type_ == 22:
             return f"group:{struct.unpack_from('!I', body)[0]}"
         if type_ == 25:
             header, payload = next(_oxm_fields(body))
+            if struct.unpack_from("!HB", header) == _VLAN:
+                return f"set_field:{int.from_bytes(payload)}->vlan_vid"
             name, text = _field(header, payload)
             return f"set_field:{text}->{_SET_WORDS.get(name, name)}"
         if type_ == 0xFFFF and struct.unpack_from("!I", body)[0] == NICIRA:
@@ -152,7 +174,9 @@ def _conntrack_text(body: bytes) -> str:
     words = ["commit"] if flags & 1 else []
     words += [f"table={table}"] if table != 0xFF else []
     words.append(f"zone={_part(_nxm_name(source), zone >> 6, (zone & 63) + 1) if any(source) else zone}")
-    if inside := [action_text(kind, rest) for kind, rest in _sized(body[14:], 4) if kind != 0 or rest.strip(b"\0")]:
+    nested = [action_text(kind, rest) for kind, rest in _sized(body[14:], 4) if kind != 0 or rest.strip(b"\0")]
+    words += [action for action in nested if action.startswith("nat")]
+    if inside := [action for action in nested if not action.startswith("nat")]:
         words.append(f"exec({','.join(inside)})")
     return f"ct({','.join(words)})"
 
@@ -162,9 +186,22 @@ def _conjunction_text(body: bytes) -> str:
     return f"conjunction({conj_id},{clause + 1}/{clauses})"
 
 
+def _nat_text(body: bytes) -> str:
+    sides, ranges = struct.unpack_from("!xxHH", body)
+    if sides not in _NAT_WORDS or ranges not in (0, NAT_IPV4_MIN):
+        raise ValueError("a nat that our compiler does not make")
+    return "nat" if not sides else f"nat({_NAT_WORDS[sides]}={IPv4Address(body[6:10])})"
+
+
+def _stack_text(word: str, body: bytes) -> str:
+    bit, bits = struct.unpack_from("!H4xH", body)
+    return f"{word}:{_part(_nxm_name(body[2:]), bit, bits)}"
+
+
 _NICIRA_TEXTS: dict[int, Callable[[bytes], str]] = {
     6: _move_text, 7: _load_text, 14: _resubmit_text, 15: _output_field_text, 34: _conjunction_text,
-    35: _conntrack_text,
+    35: _conntrack_text, 27: lambda body: _stack_text("push", body), 28: lambda body: _stack_text("pop", body),
+    36: _nat_text, 43: lambda body: "ct_clear",
 }  # fmt: skip
 
 
@@ -174,6 +211,9 @@ def _field(header: bytes, payload: bytes) -> tuple[str, str]:
     has_mask = bool(field & 1)
     half = len(payload) // 2 if has_mask else len(payload)
     value, mask = payload[:half], payload[half:] if has_mask else b""
+    if (class_, field) == _VLAN and len(value) == 2:
+        number = int.from_bytes(value)
+        return ("dl_vlan", str(number & 0xFFF)) if number & VLAN_PRESENT else ("vlan_tci", UNTAGGED)
     words = _VALUE_TEXTS.get(FIELDS[name][3]) if name else None
     strange = name == "nw_frag" and (bool(mask) or not value or value[0] not in FRAGMENTS.values())
     if name is None or words is None or half != FIELDS[name][2] or strange:

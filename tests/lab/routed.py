@@ -25,6 +25,7 @@ from sdn.model.intent import (
     RouterPortIntent,
     SubnetIntent,
 )
+from tests.sdn.world import OPEN
 from tests.waiting import wait_for
 
 HV1, HV2 = HostName("hv1"), HostName("hv2")
@@ -40,7 +41,9 @@ def network(row_id: int, name: str, vni: int, cidr: str) -> NetworkIntent:
 
 def port(row_id: int, network_id: int, host: HostName, address: str, name: str) -> PortIntent:
     mac = Mac(f"52:54:00:00:00:{row_id:02x}")
-    return PortIntent(row_id, IfaceId(f"routed-{name}"), network_id, host, mac, (IPv4Address(address),), name)
+    return PortIntent(
+        row_id, IfaceId(f"routed-{name}"), network_id, host, mac, (IPv4Address(address),), name, (OPEN.id,)
+    )
 
 
 FRONT, BACK = network(1, "front", 5001, "10.20.0.0/24"), network(2, "back", 5002, "10.30.0.0/24")
@@ -55,7 +58,9 @@ def world(router: RouterIntent, hosts: tuple[HypervisorPaths, ...], generation: 
     rows = tuple(
         HostIntent(number, HostName(host.name), IPv4Address(host.underlay_ip)) for number, host in enumerate(hosts, 1)
     )
-    return IntentSnapshot(generation, rows, (FRONT, BACK), (WEB_1, DB_1), routers=(router,), externals=(EXTERNAL,))
+    return IntentSnapshot(
+        generation, rows, (FRONT, BACK), (WEB_1, DB_1), (OPEN,), routers=(router,), externals=(EXTERNAL,)
+    )
 
 
 class Told:

@@ -22,12 +22,11 @@ from portal.accounts.teams import digest_of, invite
 from portal.api.api import api
 from portal.compute.models import KeyPair
 from portal.live.topics import STATES, TRANSIENT, refusal_of
+from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import add_rule, create_group
 from portal.networks.models import Port
-from portal.networks.rule_check import RuleSpec
-from portal.networks.floating_requests import allocate_floating
-from portal.networks.models import Port
 from portal.networks.router_requests import add_route
+from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_trace, made_vm

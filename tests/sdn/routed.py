@@ -19,7 +19,7 @@ from sdn.model.intent import (
     RouterIntent,
     RouterPortIntent,
 )
-from tests.sdn.world import HOSTS, HV1, HV2, network, port
+from tests.sdn.world import EVERY_RULE, HOSTS, HV1, HV2, OPEN, network, port
 
 TUNNEL, CABLE, WEB_1, APP_1, DANA, DB_1 = 1, 9, 11, 12, 13, 21
 FRONT_VNI, BACK_VNI, DANA_VNI, ROUTER_VNI = Vni(0x1001), Vni(0x1003), Vni(0x1002), Vni(0x400001)
@@ -44,7 +44,9 @@ PORTS = (
     port(3, 5, HV2, DB_1_MAC, str(DB_1_ADDRESS), "db-1"),
     port(4, 4, HV1, DANA_MAC, "10.20.0.11", "dana-1"),
 )
-SNAPSHOT = IntentSnapshot(7, HOSTS, (FRONT, DANAS, BACK), PORTS, routers=(ROUTER,), externals=(EXTERNAL,))
+SNAPSHOT = IntentSnapshot(
+    7, HOSTS, (FRONT, DANAS, BACK), PORTS, (OPEN, EVERY_RULE), routers=(ROUTER,), externals=(EXTERNAL,)
+)
 HV1_VIEW = HostView(
     HV1, ((IfaceId("iface-app-1"), APP_1), (IfaceId("iface-dana-1"), DANA), (IfaceId("iface-web-1"), WEB_1)), TUNNEL,
     CABLE, ((1, INET, INET_MAC),),

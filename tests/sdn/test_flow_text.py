@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from sdn.compiler import compile_host
 from sdn.model.flow import Flow, FlowKey, canonical_match, format_flow
 from sdn.reconcile import WireFlow, diff_flows, format_plan_lines
+from sdn.shadow import ShadowBridge
 from sdn.transport.codec import CodecError, encode_flow
 from sdn.transport.decode import decode_flow_stats, decode_flow_updates
 from sdn.transport.flowprint import FlowPrinter, parse_flow_line
 from sdn.transport.flowtext import action_text, decode_flow, format_wire_flow
+from tests.sdn import routed
 from tests.sdn.channels import connected
 from tests.sdn.switch import Switch
 from tests.sdn.world import SNAPSHOT, VIEW
@@ -31,6 +34,19 @@ def test_the_text_is_what_ovs_ofctl_prints(hv1: Switch) -> None:
 def test_decoding_gives_back_what_was_encoded(world) -> None:  # type: ignore[no-untyped-def]
     for flow in compile_host(world, view_of(world, "hv1")):
         assert decode_flow(encode_flow(flow)) == flow
+
+
+@pytest.mark.parametrize("vid", [None, 100])
+async def test_routers_flows_have_one_text_too_and_a_switch_reports_what_was_sent(dummy_ovs: Switch, vid: int | None) -> None:  # fmt: skip
+    external = replace(routed.SNAPSHOT.externals[0], vid=vid)
+    flows = compile_host(replace(routed.SNAPSHOT, externals=(external,)), routed.HV1_VIEW)
+    dummy_ovs.shadow.load([ShadowBridge("br-int", (), "\n".join(map(format_flow, flows)))])
+    assert sorted(map(format_flow, flows)) == dummy_ovs.flows()
+    desired = [encode_flow(flow) for flow in flows]
+    assert [decode_flow(wire) for wire in desired] == list(flows)
+    async with connected(dummy_ovs) as channel:
+        observed = {flow.key: flow for flow in await channel.dump_flows()}
+        assert diff_flows(observed, desired).is_empty
 
 
 async def test_what_we_install_is_what_the_switch_reports_and_a_second_diff_is_empty(hv1: Switch) -> None:

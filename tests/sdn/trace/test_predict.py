@@ -57,7 +57,8 @@ def test_what_goes_on_past_a_tunnel_is_what_came_out_of_it(hosts: Hosts) -> None
     hv1 = hosts.shadows["hv1"]
     before = hv1.dump_flows("br-int")
     rewritten = before.replace(
-        "priority=1 actions=goto_table:50", "priority=1,ip actions=dec_ttl,set_field:02:00:00:00:00:77->eth_src,goto_table:50", 1,
+        "nw_dst=10.20.0.0/24 actions=goto_table:50",
+        "nw_dst=10.20.0.0/24 actions=dec_ttl,set_field:02:00:00:00:00:77->eth_src,goto_table:50",
     )  # fmt: skip
     assert rewritten != before
     hv1.set_flows("br-int", _bare(rewritten))
