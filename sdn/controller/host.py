@@ -226,8 +226,9 @@ class HostLink:
         intent, facts = self._intent(), self.facts
         if intent is None or facts is None or bool(intent.externals) == (facts.view.external_ofport is not None):
             return
-        assert self._database is not None
-        await self._patience.run(self._database.ensure_cable, bool(intent.externals))
+        database, wanted = self._database, bool(intent.externals)
+        assert database is not None
+        await self._patience.run(lambda: database.ensure_cable(wanted))
 
     def _observe(self) -> BridgeFacts | None:
         assert self._database is not None
