@@ -75,7 +75,7 @@ def test_somebody_without_rights_makes_vms_and_traces_between_them(preview: Prod
     assert api.get(f"/vms/{db['uuid']}")["state"] == "paused"
     for uuid in vms:
         assert api.send("DELETE", f"/vms/{uuid}")[0] == 202
-    wait_for(lambda: api.get("/vms") == [], 30, f"both are gone\n{preview.log()}", 0.1)
+    wait_for(lambda: api.get("/vms")["items"] == [], 60, f"both are gone\n{preview.log()}", 0.1)
 
 
 def _is_done(api: Api, answer: dict[str, Any]) -> None:
