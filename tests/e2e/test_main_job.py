@@ -154,7 +154,7 @@ def _a_real_packet_agrees(product: Product, page: Page, uuid: str) -> None:
     assert probed["divergence"] is None, probed
     bridges = [hop for hop in probed["trace"]["hops"] if hop["kind"] == "bridge"]
     assert len(bridges) == 2 and all(hop["latency_us"] > 0 for hop in bridges), probed
-    expect(page.locator("[data-lane=probed] .ln.meas").first).to_be_visible(timeout=10_000)
+    expect(page.locator("[data-lane=probed] .ln.meas").first).to_be_visible()
 
 
 def _counters_move(product: Product, page: Page, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:
