@@ -45,8 +45,12 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     left = list(sightings)
     hops: list[Hop] = []
     at_us = 0.0
+    outside = False  # past the cable to a bridge that is not ours: a probe is not let out there
     for hop in predicted.hops:
-        if hop.kind == "bridge":
+        outside = outside or hop.kind == "patch"
+        if outside:
+            hops.append(replace(hop, measured=False, latency_us=None))
+        elif hop.kind == "bridge":
             seen = _report_of(hop, left, predicted)
             if seen is None:
                 break
@@ -59,7 +63,10 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
             hops.append(_between(hop, hops))
     foreseen = {branch.host for branch in predicted.branches}  # copies that the hops do not follow
     hops += [_unforeseen(one) for one in left if one.host not in foreseen]
-    verdict, reason = _verdict(sightings, hops)
+    verdict, reason = _verdict(sightings)
+    if outside and verdict == "delivered":
+        last = sightings[-1]
+        reason = f"A real packet got to the cable out of {last.host} in {last.at_us / 1000:.1f} ms; it was not let out."
     return replace(predicted, kind="probed", hops=tuple(hops), verdict=verdict, reason=reason)
 
 
@@ -122,7 +129,7 @@ def _drop_step(seen: Sighting) -> Step:
     return Step(table.table_id, table.name, None, f"reg4={seen.drop_reason:#x}", "drop", None, None, words)
 
 
-def _verdict(sightings: Sequence[Sighting], hops: list[Hop]) -> tuple[Verdict, str]:
+def _verdict(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
     ends = [one for one in sightings if one.end != "tunnel"]
     delivered = [one for one in ends if one.end == "port"]
     if len(delivered) > 1:

@@ -84,3 +84,14 @@ def test_each_copy_of_a_broadcast_is_a_branch_that_was_foreseen() -> None:
     probed = probed_trace(predicted, (AWAY, local, ARRIVED))
     assert (probed.verdict, len(probed.hops)) == ("flooded", len(near))
     assert first_divergence(predicted, probed) is None
+
+
+def test_a_packet_that_leaves_for_the_outside_is_taken_off_at_the_cable() -> None:
+    """[web-1]--tap--[br-int@hv1]--patch--[br-ex] …: nothing of ours is sent where others may see it"""
+    start = TWO_HOSTS[:4]
+    way_out = (*start, hop("patch", "hv1"), hop("bridge", "hv1", 0), hop("external", "hv1"))
+    predicted = Trace("1", "predicted", "forward", {}, way_out, "delivered", "It leaves hv1 by eth0.", "", 1)
+    probed = probed_trace(predicted, (Sighting("hv1", "port", 900.0, 100.0, OUTPUT, ofport=2, port_name="port 2"),))
+    assert first_divergence(predicted, probed) is None
+    assert [one.measured for one in probed.hops[4:]] == [False, False, False]
+    assert "it was not let out" in probed.reason
