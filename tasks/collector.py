@@ -30,6 +30,7 @@ from tasks.hypervisor.driver import Capacity, DomainState, HypervisorError
 from tasks.hypervisor.events import register_asyncio_events
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
+from tasks.inventory import record_foreign_domains
 
 log = logging.getLogger("hopsight.collector")
 EVERY_S, RETRY_S, HOSTS_EVERY_S = 2.0, 2.0, 5.0
@@ -126,6 +127,7 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> bool:
     record_capacity(host, capacity)
     if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
         record_states(host, states, asked_at)
+        record_foreign_domains(host, hypervisor, states)
     return True
 
 

@@ -22,6 +22,7 @@ from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import IntentSnapshot
 from sdn.transport.tls import TlsFiles
 from tasks.controller_observer import RowObserver
+from tasks.inventory import keep_switches
 from tasks.probe_desk import ProbeDesk
 from tasks.rows import in_rows
 from tasks.watching import Watching
@@ -74,7 +75,7 @@ async def run() -> None:
         loop.add_signal_handler(number, stop.set)
     controller = Controller(_Waking(wake))
     watching = Watching()
-    works = (_listen(wake), watching.run(), ProbeDesk(controller).run())
+    works = (_listen(wake), watching.run(), ProbeDesk(controller).run(), keep_switches(controller))
     listeners = [loop.create_task(work) for work in works]
     ender = loop.create_task(stop.wait())
     try:

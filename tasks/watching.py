@@ -19,12 +19,17 @@ from django.db import DatabaseError
 from sdn.transport.openflow import ChannelError
 from tasks.counter_watch import watch_counters
 from tasks.flow_watch import watch_flows
+from tasks.topology_watch import watch_topology
 
 log = logging.getLogger("hopsight.watching")
 LOOK_EVERY_S = 0.5
 TRY_AGAIN_S = 1.0
 WATCH_PREFIX = "hopsight:watch:"
-READERS: dict[str, Callable[[str], Awaitable[None]]] = {"flows": watch_flows, "counters": watch_counters}
+READERS: dict[str, Callable[[str], Awaitable[None]]] = {
+    "flows": watch_flows,
+    "counters": watch_counters,
+    "topology": watch_topology,
+}
 EXPECTED = (OSError, redis.RedisError, DatabaseError, ObjectDoesNotExist, ChannelError, TimeoutError)
 
 

@@ -20,9 +20,17 @@ class Needs(StrEnum):
     OWNER = "owner"
     OPERATOR = "operator"
     OWNER_OR_OPERATOR = "owner, or an operator"
+    VIEWER_OR_OPERATOR = "viewer, or an operator"
 
 
-TEAM_RANK: dict[str, int] = {Needs.VIEWER: 0, Needs.MEMBER: 1, Needs.OWNER: 2, Needs.OWNER_OR_OPERATOR: 2}
+TEAM_RANK: dict[str, int] = {
+    Needs.VIEWER: 0,
+    Needs.VIEWER_OR_OPERATOR: 0,
+    Needs.MEMBER: 1,
+    Needs.OWNER: 2,
+    Needs.OWNER_OR_OPERATOR: 2,
+}
+OPERATORS_TOO = (Needs.OWNER_OR_OPERATOR, Needs.VIEWER_OR_OPERATOR)
 
 RIGHTS: dict[str, Needs] = {
     "login.open": Needs.NOTHING,
@@ -51,6 +59,7 @@ RIGHTS: dict[str, Needs] = {
     "audit.see": Needs.VIEWER,
     "host.see": Needs.OPERATOR,
     "flow.see": Needs.OPERATOR,
+    "topology.see": Needs.VIEWER_OR_OPERATOR,
 }
 
 
@@ -118,6 +127,8 @@ PAGES: dict[str, Page] = {
     "trace": Page("trace.see"),
     "trace_export": Page("trace.see"),
     "trace_why": Page(None, "trace.ask"),
+    "topology": Page("topology.see"),
+    "topology_inventory": Page("topology.see"),
     "flow_hosts": Page("flow.see"),
     "flows": Page("flow.see"),
     "flows_text": Page("flow.see"),
@@ -184,6 +195,7 @@ TOPICS: dict[str, str] = {
     "counters": "trace.see",
     "hosts": "host.see",
     "flows": "flow.see",
+    "topology": "topology.see",
 }
 
 
@@ -194,7 +206,7 @@ def is_allowed(right: str, role: str | None, is_operator: bool) -> bool:
         return True
     if needs == Needs.OPERATOR:
         return is_operator
-    if needs == Needs.OWNER_OR_OPERATOR and is_operator:
+    if needs in OPERATORS_TOO and is_operator:
         return True
     return role is not None and TEAM_RANK[role] >= TEAM_RANK[needs]
 

@@ -27,6 +27,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "hosts": Host.objects.filter(enabled=True).only("name", "libvirt_seen_at")[:6],
         "trace_url": url_or_nothing("trace_new"),
         "flows_url": url_or_nothing("flow_hosts"),
+        "topology_url": url_or_nothing("topology"),
     }
     return {"shell": frame}
 

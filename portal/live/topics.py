@@ -27,7 +27,7 @@ OPERATIONS_SHOWN = 100
 def refusal_of(user: User, topic: str) -> str:
     """Why the person may not join the topic; nothing when they may. Strangers cannot tell absent from forbidden."""
     kind, _, name = topic.partition(":")
-    right = TOPICS.get(kind) if kind != "hosts" or topic == kind else None
+    right = TOPICS.get(kind) if (kind != "hosts" or topic == kind) and not topic.endswith(":") else None
     if right is not None and is_allowed(right, _role_over(user, kind, name), user.is_operator):
         return ""
     return f"no topic {topic[:100]} for you"
@@ -36,7 +36,7 @@ def refusal_of(user: User, topic: str) -> str:
 def _role_over(user: User, kind: str, name: str) -> str | None:
     """The person's role in the team that a topic tells about; None for no team's topic and for no such topic."""
     memberships = Membership.objects.filter(user_id=user.pk, user__is_active=True)
-    if kind == "team" and name:
+    if kind in ("team", "topology") and name:
         return memberships.filter(team__slug=name).values_list("role", flat=True).first()
     if kind in ("trace", "counters") and _uuid(name):
         return memberships.filter(team__traces__uuid=name).values_list("role", flat=True).first()
@@ -76,7 +76,7 @@ STATES: dict[str, Callable[[str], dict[str, Any]]] = {
     "trace": _trace_state,
     "hosts": _hosts_state,
 }
-TRANSIENT = ("counters", "flows")
+TRANSIENT = ("counters", "flows", "topology")
 
 
 def _uuid(text: str) -> bool:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.topology import views
+from portal.topology import map, views
 
 urlpatterns = [
+    path("topology/", map.topology, name="topology"),
+    path("topology/inventory.json", map.topology_inventory, name="topology_inventory"),
     path("flows/", views.flow_hosts, name="flow_hosts"),
     path("flows/<slug:host>/<str:bridge>/", views.flows, name="flows"),
     path("flows/<slug:host>/<str:bridge>/flows.txt", views.flows_export, {"kind": "text"}, name="flows_text"),

@@ -18,6 +18,7 @@ from sdn.controller.probing import Probes
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
+from sdn.model.switch import SwitchSeen
 from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.transport.codec import packet_out
 from sdn.transport.openflow import Channel, PacketIn
@@ -73,6 +74,11 @@ class Controller:
         self._answers.set_intent(snapshot)
         for link in self._hosts.values():
             link.poke()
+
+    async def switches_seen(self) -> dict[HostName, SwitchSeen]:
+        """What is on each host's Open vSwitch, of the hosts whose OVSDB answers."""
+        seen = {link.connection.name: await link.switch_seen() for link in list(self._hosts.values())}
+        return {name: switch for name, switch in seen.items() if switch is not None}
 
     def probe_ssh(self, iface_id: IfaceId) -> None:
         """Ask the guest's port 22 every 200 ms until it answers; call again to go on, `forget_probe` to end."""

@@ -19,6 +19,7 @@ from sdn.controller.meter import Meter
 from sdn.controller.patience import Patience
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.intent import HostView, IntentSnapshot
+from sdn.model.switch import SwitchSeen
 from sdn.pipeline import TABLE_BY_NAME
 from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan
 from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
@@ -87,6 +88,11 @@ class HostLink:
             self._told = None
             self._lost = f"OpenFlow channel: {why}"
             self.poke()
+
+    async def switch_seen(self) -> SwitchSeen | None:
+        """What OVSDB says is on the host; None while it is not reached."""
+        database = self._database
+        return await asyncio.to_thread(database.switch_seen) if database else None
 
     async def stop(self) -> None:
         """End the link; the switch keeps its flows."""

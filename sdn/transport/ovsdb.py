@@ -16,6 +16,9 @@ from ovsdbapp.schema.open_vswitch import impl_idl
 
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import HostView
+from sdn.model.switch import SwitchSeen
+from sdn.transport.switch_seen import COLUMNS as SEEN_COLUMNS
+from sdn.transport.switch_seen import read_switch
 
 log = logging.getLogger("hopsight.ovsdb")
 BRIDGE = "br-int"
@@ -140,10 +143,15 @@ class HostDatabase:
         bridges = tuple(sorted(str(row.name) for row in list(tables["Bridge"].rows.values())))
         return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names, bridges)
 
+    def switch_seen(self) -> SwitchSeen:
+        """Everything that is on the host's Open vSwitch now, ours and foreign."""
+        return read_switch(self._api.tables)
+
 
 def _make_idl(remote: str) -> _Monitor:
     helper = idlutils.get_schema_helper(remote, "Open_vSwitch")
-    for table, columns in COLUMNS.items():
+    for table, ours in COLUMNS.items():
+        columns = [*ours, *SEEN_COLUMNS.get(table, ())]
         helper.register_columns(
             table, [column for column in columns if column in helper.schema_json["tables"][table]["columns"]]
         )

@@ -1,0 +1,91 @@
+"""The map page: a table that says all of it, and the island that draws it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from portal.accounts.access import active_team
+from portal.accounts.models import User
+from portal.compute.models import VM
+from portal.hosts.models import Host
+from portal.topology.inventory import Guest, HostOnMap, Inventory, Scope, guest_count, load_inventory
+from portal.topology.serialize import inventory_as_state
+
+NO_UUID = str(UUID(int=0))
+MOST_IN_PAGE = 300  # guests; a bigger map is fetched by the island, and the table gives sums per host
+
+
+def scope_of(request: HttpRequest) -> Scope:
+    """Everything for operators, else the current team's; 403 in words for a person without teams."""
+    user = request.user
+    return Scope(None if isinstance(user, User) and user.is_operator else active_team(request))
+
+
+@require_safe
+def topology(request: HttpRequest) -> HttpResponse:
+    """Hosts, switches, guests and networks, as last seen; the island keeps them true."""
+    scope = scope_of(request)
+    count = guest_count(scope)
+    inventory = load_inventory(scope) if count <= MOST_IN_PAGE else None
+    island = {
+        "topic": scope.topic,
+        "operator": scope.team is None,
+        "state": inventory_as_state(inventory) if inventory else None,
+        "urls": {
+            "inventory": reverse("topology_inventory"),
+            "vm": "" if scope.team is None else reverse("vm", args=[NO_UUID]).replace(NO_UUID, "{uuid}"),
+            "trace": "" if scope.team is None else reverse("trace_new"),
+            "traceAnswer": "/api/v1/traces/{uuid}",
+            "flows": reverse("flows", args=["HOST", "BRIDGE"]) if scope.team is None else "",
+            "networks": "" if scope.team is None else reverse("networks"),
+        },
+    }
+    page = {"island": island, "scope": scope, "guest_count": count, "most": MOST_IN_PAGE}
+    tables = _tables(inventory) if inventory else {"sums": _sums(scope)}
+    return render(request, "topology/topology.html", page | tables)
+
+
+@require_safe
+def topology_inventory(request: HttpRequest) -> JsonResponse:
+    """The whole map as its live topic has it, without the number: what an island starts from."""
+    return JsonResponse(
+        inventory_as_state(load_inventory(scope_of(request))), json_dumps_params={"separators": (",", ":")}
+    )
+
+
+def _tables(inventory: Inventory) -> dict[str, Any]:
+    networks = {network.uuid: network for network in inventory.networks}
+    guests = [
+        {"guest": guest, "nics": [{"nic": nic, "network": networks.get(nic.network)} for nic in guest.nics]}
+        for guest in sorted(inventory.guests, key=_by_host)
+    ]
+    ports = [
+        {"host": host, "bridge": bridge, "port": port, "words": port.kind.replace("-", " ")}
+        for host in inventory.hosts
+        for bridge in host.bridges
+        for port in bridge.ports
+    ]
+    rows = [{"host": host, "guests": _count(inventory, host)} for host in inventory.hosts]
+    return {"rows": rows, "guests": guests, "ports": ports, "networks": networks.values(), "foreign": inventory.foreign}
+
+
+def _by_host(guest: Guest) -> tuple[str, str]:
+    return guest.host, guest.name
+
+
+def _count(inventory: Inventory, host: HostOnMap) -> int:
+    return sum(1 for guest in inventory.guests if guest.host == host.name and guest.kind == "vm")
+
+
+def _sums(scope: Scope) -> list[dict[str, Any]]:
+    """Per host how many of the map's guests it has."""
+    mine = VM.objects.all() if scope.team is None else VM.objects.filter(team=scope.team)
+    counts = dict(mine.values_list("host__name").order_by().annotate(Count("id")))
+    return [{"name": name, "guests": counts.get(name, 0)} for name in Host.objects.values_list("name", flat=True)]

@@ -1,0 +1,219 @@
+"""The map: what is there is told to those who may know it, and to everybody else as numbers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from portal.compute.models import VM
+from portal.compute.requests import VMSpec, create_vm
+from portal.hosts.models import Host
+from portal.live.topics import refusal_of
+from portal.live.transient import transient_snapshot
+from portal.networks.models import Network, Port
+from portal.topology.inventory import Scope, load_inventory
+from portal.topology.models import HostSeen
+from portal.topology.serialize import inventory_as_state
+from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen, switch_to_json
+from sdn.transport.port_counters import PortCounters, rates_between
+from tasks.hypervisor.driver import DomainState
+from tasks.inventory import record_foreign_domains, record_switch
+from tasks.topology_watch import MapTopic, changes_between, ports_to_name, traffic_data
+from tests.cast import Cast
+
+SECRETS = (
+    "pay-web",
+    "vnetpay",
+    "pay-net",
+    "payments",
+    "Payments",
+    "br-pay",
+    "pay-foreign",
+    "uplink-pay",
+    "52:54:00:aa",
+)
+DANAS = ("search-1", "vnet9")
+
+
+def client_of(user: object) -> Client:
+    client = Client()
+    client.force_login(user)  # type: ignore[arg-type]
+    return client
+
+
+def tap(name: str, port: Port | None = None, vm_id: str = "") -> PortSeen:
+    seen = InterfaceSeen(name, "", 7, "up", driver="tun", iface_id=str(port.uuid) if port else "", vm_id=vm_id)
+    return PortSeen(name, (seen,))
+
+
+def place(vm: VM, host: Host, tap_name: str) -> Port:
+    VM.objects.filter(pk=vm.pk).update(host=host, state="running")
+    port = vm.ports.get()
+    port.host, port.tap, port.ofport = host, tap_name, 7
+    port.save()
+    return port
+
+
+@pytest.fixture
+def world(cast: Cast) -> Cast:
+    """[pay-web, a foreign domain]--[br-int@hv1]  [search-1]--[br-int@hv1]; a foreign bridge br-pay beside."""
+    host = Host.objects.create(
+        name="hv1", libvirt_uri="test:///default", ovsdb="unix:/x", ovs_rundir="/nowhere", controller_target="unix:/y",
+        disks_dir="/z", underlay_ip="192.0.2.11", ovs_error="no socket /secret/payments",
+    )  # fmt: skip
+    web = create_vm(cast.payments, cast.alice, VMSpec("pay-web", cast.image, cast.flavor, cast.network, "k1")).vm
+    search_net = Network.objects.get(name="search-net")
+    other = create_vm(cast.search, cast.dana, VMSpec("search-1", cast.image, cast.flavor, search_net, "k2")).vm
+    web_port, other_port = place(web, host, "vnetpay1"), place(other, host, "vnet9")
+    foreign_tap = PortSeen("vnetpay2", (InterfaceSeen("vnetpay2", "", 9, "up", driver="tun", vm_id="uuid-f"),))
+    tunnel = PortSeen("vxlan0", (InterfaceSeen("vxlan0", "vxlan", 1, "up", remote_ip="flow"),))
+    stray = PortSeen("pay-stray", (InterfaceSeen("pay-stray", "internal", 4, "up"),))
+    uplink = PortSeen("eth1", (InterfaceSeen("eth1", "", 1, "up", mtu=1600, driver="veth"),))
+    foreign_nic = PortSeen("uplink-pay", (InterfaceSeen("uplink-pay", "", 1, "up"),))
+    seen = SwitchSeen(
+        "3.1.0",
+        (
+            BridgeSeen("br-ex", "netdev", "", "none", (uplink,)),
+            BridgeSeen(
+                "br-int", "netdev", "secure", "connected",
+                (stray, tunnel, tap("vnetpay1", web_port), tap("vnet9", other_port), foreign_tap),
+            ),
+            BridgeSeen("br-pay", "netdev", "", "none", (foreign_nic,)),
+        ),
+    )  # fmt: skip
+    row = HostSeen.objects.create(host=host, switch=switch_to_json(seen))
+    row.foreign_domains = [{"name": "pay-foreign", "uuid": "uuid-f", "state": "running"}]
+    row.save()
+    return cast
+
+
+def test_a_team_sees_its_own_and_numbers_for_the_rest(world: Cast) -> None:
+    state = inventory_as_state(load_inventory(Scope(world.search)))
+    host = state["host:hv1"]
+    assert [bridge["name"] for bridge in host["bridges"]] == ["br-int", "br-ex"]
+    assert [port["name"] for port in host["bridges"][0]["ports"]] == ["vxlan0"]
+    assert host["others"] == {"guests": 2, "ports": 4, "bridges": 1}
+    guests = [data for key, data in state.items() if key.startswith("vm:")]
+    assert [(guest["name"], guest["nics"][0]["tap"]) for guest in guests] == [("search-1", "vnet9")]
+
+
+def test_an_operator_sees_all_of_it_and_what_is_foreign(world: Cast) -> None:
+    state = inventory_as_state(load_inventory(Scope(None)))
+    bridges = {bridge["name"]: bridge for bridge in state["host:hv1"]["bridges"]}
+    assert {name: bridge["foreign"] for name, bridge in bridges.items()} == {
+        "br-int": False, "br-ex": False, "br-pay": True,
+    }  # fmt: skip
+    assert {port["name"]: port["foreign"] for port in bridges["br-int"]["ports"]} == {
+        "vxlan0": False,
+        "pay-stray": True,
+    }
+    assert state["foreign:hv1/pay-foreign"]["taps"] == ["vnetpay2"]
+    assert state["host:hv1"]["others"] == {"guests": 0, "ports": 0, "bridges": 0}
+    assert state["host:hv1"]["trouble"]
+
+
+@pytest.mark.parametrize("path", ["topology", "topology_inventory"])
+def test_dana_never_reads_a_name_of_payments(world: Cast, path: str) -> None:
+    text = client_of(world.dana).get(reverse(path)).content.decode()
+    assert [secret for secret in SECRETS if secret in text] == []
+    assert all(own in text for own in DANAS)
+
+
+def test_no_event_names_what_is_another_teams(world: Cast, redis_server: str) -> None:
+    topic = MapTopic(Scope(world.search))
+    topic.look()
+    counters = {
+        name: PortCounters(10, 10, 1000, 1000, 1) for name in ("vnet9", "vnetpay1", "vnetpay2", "vxlan_sys_4789")
+    }
+    rates = rates_between({name: PortCounters() for name in counters}, counters, 1.0)
+    data = traffic_data(rates, topic.named["hv1"])
+    assert set(data["ports"]) == {"vnet9", "vxlan0", ""}
+    assert data["ports"][""] == [20, 20, 16000, 16000, 2]
+    told = json.dumps([transient_snapshot("topology:search"), data])
+    assert [secret for secret in SECRETS if secret in told] == []
+    assert "search-1" in told
+
+
+@pytest.mark.parametrize(
+    ("person", "topic", "may"),
+    [
+        ("alice", "topology:payments", True), ("charlie", "topology:payments", True), ("dana", "topology:payments", False),
+        ("olga", "topology", True), ("alice", "topology", False), ("alice", "topology:", False), ("alice", "topology:nope", False),
+    ],
+)  # fmt: skip
+def test_a_map_is_joined_by_those_it_is_made_for(world: Cast, person: str, topic: str, may: bool) -> None:
+    assert (refusal_of(getattr(world, person), topic) == "") is may
+
+
+def test_snapshot_and_events_tell_the_same(world: Cast) -> None:
+    before = inventory_as_state(load_inventory(Scope(None)))
+    Port.objects.filter(tap="vnetpay1").update(ofport=11)
+    VM.objects.filter(name="search-1").delete()
+    after = inventory_as_state(load_inventory(Scope(None)))
+    state: dict[str, object] = dict(before)
+    for change in changes_between(before, after):
+        if change.data is None:
+            del state[change.object]
+        else:
+            state[change.object] = change.data
+    assert state == after
+    assert changes_between(after, after) == []
+
+
+def test_the_topic_says_what_the_rows_say_after_any_change(world: Cast, redis_server: str) -> None:
+    topic = MapTopic(Scope(world.payments))
+    topic.writer.load()
+    topic.look()
+    VM.objects.filter(name="pay-web").update(state="stopped")
+    topic.stamp = ()  # what a publisher's event does
+    topic.look()
+    assert transient_snapshot("topology:payments")["state"] == inventory_as_state(load_inventory(Scope(world.payments)))
+
+
+def test_more_guests_cost_no_more_queries(world: Cast) -> None:
+    client = client_of(world.olga)
+    with CaptureQueriesContext(database) as few:
+        client.get(reverse("topology"))
+    for number in range(5):
+        spec = VMSpec(f"more-{number}", world.image, world.flavor, world.network, f"m{number}")
+        create_vm(world.payments, world.alice, spec)
+    with CaptureQueriesContext(database) as many:
+        client.get(reverse("topology"))
+    assert len(many) == len(few)
+
+
+def test_a_big_map_is_told_in_sums_and_fetched_by_the_island(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.topology.map.MOST_IN_PAGE", 1)
+    answer = client_of(world.olga).get(reverse("topology"))
+    assert b"2 guests are more than a page can list" in answer.content
+    assert answer.context["island"]["state"] is None
+    assert "pay-web" in client_of(world.olga).get(reverse("topology_inventory")).content.decode()
+
+
+def test_what_is_foreign_is_written_down_once(world: Cast) -> None:
+    host = Host.objects.get(name="hv1")
+    domains = {"pay-foreign": DomainState.RUNNING, VM.objects.get(name="pay-web").domain: DomainState.RUNNING}
+    before = HostSeen.objects.get(host=host).changed_at
+    record_foreign_domains(host, None, domains)
+    assert HostSeen.objects.get(host=host).changed_at == before
+    record_foreign_domains(host, None, {})
+    assert HostSeen.objects.get(host=host).foreign_domains == []
+
+
+def test_a_switch_is_written_only_when_it_differs(world: Cast) -> None:
+    seen = SwitchSeen("3.1.0", (BridgeSeen("br-int", "netdev", "secure", "away", ()),))
+    record_switch("hv1", seen)
+    at = HostSeen.objects.get(host__name="hv1").changed_at
+    record_switch("hv1", seen)
+    record_switch("no-such-host", seen)
+    assert HostSeen.objects.get(host__name="hv1").changed_at == at
+
+
+def test_foreign_taps_are_named_for_operators_only(world: Cast) -> None:
+    assert "vnetpay2" in ports_to_name(load_inventory(Scope(None)))["hv1"]
+    assert ports_to_name(load_inventory(Scope(world.search)))["hv1"] == {"vnet9", "vxlan0", "eth1"}
