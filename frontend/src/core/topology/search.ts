@@ -1,0 +1,79 @@
+/** Finding a thing by any word that people have for it: name, address, MAC, tap, port, VNI, host. */
+import { bridgeId, portId } from "./cards";
+import { type Inventory, naturally } from "./model";
+
+export interface Found {
+  id: string;
+  name: string;
+  /** What of it matched, or what it is. */
+  note: string;
+}
+
+const MOST = 12;
+
+/** Best first: the beginning of a name, then the beginning of another word, then anywhere. */
+export function search(inventory: Inventory, text: string): Found[] {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return [];
+  const found: [number, Found][] = [];
+  for (const entry of entries(inventory)) {
+    const rank = rankOf(entry, wanted);
+    if (rank)
+      found.push([
+        rank.rank,
+        { id: entry.id, name: entry.name, note: rank.word === entry.name ? entry.note : rank.word },
+      ]);
+  }
+  found.sort(([rankA, a], [rankB, b]) => rankA - rankB || naturally(a.name, b.name));
+  return found.slice(0, MOST).map(([, one]) => one);
+}
+
+interface Entry {
+  id: string;
+  name: string;
+  note: string;
+  words: string[];
+}
+
+function rankOf(entry: Entry, wanted: string): { rank: number; word: string } | null {
+  let best: { rank: number; word: string } | null = null;
+  for (const word of [entry.name, ...entry.words]) {
+    const at = word.toLowerCase().indexOf(wanted);
+    if (at < 0) continue;
+    const whole = word.length === wanted.length ? 0 : 1;
+    const rank = (at > 0 ? 4 : 0) + whole + (word === entry.name ? 0 : 2);
+    if (!best || rank < best.rank) best = { rank, word };
+  }
+  return best;
+}
+
+function* entries(inventory: Inventory): Generator<Entry> {
+  for (const [id, guest] of inventory.guests) {
+    const words = guest.nics.flatMap((nic) => [
+      ...nic.addresses,
+      nic.mac,
+      nic.tap,
+      nic.ofport ? `port ${nic.ofport}` : "",
+    ]);
+    yield { id, name: guest.name, note: `on ${guest.host || "no host"}`, words: words.filter(Boolean) };
+  }
+  for (const [name, host] of inventory.hosts) {
+    yield { id: `host:${name}`, name, note: "host", words: [host.underlay_ip] };
+    for (const bridge of host.bridges) {
+      yield { id: bridgeId(host, bridge.name), name: bridge.name, note: `bridge of ${name}`, words: [] };
+      for (const port of bridge.ports)
+        yield {
+          id: portId(host, port.name),
+          name: port.name,
+          note: `${port.kind} of ${name}`,
+          words: port.members,
+        };
+    }
+  }
+  for (const [uuid, network] of inventory.networks) {
+    const words = [`VNI ${network.vni}`, String(network.vni), ...network.subnets, ...network.gateways];
+    yield { id: `network:${uuid}`, name: network.name, note: `network, VNI ${network.vni}`, words };
+  }
+  for (const [uuid, router] of inventory.routers)
+    yield { id: `router:${uuid}`, name: router.name, note: "router", words: router.addresses };
+}
