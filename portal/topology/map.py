@@ -42,6 +42,7 @@ def topology(request: HttpRequest) -> HttpResponse:
             "inventory": reverse("topology_inventory"),
             "vm": "" if scope.team is None else reverse("vm", args=[NO_UUID]).replace(NO_UUID, "{uuid}"),
             "trace": "" if scope.team is None else reverse("trace_new"),
+            "tracePage": reverse("trace", args=[NO_UUID]).replace(NO_UUID, "{uuid}"),
             "traceAnswer": "/api/v1/traces/{uuid}",
             "flows": reverse("flows", args=["HOST", "BRIDGE"]) if scope.team is None else "",
             "networks": "" if scope.team is None else reverse("networks"),

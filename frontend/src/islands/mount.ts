@@ -4,6 +4,7 @@ import { liveList } from "./live-list";
 import { livePage } from "./live-page";
 import { operation } from "./operation";
 import { status } from "./status";
+import { topology } from "./topology";
 import { trace } from "./trace";
 import { vmCreate } from "./vm-create";
 
@@ -17,6 +18,7 @@ const ISLANDS: Record<string, Island> = {
   "vm-create": vmCreate,
   trace,
   flows,
+  topology,
 };
 
 export function mountIslands(root: ParentNode): void {

@@ -39,7 +39,7 @@ export function fitted(bounds: Bounds, w: number, h: number, margin = 24, most =
 export function showing(camera: Camera, rect: Bounds, w: number, h: number, margin = 40): Camera {
   const z = camera.z * rect.w < 14 ? Math.min(1, 220 / rect.w) : camera.z;
   const view = { w: w / z, h: h / z, m: margin / z };
-  const _fit = (at: number, size: number, from: number, room: number): number => {
+  const along = (at: number, size: number, from: number, room: number): number => {
     if (size > room - 2 * view.m) return at + size / 2 - room / 2;
     return Math.min(Math.max(from, at + size + view.m - room), at - view.m);
   };

@@ -82,12 +82,10 @@ export function guestOf(
   host: string,
   tap: string,
 ): [string, GuestData, NicData] | null {
-  for (const [id, guest] of inventory.guests) {
-    if (guest.host !== host) continue;
-    const nic = guest.nics.find((one) => one.tap === tap);
-    if (nic) return [id, guest, nic];
-  }
-  return null;
+  const id = inventory.taps.get(`${host}|${tap}`) ?? "";
+  const guest = inventory.guests.get(id);
+  const nic = guest?.nics.find((one) => one.tap === tap);
+  return guest && nic ? [id, guest, nic] : null;
 }
 
 /** The rate of a box or wire of a card: a host's card gives the host, a logical block's ports say it themselves. */

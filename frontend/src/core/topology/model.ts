@@ -102,6 +102,8 @@ export interface Inventory {
   networks: Map<string, NetworkData>;
   routers: Map<string, RouterData>;
   traffic: Map<string, TrafficData>;
+  /** `host|tap` → the guest that is plugged by it. */
+  taps: Map<string, string>;
 }
 
 export function emptyInventory(): Inventory {
@@ -111,6 +113,7 @@ export function emptyInventory(): Inventory {
     networks: new Map(),
     routers: new Map(),
     traffic: new Map(),
+    taps: new Map(),
   };
 }
 
@@ -128,9 +131,9 @@ export function put(inventory: Inventory, object: string, data: unknown): boolea
       return replace(inventory.hosts, name, data as HostData | null, hostShape);
     case "vm":
     case "access":
-      return replace(inventory.guests, object, data as GuestData | null, guestShape);
+      return putGuest(inventory, object, data as GuestData | null);
     case "foreign":
-      return replace(inventory.guests, object, data ? foreignGuest(data as ForeignData) : null, guestShape);
+      return putGuest(inventory, object, data ? foreignGuest(data as ForeignData) : null);
     case "network":
       return replace(inventory.networks, name, data as NetworkData | null, () => "");
     case "router":
@@ -142,6 +145,16 @@ export function put(inventory: Inventory, object: string, data: unknown): boolea
     default:
       return false;
   }
+}
+
+function putGuest(inventory: Inventory, id: string, guest: GuestData | null): boolean {
+  const before = inventory.guests.get(id);
+  for (const nic of before?.nics ?? []) {
+    const key = `${before?.host}|${nic.tap}`;
+    if (inventory.taps.get(key) === id) inventory.taps.delete(key);
+  }
+  for (const nic of guest?.nics ?? []) if (nic.tap) inventory.taps.set(`${guest?.host}|${nic.tap}`, id);
+  return replace(inventory.guests, id, guest, guestShape);
 }
 
 export function split(object: string): [kind: string, name: string] {

@@ -1,0 +1,17 @@
+/** Traffic as width, and as words. */
+
+/** 1 px for silence, then three more for each factor of ten above 100 kbit/s. */
+export function widthOf(bps: number): number {
+  return bps <= 0 ? 1 : Math.min(12, 1.2 + 2.2 * Math.log10(1 + bps / 1e5));
+}
+
+const UNITS = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"];
+
+export function bitsText(bps: number): string {
+  let [value, unit] = [bps, 0];
+  while (value >= 1000 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${value < 10 && unit > 0 ? value.toFixed(1) : value.toFixed(0)} ${UNITS[unit]}`;
+}
