@@ -104,13 +104,14 @@ export function layoutCard(
   places.taps = keepPlaces(
     before?.taps,
     plugs.map((plug) => plug.id),
+    below(plugs, places.guests),
   );
   if (integration) {
     const all = plugs.flatMap((plug) => plug.ports);
     const [y] = LANES.bridge;
     const bridge = add("bridge", bridgeId(input.host, BRIDGE), "host", [PAD, y + 6, INSIDE, 44], all);
-    const below = layoutBelow(input.host, integration, add);
-    card.wires.push(...below.map((box) => drop(bridge, box)));
+    const under = layoutBelow(input.host, integration, add);
+    card.wires.push(...under.map((box) => drop(bridge, box)));
     card.wires.push(...wiresToNics(card.boxes, input.host));
     layoutTaps(card, density, plugs, places.taps, guests, bridge, add);
   }
@@ -169,6 +170,17 @@ function plugsOf(input: HostInput, integration: BridgeData | undefined): Plug[] 
     (port): Plug => ({ id: portId(input.host, port.name), guest: "", kind: "port", ports: [port.name] }),
   );
   return [...taps, ...others];
+}
+
+/** A tap's wish: below its guest. Two fit there, one for each row of guests (or for a second NIC). */
+function below(plugs: readonly Plug[], guests: Places): (id: string) => number | undefined {
+  const wishes = new Map(
+    plugs.map((plug): [string, number | undefined] => {
+      const place = guests.get(plug.guest);
+      return [plug.id, place === undefined ? undefined : 2 * (place % 3) + (Math.floor(place / 3) % 2)];
+    }),
+  );
+  return (id) => wishes.get(id);
 }
 
 type Add = (
@@ -319,15 +331,12 @@ function drop(upper: Box, lower: Box, layer: Layer = lower.layer): Wire {
   return { ...wire, points: [x1, y1, x1, y, x2, y, x2, y2] };
 }
 
-/** From a guest down to its tap, behind the guests of the rows between them. */
+/** From a guest down to its tap, behind the guests of the rows between them: straight where the tap is below it. */
 function lead(guest: Box, tap: Box): Wire {
-  const x1 = guest.x + guest.w / 2;
   const x2 = tap.x + tap.w / 2;
+  const x1 = Math.min(Math.max(x2, guest.x + 8), guest.x + guest.w - 8);
   const y1 = guest.y + guest.h;
-  const bend = tap.y - 6 - STRIP_H;
-  const points =
-    Math.abs(x1 - x2) < 1
-      ? [x1, y1, x2, tap.y]
-      : [x1, y1, x1, Math.max(bend, y1 + 2), x2, Math.max(bend, y1 + 2), x2, tap.y];
+  const bend = Math.max(tap.y - 6 - STRIP_H, y1 + 2);
+  const points = x1 === x2 ? [x1, y1, x2, tap.y] : [x1, y1, x1, bend, x2, bend, x2, tap.y];
   return { from: guest.id, to: tap.id, layer: "guest", points, ports: tap.ports, inferred: false };
 }

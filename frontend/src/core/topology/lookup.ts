@@ -37,12 +37,12 @@ export type Thing =
 
 /** What the object of an id is; null for what is no longer there. */
 export function thingOf(inventory: Inventory, id: string): Thing | null {
+  const guest = inventory.guests.get(id);
+  if (guest) return { kind: "guest", id, guest };
   const [kind, name] = split(id);
   const [hostName = "", ...rest] = name.split("/");
   const host = inventory.hosts.get(hostName);
   const part = rest.join("/");
-  const guest = inventory.guests.get(id);
-  if (guest) return { kind: "guest", id, guest };
   if (kind === "network") return inventory.networks.has(name) ? { kind, uuid: name } : null;
   if (kind === "router") return inventory.routers.has(name) ? { kind, uuid: name } : null;
   if (kind === "group") return { kind, name };

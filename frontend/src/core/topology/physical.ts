@@ -139,7 +139,7 @@ function arrange(cards: Card[], inputs: readonly HostInput[], kept: Kept, before
   const wireY = bottom + 40 + MESH_PITCH * Math.max(1, tunnels.lanes);
   const right = Math.max(CARD_W, ...cards.map((card) => card.x + card.w));
   const shared = wireCard(cards, wireY, right);
-  const cables = [...tunnels.cables, ...uplinks(cards, wireY, bottom)];
+  const cables = [...tunnels.cables, ...uplinks(cards, wireY)];
   return {
     view: "physical",
     cards,
@@ -226,13 +226,13 @@ function tunnelOf(card: Card | undefined, host: HostData): Card["boxes"][number]
 }
 
 /** Every NIC down to the wire. What is between them nobody has seen. */
-function uplinks(cards: readonly Card[], wireY: number, bottom: number): Cable[] {
+function uplinks(cards: readonly Card[], wireY: number): Cable[] {
   return cards.flatMap((card) =>
     card.boxes
       .filter((box) => box.kind === "nic")
       .map((box): Cable => {
         const x = card.x + box.x + box.w / 3;
-        const points = [x, Math.min(card.y + box.y + box.h, bottom), x, wireY];
+        const points = [x, card.y + box.y + box.h, x, wireY];
         const host = card.id.slice("host:".length);
         return {
           id: `up:${box.id}`,

@@ -1,11 +1,16 @@
 /**
  * Places that are kept. What is there already stays where it is; what is new gets the first free place; what is gone
  * leaves its place free. Without a past, places follow the given order, so the same inventory gives the same picture.
+ * `wish` names a place that suits a new one better than the first free one.
  */
 
 export type Places = Map<string, number>;
 
-export function keepPlaces(before: Places | undefined, ids: readonly string[]): Places {
+export function keepPlaces(
+  before: Places | undefined,
+  ids: readonly string[],
+  wish?: (id: string) => number | undefined,
+): Places {
   const wanted = new Set(ids);
   const kept: Places = new Map();
   const taken = new Set<number>();
@@ -18,8 +23,10 @@ export function keepPlaces(before: Places | undefined, ids: readonly string[]): 
   for (const id of ids) {
     if (kept.has(id)) continue;
     while (taken.has(free)) free++;
-    kept.set(id, free);
-    taken.add(free);
+    const wished = wish?.(id);
+    const place = wished !== undefined && !taken.has(wished) ? wished : free;
+    kept.set(id, place);
+    taken.add(place);
   }
   return kept;
 }

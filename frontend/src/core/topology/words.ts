@@ -13,6 +13,9 @@ export interface Label {
 }
 
 export function labelOf(inventory: Inventory, box: Box): Label {
+  const known = inventory.guests.get(box.id);
+  if (known)
+    return { title: known.name, line: addressOf(known), mono: true, foreign: known.kind === "foreign" };
   const thing = thingOf(inventory, box.id);
   const label = (title: string, line = "", mono = false, foreign = false): Label => ({
     title,
@@ -53,7 +56,8 @@ export function labelOf(inventory: Inventory, box: Box): Label {
 }
 
 export function addressOf(guest: GuestData): string {
-  return guest.nics.flatMap((nic) => nic.addresses)[0] ?? "";
+  for (const nic of guest.nics) if (nic.addresses[0]) return nic.addresses[0];
+  return "";
 }
 
 export function othersLine(host: HostData): string {

@@ -55,6 +55,10 @@ function outline(pen: Pen, sheet: Sheet, box: Box, guest: GuestData | undefined,
   const { colour } = pen.palette;
   const chosen = box.id === sheet.selected || box.id === sheet.second;
   const lit = sheet.lit.size > 0 && sheet.lit.has(box.id);
+  if (guest && !foreign && !chosen && !lit && box.h <= LINE) {
+    slim(pen, box, guest);
+    return;
+  }
   pen.round(box.x, box.y, box.w, box.h, 6);
   const fill: ColourName = foreign
     ? "v-flooded-bg"
@@ -69,6 +73,17 @@ function outline(pen: Pen, sheet: Sheet, box: Box, guest: GuestData | undefined,
   ctx.strokeStyle = chosen || lit ? colour.accent : foreign ? colour["v-flooded"] : colour[borderOf(box)];
   ctx.stroke();
   ctx.setLineDash([]);
+}
+
+/** A guest of a crowded card: plain rectangles, for there are thousands. */
+function slim(pen: Pen, box: Box, guest: GuestData): void {
+  const { ctx } = pen;
+  const { colour } = pen.palette;
+  ctx.fillStyle = colour.surface;
+  ctx.fillRect(box.x, box.y, box.w, box.h);
+  ctx.lineWidth = 1;
+  ctx.strokeStyle = guest.state === "running" ? colour["line-strong"] : colour["l-guest-line"];
+  ctx.strokeRect(box.x + 0.5, box.y + 0.5, box.w - 1, box.h - 1);
 }
 
 function borderOf(box: Box): ColourName {
@@ -134,13 +149,16 @@ function words(
     w < 60 ? w - 8 : w - 16,
     tight,
   );
-  if (h > TALL) {
-    const state = guest && guest.state !== "running" ? guest.state : carried;
-    pen.writing.write(state, left, y + Math.min(h - 12, 50), w - 16, {
-      font: `11px ${ui}`,
-      colour: colour["text-2"],
-    });
-  }
+  if (h <= TALL) return;
+  const state =
+    guest && guest.state !== "running" ? guest.state : guest?.ram_mib ? `${guest.ram_mib} MiB` : "";
+  const last = { font: `11px ${ui}`, colour: colour["text-3"] };
+  const used = pen.writing.write(state, left, y + h - 12, w - 16, last);
+  pen.writing.write(carried, x + w - 8, y + h - 12, w - 22 - used, {
+    ...last,
+    colour: colour["text-2"],
+    right: true,
+  });
 }
 
 /** By shape: a triangle runs, a square is stopped, a ring is on its way, an octagon crashed. */

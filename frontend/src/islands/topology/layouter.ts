@@ -20,6 +20,7 @@ export interface Asking {
 }
 
 export const DEADLINE_MS = 3000;
+const REST_MS = 80; // between two pictures: changes that come in it are taken together
 
 export class Layouter {
   private maker: Maker | null = null;
@@ -95,8 +96,10 @@ export class Layouter {
       .filter((card): card is Card => card !== undefined);
     this.cards = new Map(cards.map((card) => [card.id, card]));
     this.asking.drawn({ ...drawn.scene, cards }, drawn.tookMs);
-    this.busy = false;
-    if (this.wanted) this.draw();
+    this.timer = this.asking.later(() => {
+      this.busy = false;
+      if (this.wanted) this.draw();
+    }, REST_MS);
   }
 
   /** The deadline passed, or the worker broke: once more with less, then no more. */

@@ -1,9 +1,19 @@
 /** Draws a picture on a canvas: what is on the screen only, and of that as much as can be read at the zoom. */
+
+import { LAYERS } from "../../core/topology/address";
 import { type Camera, toScreen, visible } from "../../core/topology/camera";
 import { type Detail, detailAt } from "../../core/topology/detail";
 import { cableRate, hostRate } from "../../core/topology/lookup";
 import { type Inventory, type Rate, SILENT, sumOf } from "../../core/topology/model";
-import type { Cable, Card, Group, Layer, Scene } from "../../core/topology/scene";
+import {
+  type Box,
+  type Cable,
+  type Card,
+  findBox,
+  type Group,
+  type Layer,
+  type Scene,
+} from "../../core/topology/scene";
 import { bitsText, widthOf } from "../../core/topology/traffic";
 import { drawBox } from "./box-pen";
 import type { Palette } from "./palette";
@@ -54,12 +64,14 @@ export class Pen {
     }
     for (const group of sheet.scene.groups)
       if (visible(sheet.camera, group, sheet.w, sheet.h)) this.frame(sheet, group);
-    if (detail !== "folded") this.cables(sheet);
-    const cards = sheet.scene.shared ? [...sheet.scene.cards, sheet.scene.shared] : sheet.scene.cards;
-    for (const card of cards) {
-      if (!visible(sheet.camera, card, sheet.w, sheet.h)) continue;
-      if (detail === "folded") this.folded(sheet, card);
-      else this.card(sheet, card, detail);
+    const all = sheet.scene.shared ? [...sheet.scene.cards, sheet.scene.shared] : sheet.scene.cards;
+    const cards = all.filter((card) => visible(sheet.camera, card, sheet.w, sheet.h));
+    if (detail === "folded") this.folded(sheet, cards);
+    else {
+      for (const card of cards) this.ground(sheet, card, detail);
+      this.cables(sheet);
+      if (detail === "plain") this.shapes(sheet, cards);
+      else for (const card of cards) this.boxes(sheet, card, detail);
     }
     if (detail === "full") this.cableWords(sheet);
     if (sheet.trace.length > 0 && detail !== "folded") this.trace(sheet);
@@ -82,17 +94,17 @@ export class Pen {
     this.ctx.setTransform(scale, 0, 0, scale, (x - camera.x) * scale, (y - camera.y) * scale);
   }
 
-  private card(sheet: Sheet, card: Card, detail: Detail): void {
+  /** A card without what is in it: cables run over its lanes and behind its boxes. */
+  private ground(sheet: Sheet, card: Card, detail: Detail): void {
     const { ctx } = this;
     const { colour } = this.palette;
     this.toPicture(sheet, card.x, card.y);
-    const rates = this.rates.of(sheet.inventory, card, sheet.nowS);
     if (card.lanes.length > 0) {
       const isLit = sheet.lit.size === 0 || sheet.lit.has(card.id);
       ctx.globalAlpha = isLit ? 1 : 0.6;
       const host = sheet.inventory.hosts.get(card.id.slice("host:".length));
-      this.round(0, 0, card.w, card.h, 10);
       ctx.fillStyle = colour.surface;
+      this.body(card, detail);
       ctx.fill();
       for (const lane of card.lanes) {
         ctx.globalAlpha = sheet.off.has(lane.layer) ? 0.3 : isLit ? 1 : 0.6;
@@ -102,17 +114,26 @@ export class Pen {
       ctx.globalAlpha = 1;
       this.round(0, 0, card.w, card.h, 10);
       ctx.lineWidth = card.id === sheet.selected ? 2.5 : 1;
-      ctx.strokeStyle =
-        card.id === sheet.selected
-          ? colour.accent
-          : host?.reached === false
-            ? colour["v-dropped"]
-            : colour["line-strong"];
+      ctx.strokeStyle = this.border(sheet, card, card.id.slice("host:".length));
       ctx.setLineDash(host?.reached === false ? [6, 4] : []);
       ctx.stroke();
       ctx.setLineDash([]);
       this.heading(sheet, card, detail);
     }
+  }
+
+  private body(card: Card, detail: Detail): void {
+    if (detail === "full") this.round(0, 0, card.w, card.h, 10);
+    else {
+      this.ctx.beginPath();
+      this.ctx.rect(0, 0, card.w, card.h);
+    }
+  }
+
+  private boxes(sheet: Sheet, card: Card, detail: Detail): void {
+    const { ctx } = this;
+    this.toPicture(sheet, card.x, card.y);
+    const rates = this.rates.of(sheet.inventory, card, sheet.nowS);
     for (const [at, wire] of card.wires.entries()) {
       const rate = rates.wires[at] ?? SILENT;
       ctx.globalAlpha =
@@ -156,47 +177,90 @@ export class Pen {
     });
   }
 
-  /** A card as one line: its name, what is on it, and what it carries. */
-  private folded(sheet: Sheet, card: Card): void {
+  /** Cards as lines: a name, what is on it, and what it carries. All shapes first, then all words of one font. */
+  private folded(sheet: Sheet, cards: readonly Card[]): void {
     const { ctx } = this;
     const { colour, ui } = this.palette;
     this.toScreen(sheet);
-    const [x, y] = toScreen(sheet.camera, card.x, card.y);
-    const [w, h] = [card.w * sheet.camera.z, card.h * sheet.camera.z];
-    const name = card.id.slice("host:".length);
-    const host = sheet.inventory.hosts.get(name);
-    ctx.globalAlpha = sheet.lit.size === 0 || sheet.lit.has(card.id) ? 1 : DIM;
-    this.round(x, y, w, h, Math.min(6, w / 8));
-    ctx.fillStyle = colour.surface;
-    ctx.fill();
-    ctx.lineWidth = card.id === sheet.selected ? 2 : 1;
-    ctx.strokeStyle =
-      card.id === sheet.selected
-        ? colour.accent
-        : host?.reached === false
-          ? colour["v-dropped"]
-          : colour["line-strong"];
-    ctx.stroke();
-    const rate = this.rates.host(sheet.inventory, name, sheet.nowS, hostRate);
-    const part = Math.min(1, widthOf(rate.bps) / 12);
-    ctx.fillStyle = colour["l-overlay"];
-    ctx.globalAlpha *= rate.bps > 0 ? 0.85 : 0.2;
-    ctx.fillRect(x + 3, y + h - 6, Math.max(2, (w - 6) * part), 3);
-    ctx.globalAlpha = 1;
-    if (w < 44) return;
-    this.writing.write(name, x + 4, y + 13, w - 8, { font: `600 11px ${ui}`, colour: colour.text });
-    if (h < 34) return;
-    const guests = card.boxes.filter((box) => box.kind === "guest").length;
-    this.writing.write(`${guests} VMs`, x + 4, y + 26, w - 8, {
-      font: `10px ${ui}`,
-      colour: colour["text-3"],
+    const cells = cards.map((card) => {
+      const name = card.id.slice("host:".length);
+      const [x, y] = toScreen(sheet.camera, card.x, card.y);
+      const [w, h] = [card.w * sheet.camera.z, card.h * sheet.camera.z];
+      return { card, name, x, y, w, h, rate: this.rates.host(sheet.inventory, name, sheet.nowS, hostRate) };
     });
-    if (h > 48)
-      this.writing.write(bitsText(rate.bps), x + 4, y + 38, w - 8, {
-        font: `10px ${ui}`,
-        colour: colour["text-3"],
-      });
-    if (rate.lost > 0) this.dropMark(x + w - 9, y + 9, 5);
+    ctx.fillStyle = colour.surface;
+    for (const { x, y, w, h } of cells) ctx.fillRect(x, y, w, h);
+    for (const { card, name, x, y, w, h, rate } of cells) {
+      ctx.strokeStyle = this.border(sheet, card, name);
+      ctx.lineWidth = card.id === sheet.selected ? 2 : 1;
+      ctx.strokeRect(x, y, w, h);
+      ctx.fillStyle = colour["l-overlay"];
+      ctx.globalAlpha = rate.bps > 0 ? 0.85 : 0.2;
+      ctx.fillRect(x + 3, y + h - 6, Math.max(2, (w - 6) * Math.min(1, widthOf(rate.bps) / 12)), 3);
+      ctx.globalAlpha = 1;
+    }
+    const bold = { font: `600 11px ${ui}`, colour: colour.text };
+    const small = { font: `10px ${ui}`, colour: colour["text-3"] };
+    for (const { name, x, y, w } of cells) if (w >= 44) this.writing.write(name, x + 4, y + 13, w - 8, bold);
+    for (const { card, x, y, w, h, rate } of cells) {
+      if (w < 44 || h < 34) continue;
+      const guests = card.boxes.reduce((sum, box) => sum + (box.kind === "guest" ? 1 : 0), 0);
+      this.writing.write(`${guests} VMs`, x + 4, y + 26, w - 8, small);
+      if (h > 48) this.writing.write(bitsText(rate.bps), x + 4, y + 38, w - 8, small);
+      if (rate.lost > 0) this.dropMark(x + w - 9, y + 9, 5);
+    }
+  }
+
+  private border(sheet: Sheet, card: Card, host: string): string {
+    const { colour } = this.palette;
+    if (card.id === sheet.selected) return colour.accent;
+    return sheet.inventory.hosts.get(host)?.reached === false ? colour["v-dropped"] : colour["line-strong"];
+  }
+
+  /** Cards whose words could not be read: their shapes, each colour in one go. */
+  private shapes(sheet: Sheet, cards: readonly Card[]): void {
+    const { ctx } = this;
+    const { colour } = this.palette;
+    this.toPicture(sheet);
+    const hollow: [Card, Box][] = [];
+    for (const layer of LAYERS) {
+      const filled: [Card, Box, number][] = [];
+      ctx.fillStyle = colour.surface;
+      ctx.globalAlpha = sheet.off.has(layer) ? OFF : 1;
+      for (const card of cards) {
+        const rates = this.rates.of(sheet.inventory, card, sheet.nowS);
+        for (const [at, box] of card.boxes.entries()) {
+          if (box.layer !== layer) continue;
+          const still = box.kind === "guest" && sheet.inventory.guests.get(box.id)?.state !== "running";
+          if (box.h >= 14) ctx.fillRect(card.x + box.x, card.y + box.y, box.w, box.h);
+          if (still) hollow.push([card, box]);
+          else filled.push([card, box, rates.boxes[at]?.bps ?? 0]);
+        }
+      }
+      ctx.fillStyle = colour[`l-${layer}`];
+      const dim = sheet.off.has(layer) ? OFF : 1;
+      for (const [card, box, bps] of filled) {
+        ctx.globalAlpha =
+          dim * (this.isDim(sheet, box.id) ? 0.12 : 0.22 + 0.6 * Math.min(1, (widthOf(bps) - 1) / 9));
+        ctx.fillRect(card.x + box.x, card.y + box.y, box.w, box.h);
+      }
+    }
+    ctx.globalAlpha = sheet.off.has("guest") ? OFF : 1;
+    ctx.strokeStyle = colour["l-guest-line"];
+    ctx.lineWidth = 1 / sheet.camera.z;
+    ctx.beginPath();
+    for (const [card, box] of hollow) ctx.rect(card.x + box.x, card.y + box.y, box.w, box.h);
+    ctx.stroke();
+    ctx.strokeStyle = colour.accent;
+    ctx.lineWidth = 2 / sheet.camera.z;
+    const chosen = findBox(sheet.scene, sheet.selected);
+    if (chosen)
+      ctx.strokeRect(chosen.card.x + chosen.box.x, chosen.card.y + chosen.box.y, chosen.box.w, chosen.box.h);
+    ctx.globalAlpha = 1;
+  }
+
+  private isDim(sheet: Sheet, id: string): boolean {
+    return sheet.lit.size > 0 && !sheet.lit.has(id);
   }
 
   private group(sheet: Sheet, group: Group): void {
@@ -279,8 +343,7 @@ export class Pen {
       const who = cable.hosts.length > 2 ? `VXLAN, ${cable.hosts.length} hosts` : cable.hosts.join(" to ");
       const text = rate ? `${who}: ${bitsText(rate.bps)}` : who;
       this.ctx.globalAlpha = this.alpha(sheet, cable.id, cable.layer);
-      this.ctx.font = `11px ${ui}`;
-      const w = this.ctx.measureText(text).width + 24;
+      const w = this.writing.measure(text, `11px ${ui}`) + 24;
       const [x, y] = [cable.label[0] - w / 2, cable.label[1] - 11];
       this.round(x, y, w, 22, 6);
       this.ctx.fillStyle = colour.surface;

@@ -3,6 +3,7 @@ import { type Camera, fitted, panned, showing, toPicture, zoomed } from "../../c
 import { detailAt } from "../../core/topology/detail";
 import { emptyInventory, type Inventory, inventoryOf, put } from "../../core/topology/model";
 import { boxesOfTrace, litBy, type TraceHop } from "../../core/topology/paths";
+import { FOLD_PAST } from "../../core/topology/physical";
 import { type Direction, hit, neighbour } from "../../core/topology/pointing";
 import { type Layer, rectOf, type Scene } from "../../core/topology/scene";
 import { Layouter, type Maker } from "./layouter";
@@ -19,6 +20,7 @@ export interface Hooks {
   trouble(words: string): void;
 }
 
+const SMALL_PX = 600;
 const MINI_EVERY_MS = 200;
 const TRAFFIC_EVERY_MS = 500;
 
@@ -243,11 +245,19 @@ export class MapView {
 
   private take(scene: Scene, tookMs: number): void {
     this.scene = scene;
-    if (this.fitting || !this.camera) this.camera = fitted(scene.bounds, this.size.w, this.size.h);
+    if (this.fitting || !this.camera) this.camera = this.whole(scene);
     this.retrace();
     this.light();
     this.hooks.drawn(scene, tookMs);
     this.draw();
+  }
+
+  /** All of it; on a small screen, where all of a few cards could not be read, the first of them. */
+  private whole(scene: Scene): Camera {
+    const all = fitted(scene.bounds, this.size.w, this.size.h);
+    const first = scene.cards[0];
+    if (!first || scene.cards.length > FOLD_PAST || detailAt(scene, all.z) === "full") return all;
+    return this.size.w < SMALL_PX ? fitted(first, this.size.w, this.size.h, 10) : all;
   }
 
   private retrace(): void {
@@ -266,7 +276,8 @@ export class MapView {
     this.size = { w, h };
     this.canvas.width = Math.round(w * devicePixelRatio);
     this.canvas.height = Math.round(h * devicePixelRatio);
-    if (this.fitting && this.scene) this.camera = fitted(this.scene.bounds, w, h);
+    this.pen.writing.forget();
+    if (this.fitting && this.scene) this.camera = this.whole(this.scene);
     this.draw();
   }
 

@@ -11,18 +11,35 @@ const MOST_REMEMBERED = 4000;
 export class Writing {
   private cuts = new Map<string, { text: string; width: number }>();
 
+  private font = "";
+
   constructor(private ctx: CanvasRenderingContext2D) {}
+
+  /** The width of words in a font. */
+  measure(text: string, font: string): number {
+    this.ctx.font = font;
+    this.font = font;
+    return this.ctx.measureText(text).width;
+  }
+
+  /** After the canvas forgot its state: when it was resized. */
+  forget(): void {
+    this.font = "";
+  }
 
   /** Writes at a baseline, and gives the width that was written. */
   write(text: string, x: number, y: number, room: number, style: Style): number {
     if (!text || room < 6) return 0;
     const { ctx } = this;
-    ctx.font = style.font;
+    if (style.font !== this.font) {
+      ctx.font = style.font; // the browser parses it each time
+      this.font = style.font;
+    }
     ctx.fillStyle = style.colour;
-    ctx.textAlign = style.right ? "right" : "left";
+    if (style.right) ctx.textAlign = "right";
     const cut = this.cut(text, room, style.font);
     ctx.fillText(cut.text, x, y);
-    ctx.textAlign = "left";
+    if (style.right) ctx.textAlign = "left";
     return cut.width;
   }
 
