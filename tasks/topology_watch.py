@@ -21,6 +21,7 @@ from portal.hosts.models import Host
 from portal.live.transient import Change, TransientWriter
 from portal.topology.inventory import INTEGRATION, Inventory, Scope, inventory_stamp, load_inventory
 from portal.topology.serialize import State, inventory_as_state
+from sdn.transport.openflow import Channel, ChannelError, open_channel
 from sdn.transport.port_counters import KERNEL_TUNNEL, PortCounters, PortRate, parse_port_counters, rates_between
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, find_vswitchd_socket
 from tasks.rows import in_rows
@@ -56,6 +57,7 @@ class MapTopic:
     writer: TransientWriter = field(init=False)
     named: dict[str, frozenset[str]] = field(default_factory=dict)  # host → ports that may be named
     rundirs: dict[str, Path] = field(default_factory=dict)
+    virtual: dict[str, dict[int, str]] = field(default_factory=dict)  # host → ofport → tunnel or patch port
     stamp: tuple[object, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)  # inventory and traffic are told from two threads
 
@@ -69,6 +71,7 @@ class MapTopic:
             return
         inventory = load_inventory(self.scope)
         self.named = ports_to_name(inventory)
+        self.virtual = virtual_ports(inventory)
         self.rundirs = {name: Path(rundir) for name, rundir in Host.objects.values_list("name", "ovs_rundir")}
         state = inventory_as_state(inventory)
         with self._lock:
@@ -107,22 +110,39 @@ def ports_to_name(inventory: Inventory) -> dict[str, frozenset[str]]:
     return {name: frozenset(ports) for name, ports in named.items()}
 
 
+def virtual_ports(inventory: Inventory) -> dict[str, dict[int, str]]:
+    """Host → ofport → name of the integration bridge's ports that are none of the datapath."""
+    return {
+        host.name: {
+            port.ofport: port.name
+            for bridge in host.bridges
+            if bridge.name == INTEGRATION
+            for port in bridge.ports
+            if port.kind in ("tunnel", "patch") and port.ofport
+        }
+        for host in inventory.hosts
+    }
+
+
 async def _watch_traffic(topic: MapTopic) -> None:
     readers: dict[str, HostCounters] = {}
-    while True:
-        began = time.monotonic()
-        for host, rundir in list(topic.rundirs.items()):
-            readers.setdefault(host, HostCounters(rundir))
-        gate = asyncio.Semaphore(HOSTS_AT_ONCE)
-        told = await asyncio.gather(*(_read(gate, host, readers[host], topic) for host in list(topic.rundirs)))
-        changes = [change for change in told if change is not None]
-        await asyncio.to_thread(topic.write, changes)
-        await asyncio.sleep(max(TRAFFIC_EVERY_S - (time.monotonic() - began), 0.1))
+    gate = asyncio.Semaphore(HOSTS_AT_ONCE)
+    try:
+        while True:
+            began = time.monotonic()
+            for host, rundir in list(topic.rundirs.items()):
+                readers.setdefault(host, HostCounters(rundir))
+            told = await asyncio.gather(*(_read(gate, host, readers[host], topic) for host in list(topic.rundirs)))
+            await asyncio.to_thread(topic.write, [change for change in told if change is not None])
+            await asyncio.sleep(max(TRAFFIC_EVERY_S - (time.monotonic() - began), 0.1))
+    finally:
+        for reader in readers.values():
+            reader.close()
 
 
 async def _read(gate: asyncio.Semaphore, host: str, reader: HostCounters, topic: MapTopic) -> Change | None:
     async with gate:
-        rates = await asyncio.to_thread(reader.rates)
+        rates = await reader.rates(topic.virtual.get(host, {}))
     if rates is None:
         return None
     return Change("traffic.changed", f"traffic:{host}", traffic_data(rates, topic.named.get(host, frozenset())))
@@ -134,49 +154,60 @@ def traffic_data(rates: Mapping[str, PortRate], named: frozenset[str]) -> dict[s
     for name, rate in rates.items():
         if not (rate.rx_pps or rate.tx_pps or rate.lost_ps):
             continue
-        key = _named_as(name, named)
+        key = name if name in named else OTHERS
         numbers = [rate.rx_pps, rate.tx_pps, rate.rx_bps, rate.tx_bps, rate.lost_ps]
         ports[key] = [round(old + new, 1) for old, new in zip(ports.get(key, [0.0] * 5), numbers, strict=True)]
     return {"ports": ports, "at": round(time.time(), 1)}
 
 
-def _named_as(port: str, named: frozenset[str]) -> str:
-    """The datapath calls a tunnel by its device (`vxlan_sys_4789`): it is counted under our tunnel port's name."""
-    if port in named:
-        return port
-    if KERNEL_TUNNEL.match(port):
-        return next((name for name in sorted(named) if name.startswith(("vxlan", "geneve"))), OTHERS)
-    return OTHERS
-
-
 class HostCounters:
-    """Reads one host's counters; remembers the last reading. Blocks: call from a thread."""
+    """Reads one host's counters, the datapath's ports and the bridge's virtual ones; remembers the last reading."""
 
     def __init__(self, rundir: Path) -> None:
         self._rundir = rundir
         self._client: UnixctlClient | None = None
+        self._channel: Channel | None = None
         self._last: tuple[float, dict[str, PortCounters]] | None = None
 
-    def rates(self) -> dict[str, PortRate] | None:
+    async def rates(self, virtual: Mapping[int, str]) -> dict[str, PortRate] | None:
         """Since the last reading; None for the first one, or when the switch does not answer."""
         try:
-            if self._client is None:
-                self._client = UnixctlClient(find_vswitchd_socket(self._rundir), DEADLINE_S)
-            text = self._client.run("dpctl/show", "-s")
-        except (UnixctlError, OSError, TimeoutError) as problem:
+            counters = await asyncio.to_thread(self._datapath)
+            counters |= await self._virtual(virtual)
+        except (UnixctlError, ChannelError, OSError, TimeoutError) as problem:
             log.info("no counters rundir=%s problem=%s", self._rundir, problem)
-            if self._client:
-                self._client.close()
-            self._client, self._last = None, None
+            self.close()
             return None
-        now, counters = time.monotonic(), _without_bridges(parse_port_counters(text))
+        now = time.monotonic()
         before, self._last = self._last, (now, counters)
         return rates_between(before[1], counters, now - before[0]) if before else None
 
+    def close(self) -> None:
+        """Close both connections; the next reading opens new ones and is a first one."""
+        if self._client:
+            self._client.close()
+        if self._channel:
+            self._channel.close("counters are no longer read")
+        self._client = self._channel = self._last = None
 
-def _without_bridges(counters: dict[str, PortCounters]) -> dict[str, PortCounters]:
-    """Not the datapath's own port, and not the bridge's: what goes through it is its ports'."""
-    return {name: one for name, one in counters.items() if not name.startswith("ovs-") and name != INTEGRATION}
+    def _datapath(self) -> dict[str, PortCounters]:
+        if self._client is None:
+            self._client = UnixctlClient(find_vswitchd_socket(self._rundir), DEADLINE_S)
+        counters = parse_port_counters(self._client.run("dpctl/show", "-s"))
+        return {name: one for name, one in counters.items() if not _is_no_port(name)}
+
+    async def _virtual(self, names: Mapping[int, str]) -> dict[str, PortCounters]:
+        if not names:
+            return {}
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await open_channel(str(self._rundir / f"{INTEGRATION}.mgmt"))
+        counted = await self._channel.dump_ports()
+        return {names[ofport]: one for ofport, one in counted.items() if ofport in names}
+
+
+def _is_no_port(name: str) -> bool:
+    """The datapath itself, the bridge (what goes through it is its ports'), and the device that all tunnels share."""
+    return name.startswith("ovs-") or name == INTEGRATION or KERNEL_TUNNEL.match(name) is not None
 
 
 def _kind(key: str) -> str:

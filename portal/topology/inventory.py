@@ -227,13 +227,19 @@ def _bridges(
     """The bridges that may be named, with the ports that are no guest's; the rest as numbers."""
     shown: list[Bridge] = []
     ports_hidden = bridges_hidden = 0
+    inside = {
+        port.name
+        for bridge in (switch.bridges if switch else ())
+        if bridge.name in OUR_BRIDGES
+        for port in bridge.ports
+    }
     for bridge in switch.bridges if switch else ():
         if scope.team and bridge.name not in OUR_BRIDGES:
             bridges_hidden += 1
-            ports_hidden += len(bridge.ports)
+            ports_hidden += sum(1 for port in bridge.ports if port.name != bridge.name)
             continue
         rest = [port for port in bridge.ports if port.name != bridge.name and not _is_guests(port, ours, foreign_taps)]
-        named = [port for port in rest if scope.team is None or (_kind(port) in NAMED_TO_TEAMS and _is_plain(port))]
+        named = [port for port in rest if scope.team is None or _is_for_all(port, inside)]
         ports_hidden += len(rest) - len(named)
         shown.append(_bridge(bridge, named))
     shown.sort(key=lambda bridge: (bridge.name != INTEGRATION, bridge.foreign, bridge.name))
@@ -245,9 +251,11 @@ def _is_guests(port: PortSeen, ours: set[str], foreign_taps: set[str]) -> bool:
     return any(one.iface_id in ours or one.name in foreign_taps for one in port.interfaces)
 
 
-def _is_plain(port: PortSeen) -> bool:
-    """No workload's: nobody said what it is plugged for."""
-    return not any(one.iface_id or one.vm_id for one in port.interfaces)
+def _is_for_all(port: PortSeen, inside: set[str]) -> bool:
+    """Part of the network itself, which every team may know: no workload's, and no cable to a bridge that is not ours."""
+    if any(one.iface_id or one.vm_id for one in port.interfaces):
+        return False
+    return _kind(port) in NAMED_TO_TEAMS and all(one.type != "patch" or one.peer in inside for one in port.interfaces)
 
 
 def _kind(port: PortSeen) -> str:

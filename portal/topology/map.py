@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from portal.accounts.access import active_team
+from portal.accounts.access import team_for
 from portal.accounts.models import User
 from portal.compute.models import VM
 from portal.hosts.models import Host
@@ -25,7 +25,7 @@ MOST_IN_PAGE = 300  # guests; a bigger map is fetched by the island, and the tab
 def scope_of(request: HttpRequest) -> Scope:
     """Everything for operators, else the current team's; 403 in words for a person without teams."""
     user = request.user
-    return Scope(None if isinstance(user, User) and user.is_operator else active_team(request))
+    return Scope(None if isinstance(user, User) and user.is_operator else team_for(request, "topology.see"))
 
 
 @require_safe

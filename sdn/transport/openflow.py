@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sdn.reconcile import Plan, WireFlow
 from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, PORT_ANY, bundle_add, header
 from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates, decode_flows
+from sdn.transport.port_counters import PortCounters, decode_port_stats
 from sdn.transport.tls import names_of
 
 log = logging.getLogger("hopsight.openflow")
@@ -28,7 +29,7 @@ ECHO_EVERY_S = 2.0
 SILENT_ROUNDS = 3  # of echo without a word, counted in rounds so that our own loop's pause is not the switch's
 ANSWER_DEADLINE_S = 20.0
 READY_DEADLINE_S = 5.0
-FLOW_STATS, FLOW_MONITOR = 1, 16
+FLOW_STATS, PORT_STATS, FLOW_MONITOR = 1, 4, 16
 MONITOR_ID = 0x4853
 MONITOR_FLAGS = 2 | 4 | 8 | 16  # added, removed, modified; with instructions. OVS 3.1 refuses NO_ABBREV (32)
 
@@ -154,6 +155,12 @@ class Channel(asyncio.Protocol):
         xid = self.next_xid()
         body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, PORT_ANY, PORT_ANY, 0, 0, 1, 4)
         return await self._ask(xid, _multipart(FLOW_STATS, body, xid))
+
+    async def dump_ports(self) -> dict[int, PortCounters]:
+        """What every port of the bridge has counted, by ofport; tunnel and patch ports too."""
+        xid = self.next_xid()
+        parts = await self._ask(xid, _multipart(PORT_STATS, struct.pack("!I4x", 0xFFFFFFFF), xid))
+        return dict(row for part in parts for row in decode_port_stats(part))
 
     async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
         """Tell of every flow added, modified or deleted from now on, by whomever. Raises VersionRefused if it has none."""

@@ -1,18 +1,20 @@
 """What every port of a host's datapath has counted, from one call: `dpctl/show -s` over the control socket.
 
-One call tells all bridges' ports, tunnels included, whatever the datapath; patch ports are no datapath ports and count
-nothing. A `?` (the datapath does not count that) is read as 0.
+One call tells all bridges' ports, whatever the datapath. Tunnel and patch ports are no ports of the datapath: they count in
+their bridge, which tells it by OpenFlow's port statistics. A `?` (the datapath does not count that) is read as 0.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _PORT = re.compile(r"^  port \d+: (\S+)")
 _PACKETS = re.compile(r"^\s+([RT]X) packets:(\d+|\?) errors:(\d+|\?) dropped:(\d+|\?)")
 _BYTES = re.compile(r"RX bytes:(\d+|\?).*TX bytes:(\d+|\?)")
+_UNKNOWN = 0xFFFFFFFFFFFFFFFF
 KERNEL_TUNNEL = re.compile(r"^(vxlan|genev|gre)_sys")
 
 
@@ -54,6 +56,19 @@ def parse_port_counters(text: str) -> dict[str, PortCounters]:
         elif octets := _BYTES.search(line):
             found[name][2], found[name][3] = _number(octets[1]), _number(octets[2])
     return {port: PortCounters(*numbers) for port, numbers in found.items()}
+
+
+_STATS = struct.Struct("!HxxI8x8Q")  # ofp_port_stats of OpenFlow 1.4; properties follow
+
+
+def decode_port_stats(body: bytes) -> Iterator[tuple[int, PortCounters]]:
+    """ofport → counters, of one part of a multipart reply; what is cut off is passed over."""
+    at = 0
+    while at + _STATS.size <= len(body):
+        length, ofport, *counted = _STATS.unpack_from(body, at)
+        rx_packets, tx_packets, rx_bytes, tx_bytes, *lost = (0 if one == _UNKNOWN else one for one in counted)
+        yield ofport, PortCounters(rx_packets, tx_packets, rx_bytes, tx_bytes, sum(lost))
+        at += max(length, _STATS.size)
 
 
 def rates_between(

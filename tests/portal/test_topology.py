@@ -73,6 +73,7 @@ def world(cast: Cast) -> Cast:
     foreign_tap = PortSeen("vnetpay2", (InterfaceSeen("vnetpay2", "", 9, "up", driver="tun", vm_id="uuid-f"),))
     tunnel = PortSeen("vxlan0", (InterfaceSeen("vxlan0", "vxlan", 1, "up", remote_ip="flow"),))
     stray = PortSeen("pay-stray", (InterfaceSeen("pay-stray", "internal", 4, "up"),))
+    cable = PortSeen("to-pay", (InterfaceSeen("to-pay", "patch", 5, "up", peer="pay-end"),))
     uplink = PortSeen("eth1", (InterfaceSeen("eth1", "", 1, "up", mtu=1600, driver="veth"),))
     foreign_nic = PortSeen("uplink-pay", (InterfaceSeen("uplink-pay", "", 1, "up"),))
     seen = SwitchSeen(
@@ -81,7 +82,7 @@ def world(cast: Cast) -> Cast:
             BridgeSeen("br-ex", "netdev", "", "none", (uplink,)),
             BridgeSeen(
                 "br-int", "netdev", "secure", "connected",
-                (stray, tunnel, tap("vnetpay1", web_port), tap("vnet9", other_port), foreign_tap),
+                (stray, cable, tunnel, tap("vnetpay1", web_port), tap("vnet9", other_port), foreign_tap),
             ),
             BridgeSeen("br-pay", "netdev", "", "none", (foreign_nic,)),
         ),
@@ -97,7 +98,7 @@ def test_a_team_sees_its_own_and_numbers_for_the_rest(world: Cast) -> None:
     host = state["host:hv1"]
     assert [bridge["name"] for bridge in host["bridges"]] == ["br-int", "br-ex"]
     assert [port["name"] for port in host["bridges"][0]["ports"]] == ["vxlan0"]
-    assert host["others"] == {"guests": 2, "ports": 4, "bridges": 1}
+    assert host["others"] == {"guests": 2, "ports": 5, "bridges": 1}
     guests = [data for key, data in state.items() if key.startswith("vm:")]
     assert [(guest["name"], guest["nics"][0]["tap"]) for guest in guests] == [("search-1", "vnet9")]
 
@@ -110,6 +111,7 @@ def test_an_operator_sees_all_of_it_and_what_is_foreign(world: Cast) -> None:
     }  # fmt: skip
     assert {port["name"]: port["foreign"] for port in bridges["br-int"]["ports"]} == {
         "vxlan0": False,
+        "to-pay": False,
         "pay-stray": True,
     }
     assert state["foreign:hv1/pay-foreign"]["taps"] == ["vnetpay2"]
@@ -127,9 +129,7 @@ def test_dana_never_reads_a_name_of_payments(world: Cast, path: str) -> None:
 def test_no_event_names_what_is_another_teams(world: Cast, redis_server: str) -> None:
     topic = MapTopic(Scope(world.search))
     topic.look()
-    counters = {
-        name: PortCounters(10, 10, 1000, 1000, 1) for name in ("vnet9", "vnetpay1", "vnetpay2", "vxlan_sys_4789")
-    }
+    counters = {name: PortCounters(10, 10, 1000, 1000, 1) for name in ("vnet9", "vnetpay1", "vnetpay2", "vxlan0")}
     rates = rates_between({name: PortCounters() for name in counters}, counters, 1.0)
     data = traffic_data(rates, topic.named["hv1"])
     assert set(data["ports"]) == {"vnet9", "vxlan0", ""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from sdn.model.addresses import HostName
 from sdn.model.switch import InterfaceSeen, switch_from_json, switch_to_json
 from sdn.shadow import Shadow
+from sdn.transport.openflow import open_channel
 from sdn.transport.ovsdb import HostDatabase
-from sdn.transport.port_counters import PortCounters, parse_port_counters, rates_between
+from sdn.transport.port_counters import PortCounters, decode_port_stats, parse_port_counters, rates_between
 from sdn.transport.unixctl import UnixctlClient
 from tests.sdn.switch import Switch
 from tests.waiting import wait_for
@@ -93,3 +95,27 @@ def test_counters_become_rates_and_a_port_made_anew_counts_as_still() -> None:
     assert rates["vnet0"].rx_pps == 10 and rates["vnet0"].rx_bps == 8000 and rates["vnet0"].lost_ps == 2
     assert rates_between(read, {"vnet0": PortCounters()}, 1.0)["vnet0"].rx_pps == 0
     assert parse_port_counters("\x00 junk\n  port x: y\n    RX packets:1 errors:0 dropped:0") == {}
+
+
+async def test_tunnel_and_patch_ports_count_in_their_bridge(database: tuple[Switch, HostDatabase]) -> None:
+    """[packet-out]--[br-int]--patch--[br-foreign]"""
+    switch, _ = database
+    switch.vsctl(
+        "--may-exist", "add-port", "br-int", "c-i", "--", "set", "Interface", "c-i", "type=patch", "options:peer=c-f", "ofport_request=77",
+        "--", "--may-exist", "add-port", "br-foreign", "c-f", "--", "set", "Interface", "c-f", "type=patch", "options:peer=c-i",
+    )  # fmt: skip
+    channel = await open_channel(f"{switch.rundir}/br-int.mgmt")
+    try:
+        before = (await channel.dump_ports())[77]
+        frame = "ffffffffffff525400000001080045000014000000000001f7ac0a0000010a000002"
+        switch.ofctl("packet-out", f"in_port=controller,packet={frame},actions=output:77")
+        after = (await channel.dump_ports())[77]
+        assert (after.tx_packets - before.tx_packets, after.rx_packets) == (1, before.rx_packets)
+    finally:
+        channel.close("the test ends")
+
+
+def test_port_statistics_that_are_cut_off_or_unknown_do_no_harm() -> None:
+    row = struct.pack("!HxxI8x8Q", 80, 5, 1, 2, 3, 4, 0, 1, 2**64 - 1, 0)
+    assert list(decode_port_stats(row + row[:40])) == [(5, PortCounters(1, 2, 3, 4, 1))]
+    assert list(decode_port_stats(b"")) == []

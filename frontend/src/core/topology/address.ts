@@ -41,5 +41,5 @@ export function searchOf(look: Look): string {
   const { camera } = look;
   if (camera) words.set("at", `${camera.x.toFixed(0)},${camera.y.toFixed(0)},${camera.z.toPrecision(3)}`);
   const text = words.toString();
-  return text ? `?${text.replaceAll("%2C", ",").replaceAll("%3A", ":")}` : "";
+  return text ? `?${text.replaceAll("%2C", ",").replaceAll("%3A", ":").replaceAll("%2F", "/")}` : "";
 }

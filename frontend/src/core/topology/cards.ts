@@ -120,7 +120,7 @@ export function layoutCard(
 
 export function rowsFor(density: Density, mostPlaces: number): number {
   const rows = Math.max(1, Math.ceil(mostPlaces / GRIDS[density].columns));
-  return 2 ** Math.ceil(Math.log2(rows));
+  return rows <= 2 ? rows : Math.ceil(rows / 4) * 4;
 }
 
 export function placesUsed(places: CardPlaces | undefined, guests: number): number {

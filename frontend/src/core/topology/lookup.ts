@@ -9,6 +9,7 @@ import {
   type Rate,
   rateOf,
   SILENT,
+  STALE_S,
   split,
   sumOf,
 } from "./model";
@@ -111,9 +112,15 @@ export function tunnelsOf(host: HostData): string[] {
 
 export function hostRate(inventory: Inventory, name: string, nowS: number): Rate {
   const traffic = inventory.traffic.get(name);
-  return traffic
-    ? sumOf(Object.keys(traffic.ports).map((port) => rateOf(inventory, name, port, nowS)))
-    : SILENT;
+  if (!traffic || nowS - traffic.at > STALE_S) return SILENT;
+  const sum = { bps: 0, pps: 0, lost: 0 };
+  for (const port in traffic.ports) {
+    const numbers = traffic.ports[port] ?? [];
+    sum.pps += (numbers[0] ?? 0) + (numbers[1] ?? 0);
+    sum.bps += (numbers[2] ?? 0) + (numbers[3] ?? 0);
+    sum.lost += numbers[4] ?? 0;
+  }
+  return sum;
 }
 
 /**

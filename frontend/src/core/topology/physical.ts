@@ -22,12 +22,13 @@ export const ROW_OF_HOSTS = 6;
 export const FOLD_PAST = 12;
 export const GROUP_PAST = 60;
 const GROUP_SIZE = 20;
-const GROUP_COLUMNS = 5;
+const GROUP_COLUMNS = 10;
 const GAP_X = 22;
 const GAP_Y = 70;
 const MESH_PITCH = 40;
 const PAIRS_DRAWN = 4;
 const GROUP_PAD = 60;
+const WIDE = 1.5; // screens are wider than high
 
 /** What a picture remembers for the next one. */
 export interface Kept {
@@ -67,7 +68,7 @@ export function layoutPhysical(inventory: Inventory, before: Kept): { scene: Sce
   const kept: Kept = {
     ...before,
     density,
-    pitchRows: grows ? before.pitchRows : inputs.length > ROW_OF_HOSTS ? rows * 2 : rows,
+    pitchRows: grows ? before.pitchRows : inputs.length > ROW_OF_HOSTS ? rows + Math.min(rows, 4) : rows,
     cards: new Map(),
   };
   const cards = inputs.map((input) => {
@@ -294,11 +295,11 @@ function inGroups(cards: Card[], inputs: readonly HostInput[], kept: Kept, befor
   kept.groupOrder = keepPlaces(before.groupOrder, [...kept.groups.keys()]);
   const byId = new Map(cards.map((card) => [card.id, card]));
   const pitch = rowPitch(kept);
-  const columns = Math.ceil(Math.sqrt(span(kept.groupOrder) * 1.2));
   const [groupW, groupH] = [
     GROUP_COLUMNS * (CARD_W + GAP_X) + 2 * GROUP_PAD,
     Math.ceil(GROUP_SIZE / GROUP_COLUMNS) * pitch + 2 * GROUP_PAD + 40,
   ];
+  const columns = Math.max(1, Math.ceil(Math.sqrt((span(kept.groupOrder) * groupH * WIDE) / groupW)));
   const groups: Group[] = [];
   for (const [name, places] of kept.groups) {
     const at = kept.groupOrder.get(name) ?? 0;

@@ -66,7 +66,7 @@ function outline(pen: Pen, sheet: Sheet, box: Box, guest: GuestData | undefined,
       ? `l-${box.layer}-bg`
       : "surface";
   ctx.fillStyle = colour[fill];
-  if (box.kind !== "others") ctx.fill();
+  ctx.fill();
   const quiet = guest !== undefined && guest.state !== "running";
   ctx.setLineDash(quiet || box.kind === "others" || box.id.startsWith("nic:") ? [4, 3] : []);
   ctx.lineWidth = chosen ? 2.5 : lit ? 1.6 : 1;

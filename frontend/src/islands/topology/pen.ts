@@ -12,6 +12,7 @@ import {
   findBox,
   type Group,
   type Layer,
+  rectOf,
   type Scene,
 } from "../../core/topology/scene";
 import { bitsText, widthOf } from "../../core/topology/traffic";
@@ -38,6 +39,8 @@ export interface Sheet {
   nowS: number;
 }
 
+const WIDE = 250; // bridges and the wire: a trace goes in at one place and out at another
+const TAP_W = 48;
 export const DIM = 0.25;
 export const OFF = 0.07;
 
@@ -201,7 +204,7 @@ export class Pen {
     }
     const bold = { font: `600 11px ${ui}`, colour: colour.text };
     const small = { font: `10px ${ui}`, colour: colour["text-3"] };
-    for (const { name, x, y, w } of cells) if (w >= 44) this.writing.write(name, x + 4, y + 13, w - 8, bold);
+    for (const { name, x, y, w } of cells) if (w >= 44) this.writing.write(name, x + 4, y + 13, w - 20, bold);
     for (const { card, x, y, w, h, rate } of cells) {
       if (w < 44 || h < 34) continue;
       const guests = card.boxes.reduce((sum, box) => sum + (box.kind === "guest" ? 1 : 0), 0);
@@ -358,15 +361,7 @@ export class Pen {
   /** The way of a trace through the middles of its boxes; where it ends is marked by shape and colour. */
   private trace(sheet: Sheet): void {
     const { ctx } = this;
-    const points: number[] = [];
-    const middles = sheet.trace.map((id) => middleOf(sheet.scene, id));
-    for (const [at, middle] of middles.entries()) {
-      const [before, after] = [middles[at - 1], middles[at + 1]];
-      if (!middle) continue;
-      const wide = sheet.trace[at]?.startsWith("wire:") || sheet.trace[at]?.startsWith("bridge:");
-      if (wide && before && after) points.push(before[0], middle[1], after[0], middle[1]);
-      else points.push(...middle);
-    }
+    const points = wayThrough(sheet.scene, sheet.trace);
     this.toPicture(sheet);
     ctx.globalAlpha = 0.9;
     ctx.lineJoin = "round";
@@ -471,9 +466,27 @@ function reaches(sheet: Sheet, cable: Cable): boolean {
   );
 }
 
-function middleOf(scene: Scene, id: string): [number, number] | null {
-  for (const card of scene.shared ? [...scene.cards, scene.shared] : scene.cards)
-    for (const box of card.boxes)
-      if (box.id === id) return [card.x + box.x + box.w / 2, card.y + box.y + box.h / 2];
-  return null;
+/** A trace's corners: below its guests, along the lower edge of what is wide, and beside the words of the rest. */
+function wayThrough(scene: Scene, ids: readonly string[]): number[] {
+  const rects = ids.map((id) => rectOf(scene, id));
+  const xOf = (at: number): number | null => {
+    const rect = rects[at];
+    if (!rect || rect.w > WIDE) return null;
+    const beside = rects[at - 1]?.w === TAP_W ? rects[at - 1] : rects[at + 1];
+    if (ids[at]?.startsWith("vm:") && beside && beside.w < WIDE) {
+      return Math.min(Math.max(beside.x + beside.w / 2, rect.x + 8), rect.x + rect.w - 8);
+    }
+    return rect.x + rect.w * (rect.w === TAP_W || ids[at]?.startsWith("vm:") ? 0.5 : 0.82);
+  };
+  const points: number[] = [];
+  for (const [at, rect] of rects.entries()) {
+    if (!rect) continue;
+    const x = xOf(at);
+    const y = ids[at]?.startsWith("vm:")
+      ? rect.y + rect.h - 4
+      : rect.y + (rect.w > WIDE ? rect.h - 7 : rect.h / 2);
+    if (x !== null) points.push(x, y);
+    else for (const next of [xOf(at - 1), xOf(at + 1)]) if (next !== null) points.push(next, y);
+  }
+  return points;
 }
