@@ -13,6 +13,7 @@ from bench.bundles import shadow_load_ms
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
 from bench.pages import flow_change_to_page
+from bench.topology import measure_topology
 from bench.trace_api import trace_api
 from bench.traces import trace_predicted_two_hosts
 from bench.vms import measure_vms
@@ -31,6 +32,7 @@ def main(wanted: list[str]) -> None:
         ("flow_change_to_page", flow_change_to_page),
         ("trace_api", trace_api),
         ("shadow_load", shadow_load_ms),
+        ("topology", measure_topology),
         ("vms", measure_vms),
     ):
         if wanted and name not in wanted:

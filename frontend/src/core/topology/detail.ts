@@ -6,7 +6,7 @@ export type Detail = "full" | "plain" | "folded" | "grouped";
 
 const FULL_PX = 170; // a card this wide on the screen can be read
 const PLAIN_PX = 84;
-const GROUP_PX = 26;
+const GROUP_PX = 40;
 const CARD = 328;
 
 /** full: words in boxes; plain: boxes without words; folded: a line with sums; grouped: groups with sums. */

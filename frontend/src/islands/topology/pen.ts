@@ -1,22 +1,13 @@
 /** Draws a picture on a canvas: what is on the screen only, and of that as much as can be read at the zoom. */
 
-import { LAYERS } from "../../core/topology/address";
-import { type Camera, toScreen, visible } from "../../core/topology/camera";
+import { type Camera, visible } from "../../core/topology/camera";
 import { type Detail, detailAt } from "../../core/topology/detail";
-import { cableRate, hostRate } from "../../core/topology/lookup";
-import { type Inventory, type Rate, SILENT, sumOf } from "../../core/topology/model";
-import {
-  type Box,
-  type Cable,
-  type Card,
-  findBox,
-  type Group,
-  type Layer,
-  rectOf,
-  type Scene,
-} from "../../core/topology/scene";
+import { cableRate } from "../../core/topology/lookup";
+import { type Inventory, type Rate, SILENT } from "../../core/topology/model";
+import type { Cable, Card, Group, Layer, Scene } from "../../core/topology/scene";
 import { bitsText, widthOf } from "../../core/topology/traffic";
 import { drawBox } from "./box-pen";
+import { borderOf, drawFolded, drawGroup, drawShapes, drawTrace } from "./far-pen";
 import type { Palette } from "./palette";
 import { Ratebook } from "./ratebook";
 import { Writing } from "./writing";
@@ -39,8 +30,6 @@ export interface Sheet {
   nowS: number;
 }
 
-const WIDE = 250; // bridges and the wire: a trace goes in at one place and out at another
-const TAP_W = 48;
 export const DIM = 0.25;
 export const OFF = 0.07;
 
@@ -62,22 +51,22 @@ export class Pen {
     const detail = detailAt(sheet.scene, sheet.camera.z);
     if (detail === "grouped") {
       for (const group of sheet.scene.groups)
-        if (visible(sheet.camera, group, sheet.w, sheet.h)) this.group(sheet, group);
+        if (visible(sheet.camera, group, sheet.w, sheet.h)) drawGroup(this, sheet, group);
       return;
     }
     for (const group of sheet.scene.groups)
       if (visible(sheet.camera, group, sheet.w, sheet.h)) this.frame(sheet, group);
     const all = sheet.scene.shared ? [...sheet.scene.cards, sheet.scene.shared] : sheet.scene.cards;
     const cards = all.filter((card) => visible(sheet.camera, card, sheet.w, sheet.h));
-    if (detail === "folded") this.folded(sheet, cards);
+    if (detail === "folded") drawFolded(this, sheet, cards);
     else {
       for (const card of cards) this.ground(sheet, card, detail);
       this.cables(sheet);
-      if (detail === "plain") this.shapes(sheet, cards);
+      if (detail === "plain") drawShapes(this, sheet, cards);
       else for (const card of cards) this.boxes(sheet, card, detail);
     }
     if (detail === "full") this.cableWords(sheet);
-    if (sheet.trace.length > 0 && detail !== "folded") this.trace(sheet);
+    if (sheet.trace.length > 0 && detail !== "folded") drawTrace(this, sheet);
   }
 
   /** How bright a thing is: its layer may be off, or the light be on something else. */
@@ -86,12 +75,12 @@ export class Pen {
     return sheet.lit.size === 0 || sheet.lit.has(id) ? 1 : DIM;
   }
 
-  private toScreen(sheet: Sheet): void {
+  toScreen(sheet: Sheet): void {
     this.ctx.setTransform(sheet.density, 0, 0, sheet.density, 0, 0);
     this.ctx.globalAlpha = 1;
   }
 
-  private toPicture(sheet: Sheet, x = 0, y = 0): void {
+  toPicture(sheet: Sheet, x = 0, y = 0): void {
     const { camera, density } = sheet;
     const scale = camera.z * density;
     this.ctx.setTransform(scale, 0, 0, scale, (x - camera.x) * scale, (y - camera.y) * scale);
@@ -117,7 +106,7 @@ export class Pen {
       ctx.globalAlpha = 1;
       this.round(0, 0, card.w, card.h, 10);
       ctx.lineWidth = card.id === sheet.selected ? 2.5 : 1;
-      ctx.strokeStyle = this.border(sheet, card, card.id.slice("host:".length));
+      ctx.strokeStyle = borderOf(this, sheet, card, card.id.slice("host:".length));
       ctx.setLineDash(host?.reached === false ? [6, 4] : []);
       ctx.stroke();
       ctx.setLineDash([]);
@@ -180,126 +169,6 @@ export class Pen {
     });
   }
 
-  /** Cards as lines: a name, what is on it, and what it carries. All shapes first, then all words of one font. */
-  private folded(sheet: Sheet, cards: readonly Card[]): void {
-    const { ctx } = this;
-    const { colour, ui } = this.palette;
-    this.toScreen(sheet);
-    const cells = cards.map((card) => {
-      const name = card.id.slice("host:".length);
-      const [x, y] = toScreen(sheet.camera, card.x, card.y);
-      const [w, h] = [card.w * sheet.camera.z, card.h * sheet.camera.z];
-      return { card, name, x, y, w, h, rate: this.rates.host(sheet.inventory, name, sheet.nowS, hostRate) };
-    });
-    ctx.fillStyle = colour.surface;
-    for (const { x, y, w, h } of cells) ctx.fillRect(x, y, w, h);
-    for (const { card, name, x, y, w, h, rate } of cells) {
-      ctx.strokeStyle = this.border(sheet, card, name);
-      ctx.lineWidth = card.id === sheet.selected ? 2 : 1;
-      ctx.strokeRect(x, y, w, h);
-      ctx.fillStyle = colour["l-overlay"];
-      ctx.globalAlpha = rate.bps > 0 ? 0.85 : 0.2;
-      ctx.fillRect(x + 3, y + h - 6, Math.max(2, (w - 6) * Math.min(1, widthOf(rate.bps) / 12)), 3);
-      ctx.globalAlpha = 1;
-    }
-    const bold = { font: `600 11px ${ui}`, colour: colour.text };
-    const small = { font: `10px ${ui}`, colour: colour["text-3"] };
-    for (const { name, x, y, w } of cells) if (w >= 44) this.writing.write(name, x + 4, y + 13, w - 20, bold);
-    for (const { card, x, y, w, h, rate } of cells) {
-      if (w < 44 || h < 34) continue;
-      const guests = card.boxes.reduce((sum, box) => sum + (box.kind === "guest" ? 1 : 0), 0);
-      this.writing.write(`${guests} VMs`, x + 4, y + 26, w - 8, small);
-      if (h > 48) this.writing.write(bitsText(rate.bps), x + 4, y + 38, w - 8, small);
-      if (rate.lost > 0) this.dropMark(x + w - 9, y + 9, 5);
-    }
-  }
-
-  private border(sheet: Sheet, card: Card, host: string): string {
-    const { colour } = this.palette;
-    if (card.id === sheet.selected) return colour.accent;
-    return sheet.inventory.hosts.get(host)?.reached === false ? colour["v-dropped"] : colour["line-strong"];
-  }
-
-  /** Cards whose words could not be read: their shapes, each colour in one go. */
-  private shapes(sheet: Sheet, cards: readonly Card[]): void {
-    const { ctx } = this;
-    const { colour } = this.palette;
-    this.toPicture(sheet);
-    const hollow: [Card, Box][] = [];
-    for (const layer of LAYERS) {
-      const filled: [Card, Box, number][] = [];
-      ctx.fillStyle = colour.surface;
-      ctx.globalAlpha = sheet.off.has(layer) ? OFF : 1;
-      for (const card of cards) {
-        const rates = this.rates.of(sheet.inventory, card, sheet.nowS);
-        for (const [at, box] of card.boxes.entries()) {
-          if (box.layer !== layer) continue;
-          const still = box.kind === "guest" && sheet.inventory.guests.get(box.id)?.state !== "running";
-          if (box.h >= 14) ctx.fillRect(card.x + box.x, card.y + box.y, box.w, box.h);
-          if (still) hollow.push([card, box]);
-          else filled.push([card, box, rates.boxes[at]?.bps ?? 0]);
-        }
-      }
-      ctx.fillStyle = colour[`l-${layer}`];
-      const dim = sheet.off.has(layer) ? OFF : 1;
-      for (const [card, box, bps] of filled) {
-        ctx.globalAlpha =
-          dim * (this.isDim(sheet, box.id) ? 0.12 : 0.22 + 0.6 * Math.min(1, (widthOf(bps) - 1) / 9));
-        ctx.fillRect(card.x + box.x, card.y + box.y, box.w, box.h);
-      }
-    }
-    ctx.globalAlpha = sheet.off.has("guest") ? OFF : 1;
-    ctx.strokeStyle = colour["l-guest-line"];
-    ctx.lineWidth = 1 / sheet.camera.z;
-    ctx.beginPath();
-    for (const [card, box] of hollow) ctx.rect(card.x + box.x, card.y + box.y, box.w, box.h);
-    ctx.stroke();
-    ctx.strokeStyle = colour.accent;
-    ctx.lineWidth = 2 / sheet.camera.z;
-    const chosen = findBox(sheet.scene, sheet.selected);
-    if (chosen)
-      ctx.strokeRect(chosen.card.x + chosen.box.x, chosen.card.y + chosen.box.y, chosen.box.w, chosen.box.h);
-    ctx.globalAlpha = 1;
-  }
-
-  private isDim(sheet: Sheet, id: string): boolean {
-    return sheet.lit.size > 0 && !sheet.lit.has(id);
-  }
-
-  private group(sheet: Sheet, group: Group): void {
-    const { ctx } = this;
-    const { colour, ui } = this.palette;
-    this.toScreen(sheet);
-    const [x, y] = toScreen(sheet.camera, group.x, group.y);
-    const [w, h] = [group.w * sheet.camera.z, group.h * sheet.camera.z];
-    this.round(x, y, w, h, 6);
-    ctx.fillStyle = colour.surface;
-    ctx.fill();
-    ctx.strokeStyle = group.id === sheet.selected ? colour.accent : colour["line-strong"];
-    ctx.lineWidth = group.id === sheet.selected ? 2 : 1;
-    ctx.stroke();
-    const rates = group.hosts.map((host) => this.rates.host(sheet.inventory, host, sheet.nowS, hostRate));
-    const rate = sumOf(rates);
-    const quiet = group.hosts.some((host) => sheet.inventory.hosts.get(host)?.reached === false);
-    ctx.fillStyle = colour["l-overlay"];
-    ctx.fillRect(x + 4, y + h - 8, Math.max(2, (w - 8) * Math.min(1, widthOf(rate.bps) / 16)), 4);
-    if (w < 40) return;
-    this.writing.write(group.name, x + 6, y + 15, w - 12, { font: `600 11px ${ui}`, colour: colour.text });
-    this.writing.write(
-      `${group.hosts.length} hosts${quiet ? ", not all answer" : ""}`,
-      x + 6,
-      y + 29,
-      w - 12,
-      { font: `11px ${ui}`, colour: quiet ? colour["v-dropped"] : colour["text-3"] },
-    );
-    if (h > 56)
-      this.writing.write(bitsText(rate.bps), x + 6, y + 43, w - 12, {
-        font: `11px ${ui}`,
-        colour: colour["text-3"],
-      });
-    if (rate.lost > 0) this.dropMark(x + w - 11, y + 11, 6);
-  }
-
   private frame(sheet: Sheet, group: Group): void {
     const { ctx } = this;
     const { colour, ui } = this.palette;
@@ -358,34 +227,6 @@ export class Pen {
     }
   }
 
-  /** The way of a trace through the middles of its boxes; where it ends is marked by shape and colour. */
-  private trace(sheet: Sheet): void {
-    const { ctx } = this;
-    const points = wayThrough(sheet.scene, sheet.trace);
-    this.toPicture(sheet);
-    ctx.globalAlpha = 0.9;
-    ctx.lineJoin = "round";
-    const end = sheet.traceDropped ? this.palette.colour["v-dropped"] : this.palette.colour.accent;
-    for (const [width, style] of [
-      [8, this.palette.colour.surface],
-      [4, end],
-    ] as const) {
-      ctx.lineWidth = width;
-      ctx.strokeStyle = style;
-      this.path(points);
-      ctx.stroke();
-    }
-    const [x, y] = points.slice(-2);
-    if (x === undefined || y === undefined) return;
-    if (sheet.traceDropped) this.dropMark(x, y, 10);
-    else {
-      ctx.beginPath();
-      ctx.arc(x, y, 8, 0, 7);
-      ctx.fillStyle = this.palette.colour["v-delivered"];
-      ctx.fill();
-    }
-  }
-
   /** Layers by line style too: overlay dashed, underlay double, what is inferred dotted. */
   line(points: readonly number[], layer: Layer, width: number, inferred: boolean): void {
     const { ctx } = this;
@@ -412,7 +253,7 @@ export class Pen {
     this.ctx.stroke();
   }
 
-  private path(points: readonly number[]): void {
+  path(points: readonly number[]): void {
     this.ctx.beginPath();
     for (let at = 0; at + 1 < points.length; at += 2) {
       const [x = 0, y = 0] = [points[at], points[at + 1]];
@@ -464,29 +305,4 @@ function reaches(sheet: Sheet, cable: Cable): boolean {
     sheet.w,
     sheet.h,
   );
-}
-
-/** A trace's corners: below its guests, along the lower edge of what is wide, and beside the words of the rest. */
-function wayThrough(scene: Scene, ids: readonly string[]): number[] {
-  const rects = ids.map((id) => rectOf(scene, id));
-  const xOf = (at: number): number | null => {
-    const rect = rects[at];
-    if (!rect || rect.w > WIDE) return null;
-    const beside = rects[at - 1]?.w === TAP_W ? rects[at - 1] : rects[at + 1];
-    if (ids[at]?.startsWith("vm:") && beside && beside.w < WIDE) {
-      return Math.min(Math.max(beside.x + beside.w / 2, rect.x + 8), rect.x + rect.w - 8);
-    }
-    return rect.x + rect.w * (rect.w === TAP_W || ids[at]?.startsWith("vm:") ? 0.5 : 0.82);
-  };
-  const points: number[] = [];
-  for (const [at, rect] of rects.entries()) {
-    if (!rect) continue;
-    const x = xOf(at);
-    const y = ids[at]?.startsWith("vm:")
-      ? rect.y + rect.h - 4
-      : rect.y + (rect.w > WIDE ? rect.h - 7 : rect.h / 2);
-    if (x !== null) points.push(x, y);
-    else for (const next of [xOf(at - 1), xOf(at + 1)]) if (next !== null) points.push(next, y);
-  }
-  return points;
 }
