@@ -76,8 +76,9 @@ function change(state: Record<string, unknown>, hosts: number, guestsPerHost: nu
     sent++;
     const at = (sent * 7919) % hosts;
     const serial = at * guestsPerHost + ((sent * 31) % guestsPerHost);
+    const teller = Math.floor(sent / 5) % hosts;
     if (sent % 5 === 0)
-      events.push(event("traffic.changed", `traffic:${hostName(at)}`, traffic(at, guestsPerHost)));
+      events.push(event("traffic.changed", `traffic:${hostName(teller)}`, traffic(teller, guestsPerHost)));
     else if (sent % 50 === 1) events.push(event("vm.deleted", `vm:g${serial}`, {}));
     else {
       const guest = {

@@ -9,6 +9,7 @@ import { OFF, type Pen, type Sheet } from "./pen";
 
 const WIDE = 250; // bridges and the wire: a trace goes in at one place and out at another
 const TAP_W = 48;
+const SLIM = 28; // what is lower is many: one rectangle each is enough
 
 /** Cards as lines: a name, what is on it, and what it carries. All shapes first, then all words of one font. */
 export function drawFolded(pen: Pen, sheet: Sheet, cards: readonly Card[]): void {
@@ -65,7 +66,7 @@ export function drawShapes(pen: Pen, sheet: Sheet, cards: readonly Card[]): void
       for (const [at, box] of card.boxes.entries()) {
         if (box.layer !== layer) continue;
         const still = box.kind === "guest" && sheet.inventory.guests.get(box.id)?.state !== "running";
-        if (box.h >= 14) ctx.fillRect(card.x + box.x, card.y + box.y, box.w, box.h);
+        if (box.h > SLIM) ctx.fillRect(card.x + box.x, card.y + box.y, box.w, box.h);
         if (still) hollow.push([card, box]);
         else filled.push([card, box, rates.boxes[at]?.bps ?? 0]);
       }

@@ -36,6 +36,7 @@ export const OFF = 0.07;
 export class Pen {
   readonly rates = new Ratebook();
   readonly writing: Writing;
+  private zoom = 1;
 
   constructor(
     readonly ctx: CanvasRenderingContext2D,
@@ -46,6 +47,7 @@ export class Pen {
 
   draw(sheet: Sheet): void {
     const { ctx } = this;
+    this.zoom = sheet.camera.z;
     this.toScreen(sheet);
     ctx.clearRect(0, 0, sheet.w, sheet.h);
     const detail = detailAt(sheet.scene, sheet.camera.z);
@@ -232,7 +234,9 @@ export class Pen {
     const { ctx } = this;
     const { colour } = this.palette;
     ctx.lineJoin = "round";
-    ctx.setLineDash(inferred ? [2, 4] : layer === "overlay" ? [8, 4] : []);
+    const dash = inferred ? 2 : layer === "overlay" ? 8 : 0;
+    const scale = Math.max(1, 0.9 / this.zoom); // as long on the screen from afar: short ones are dear, and not seen
+    ctx.setLineDash(dash > 0 ? [dash * scale, 4 * scale] : []);
     ctx.strokeStyle = colour[`l-${layer}`];
     const isDouble = layer === "underlay" && !inferred;
     ctx.lineWidth = isDouble ? width + 2.5 : width;
