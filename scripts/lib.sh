@@ -82,7 +82,7 @@ ensure_node() {
 }
 
 tree_stamp() { # a digest of the front end's sources
-    find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
+    find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/dist-bench/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
 }
 
 ensure_frontend() { # $1: "tools" to have node_modules even when the bundle is current
