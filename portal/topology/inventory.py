@@ -16,6 +16,7 @@ from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.live.models import Topic
 from portal.networks.models import FixedAddress, Generation, Network, Port, PortKind, Subnet
+from portal.networks.router_models import FloatingAddress, Router, RouterPort
 from portal.topology.models import HostSeen
 from sdn.model.switch import BridgeSeen, PortSeen, SwitchSeen, switch_from_json
 
@@ -46,6 +47,7 @@ class Nic:
     tap: str
     ofport: int
     addresses: tuple[str, ...]
+    floating: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,19 @@ class NetworkOnMap:
 
 
 @dataclass(frozen=True, slots=True)
+class RouterOnMap:
+    """A router: the networks it joins, and its way out. `gateway_host` is where its packets leave."""
+
+    uuid: str
+    name: str
+    team: str
+    networks: tuple[str, ...]
+    external: str
+    gateway_host: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """One scope's map, each tuple sorted."""
 
@@ -159,6 +174,7 @@ class Inventory:
     guests: tuple[Guest, ...]
     networks: tuple[NetworkOnMap, ...]
     foreign: tuple[ForeignGuest, ...] = ()
+    routers: tuple[RouterOnMap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +220,7 @@ def load_inventory(scope: Scope) -> Inventory:
         for row in Host.objects.order_by("name")
     )
     foreign = tuple(domain for name in sorted(seen) for domain in seen[name].domains) if scope.team is None else ()
-    return Inventory(scope, hosts, guests, _networks(scope), foreign)
+    return Inventory(scope, hosts, guests, _networks(scope), foreign, _routers(scope))
 
 
 def _host(scope: Scope, row: Host, seen: _Seen, sums: _Sums, shown: int, ours: set[str]) -> HostOnMap:
@@ -325,13 +341,14 @@ def _guests(scope: Scope) -> tuple[Guest, ...]:
 def _nics(scope: Scope) -> dict[int, list[Nic]]:
     """VM id → its ports."""
     mine = Q(network__team=scope.team) if scope.team else Q()
-    addresses = _addresses(scope)
+    addresses, floating = _addresses(scope), _floating(scope)
     columns = ("id", "vm_id", "uuid", "network__uuid", "mac", "tap", "ofport")
     nics: dict[int, list[Nic]] = {}
     for pk, vm, uuid, network, mac, tap, ofport in (
         Port.objects.filter(mine, vm__isnull=False).order_by("id").values_list(*columns)
     ):
-        nic = Nic(str(uuid), str(network), mac, tap, ofport or 0, tuple(addresses.get(pk, ())))
+        own = tuple(addresses.get(pk, ())), tuple(floating.get(pk, ()))
+        nic = Nic(str(uuid), str(network), mac, tap, ofport or 0, *own)
         nics.setdefault(vm, []).append(nic)
     return nics
 
@@ -356,6 +373,33 @@ def _addresses(scope: Scope) -> dict[int, list[str]]:
     for port, address in FixedAddress.objects.filter(mine).order_by("id").values_list("port_id", "address"):
         found.setdefault(port, []).append(address)
     return found
+
+
+def _floating(scope: Scope) -> dict[int, list[str]]:
+    """Port id → the floating addresses that stand for its own."""
+    mine = Q(team=scope.team) if scope.team else Q()
+    rows = FloatingAddress.objects.filter(mine, fixed__isnull=False).order_by("id")
+    found: dict[int, list[str]] = {}
+    for port, address in rows.values_list("fixed__port_id", "address__address"):
+        found.setdefault(port, []).append(address)
+    return found
+
+
+def _routers(scope: Scope) -> tuple[RouterOnMap, ...]:
+    mine = Q(team=scope.team) if scope.team else Q()
+    legs: dict[int, list[str]] = {}
+    for router, network in RouterPort.objects.order_by("id").values_list("router_id", "subnet__network__uuid"):
+        legs.setdefault(router, []).append(str(network))
+    columns = ("id", "uuid", "name", "team__name", "external__name", "external_address__address", "gateway_host__name")
+    return tuple(
+        RouterOnMap(
+            str(uuid), name, team, tuple(dict.fromkeys(legs.get(pk, ()))), external or "", host or "",
+            (address,) if address else (),
+        )
+        for pk, uuid, name, team, external, address, host in (
+            Router.objects.filter(mine).order_by("id").values_list(*columns)
+        )
+    )  # fmt: skip
 
 
 def _networks(scope: Scope) -> tuple[NetworkOnMap, ...]:

@@ -74,7 +74,18 @@ def _tables(inventory: Inventory) -> dict[str, Any]:
         for port in bridge.ports
     ]
     rows = [{"host": host, "guests": _count(inventory, host)} for host in inventory.hosts]
-    return {"rows": rows, "guests": guests, "ports": ports, "networks": networks.values(), "foreign": inventory.foreign}
+    routers = [
+        {"router": router, "networks": [networks[uuid].name for uuid in router.networks if uuid in networks]}
+        for router in inventory.routers
+    ]
+    return {
+        "routers": routers,
+        "rows": rows,
+        "guests": guests,
+        "ports": ports,
+        "networks": networks.values(),
+        "foreign": inventory.foreign,
+    }
 
 
 def _by_host(guest: Guest) -> tuple[str, str]:

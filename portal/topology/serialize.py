@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from portal.topology.inventory import ForeignGuest, Guest, HostOnMap, Inventory, NetworkOnMap
+from portal.topology.inventory import ForeignGuest, Guest, HostOnMap, Inventory, NetworkOnMap, RouterOnMap
 
 State = dict[str, dict[str, Any]]
 
@@ -16,6 +16,7 @@ def inventory_as_state(inventory: Inventory) -> State:
     state: State = {f"host:{host.name}": _host(host) for host in inventory.hosts}
     state.update({guest.key: _guest(guest, for_team) for guest in inventory.guests})
     state.update({f"network:{network.uuid}": _network(network, for_team) for network in inventory.networks})
+    state.update({f"router:{router.uuid}": _router(router, for_team) for router in inventory.routers})
     state.update({f"foreign:{one.host}/{one.name}": _foreign(one) for one in inventory.foreign})
     return state
 
@@ -34,6 +35,7 @@ def _guest(guest: Guest, for_team: bool) -> dict[str, Any]:
             "tap": nic.tap,
             "ofport": nic.ofport,
             "addresses": list(nic.addresses),
+            "floating": list(nic.floating),
         }
         for nic in guest.nics
     ]
@@ -52,6 +54,13 @@ def _guest(guest: Guest, for_team: bool) -> dict[str, Any]:
 
 def _network(network: NetworkOnMap, for_team: bool) -> dict[str, Any]:
     data: dict[str, Any] = _plain(asdict(network))
+    if for_team:
+        del data["team"]
+    return data
+
+
+def _router(router: RouterOnMap, for_team: bool) -> dict[str, Any]:
+    data: dict[str, Any] = _plain(asdict(router))
     if for_team:
         del data["team"]
     return data

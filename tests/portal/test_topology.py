@@ -16,6 +16,7 @@ from portal.hosts.models import Host
 from portal.live.topics import refusal_of
 from portal.live.transient import transient_snapshot
 from portal.networks.models import Network, Port
+from portal.networks.router_models import Router, RouterPort
 from portal.topology.inventory import Scope, load_inventory
 from portal.topology.models import HostSeen
 from portal.topology.serialize import inventory_as_state
@@ -213,6 +214,18 @@ def test_a_switch_is_written_only_when_it_differs(world: Cast) -> None:
     record_switch("hv1", seen)
     record_switch("no-such-host", seen)
     assert HostSeen.objects.get(host__name="hv1").changed_at == at
+
+
+def test_routers_are_their_teams_and_the_operators(world: Cast) -> None:
+    subnet = world.network.subnets.order_by("id")[0]
+    router = Router.objects.create(
+        team=world.payments, name="pay-router", vni=5001, zone=901, external_mac="52:54:00:fe:00:01"
+    )
+    RouterPort.objects.filter(subnet=subnet).update(router=router)
+    told = inventory_as_state(load_inventory(Scope(world.payments)))[f"router:{router.uuid}"]
+    assert told["networks"] == [str(world.network.uuid)]
+    assert "pay-router" in client_of(world.olga).get(reverse("topology")).content.decode()
+    assert "pay-router" not in client_of(world.dana).get(reverse("topology")).content.decode()
 
 
 def test_foreign_taps_are_named_for_operators_only(world: Cast) -> None:

@@ -160,3 +160,21 @@ describe("the physical view", () => {
       }
   });
 });
+
+describe("the logical view", () => {
+  it("draws a router above the networks that it joins, under its way out", () => {
+    const inventory = world(2, 2);
+    put(inventory, "router:r1", {
+      name: "edge",
+      networks: ["n0", "n1"],
+      external: "internet",
+      addresses: ["203.0.113.5"],
+    });
+    const { scene } = layout("logical", inventory, nothingKept());
+    const ids = (scene.shared?.boxes ?? []).map((box) => box.id);
+    expect(ids).toEqual(["external:internet", "router:r1"]);
+    expect(scene.cables.map((cable) => cable.id)).toEqual(["router:r1/out", "router:r1/n0", "router:r1/n1"]);
+    for (const card of scene.cards)
+      expect((scene.shared?.y ?? 0) + (scene.shared?.h ?? 0)).toBeLessThanOrEqual(card.y);
+  });
+});

@@ -7,6 +7,7 @@ export interface NicData {
   tap: string;
   ofport: number;
   addresses: string[];
+  floating?: string[];
 }
 
 export interface GuestData {
@@ -78,6 +79,8 @@ export interface RouterData {
   name: string;
   networks: string[];
   external: string;
+  gateway_host?: string;
+  team?: string;
   addresses: string[];
 }
 
@@ -137,7 +140,12 @@ export function put(inventory: Inventory, object: string, data: unknown): boolea
     case "network":
       return replace(inventory.networks, name, data as NetworkData | null, () => "");
     case "router":
-      return replace(inventory.routers, name, data as RouterData | null, (router) => router.networks.join());
+      return replace(
+        inventory.routers,
+        name,
+        data as RouterData | null,
+        (router) => `${router.networks.join()}|${router.external}`,
+      );
     case "traffic":
       if (data) inventory.traffic.set(name, data as TrafficData);
       else inventory.traffic.delete(name);

@@ -51,6 +51,7 @@ function* entries(inventory: Inventory): Generator<Entry> {
   for (const [id, guest] of inventory.guests) {
     const words = guest.nics.flatMap((nic) => [
       ...nic.addresses,
+      ...(nic.floating ?? []),
       nic.mac,
       nic.tap,
       nic.ofport ? `port ${nic.ofport}` : "",

@@ -157,6 +157,7 @@ function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Ur
   const nics = guest.nics.flatMap((nic): [string, string][] => [
     ["Network", networkWords(inventory, nic.network)],
     ["Address", nic.addresses.join(", ")],
+    ["Floating", (nic.floating ?? []).join(", ")],
     ["MAC", nic.mac],
     ["Tap", nic.tap ? `${nic.tap}${nic.ofport ? `, port ${nic.ofport} of ${BRIDGE}` : ""}` : "not plugged"],
   ]);
@@ -308,8 +309,10 @@ function routerFacts(inventory: Inventory, uuid: string): Facts {
     .map((one) => inventory.networks.get(one)?.name ?? "")
     .filter(Boolean);
   const rows: [string, string][] = [
+    ["Team", router?.team ?? ""],
     ["Networks", names.join(", ")],
-    ["Outside", router?.external ?? ""],
+    ["Outside", router?.external || "no way out"],
+    ["Leaves on", router?.gateway_host ?? ""],
     ["Addresses", router?.addresses.join(", ") ?? ""],
   ];
   return facts("Router", router?.name ?? "", { rows });
