@@ -17,10 +17,9 @@ from django.conf import settings
 
 from portal.compute.models import VM
 from portal.networks.models import Port, PortKind
-from sdn.controller.frames import TOKEN_BYTES, build_frame
-from sdn.controller.probing import ProbeOrder
 from sdn.model.addresses import HostName, Mac
 from sdn.model.packet import Packet
+from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
 from tasks.probe_desk import order_probe
 from tasks.traces import endpoint_of
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from django.db import DatabaseError
 
 from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.topology.models import HostSeen
-from sdn.controller import Controller
 from sdn.model.switch import SwitchSeen, switch_to_json
 from tasks.hypervisor.driver import DomainState, HypervisorError
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.rows import in_rows
+
+if TYPE_CHECKING:
+    from sdn.controller import Controller
 
 log = logging.getLogger("hopsight.inventory")
 LOOK_EVERY_S = 0.5

@@ -13,17 +13,19 @@ import json
 import logging
 import secrets
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 import redis.asyncio
 from django.conf import settings
 
 from portal.live.events import connection
-from sdn.controller import Controller
-from sdn.controller.probing import ProbeOrder, ProbeReport
 from sdn.model.addresses import HostName
+from sdn.probe import ProbeOrder, ProbeReport
 from sdn.transport.openflow import ChannelError
+
+if TYPE_CHECKING:
+    from sdn.controller import Controller
 
 log = logging.getLogger("hopsight.probes")
 ORDERS, ANSWERS = "hopsight:probe:orders", "hopsight:probe:answer:"

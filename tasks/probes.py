@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sdn.controller.frames import TOKEN_BYTES, build_frame
-from sdn.controller.probing import ProbeOrder
 from sdn.model.addresses import HostName
 from sdn.model.trace import Trace, to_json
 from sdn.pipeline import TABLE_BY_NAME, Register
+from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
 from sdn.trace import Question, TraceHost
 from sdn.trace.probed import End, Sighting, first_divergence, probed_trace
 from tasks.probe_desk import ProbeRefused, order_probe

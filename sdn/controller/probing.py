@@ -13,9 +13,9 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sdn.controller.frames import token_of
 from sdn.model.addresses import HostName
 from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
+from sdn.probe import ProbeOrder, ProbeReport, token_of
 from sdn.transport.codec import packet_out
 from sdn.transport.openflow import Channel, ChannelError, PacketIn
 
@@ -23,30 +23,6 @@ OUTPUT_TABLE = 0xFFFFFFF9  # OFPP_TABLE: through the tables, as if it had come i
 FLOOD_WAIT_S = 0.08  # a multicast probe has several ends: wait for their reports
 ASK_ALL = 16  # hosts: with more, only those that reported are waited for
 INJECT = (f"set_field:{FLAG_PROBE:#x}->reg{int(Register.FLAGS)}", f"output:{OUTPUT_TABLE}")
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeOrder:
-    """One packet to inject: `frame` holds `token` and enters `host`'s switch at `ofport`."""
-
-    token: bytes
-    host: HostName
-    ofport: int
-    frame: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeReport:
-    """One switch's report: from which table and flow, with the registers then, `after_us` the injection ± `error_us`."""
-
-    host: HostName
-    table_id: int
-    cookie: int
-    in_port: int
-    registers: Mapping[int, int]
-    after_us: float
-    error_us: float
-    frame: bytes
 
 
 @dataclass(slots=True)

@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdn.controller.frames import TOKEN_BYTES, build_frame, token_of
-from sdn.controller.probing import ProbeOrder, ProbeReport
 from sdn.model.addresses import HostName, Mac
 from sdn.model.packet import Packet
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
+from sdn.probe import TOKEN_BYTES, ProbeOrder, ProbeReport, build_frame, token_of
 from sdn.shadow.shadow import Shadow
 from tests.sdn.test_controller import WORLD, Told, _running
 

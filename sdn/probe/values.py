@@ -1,0 +1,32 @@
+"""What a probe is ordered with, and what a switch reports of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sdn.model.addresses import HostName
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """One packet to inject: `frame` holds `token` and enters `host`'s switch at `ofport`."""
+
+    token: bytes
+    host: HostName
+    ofport: int
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """One switch's report: from which table and flow, with the registers then, `after_us` the injection ± `error_us`."""
+
+    host: HostName
+    table_id: int
+    cookie: int
+    in_port: int
+    registers: Mapping[int, int]
+    after_us: float
+    error_us: float
+    frame: bytes
