@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from portal.accounts.tokens import make_token
 from portal.api.api import api
 from portal.networks.floating_requests import allocate_floating
+from portal.networks.groups import default_group
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.portal.clients import made_host, made_trace, made_vm
@@ -37,6 +38,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     operations = str(Operation.objects.get(object_uuid=vm.uuid).uuid)
     floating = str(allocate_floating(cast.payments, cast.external).uuid)
     known = {"/routers/": str(cast.router.uuid), "/floating-addresses/": floating}
+    known |= {"/security-groups/": str(default_group(cast.payments.pk).uuid)}
     known |= {"/networks/": str(cast.network.uuid), "/external-networks/": str(cast.external.uuid)}
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
     turn = iter(range(10**6))

@@ -3,6 +3,7 @@ import { count, rate } from "../core/format";
 import type { Divergence } from "../core/lanes";
 import { live } from "../core/socket";
 import type { Trace } from "../core/trace";
+import { inTurn } from "../core/turns";
 import { renderAgain } from "./fields";
 import TracePlayer from "./TracePlayer.svelte";
 
@@ -68,20 +69,20 @@ function countInList(list: HTMLElement, uuid: string): void {
 
 /** Waits for the worker's answer, then shows what the server renders; asks now and then in case an event was lost. */
 function awaitAnswer(element: HTMLElement, input: TraceInput): void {
-  let done = false;
-  const look = async (): Promise<void> => {
-    if (done || !(await renderAgain(element))) return;
+  // In turn: an answer that came after the drawing would replace what was drawn.
+  const look = inTurn(async () => {
+    if (!(await renderAgain(element))) return false;
     const now = readInput(element);
-    if (!now || now.state === "running" || done) return;
-    done = true;
+    if (!now || now.state === "running") return false;
     leave();
     clearInterval(timer);
     if (now.trace) draw(element, now, now.trace);
-  };
-  const timer = setInterval(() => void look(), 2000);
+    return true;
+  });
+  const timer = setInterval(look, 2000);
   const leave = live().join(`trace:${input.uuid}`, (change) => {
     const told = change.kind === "event" ? change.event.data : change.view.state[`trace:${input.uuid}`];
     const state = (told as { state?: string } | undefined)?.state;
-    if (state && state !== "running") void look();
+    if (state && state !== "running") look();
   });
 }
