@@ -17,4 +17,5 @@ COPY portal portal
 COPY sdn sdn
 COPY tasks tasks
 ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1
+RUN install -d -o 10001 -g 10001 -m 0700 /run/hopsight
 USER 10001:10001

@@ -89,6 +89,7 @@ WORDS: dict[str, str] = {
     "vm.start": "asked to start the VM",
     "vm.stop": "asked to stop the VM",
     "vm.reboot": "asked to restart the VM",
+    "console.open": "opened the console of",
     "member.add": "added to the team",
     "member.join": "joined by a link, as",
     "member.role": "changed the role of",

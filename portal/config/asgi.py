@@ -15,10 +15,13 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from portal.console.socket import console_socket  # noqa: E402
 from portal.live.consumers import LiveConsumer  # noqa: E402
 from portal.operations.dispatch import warm_up  # noqa: E402
 
-sockets = URLRouter([path("ws/live", LiveConsumer.as_asgi())])
+sockets = URLRouter(
+    [path("ws/live", LiveConsumer.as_asgi()), path("ws/vms/<uuid:vm>/console/<str:kind>", console_socket)]
+)
 application = ProtocolTypeRouter(
     {"http": django_application, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets))}
 )

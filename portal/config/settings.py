@@ -6,6 +6,7 @@ HOPSIGHT_REDIS     redis://… or unix://…  (default: the private server's soc
 HOPSIGHT_SECRET    Django's secret key (default: made once, kept in HOPSIGHT_STATE with mode 0600)
 HOPSIGHT_HOSTS     allowed host names, by comma (default: localhost, 127.0.0.1, [::1])
 HOPSIGHT_ORIGINS   trusted origins for https behind a front, by comma
+HOPSIGHT_CONSOLE   unix socket on which the console process meets the web process (default: in HOPSIGHT_STATE)
 HOPSIGHT_MODE      "lab", "preview" or "fleet": where the hypervisors come from
 HOPSIGHT_LAB       name of the lab (default: main)
 """
@@ -98,6 +99,7 @@ INSTALLED_APPS = [
     "portal.hosts",
     "portal.networks",
     "portal.compute",
+    "portal.console",
     "portal.operations",
     "portal.live",
     "portal.traces",
@@ -143,6 +145,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_SOCKET = socket_path("redis.sock")  # of the private server that `manage.py run` starts
 REDIS_URL = os.environ.get("HOPSIGHT_REDIS", f"unix://{REDIS_SOCKET}")
+CONSOLE_SOCKET = Path(os.environ.get("HOPSIGHT_CONSOLE") or socket_path("console.sock"))
 TLS_DIR = os.environ.get("HOPSIGHT_TLS", "")  # ca.pem, cert.pem, key.pem: for hosts reached by ssl:ADDRESS:PORT
 PLAIN_TCP = os.environ.get("HOPSIGHT_PLAIN_TCP") == "1"  # tcp:ADDRESS:PORT to other machines than this one
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit

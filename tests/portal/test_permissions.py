@@ -70,6 +70,8 @@ def world(cast: Cast) -> World:
         "floating_change": {"uuid": allocate_floating(cast.payments, cast.external).uuid},
         "vm_floating": {"uuid": vm.uuid},
         "external_delete": {"uuid": cast.external.uuid},
+        "console": {"uuid": vm.uuid},
+        "console_ticket": {"uuid": vm.uuid},
         "operation": {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid},
         "trace": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},

@@ -1,4 +1,5 @@
 /** Finds the islands of a page. An element's attributes are an island's whole input. */
+import { console } from "./console";
 import { flows } from "./flows";
 import { liveList } from "./live-list";
 import { livePage } from "./live-page";
@@ -19,6 +20,7 @@ const ISLANDS: Record<string, Island> = {
   trace,
   flows,
   topology,
+  console,
 };
 
 export function mountIslands(root: ParentNode): void {

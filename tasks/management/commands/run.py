@@ -117,6 +117,7 @@ def _programs(port: int) -> tuple[Program, ...]:
         Program("beat", (*celery, "beat", "--loglevel", "WARNING", "--schedule", str(settings.STATE_DIR / "beat"))),
         Program("collector", (python, manage, "collector")),
         Program("controller", (python, manage, "controller")),
+        Program("console", (python, manage, "console")),
     )
 
 

@@ -1,0 +1,69 @@
+/** The screen in noVNC, which is given our link as its channel: one RFB per connection. */
+import RFB, { type RawChannel } from "@novnc/novnc";
+import type { ConsoleLink, Pen } from "../core/console";
+import { SHIFT, strokesOf } from "../core/keystrokes";
+import type { ConsoleView } from "./view";
+
+const STROKE_MS = 12; // a PS/2 keyboard's queue holds 16 keys, and a guest empties it by and by
+
+export function screenView(place: HTMLElement, link: () => ConsoleLink): ConsoleView {
+  let rfb: RFB | null = null;
+  let channel: RawChannel | null = null;
+  let pen: Pen | null = null;
+  const writes = (): boolean => pen?.mine === true;
+
+  document.querySelector("[data-console-cad]")?.addEventListener("click", () => {
+    rfb?.sendCtrlAltDel();
+    rfb?.focus();
+  });
+  return {
+    opened: () => {
+      rfb?.disconnect();
+      place.replaceChildren();
+      channel = channelOf(link);
+      rfb = new RFB(place, channel, { shared: true });
+      rfb.scaleViewport = true;
+      rfb.background = "transparent";
+      rfb.viewOnly = !writes();
+      place.querySelector("canvas")?.setAttribute("aria-label", "Screen of the guest");
+    },
+    closed: () => channel?.onclose?.({ code: 1000, reason: "", wasClean: true }),
+    pen: (now) => {
+      pen = now;
+      if (rfb) rfb.viewOnly = !writes();
+    },
+    scrollback: () => undefined,
+    skipped: () => undefined,
+    show: (data, taken) => {
+      channel?.onmessage?.({ data: data.slice().buffer });
+      taken();
+    },
+    focus: () => rfb?.focus(),
+    type: async (text) => {
+      const { strokes, missing } = strokesOf(text);
+      for (const stroke of strokes) {
+        if (!writes()) return "Stopped: somebody else has the keyboard.";
+        if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", true);
+        rfb?.sendKey(stroke.keysym, null);
+        if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", false);
+        await new Promise((resume) => setTimeout(resume, STROKE_MS));
+      }
+      rfb?.focus();
+      return missing.length > 0 ? `Not on a US keyboard, left out: ${missing.join(" ")}` : "";
+    },
+  };
+}
+
+function channelOf(link: () => ConsoleLink): RawChannel {
+  return {
+    binaryType: "arraybuffer",
+    protocol: "",
+    readyState: "open",
+    send: (data) => link().send(data.slice()),
+    close: () => undefined,
+    onopen: null,
+    onclose: null,
+    onerror: null,
+    onmessage: null,
+  };
+}

@@ -1,0 +1,80 @@
+/** The serial line in xterm.js. */
+import { FitAddon } from "@xterm/addon-fit";
+import { Terminal } from "@xterm/xterm";
+import "@xterm/xterm/css/xterm.css";
+import type { ConsoleLink } from "../core/console";
+import type { ConsoleView } from "./view";
+
+const SCROLLBACK_LINES = 5000;
+const CANCEL = "\x18"; // ends an escape sequence whose rest was left out
+
+export function serialView(place: HTMLElement, link: () => ConsoleLink): ConsoleView {
+  const terminal = new Terminal({
+    fontFamily: getComputedStyle(place).fontFamily,
+    fontSize: 13,
+    scrollback: SCROLLBACK_LINES,
+    minimumContrastRatio: 4.5,
+    convertEol: false,
+    linkHandler: { activate: () => undefined }, // a guest's links are words, and open nothing
+    theme: themeOf(place),
+  });
+  const fit = new FitAddon();
+  terminal.loadAddon(fit);
+  terminal.open(place);
+  terminal.textarea?.setAttribute("aria-label", "Serial console");
+  fit.fit();
+  new ResizeObserver(() => fit.fit()).observe(place);
+  const paint = (): void => {
+    terminal.options.theme = themeOf(place);
+  };
+  new MutationObserver(paint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+
+  let old = 0; // bytes still to come that were said before: the terminal's answers to them are nobody's
+  let unparsed = 0;
+  const bytes = new TextEncoder();
+  terminal.onData((text) => {
+    if (old === 0 && unparsed === 0) link().send(bytes.encode(text));
+  });
+  terminal.onBinary((text) => link().send(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
+
+  const show = (data: Uint8Array, taken: () => void): void => {
+    const before = Math.min(old, data.length);
+    old -= before;
+    unparsed += before;
+    terminal.write(data, () => {
+      unparsed -= before;
+      taken();
+    });
+  };
+  document.querySelector("[data-console-fit]")?.addEventListener("click", () => {
+    link().send(bytes.encode(`stty rows ${terminal.rows} cols ${terminal.cols}\r`));
+    terminal.focus();
+  });
+  return {
+    opened: () => terminal.reset(),
+    closed: () => {
+      terminal.options.disableStdin = true;
+    },
+    pen: (pen) => {
+      terminal.options.disableStdin = !pen.mine && (!pen.may_write || pen.writer !== "");
+    },
+    scrollback: (count) => {
+      old = count;
+    },
+    skipped: (count) => terminal.write(`${CANCEL}\r\n\x1b[7m ${count} bytes left out \x1b[m\r\n`),
+    show,
+    focus: () => terminal.focus(),
+    type: async (text) => {
+      terminal.paste(text);
+      terminal.focus();
+      return "";
+    },
+  };
+}
+
+/** The page's own colours, as it resolves them for this place. */
+function themeOf(place: HTMLElement): Record<string, string> {
+  const { color, backgroundColor, caretColor } = getComputedStyle(place);
+  return { background: backgroundColor, foreground: color, cursor: caretColor };
+}

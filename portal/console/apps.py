@@ -1,0 +1,7 @@
+"""The console's app."""
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    name = "portal.console"

@@ -1,0 +1,57 @@
+"""A VM's console: its page, and tickets for its socket."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from portal.accounts.access import refusal, require
+from portal.accounts.views import person
+from portal.compute.models import VM
+from portal.compute.presentation import commands_of
+from portal.compute.views import _visible
+from portal.console.access import NO_SCREEN, NOT_ON, has_screen, not_possible
+from portal.console.tickets import LIFE_S, Holder, issue_ticket
+from portal.console.wire import Kind
+
+
+@require_safe
+def console(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The serial line or the screen of one VM."""
+    row, kind = _watched_vm(request, uuid), _kind(request.GET.get("kind", ""))
+    context = {
+        "vm": row,
+        "kind": kind,
+        "words": not_possible(row, kind),
+        "has_screen": has_screen(row),
+        "no_screen": NO_SCREEN,
+        "read_only": refusal(request, "console.write", row.team),
+        "command": next(command for words, command in commands_of(row, None) if words == "Serial console"),
+    }
+    return render(request, "console/console.html", context)
+
+
+@require_POST
+@never_cache
+def console_ticket(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """A ticket for the socket, and where that is. While there is none: why, as `off` (it comes when the VM starts) or `refused`."""
+    row, kind = _watched_vm(request, uuid), _kind(request.POST.get("kind", ""))
+    if words := not_possible(row, kind):
+        return JsonResponse({"off" if row.state in NOT_ON else "refused": f"{row.name} {words}"})
+    ticket = issue_ticket(Holder(person(request).pk, request.session.session_key or "", str(row.uuid), kind))
+    path = f"/ws/vms/{row.uuid}/console/{kind}"
+    return JsonResponse({"ticket": ticket, "socket": path, "expires_s": LIFE_S})
+
+
+def _watched_vm(request: HttpRequest, uuid: UUID) -> VM:
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "console.see", row.team)
+    return row
+
+
+def _kind(text: str) -> Kind:
+    return Kind.SCREEN if text == Kind.SCREEN else Kind.SERIAL
