@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bundles import shadow_load_ms
+from bench.console import console
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
 from bench.pages import flow_change_to_page
@@ -33,6 +34,7 @@ def main(wanted: list[str]) -> None:
         ("trace_api", trace_api),
         ("shadow_load", shadow_load_ms),
         ("topology", measure_topology),
+        ("console", console),
         ("vms", measure_vms),
     ):
         if wanted and name not in wanted:

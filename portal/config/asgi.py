@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
@@ -19,9 +20,8 @@ from portal.console.socket import console_socket  # noqa: E402
 from portal.live.consumers import LiveConsumer  # noqa: E402
 from portal.operations.dispatch import warm_up  # noqa: E402
 
-sockets = URLRouter(
-    [path("ws/live", LiveConsumer.as_asgi()), path("ws/vms/<uuid:vm>/console/<str:kind>", console_socket)]
-)
+consoles: Any = console_socket  # Django's `path` knows views, Channels' router takes applications
+sockets = URLRouter([path("ws/live", LiveConsumer.as_asgi()), path("ws/vms/<uuid:vm>/console/<str:kind>", consoles)])
 application = ProtocolTypeRouter(
     {"http": django_application, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets))}
 )

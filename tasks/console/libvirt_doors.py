@@ -51,7 +51,7 @@ class LibvirtDoors:
         domain, hypervisor, _ = await database_sync_to_async(_found)(vm)
         fd = await _call(hypervisor, domain, "open the screen", lambda found: found.openGraphicsFD(0, 0))
         reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=fd), limit=BUFFER_BYTES)
-        return _Screen(reader, writer)
+        return SocketStream(reader, writer)
 
 
 def _found(uuid: UUID) -> tuple[str, LibvirtHypervisor, Path]:
@@ -135,7 +135,7 @@ class _Line:
         self._thread.shutdown(wait=False)
 
 
-class _Screen:
+class SocketStream:
     """A socket to QEMU's VNC server: it reads no further ahead than BUFFER_BYTES."""
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:

@@ -49,6 +49,9 @@ class DomainSpec:
     console_log: str
     nics: tuple[NicSpec, ...]
     boot: KernelBoot | None = None
+    has_screen: bool = (
+        False  # a frame buffer, shown by VNC on a unix socket that libvirt names, in the host's own folder
+    )
     domain_type: str = ""  # only for libvirt's test driver; else by accelerator
 
     @property
@@ -116,12 +119,20 @@ def _devices(root: etree._Element, spec: DomainSpec) -> None:
     etree.SubElement(serial, "target", port="0")
     console = etree.SubElement(devices, "console", type="pty")
     etree.SubElement(console, "target", type="serial", port="0")
-    video = etree.SubElement(devices, "video")
-    etree.SubElement(video, "model", type="none")
+    _screen(devices, spec.has_screen)
     etree.SubElement(devices, "controller", type="usb", model="none")
     etree.SubElement(devices, "memballoon", model="none")
     rng = etree.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
+
+
+def _screen(devices: etree._Element, is_there: bool) -> None:
+    """VGA, which needs no driver in the guest, and VNC on a socket: it has no password worth the name, so no network."""
+    if is_there:
+        graphics = etree.SubElement(devices, "graphics", type="vnc")
+        etree.SubElement(graphics, "listen", type="socket")
+    video = etree.SubElement(devices, "video")
+    etree.SubElement(video, "model", type="vga" if is_there else "none")
 
 
 def _disk(devices: etree._Element, path: str, target: str, format_: str, is_readonly: bool = False) -> None:

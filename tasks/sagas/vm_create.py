@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.compute.models import VM, Image, VMState
+from portal.console.access import has_screen
 from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation
@@ -178,6 +179,7 @@ def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
         console_log=str(files.console_log),
         nics=nics,
         boot=boot,
+        has_screen=has_screen(vm),
         domain_type="test" if host.libvirt_uri.startswith("test:") else "",
     )
 

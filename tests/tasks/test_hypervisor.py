@@ -72,3 +72,11 @@ def test_the_driver_takes_a_domain_through_its_life():
     for _ in range(2):
         driver.undefine(name)
     assert driver.state(name) is DomainState.ABSENT
+
+
+def test_a_screen_is_shown_on_a_unix_socket_and_on_no_network():
+    devices = etree.fromstring(format_domain(spec(has_screen=True, boot=None))).find("devices")
+    (graphics,) = devices.findall("graphics")
+    assert [one.get("type") for one in graphics.findall("listen")] == ["socket"]
+    assert not {"port", "autoport", "listen", "passwd", "websocket"} & set(graphics.keys())
+    assert devices.find("video/model").get("type") == "vga"
