@@ -122,13 +122,18 @@ def _tap_lines(chain: DeviceChain) -> tuple[str, ...]:
     return known or ("not read yet",)
 
 
+def virsh_line(vm: VM, verb: str) -> str:
+    """virsh's command with this verb for the VM's domain on its host."""
+    uri = shlex.quote(vm.host.libvirt_uri) if vm.host else "qemu:///system"
+    return f"virsh -c {uri} {verb} {vm.domain}"
+
+
 def commands_of(vm: VM, port: Port | None) -> list[tuple[str, str]]:
     """Words and the command that shows the same on the host."""
-    uri = shlex.quote(vm.host.libvirt_uri) if vm.host else "qemu:///system"
     found = [
-        ("State", f"virsh -c {uri} domstate {vm.domain}"),
-        ("Its XML", f"virsh -c {uri} dumpxml {vm.domain}"),
-        ("Serial console", f"virsh -c {uri} console {vm.domain}"),
+        ("State", virsh_line(vm, "domstate")),
+        ("Its XML", virsh_line(vm, "dumpxml")),
+        ("Serial console", virsh_line(vm, "console")),
     ]
     if port is not None:
         find = f"ovs-vsctl --columns=name,ofport,external_ids find Interface external_ids:iface-id={port.uuid}"

@@ -12,11 +12,13 @@ from django.views.decorators.http import require_POST, require_safe
 from portal.accounts.access import refusal, require
 from portal.accounts.views import person
 from portal.compute.models import VM
-from portal.compute.presentation import commands_of
+from portal.compute.presentation import virsh_line
 from portal.compute.views import _visible
 from portal.console.access import NO_SCREEN, NOT_ON, has_screen, not_possible
 from portal.console.tickets import LIFE_S, Holder, issue_ticket
 from portal.console.wire import Kind
+
+COMMANDS = {Kind.SERIAL: "console", Kind.SCREEN: "domdisplay"}  # virsh's, for the same on the host
 
 
 @require_safe
@@ -30,7 +32,7 @@ def console(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "has_screen": has_screen(row),
         "no_screen": NO_SCREEN,
         "read_only": refusal(request, "console.write", row.team),
-        "command": next(command for words, command in commands_of(row, None) if words == "Serial console"),
+        "command": virsh_line(row, COMMANDS[kind]),
     }
     return render(request, "console/console.html", context)
 

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lab.images.keyboard import write_keyboard_disk
+from lab.processes import running
 from tests.e2e.api import Api
 from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, ROOT, Product
 from tests.waiting import wait_for
@@ -128,6 +131,23 @@ def test_a_person_works_in_the_guest_and_others_watch(product: Product, browser:
         one.context.close()
 
 
+def test_a_question_in_the_scrollback_is_not_answered_again(
+    product: Product, browser: Browser, vm: dict[str, Any]
+) -> None:
+    first = console_of(product, browser, "alice", vm)
+    state(first, "Connected")
+    type_in(first, "printf '\\033[H\\033[6n'; read -t 5 -n 6 -s answer; echo $((7 * 7))-asked\n")
+    shown(first, "49-asked")
+    second = console_of(product, browser, "alice", vm)  # whose terminal reads the question too
+    shown(second, "49-asked")
+    second.locator("[data-console-take]").click()
+    type_in(second, "echo $((8 * 8))-clean\n")
+    shown(second, "64-clean")
+    assert "not found" not in second.locator(".xterm-rows").inner_text()
+    for one in (first, second):
+        one.context.close()
+
+
 def test_the_keyboard_gets_in_and_out(product: Product, browser: Browser, vm: dict[str, Any]) -> None:
     page = console_of(product, browser, "alice", vm)
     state(page, "Connected")
@@ -174,6 +194,28 @@ def test_it_says_that_the_guest_is_off_and_comes_back_with_it(
     shown(page, "hopsight: booted")
     assert page.errors == []  # type: ignore[attr-defined]
     page.context.close()
+
+
+def test_it_comes_back_when_the_console_process_was_killed(
+    product: Product, browser: Browser, vm: dict[str, Any]
+) -> None:
+    page = console_of(product, browser, "alice", vm)
+    state(page, "Connected")
+    mine = f"HOPSIGHT_LAB={product.lab}"
+    ours = [one for one in running() if mine in one.environment and is_console(one.pid)]
+    assert len(ours) == 1, ours
+    os.kill(ours[0].pid, signal.SIGKILL)
+    state(page, "Reconnecting…")
+    state(page, "Connected")
+    type_in(page, "echo $((3 * 5))-again\n")
+    shown(page, "15-again")
+    page.context.close()
+
+
+def is_console(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")[-2:] == [
+        str(ROOT / "manage.py").encode(), b"console",
+    ]  # fmt: skip
 
 
 def test_keys_and_a_paste_reach_a_guest_by_its_screen_and_a_watchers_do_not(

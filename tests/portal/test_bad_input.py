@@ -246,7 +246,7 @@ def test_hostile_names_run_on_no_page(cast: Cast) -> None:
             "dashboard", "vm_list", "vm_create", "networks", "keys", "tokens", "sessions", "members", "activity",
             "operations", "trace_new", "hosts", "flow_hosts", "status_line", "api_docs",
         )),
-        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete")),
+        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "console")),
         reverse("operation", args=[operation.uuid]),
         reverse("trace", args=[trace.uuid]),
         reverse("vm_effect") + "?name=%3Cscript%3Ealert(%22x%22)%3C/script%3E",

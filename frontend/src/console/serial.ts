@@ -30,20 +30,21 @@ export function serialView(place: HTMLElement, link: () => ConsoleLink): Console
   new MutationObserver(paint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
 
-  let old = 0; // bytes still to come that were said before: the terminal's answers to them are nobody's
-  let unparsed = 0;
+  let old = 0; // bytes still to come that were said before
+  let unparsed = 0; // old ones that the terminal has and has not shown yet
+  let connection = 0;
   const bytes = new TextEncoder();
-  terminal.onData((text) => {
-    if (old === 0 && unparsed === 0) link().send(bytes.encode(text));
-  });
+  leaveUnanswered(terminal, () => unparsed > 0);
+  terminal.onData((text) => link().send(bytes.encode(text)));
   terminal.onBinary((text) => link().send(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
 
   const show = (data: Uint8Array, taken: () => void): void => {
     const before = Math.min(old, data.length);
     old -= before;
     unparsed += before;
+    const mine = connection;
     terminal.write(data, () => {
-      unparsed -= before;
+      if (mine === connection) unparsed -= before;
       taken();
     });
   };
@@ -52,7 +53,12 @@ export function serialView(place: HTMLElement, link: () => ConsoleLink): Console
     terminal.focus();
   });
   return {
-    opened: () => terminal.reset(),
+    opened: () => {
+      connection += 1;
+      old = 0;
+      unparsed = 0;
+      terminal.reset();
+    },
     closed: () => {
       terminal.options.disableStdin = true;
     },
@@ -71,6 +77,28 @@ export function serialView(place: HTMLElement, link: () => ConsoleLink): Console
       return "";
     },
   };
+}
+
+const CSI_QUESTIONS = [
+  { final: "n" },
+  { prefix: "?", final: "n" },
+  { final: "c" },
+  { prefix: ">", final: "c" },
+  { prefix: ">", final: "q" },
+  { intermediates: "$", final: "p" },
+  { prefix: "?", intermediates: "$", final: "p" },
+];
+const COLOUR_QUESTIONS = [4, 10, 11, 12];
+
+/**
+ * A program may ask its terminal for its kind, state or colours, and the answer comes as if it was typed. Who asked in what
+ * is only shown again has had an answer, and would take a second one for the person's own.
+ */
+function leaveUnanswered(terminal: Terminal, isOld: () => boolean): void {
+  for (const question of CSI_QUESTIONS) terminal.parser.registerCsiHandler(question, isOld);
+  terminal.parser.registerDcsHandler({ intermediates: "$", final: "q" }, isOld);
+  for (const number of COLOUR_QUESTIONS)
+    terminal.parser.registerOscHandler(number, (text) => text.includes("?") && isOld());
 }
 
 /** The page's own colours, as it resolves them for this place. */

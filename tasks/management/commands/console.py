@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -11,6 +12,8 @@ from django.core.management.base import BaseCommand
 from tasks.console.libvirt_doors import LibvirtDoors
 from tasks.console.server import ConsoleServer
 from tasks.hypervisor.events import register_asyncio_events
+
+OPENS_AT_ONCE = 64
 
 
 class Command(BaseCommand):
@@ -22,6 +25,8 @@ class Command(BaseCommand):
 
 
 async def _serve() -> None:
+    # a host that hangs keeps each open waiting until its deadline: the others' opens must find a thread meanwhile
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(OPENS_AT_ONCE, thread_name_prefix="open"))
     register_asyncio_events()
     server = await ConsoleServer(LibvirtDoors()).listen(settings.CONSOLE_SOCKET)
     async with server:
