@@ -14,6 +14,7 @@ from bench.console import console
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
 from bench.pages import flow_change_to_page
+from bench.reach import matrix_100_vms, what_if_50_vms_s
 from bench.topology import measure_topology
 from bench.trace_api import trace_api
 from bench.traces import trace_predicted_two_hosts
@@ -31,6 +32,8 @@ def main(wanted: list[str]) -> None:
         ("reconnect_resync_s", reconnect_resync_s),
         ("packet_ins", packet_ins),
         ("flow_change_to_page", flow_change_to_page),
+        ("matrix_100_vms", matrix_100_vms),
+        ("what_if_50_vms_s", what_if_50_vms_s),
         ("trace_api", trace_api),
         ("shadow_load", shadow_load_ms),
         ("topology", measure_topology),

@@ -19,7 +19,7 @@ from sdn.trace import hops, sizes
 from sdn.trace.conntrack import ESTABLISHED, NEW, REPLY, ct_state
 from sdn.trace.exits import choose, follow, join, look_at_tap
 from sdn.trace.fields import flow_text, packet_fields
-from sdn.trace.journey import AnyHop, Journey, Leg, with_hops
+from sdn.trace.journey import AnyHop, Enter, Journey, Leg, with_hops
 from sdn.trace.parser import parse_trace
 from sdn.trace.question import HostUnreachable, Question, TraceHost, TraceWorld
 from sdn.trace.walk import walk_passes
@@ -47,6 +47,17 @@ def predict_flow(
     packet = {name: value for name, value in flow.items() if name not in ENTRY}
     start: list[AnyHop] = [hops.port_hop(host, question.source, packet)]
     return _answer(journey, packet, with_hops(start, _on_host(journey, host, entry, packet)), explain)
+
+
+def leave_source(question: Question, world: TraceWorld, enter: Enter) -> Leg:
+    """The way of the question's packet up to where it leaves its source's host, where `enter` says how it goes on."""
+    journey = Journey(question, world, enter, sizes.ip_bytes(question.packet))
+    return _from_source(journey, packet_fields(question.packet))
+
+
+def come_to(question: Question, world: TraceWorld, enter: Enter, at: tuple[TraceHost, dict[str, str], dict[str, str]]) -> Leg:  # fmt: skip
+    """The way from where the packet comes to a host (`at`: the host, how it comes in, the packet) to its end there."""
+    return _on_host(Journey(question, world, enter, sizes.ip_bytes(question.packet)), *at)
 
 
 def _answer(
