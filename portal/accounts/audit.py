@@ -84,6 +84,10 @@ def problems() -> Iterator[str]:
 
 
 WORDS: dict[str, str] = {
+    "rule.add": "added a rule to the group",
+    "rule.remove": "removed a rule from the group",
+    "check.add": "pinned the path check",
+    "check.remove": "removed the path check",
     "vm.create": "asked for the VM",
     "vm.delete": "asked to delete the VM",
     "vm.start": "asked to start the VM",

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import may, require, team_for
 from portal.accounts.models import Team
+from portal.accounts.views import person
 from portal.networks.group_forms import posted_groups
 from portal.networks.groups import (
     DEFAULT,
@@ -63,7 +64,7 @@ def security_group(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.method == "POST":
         require(request, "group.change", group.team)
         try:
-            add_rule(group, _spec(group.team, request))
+            add_rule(group, _spec(group.team, request), person(request))
             return redirect("security_group", group.uuid)
         except GroupProblem as problem:
             errors = problem.errors
@@ -89,7 +90,7 @@ def security_rule_delete(request: HttpRequest, uuid: UUID, rule_id: int) -> Http
     require(request, "group.change", group.team)
     rule = SecurityRule.objects.filter(group=group, pk=rule_id).first()
     if rule is not None:
-        remove_rule(rule)
+        remove_rule(rule, person(request))
     return redirect("security_group", group.uuid)
 
 

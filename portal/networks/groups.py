@@ -11,10 +11,12 @@ from ipaddress import ip_address, ip_network
 
 from django.db import transaction
 
+from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.networks.intent import bump_generation
 from portal.networks.models import Port, PortKind, SecurityGroup, SecurityRule
 from portal.networks.rule_check import Errors, RuleSpec, check_rule
+from portal.networks.rule_words import rule_words
 
 DEFAULT, SSH_AND_PING = "default", "ssh-and-ping"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -107,8 +109,8 @@ def delete_group(group: SecurityGroup) -> None:
 
 
 @transaction.atomic
-def add_rule(group: SecurityGroup, spec: RuleSpec) -> SecurityRule:
-    """One more rule, in force at once. Raises GroupProblem with everything that is wrong."""
+def add_rule(group: SecurityGroup, spec: RuleSpec, actor: User | None = None) -> SecurityRule:
+    """One more rule, in force at once, audited. Raises GroupProblem with everything that is wrong."""
     Team.objects.select_for_update().get(pk=group.team_id)
     columns, errors = check_rule(spec)
     if not errors and group.rules.filter(**columns).exists():
@@ -118,13 +120,16 @@ def add_rule(group: SecurityGroup, spec: RuleSpec) -> SecurityRule:
     if errors:
         raise GroupProblem(errors)
     rule = SecurityRule.objects.create(group=group, **columns)
+    record("rule.add", group.team, actor, ("group", str(group.uuid), group.name), after={"rule": rule_words(rule)})
     bump_generation()
     return rule
 
 
 @transaction.atomic
-def remove_rule(rule: SecurityRule) -> None:
-    """What only this rule allowed stops at once, established connections too."""
+def remove_rule(rule: SecurityRule, actor: User | None = None) -> None:
+    """What only this rule allowed stops at once, established connections too; audited."""
+    group = rule.group
+    record("rule.remove", group.team, actor, ("group", str(group.uuid), group.name), before={"rule": rule_words(rule)})
     rule.delete()
     bump_generation()
 

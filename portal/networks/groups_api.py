@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.models import Team
+from portal.accounts.views import person
 from portal.networks.groups import (
     MAX_GROUPS,
     GroupProblem,
@@ -109,14 +110,14 @@ def post_rule(request: HttpRequest, uuid: UUID, asked: RuleIn) -> Any:
     group = _changing(request, uuid)
     remote = get_object_or_404(_groups(group.team), uuid=asked.remote_group) if asked.remote_group else None
     spec = RuleSpec(asked.direction, str(asked.family), asked.protocol, asked.ports, asked.cidr, remote)
-    return Status(201, rule_as_json(add_rule(group, spec)))
+    return Status(201, rule_as_json(add_rule(group, spec, person(request))))
 
 
 @router.delete(
     "/security-groups/{uuid}/rules/{rule_id}", response={204: None}, summary="Remove a rule; what it allowed stops"
 )
 def delete_rule(request: HttpRequest, uuid: UUID, rule_id: RuleId) -> Any:
-    remove_rule(get_object_or_404(SecurityRule, group=_changing(request, uuid), pk=rule_id))
+    remove_rule(get_object_or_404(SecurityRule, group=_changing(request, uuid), pk=rule_id), person(request))
     return Status(204, None)
 
 
