@@ -18,7 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
-SWEEP_S, ORPHANS_S = 5.0, 30.0
+SWEEP_S, ORPHANS_S, CHECKS_S = 5.0, 30.0, 2.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -33,6 +33,7 @@ app.conf.update(
     beat_max_loop_interval=1,
     beat_schedule={
         "sweep": {"task": "hopsight.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
+        "checks": {"task": "hopsight.run_checks", "schedule": CHECKS_S, "options": {"expires": CHECKS_S}},
         "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
     },
 )
@@ -55,6 +56,33 @@ def run_trace(trace_id: int) -> None:
 
     close_old_connections()
     answer(trace_id)
+
+
+@app.task(name="hopsight.run_matrix")  # type: ignore[untyped-decorator]
+def run_matrix(run_id: int) -> None:
+    """Say who reaches whom."""
+    from tasks.matrices import run_matrix as compute
+
+    close_old_connections()
+    compute(run_id)
+
+
+@app.task(name="hopsight.run_what_if")  # type: ignore[untyped-decorator]
+def run_what_if(run_id: int) -> None:
+    """Say what a change would change."""
+    from tasks.what_ifs import run_what_if as compute
+
+    close_old_connections()
+    compute(run_id)
+
+
+@app.task(name="hopsight.run_checks")  # type: ignore[untyped-decorator]
+def run_checks(check_id: int = 0) -> None:
+    """Look at one path check, or at those that are due."""
+    from tasks.checks import run_checks as look
+
+    close_old_connections()
+    look(check_id)
 
 
 @app.task(name="hopsight.sweep")  # type: ignore[untyped-decorator]

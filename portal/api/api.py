@@ -39,6 +39,7 @@ from portal.api.schemas import (
     VMIn,
     VMOut,
 )
+from portal.checks.api import router as checks_router
 from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.forms import images_for
 from portal.compute.models import Flavor, VMState
@@ -257,6 +258,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 
 api.add_router("", network_routes)
 api.add_router("", groups_router)
+api.add_router("", checks_router)
 api.add_router("", elsewhere)
 
 

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from portal.checks.requests import CheckProblem
 from portal.compute.requests import VMProblem
 from portal.networks.groups import GroupProblem
 from portal.networks.problems import NetworkProblem
@@ -57,7 +58,7 @@ def install(api: NinjaAPI) -> None:
         return problem(401, TITLES[401])
 
     def refused(request: HttpRequest, error: Raised) -> HttpResponse:
-        assert isinstance(error, VMProblem | FieldProblem | GroupProblem | NetworkProblem)
+        assert isinstance(error, VMProblem | FieldProblem | GroupProblem | NetworkProblem | CheckProblem)
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
     def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
@@ -78,7 +79,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (GroupProblem, refused), (NetworkProblem, refused),
+        (FieldProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused),
          (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

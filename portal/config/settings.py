@@ -103,6 +103,7 @@ INSTALLED_APPS = [
     "portal.operations",
     "portal.live",
     "portal.traces",
+    "portal.checks",
     "portal.topology",
     "portal.dashboards",
     "portal.api",

@@ -8,7 +8,9 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from portal.api.api import api
 
-APPS = ("dashboards", "accounts", "compute", "console", "networks", "hosts", "operations", "traces", "topology")
+APPS = (
+    "dashboards", "accounts", "compute", "console", "networks", "hosts", "operations", "traces", "checks", "topology",
+)  # fmt: skip
 
 urlpatterns: list[URLPattern | URLResolver] = [path("", include("portal.api.urls")), path("api/v1/", api.urls)]
 urlpatterns += [path("", include(f"portal.{app}.urls")) for app in APPS if find_spec(f"portal.{app}.urls")]

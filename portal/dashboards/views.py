@@ -9,10 +9,13 @@ from django.views.decorators.http import require_safe
 from portal.accounts.access import current_team, refusal
 from portal.accounts.models import AuditRow
 from portal.accounts.presentation import as_feed
+from portal.checks.presentation import check_counts, checks_of
 from portal.compute.forms import quota_bars
 from portal.compute.views import vms_of
 from portal.operations.models import Operation
 from portal.traces.models import TraceRequest
+
+CHECKS_SHOWN = 6
 
 
 @require_safe
@@ -25,8 +28,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     states: dict[str, int] = {}
     for row in vms:
         states[row.state] = states.get(row.state, 0) + 1
+    checks = checks_of(team)
     context = {
         "team": team,
+        "checks": checks[:CHECKS_SHOWN],
+        "check_counts": check_counts(checks),
         "bars": quota_bars(team),
         "vms": vms[:12],
         "total": len(vms),

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from portal.accounts.models import Membership, User
 from portal.accounts.permissions import TOPICS, is_allowed
+from portal.checks.serialize import team_state as checks_state
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
 from portal.hosts.models import Host
@@ -68,7 +69,7 @@ def _team_state(slug: str) -> dict[str, Any]:
     state: dict[str, Any] = {f"vm:{vm.uuid}": vm_as_json(vm) for vm in vms}
     operations = Operation.objects.filter(team__slug=slug).prefetch_related("stages")[:OPERATIONS_SHOWN]
     state.update({f"operation:{one.uuid}": operation_as_json(one) for one in operations})
-    return state
+    return state | checks_state(slug)
 
 
 STATES: dict[str, Callable[[str], dict[str, Any]]] = {

@@ -39,6 +39,21 @@ def enqueue_trace(trace_id: int) -> None:
     _send("hopsight.run_trace", trace_id)
 
 
+def enqueue_matrix(run_id: int) -> None:
+    """Ask a worker who reaches whom."""
+    _send("hopsight.run_matrix", run_id)
+
+
+def enqueue_what_if(run_id: int) -> None:
+    """Ask a worker what a change would change."""
+    _send("hopsight.run_what_if", run_id)
+
+
+def enqueue_checks(check_id: int = 0) -> None:
+    """Ask a worker to look at a path check, or (0) at every one that is due; the period does it when this was lost."""
+    _send("hopsight.run_checks", check_id)
+
+
 def _send(name: str, object_id: int) -> None:
     try:
         _celery().send_task(name, [object_id], retry=False)

@@ -18,6 +18,7 @@ from portal.networks.models import Port
 from portal.traces.forms import TraceForm
 from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
+from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
 from portal.traces.requests import MOMENTS, TraceProblem, create_trace, ports_of, spec_to_reach
 
@@ -137,5 +138,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,
         "island": island_data(row, value, direction),
         "may_ask": can(request, row.team),
+        "pin": pin_of(row, shown, direction) if can(request, row.team, "check.change") else None,
+        "what_if": what_if_of(row, shown, direction),
         "form_url": reverse("trace_new"),
     }

@@ -2,10 +2,12 @@
 
 from sdn.reach.classes import port_classes
 from sdn.reach.edits import AddRule, Edit, RemoveRule, edited, flow_diff, rule_of, touched_pairs, touched_services
-from sdn.reach.matrix import Cell, Changed, Matrix, changed_pairs, matrix, trace_pair
+from sdn.reach.matrix import SOURCE, TARGET, Cell, Changed, Matrix, changed_pairs, matrix, trace_pair
 from sdn.reach.pairs import Scene, Service
 
 __all__ = [
+    "SOURCE",
+    "TARGET",
     "AddRule",
     "Cell",
     "Changed",

@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Literal, cast
 
 from sdn.model.addresses import LINK_LOCAL, eui64
@@ -36,6 +36,7 @@ KINDS: dict[str, Kind] = {
     f"reg{int(Register.SOURCE_PORT)}": "id",
     f"reg{int(Register.TARGET_PORT)}": "id",
     **dict.fromkeys(("dl_src", "dl_dst", "eth_src", "eth_dst"), "mac"),
+    f"reg{int(Register.NEXT_HOP)}": "address",
     **dict.fromkeys(("nw_src", "nw_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"), "address"),
 }  # fmt: skip
 PROTOCOLS: dict[str, dict[int, frozenset[str]]] = {
@@ -48,6 +49,7 @@ RECEIVER = frozenset(KINDS) - SENDER
 NEVER_FIRST = ("+est", "+rpl", "+rel", "+inv")
 ZONE = f"->reg{int(Register.ZONE)}"
 _TABLE = re.compile(r"^goto_table:(\d+)|^resubmit\(\d*,(\d+)|^ct\(.*\btable=(\d+)")
+_CROSSING = re.compile(r"^move:\S+_(SRC|DST)\[.*->\S+_(?!\1)(SRC|DST)\[")
 _SET = re.compile(r"^set_field:([^-]+)->(\w+)$")
 Entry = tuple[Hashable, ...]
 Value = tuple[Kind, str]
@@ -133,7 +135,7 @@ def _reachable(flows: list[Flow]) -> list[Flow]:
 
 def _crosses(scene: Scene, flow: Flow) -> bool:
     """Does the flow move fields, of packets that some pair of ports may send? (A gateway's answers do, of none.)"""
-    if not any(action.startswith("move:") for action in flow.actions):
+    if not any(_CROSSING.search(action) for action in flow.actions):
         return False
     to = next((value for name, value in flow.key.match if name in ("nw_dst", "ipv6_dst")), "/")
     return "/" in to or any(to == str(address) for port in scene.ports.values() for address in port.addresses)
@@ -165,7 +167,8 @@ class _Names:
 
     def _note(self, flow: Flow, role: frozenset[str], shapes: dict[int, list[Entry]]) -> None:
         match = [
-            (name, (KINDS[name], _plain(value)) if name in role else None, value) for name, value in flow.key.match
+            (name, (KINDS[name], _plain(KINDS[name], value)) if name in role else None, value)
+            for name, value in flow.key.match
         ]
         actions = [_acted(action, role) for action in flow.actions]
         meant: set[int] = set()
@@ -207,17 +210,18 @@ def _acted(action: str, role: frozenset[str]) -> Acted:
         return None, "", ZONE
     found = _SET.match(action)
     if found and found[2] in role:
-        return (KINDS[found[2]], _plain(found[1])), found[2], action
+        return (KINDS[found[2]], _plain(KINDS[found[2]], found[1])), found[2], action
     word, _, number = action.partition(":")
-    return (("ofport", _plain(number)) if word == "output" else None), word, action
+    return (("ofport", _plain("ofport", number)) if word == "output" else None), word, action
 
 
-def _plain(value: str) -> str:
-    """Numbers in hexadecimal without a prefix; anything else as it is."""
+def _plain(kind: Kind, value: str) -> str:
+    """Numbers in hexadecimal without a prefix, a register's address as one; anything else as it is."""
     try:
-        return format(int(value, 0), "x")
+        number = int(value, 0)
     except ValueError:
         return value
+    return str(IPv4Address(number)) if kind == "address" else format(number, "x")
 
 
 def _number_fits(value: str, number: int) -> bool:

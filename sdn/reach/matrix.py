@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from sdn.model.intent import PortIntent
 from sdn.model.trace import Verdict
@@ -38,31 +37,39 @@ class Cell:
         return Cell(self.verdict, reason, suggestion)
 
 
+_STRANGERS = Cell("dropped", f"{SOURCE} and {TARGET} have no address of one IP family.")
+
+
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """(source's port id, target's) → its cell, for every ordered pair. `traces` is how many traces it took."""
+    """(source's port id, target's) → its cell, for every ordered pair. `traces` is how many looks at switches it took.
+
+    `shared` has the same cells before the ends' names were put in (SOURCE and TARGET stand there): few differ.
+    """
 
     service: Service
     generation: int
     cells: Mapping[tuple[int, int], Cell]
     traces: int
+    shared: Mapping[tuple[int, int], Cell]
 
 
 def matrix(scene: Scene, world: TraceWorld, service: Service, port_ids: Sequence[int], pairs: Iterable[tuple[int, int]] | None = None) -> Matrix:  # fmt: skip
     """The matrix of the ports, or of those `pairs` of them. Hosts that fail make cells unknown, never an exception."""
     ways: dict[int, _Ways] = {}
-    cells: dict[tuple[int, int], Cell] = {}
+    shared: dict[tuple[int, int], Cell] = {}
     every = pairs if pairs is not None else ((one, other) for one in port_ids for other in port_ids if one != other)
     for pair in every:
         source, target = scene.ports[pair[0]], scene.ports[pair[1]]
         family = scene.family_of(source, target)
         if family is None:
-            cells[pair] = _strangers(source, target)
+            shared[pair] = _STRANGERS
             continue
         if family not in ways:
             ways[family] = _Ways(scene, world, service, port_classes(scene, service, family, port_ids))
-        cells[pair] = ways[family].cell(source, target).named(source.name, target.name)
-    return Matrix(service, scene.snapshot.generation, cells, sum(way.traces for way in ways.values()))
+        shared[pair] = ways[family].cell(source, target)
+    cells = {pair: cell.named(scene.ports[pair[0]].name, scene.ports[pair[1]].name) for pair, cell in shared.items()}
+    return Matrix(service, scene.snapshot.generation, cells, sum(way.traces for way in ways.values()), shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,7 @@ def _ends(question: Question) -> dict[str, str]:
 def trace_pair(scene: Scene, world: TraceWorld, service: Service, source: PortIntent, target: PortIntent) -> Cell:
     """One pair's cell by a trace of its own."""
     if scene.family_of(source, target) is None:
-        return _strangers(source, target)
+        return _STRANGERS.named(source.name, target.name)
     return _cell(scene, _Quiet(world), service, (source, target), ("", ""))
 
 
@@ -188,11 +195,6 @@ def changed_pairs(before: Matrix, after: Matrix) -> Iterable[Changed]:
 def _cell(scene: Scene, world: TraceWorld, service: Service, pair: tuple[PortIntent, PortIntent], names: tuple[str, str]) -> Cell:  # fmt: skip
     trace = predict(scene.question(*pair, service, names), world, lambda causes: {})
     return Cell(trace.verdict, trace.reason, trace.suggestion)
-
-
-def _strangers(source: PortIntent, target: PortIntent) -> Cell:
-    verdict: Literal["dropped"] = "dropped"
-    return Cell(verdict, f"{source.name} and {target.name} have no address of one IP family.")
 
 
 class _Quiet:

@@ -20,7 +20,7 @@ from sdn.trace.question import HostUnreachable, PortFacts
 from sdn.transport.ofctl import OfctlError, dump_table
 from sdn.transport.unixctl import UnixctlClient, UnixctlError
 
-BRIDGE, TUNNEL_PORT = "br-int", "vxlan0"
+BRIDGE, TUNNEL_PORT, EXTERNAL_PORT = "br-int", "vxlan0", "the cable to br-ex"
 DUMP_DEADLINE_S = 5.0
 PORTS_AT_ONCE = 200  # of one ovs-vsctl's words
 
@@ -32,6 +32,7 @@ class Switch:
     bridge: str
     ofports: frozenset[int]
     tunnel_ofport: int | None
+    external_ofport: int | None
     flows: Mapping[FlowKey, Flow]
 
 
@@ -88,6 +89,8 @@ class ShadowWorld:
         plugged = [PortFacts(BRIDGE, number, f"port {number}", "dummy", "") for number in sorted(switch.ofports)]
         if switch.tunnel_ofport is not None:
             plugged.append(PortFacts(BRIDGE, switch.tunnel_ofport, TUNNEL_PORT, "vxlan", ""))
+        if switch.external_ofport is not None:
+            plugged.append(PortFacts(BRIDGE, switch.external_ofport, EXTERNAL_PORT, "patch", ""))
         return tuple(plugged)
 
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
@@ -118,7 +121,9 @@ class ShadowWorld:
             self._shadow.vsctl(*words[1:])
 
     def _loaded(self, before: Switch | None, bridge: str, view: HostView, flows: dict[FlowKey, Flow]) -> Switch:
-        after = Switch(bridge, frozenset(number for _, number in view.ofports), view.tunnel_ofport, flows)
+        after = Switch(
+            bridge, frozenset(number for _, number in view.ofports), view.tunnel_ofport, view.external_ofport, flows
+        )
         if before is None:
             ports = tuple(ShadowPort(_port_name(bridge, number), number) for number in sorted(_numbers(after)))
             self._shadow.load([ShadowBridge(bridge, ports, "\n".join(map(format_flow, flows.values())))])
@@ -152,7 +157,7 @@ def flow_mods(before: Mapping[FlowKey, Flow], after: Mapping[FlowKey, Flow]) -> 
 
 
 def _numbers(switch: Switch) -> frozenset[int]:
-    return switch.ofports | ({switch.tunnel_ofport} if switch.tunnel_ofport is not None else frozenset())
+    return switch.ofports | {number for number in (switch.tunnel_ofport, switch.external_ofport) if number is not None}
 
 
 def _port_name(bridge: str, ofport: int) -> str:

@@ -19,9 +19,13 @@ RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
 VIEWS = {"wide-light": (1440, 900, "light"), "wide-dark": (1440, 900, "dark"), "phone-light": (390, 844, "light")}
 TEAM_PAGES = (
     "/", "/vms/", "/vms/create/", "/networks/", "/keys/", "/tokens/", "/sessions/", "/members/", "/activity/",
-    "/operations/", "/trace/", "/api/docs/", "/nothing/", "/hosts/",
+    "/operations/", "/trace/", "/matrix/", "/checks/", "/what-if/", "/api/docs/", "/nothing/", "/hosts/",
 )  # fmt: skip
-PAGES_OF = {"alice": TEAM_PAGES, "charlie": ("/", "/vms/", "/members/", "/trace/"), "olga": ("/", "/hosts/", "/flows/")}
+PAGES_OF = {
+    "alice": TEAM_PAGES,
+    "charlie": ("/", "/vms/", "/members/", "/trace/", "/matrix/", "/checks/", "/what-if/"),
+    "olga": ("/", "/hosts/", "/flows/"),
+}
 SEEN = (*(("alice", view) for view in VIEWS), ("charlie", "wide-light"), ("olga", "wide-dark"), ("olga", "phone-light"))
 EXPECTED_ERRORS = {"/nothing/": "404", "/hosts/": "403"}  # what the browser itself says of such an answer
 

@@ -14,8 +14,10 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 from portal.accounts.tokens import make_token
 from portal.api.api import api
+from portal.checks.requests import WhatIfSpec, ask_matrix, ask_what_if
 from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import default_group
+from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.portal.clients import made_host, made_trace, made_vm
@@ -41,6 +43,9 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/security-groups/": str(default_group(cast.payments.pk).uuid)}
     known |= {"/networks/": str(cast.network.uuid), "/external-networks/": str(cast.external.uuid)}
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
+    group = default_group(cast.payments.pk)
+    what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
+    known |= {"/matrices/": str(ask_matrix(cast.payments, cast.alice, "tcp", 22).uuid), "/what-ifs/": str(what_if.uuid)}
     turn = iter(range(10**6))
     answered: set[int] = set()
 

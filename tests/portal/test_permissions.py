@@ -20,6 +20,7 @@ from portal.accounts.models import ApiToken, LogIn, Membership
 from portal.accounts.permissions import API, PAGES, RIGHTS, TOPICS, Needs, is_allowed
 from portal.accounts.teams import digest_of, invite
 from portal.api.api import api
+from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
 from portal.compute.models import KeyPair
 from portal.live.topics import STATES, TRANSIENT, refusal_of
 from portal.networks.floating_requests import allocate_floating
@@ -28,6 +29,7 @@ from portal.networks.models import Port
 from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
+from portal.traces.requests import TraceSpec
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_trace, made_vm
 
@@ -54,7 +56,13 @@ def world(cast: Cast) -> World:
     bob = Membership.objects.get(user=cast.bob)
     group = create_group(cast.payments, "web")
     rule = add_rule(group, RuleSpec())
+    check = add_check(cast.payments, cast.alice, TraceSpec(vm.ports.get(), None, "icmp", 0, "203.0.113.9"), "dropped")
+    what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
+    matrix = ask_matrix(cast.payments, cast.alice, "tcp", 22)
     arguments: dict[str, dict[str, Any]] = {
+        "check_remove": {"uuid": check.uuid},
+        **{name: {"uuid": what_if.uuid} for name in ("what_if", "what_if_apply", "what_if_discard")},
+        "api_matrix": {"uuid": matrix.uuid},
         "vm": {"uuid": vm.uuid},
         "vm_delete": {"uuid": vm.uuid},
         "vm_action": {"uuid": vm.uuid, "action": "start"},
@@ -203,12 +211,19 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     port = str(Port.objects.get(vm__uuid=vm).uuid)
     rule = world.arguments["security_rule_delete"]
     uuids |= {"security-groups": rule["uuid"], "ports": port}
+    uuids |= {
+        name: world.arguments[key]["uuid"]
+        for name, key in (("matrices", "api_matrix"), ("checks", "check_remove"), ("what-ifs", "what_if"))
+    }
     uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
     url = url.replace("{number}", str(_number(path, world.cast)))
     url = url.replace("{rule_id}", str(rule["rule_id"]))
     bodies = {
         "POST /api/v1/vms": {"name": "api-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},
+        "POST /api/v1/matrices": {"port_dst": 443},
+        "POST /api/v1/checks": {"source": port, "target": "203.0.113.10", "protocol": "icmp"},
+        "POST /api/v1/what-ifs": {"group": str(rule["uuid"]), "ports": "8080"},
         "POST /api/v1/traces": {"source": port, "target": port},
         "PATCH /api/v1/vms/{uuid}": {"is_protected": True},
         "POST /api/v1/security-groups": {"name": "api"},
@@ -227,7 +242,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     }
     body = json.dumps(bodies[operation]) if operation in bodies else ""
     options = {"data": body, "content_type": "application/json"}
-    of_object = "{" in path or operation == "POST /api/v1/traces"
+    of_object = "{" in path or operation in ("POST /api/v1/traces", "POST /api/v1/checks", "POST /api/v1/what-ifs")
     for person in ROLES:
         answer = _rolled_back(person, world, method, url, **options)
         told = f"{person} {operation}: {answer.status_code} {answer.content[:200]!r}"

@@ -1,0 +1,102 @@
+"""Matrices, checks and what-ifs as pages show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+
+from portal.accounts.models import Team
+from portal.checks.models import MatrixRun, PathCheck, WhatIf
+from portal.networks.models import Generation
+from portal.traces.presentation import VERDICT_WORDS, read_trace
+
+ICONS = {"delivered": "delivered", "dropped": "dropped", "flooded": "flooded", "to_controller": "to_controller"}
+MARKS = {"-": ("del", "deleted"), "~": ("mod", "replaced"), "+": ("add", "added")}
+
+
+@dataclass(frozen=True, slots=True)
+class CellShown:
+    """One square; `url` asks the whole trace."""
+
+    verdict: str
+    words: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowShown:
+    name: str
+    cells: list[CellShown | None]
+
+
+def current_generation() -> int:
+    """The intent's generation as it is now."""
+    return Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0
+
+
+def matrix_rows(run: MatrixRun) -> list[RowShown]:
+    """The matrix's table; nothing without an answer."""
+    result = run.result or {}
+    ports, reasons = result.get("ports", []), result.get("reasons", [])
+    form = reverse("trace_new")
+    asked = f"&protocol={run.protocol}" + (f"&port_dst={run.port_dst}" if run.port_dst else "")
+    shown = []
+    for source, row in zip(ports, result.get("rows", []), strict=True):
+        cells: list[CellShown | None] = []
+        for target, at in zip(ports, row, strict=True):
+            if at is None:
+                cells.append(None)
+                continue
+            verdict, words = reasons[at]
+            named = words.replace("{source}", source["name"]).replace("{target}", target["name"])
+            cells.append(CellShown(verdict, named, f"{form}?source={source['uuid']}&target={target['uuid']}{asked}"))
+        shown.append(RowShown(source["name"], cells))
+    return shown
+
+
+def verdict_counts(run: MatrixRun) -> list[tuple[str, int]]:
+    """How many pairs of each verdict, the delivered first."""
+    result = run.result or {}
+    reasons = result.get("reasons", [])
+    counts: dict[str, int] = {}
+    for row in result.get("rows", []):
+        for at in row:
+            if at is not None:
+                counts[reasons[at][0]] = counts.get(reasons[at][0], 0) + 1
+    order = list(VERDICT_WORDS)
+    return sorted(counts.items(), key=lambda one: order.index(one[0]) if one[0] in order else len(order))
+
+
+def checks_of(team: Team) -> list[PathCheck]:
+    """The team's checks, the failing ones first."""
+    rows = list(team.checks.select_related("source", "target"))
+    return sorted(rows, key=lambda check: (check.state != PathCheck.State.FAILING, check.pk))
+
+
+def check_counts(checks: list[PathCheck]) -> dict[str, int]:
+    """State → how many."""
+    counts: dict[str, int] = {}
+    for check in checks:
+        counts[check.state] = counts.get(check.state, 0) + 1
+    return counts
+
+
+def what_if_data(run: WhatIf) -> dict[str, Any]:
+    """The result in the page's words."""
+    result = run.result or {}
+    flows = [
+        {"host": host, "lines": [(*MARKS[line[0]], line[2:]) for line in lines]}
+        for host, lines in result.get("flows", {}).items()
+    ]
+    sides = [(name, read_trace(result.get(key))) for name, key in (("Now", "before"), ("With the change", "after"))]
+    return {
+        "flows": flows,
+        "hidden_flows": result.get("flow_count", 0) - sum(len(one["lines"]) for one in flows),
+        "sides": [(name, trace, VERDICT_WORDS[trace.verdict]) for name, trace in sides if trace],
+        "changed": result.get("changed", []),
+        "hidden_pairs": result.get("changed_count", 0) - len(result.get("changed", [])),
+        "kept_pairs": result.get("pairs", 0) - result.get("changed_count", 0),
+        "services": ", ".join(result.get("services", [])),
+    }

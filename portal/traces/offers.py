@@ -1,0 +1,46 @@
+"""What a trace's page offers to do with its path: pin it as a check, or try a rule on a copy."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from portal.networks.models import Port
+from portal.traces.models import TraceRequest
+from sdn.model.trace import Trace
+
+CHECKED = ("tcp", "udp", "icmp")
+
+
+def pin_of(row: TraceRequest, trace: Trace | None, direction: str) -> dict[str, Any] | None:
+    """The form fields of a check that the path stays as it is; None where it cannot be one."""
+    to = row.target.uuid if row.target else row.address
+    if trace is None or direction != "forward" or row.source is None or not to or row.protocol not in CHECKED:
+        return None
+    expected = "dropped" if trace.verdict == "dropped" else "delivered"
+    return {"source": row.source.uuid, "target": to, "protocol": row.protocol, "port_dst": row.port_dst, "expected": expected}  # fmt: skip
+
+
+def what_if_of(row: TraceRequest, trace: Trace | None, direction: str) -> dict[str, Any] | None:
+    """The rule that would let the packet through, as a form; None where no group of the team judges it."""
+    if trace is None or direction != "forward" or row.source is None or row.protocol not in CHECKED:
+        return None
+    is_out = row.target is None or "egress" in trace.reason
+    judged = row.source if is_out else row.target
+    groups = [group.name for group in judged.groups.all()] if judged else []
+    if not groups:
+        return None
+    other = _address(row.target, trace) or row.address if is_out else _address(row.source, trace)
+    cidr = f"{other}/{ip_address(other).max_prefixlen}" if other else ""
+    return {
+        "direction": "egress" if is_out else "ingress", "protocol": row.protocol, "ports": row.port_dst or "",
+        "cidr": cidr, "family": ip_address(other).version if other else 4, "groups": groups, "group": groups[-1],
+        "protocols": CHECKED,
+    }  # fmt: skip
+
+
+def _address(port: Port | None, trace: Trace) -> str:
+    """The port's address that the traced packet has, or its first."""
+    own = [row.address for row in port.addresses.all()] if port else []
+    packet = set(trace.packet.values())
+    return next((address for address in own if address in packet), own[0] if own else "")
