@@ -95,6 +95,7 @@ def _changes(row: PathCheck) -> list[dict[str, str]]:
 
 def _as_changes(rows: Iterable[AuditRow]) -> Iterable[dict[str, str]]:
     for audit in rows:
-        change = (audit.after or audit.before or {}).get("rule", "")
+        told = audit.after or audit.before or {}
+        change = told.get("rule") or told.get("groups") or ""
         words = f"{words_of(audit.action)} {audit.object_name}{f': {change}' if change else ''}"
         yield {"at": audit.at.isoformat(), "actor": audit.actor, "words": words}

@@ -85,6 +85,7 @@ def problems() -> Iterator[str]:
 
 WORDS: dict[str, str] = {
     "rule.add": "added a rule to the group",
+    "port.groups": "changed the security groups of",
     "rule.remove": "removed a rule from the group",
     "check.add": "pinned the path check",
     "check.remove": "removed the path check",

@@ -99,7 +99,7 @@ def port_groups(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Change the groups of a VM's port, in force at once."""
     port = _port(request, uuid)
     require(request, "port.change", port.network.team)
-    set_port_groups(port, posted_groups(port.network.team, request.POST) or ())
+    set_port_groups(port, posted_groups(port.network.team, request.POST) or (), person(request))
     return _back(port)
 
 

@@ -135,10 +135,14 @@ def remove_rule(rule: SecurityRule, actor: User | None = None) -> None:
 
 
 @transaction.atomic
-def set_port_groups(port: Port, groups: Iterable[SecurityGroup]) -> None:
-    """The port's groups, whole. The caller checked that they are of the port's team."""
-    Team.objects.select_for_update().get(pk=port.network.team_id)
-    port.groups.set(groups)
+def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | None = None) -> None:
+    """The port's groups, whole; audited. The caller checked that they are of the port's team."""
+    team = Team.objects.select_for_update().get(pk=port.network.team_id)
+    chosen = list(groups)
+    before, after = ([group.name for group in some] for some in (port.groups.all(), chosen))
+    port.groups.set(chosen)
+    what = ("vm", str(port.vm.uuid), port.vm.name) if port.vm else ("port", str(port.uuid), port.name)
+    record("port.groups", team, actor, what, before={"groups": ", ".join(before)}, after={"groups": ", ".join(sorted(after))})  # fmt: skip
     _told(port)
 
 

@@ -125,7 +125,7 @@ def delete_rule(request: HttpRequest, uuid: UUID, rule_id: RuleId) -> Any:
 def put_port_groups(request: HttpRequest, uuid: UUID, asked: PortGroupsIn) -> Any:
     port = _port(request, uuid)
     require(request, "port.change", port.network.team)
-    set_port_groups(port, groups_named(port.network.team, asked.groups))
+    set_port_groups(port, groups_named(port.network.team, asked.groups), person(request))
     return _port_as_json(port)
 
 
