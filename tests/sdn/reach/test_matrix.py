@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdn.model.intent import IntentSnapshot, RuleIntent, SecurityGroupIntent, SubnetIntent
+from sdn.model.addresses import Mac, Vni
+from sdn.model.intent import (
+    Address,
+    ExternalIntent,
+    FloatingIntent,
+    IntentSnapshot,
+    RouterIntent,
+    RouterPortIntent,
+    RuleIntent,
+    SecurityGroupIntent,
+    SubnetIntent,
+)
 from sdn.reach import (
     AddRule,
     Matrix,
@@ -47,6 +58,7 @@ def load(world: ShadowWorld, snapshot: IntentSnapshot, unplugged: frozenset[int]
     gone = {port.iface_id for port in snapshot.ports if port.id in unplugged}
     views = tuple(view_of(snapshot, str(host.name)) for host in snapshot.hosts)
     views = tuple(replace(view, ofports=tuple(one for one in view.ofports if one[0] not in gone)) for view in views)
+    views = tuple(replace(view, external_ofport=2) if snapshot.externals else view for view in views)
     world.load(snapshot, views)
     return Scene(snapshot, views, world.compiled)
 
@@ -94,7 +106,41 @@ def grouped_worlds(draw: st.DrawFn) -> IntentSnapshot:
         members.append(
             replace(port, groups=tuple(sorted(chosen)), addresses=both, is_secured=draw(st.integers(0, 5)) > 0)
         )
-    return replace(plain, networks=six, groups=(*plain.groups, *groups), ports=tuple(members))
+    whole = replace(plain, networks=six, groups=(*plain.groups, *groups), ports=tuple(members))
+    return routed(whole, has_way_out=draw(st.booleans())) if draw(st.booleans()) else whole
+
+
+def routed(world: IntentSnapshot, has_way_out: bool) -> IntentSnapshot:
+    """The world with its networks' addresses apart and a router between them, perhaps with a way out and a floating address."""
+    first, second = world.networks
+    four = SubnetIntent(second.id, IPv4Network("10.21.0.0/24"), IPv4Address("10.21.0.1"), ())
+    six = SubnetIntent(second.id + 50, IPv6Network("fd01::/64"), IPv6Address("fd01::1"), ())
+    ports = tuple(
+        replace(port, addresses=tuple(_moved(one) for one in port.addresses)) if port.network_id == second.id else port
+        for port in world.ports
+    )
+    legs = tuple(
+        RouterPortIntent(network.id, subnet) for network in world.networks for subnet in (network.id, network.id + 50)
+    )
+    router = RouterIntent(1, "router", Vni(9000), 40000, legs)
+    externals: tuple[ExternalIntent, ...] = ()
+    if has_way_out:
+        externals = (
+            ExternalIntent(1, "internet", None, 1500, IPv4Network("198.51.100.0/24"), IPv4Address("198.51.100.1")),
+        )
+        fixed = ports[0].addresses[0]
+        assert isinstance(fixed, IPv4Address)
+        router = replace(
+            router, external_id=1, external_address=IPv4Address("198.51.100.9"), external_mac=Mac("52:54:00:ee:00:01"),
+            gateway_host=world.hosts[0].name, floating=(FloatingIntent(1, IPv4Address("198.51.100.20"), ports[0].id, fixed),),
+        )  # fmt: skip
+    networks = (first, replace(second, subnets=(four, six)))
+    return replace(world, networks=networks, ports=ports, routers=(router,), externals=externals)
+
+
+def _moved(address: Address) -> Address:
+    """The same place in the second network's own subnet."""
+    return address + (1 << 16) if address.version == 4 else address + (1 << 112)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -153,6 +199,18 @@ def test_services_stand_for_every_range_that_rules_tell_apart() -> None:
     assert [str(one) for one in every] == [
         "tcp/5432", "icmp", "tcp/1", "tcp/22", "tcp/23", "udp/1", "udp/53", "udp/54", "sctp/1",
     ]  # fmt: skip
+
+
+def test_a_router_joins_the_pairs_of_its_networks(world: ShadowWorld) -> None:
+    """[vm-0 of net-0]--[br-int@hv1]==[br-int@hv2]--[vm-1 of net-1]"""
+    apart = make_world(2, 2, [(0, 0), (1, 1)])
+    both = [port.id for port in apart.ports]
+    found = matrix(load(world, apart), world, Service("icmp"), both)
+    assert {cell.verdict for cell in found.cells.values()} == {"dropped"}
+    joined = load(world, routed(apart, has_way_out=True))
+    found = matrix(joined, world, Service("icmp"), both)
+    assert {cell.verdict for cell in found.cells.values()} == {"delivered"}, found.cells
+    assert_equals_tracing_each_pair(joined, world, found)
 
 
 def test_a_world_loaded_by_difference_has_the_flows_of_one_loaded_whole(shadow: Shadow, world: ShadowWorld) -> None:
