@@ -23,6 +23,11 @@ from sdn.transport.unixctl import UnixctlError, find_vswitchd_socket
 START_DEADLINE_S = 30.0
 COMMAND_DEADLINE_S = 60.0
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+# Reads until its input ends, which it does when this process is gone however it went, then ends what is left of the shadow.
+MOURNER = (
+    "sh", "-c",
+    'read -r _; for file in "$1"/*.pid; do [ -f "$file" ] && kill "$(cat "$file")"; done; rm -rf "$1"', "mourner",
+)  # fmt: skip
 QUIET = ("--no-chdir", "--pidfile", "-vconsole:off", "-vsyslog:off", "-vfile:off")
 
 
@@ -51,12 +56,19 @@ class ShadowBridge:
 
 
 class Shadow:
-    """`with Shadow() as shadow: shadow.load(bridges)`. Daemons and folder are gone afterwards, at the latest at exit."""
+    """`with Shadow() as shadow: shadow.load(bridges)`. Daemons and folder are gone afterwards, at the latest when we are.
+
+    A process that is killed runs no finalizer: a shell outlives it by a moment and clears away.
+    """
 
     def __init__(self) -> None:
         self.rundir = Path(tempfile.mkdtemp(prefix="hs-sh-", dir="/tmp"))  # short: socket paths end at 107 bytes
         self._daemons: list[subprocess.Popen[bytes]] = []
-        self._clean_up = weakref.finalize(self, _clean_up, self._daemons, self.rundir)
+        self._mourner = subprocess.Popen(
+            (*MOURNER, str(self.rundir)), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        self._clean_up = weakref.finalize(self, _clean_up, self._daemons, self._mourner, self.rundir)
 
     def __enter__(self) -> Shadow:
         try:
@@ -185,7 +197,7 @@ def _vsctl_words(bridges: tuple[ShadowBridge, ...]) -> list[str]:
     return words[1:] or ["show"]
 
 
-def _clean_up(daemons: list[subprocess.Popen[bytes]], folder: Path) -> None:
+def _clean_up(daemons: list[subprocess.Popen[bytes]], mourner: subprocess.Popen[bytes], folder: Path) -> None:
     for daemon in reversed(daemons):
         daemon.terminate()
     for daemon in reversed(daemons):
@@ -195,3 +207,4 @@ def _clean_up(daemons: list[subprocess.Popen[bytes]], folder: Path) -> None:
             daemon.kill()
             daemon.wait()
     shutil.rmtree(folder, ignore_errors=True)
+    mourner.communicate()
