@@ -45,6 +45,10 @@ def main(wanted: list[str]) -> None:
         measured: dict[str, Any] = measure()
         metrics |= measured if "ours" not in measured else {name: measured}  # several figures, or one
         print(name, json.dumps(measured), flush=True)
+        _keep(metrics)  # after each: a figure that can't be had costs no other
+
+
+def _keep(metrics: dict[str, Any]) -> None:
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()}
     RESULTS.write_text(json.dumps({"machine": machine, "metrics": metrics}, indent=2) + "\n")
 

@@ -21,7 +21,7 @@ from sdn.model.addresses import HostName, Mac
 from sdn.model.packet import Packet
 from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
 from tasks.probe_desk import order_probe
-from tasks.traces import endpoint_of
+from tasks.trace_rows import endpoint_of
 
 ROUNDS = 50
 

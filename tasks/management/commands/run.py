@@ -34,6 +34,7 @@ READY_DEADLINE_S = 60.0
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load every page and the whole API: 25 MiB for as long as the process runs
     help = "Start everything on this machine and print where to log in. Ctrl-C ends it and leaves nothing behind."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
