@@ -92,6 +92,8 @@ def test_two_vms_made_in_the_browser_reach_each_other_and_their_path_is_drawn(
     assert web["host"] != db["host"], "the scheduler spreads"
     addresses = [str(vm["address"]) for vm in (web, db)]
 
+    # an address that another VM had a moment ago is in the namespace's neighbour table until it is asked for again
+    wait_for(lambda: not _ssh(product, key, addresses[0], "true").returncode, 60, "SSH from the access namespace")
     told = _ssh(
         product, key, addresses[0], f"hostname; ping -c 3 {addresses[1]}; echo | nc -w 5 {addresses[1]} 22 | head -n 1"
     )

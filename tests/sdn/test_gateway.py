@@ -19,6 +19,7 @@ from sdn.controller.outside_frames import parse_arp_answer, time_exceeded
 from sdn.model.addresses import HostName, Mac
 from sdn.model.intent import IntentSnapshot
 from sdn.shadow import Shadow
+from sdn.transport.ovsdb import CABLE
 from sdn.transport.unixctl import UnixctlClient
 from tests.sdn.frames import Capture, Out, arp_frame, ip_frame
 from tests.sdn.routed import (
@@ -76,6 +77,13 @@ class Site:
         there = self._vsctl("list-br").split()
         return set(self._vsctl("list-ports", bridge).split()) if bridge in there else set()
 
+    def has_way_out(self) -> bool:
+        """Do packets that come in by the cable to br-ex have a flow?"""
+        if CABLE not in self.ports("br-int"):
+            return False
+        ofport = self._vsctl("get", "interface", CABLE, "ofport").strip()
+        return ofport.isdigit() and bool(self.flows(f"table=0,in_port={ofport}"))
+
     def flows(self, match: str) -> list[str]:
         socket = f"unix:{self.shadow.rundir}/br-int.mgmt"
         argv = ["ovs-ofctl", "-O", "OpenFlow14", "--no-names", "--no-stats", "dump-flows", socket, match]
@@ -113,6 +121,10 @@ async def keeping(site: Site, world: IntentSnapshot = SNAPSHOT) -> AsyncIterator
         await until(lambda: "vxlan0" in site.ports("br-int"), "br-int is made")
         await asyncio.to_thread(site.plug_guests)
         await until(lambda: len(told.wired) == 2, "both guests' ports are wired")
+        if world.routers[0].gateway_host == HostName(
+            "hv1"
+        ):  # the cable comes after the bridge: a packet sent before is lost
+            await until(site.has_way_out, "the cable to br-ex has its flows")
         yield controller
     finally:
         await controller.stop()
