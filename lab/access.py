@@ -9,6 +9,7 @@ from lab.commands import run
 from lab.errors import CommandFailed, LabError
 from lab.namespaces import ensure_address
 from lab.paths import hypervisor_paths, lab_netns
+from lab.processes import marks
 
 PORT = "access0"
 BRIDGE = "br-int"
@@ -46,6 +47,7 @@ def unplug_access(name: str) -> None:
 
 def _vsctl(name: str, *argv: str, missing: str = "") -> None:
     try:
-        run("ovs-vsctl", f"--db={hypervisor_paths(name, 1).ovsdb}", "--timeout=10", *argv)
+        paths = hypervisor_paths(name, 1)
+        run("ovs-vsctl", f"--db={paths.ovsdb}", "--timeout=10", *argv, env=marks(name, paths.name))
     except CommandFailed as problem:
         raise LabError(missing or f"the first hypervisor of lab {name} refused: {problem.said.strip()}") from problem

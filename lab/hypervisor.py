@@ -181,7 +181,9 @@ class Hypervisor:
 
     def vsctl(self, *argv: str) -> str:
         """What ovs-vsctl says, waiting for ovs-vswitchd no longer than the deadline."""
-        return run("ovs-vsctl", f"--db={self.paths.ovsdb}", f"--timeout={READY_DEADLINE_S:.0f}", *argv)
+        # marked: it waits for ovs-vswitchd, and may outlive an `up` that is killed meanwhile
+        argv = ("ovs-vsctl", f"--db={self.paths.ovsdb}", f"--timeout={READY_DEADLINE_S:.0f}", *argv)
+        return run(*argv, env=marks(self.lab, self.paths.name))
 
 
 def _succeeds(action: Callable[[], object]) -> bool:

@@ -21,6 +21,7 @@ from lab.paths import HypervisorPaths, lab_paths, lab_root
 from lab.processes import marked
 from tests.lab.conftest import lab_name
 from tests.lab.leftovers import interfaces, left_of
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +172,27 @@ def test_an_up_killed_at_any_moment_is_taken_up_again_or_down(name: str, after_s
         (host,) = labs.up(name, 1)
         assert labs.status(name).is_up
         assert virsh(host, "hostname").strip() == "hv1"
+    labs.down(name)
+    assert nothing_is_left(name)
+
+
+def test_a_command_that_a_killed_up_was_waiting_for_ends_with_the_lab(name: str) -> None:
+    """[up ✘]--ovs-vsctl, which waits for an ovs-vswitchd that is stopped"""
+    (host,) = labs.up(name, 1)
+    (switch,) = [process for process in marked(name, "hv1") if process.command == "ovs-vswitchd"]
+    os.kill(switch.pid, signal.SIGSTOP)
+    run("ovs-vsctl", f"--db={host.ovsdb}", "--no-wait", "del-br", "br-ex")  # what the next up makes again
+    argv = [sys.executable, "-m", "lab", "up", "--name", name, "--hosts", "1"]
+    again = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+
+    def waiting() -> bool:
+        return any("ovs-vsctl" in str(line) for line in left_of(name)["command lines"])  # type: ignore[attr-defined]
+
+    try:
+        wait_for(waiting, 20, "up waits for the switch")
+    finally:
+        again.kill()
+        again.wait()
     labs.down(name)
     assert nothing_is_left(name)
 
