@@ -52,11 +52,12 @@ class ShadowWorld:
         self._loaded_of = None
         given = {str(view.host): view for view in views}
         try:
-            self._remove([name for name in self._switches if name not in given])
-            ids = {str(host.name): host.id for host in snapshot.hosts}
+            bridges = {str(host.name): f"{self._prefix}{host.id}" for host in snapshot.hosts if str(host.name) in given}
+            # a host that went and came again by its name has another id, thus another bridge
+            self._remove([name for name, was in self._switches.items() if bridges.get(name) != was.bridge])
             for name, view in given.items():
                 flows = {flow.key: flow for flow in compile_host(snapshot, view)}
-                self._switches[name] = self._loaded(self._switches.get(name), f"{self._prefix}{ids[name]}", view, flows)
+                self._switches[name] = self._loaded(self._switches.get(name), bridges[name], view, flows)
         except ShadowError:
             self._switches.clear()
             raise

@@ -56,3 +56,19 @@ def _verdicts(scene: Scene, world: TraceWorld) -> Verdicts:
                     trace = predict(scene.question(source, target, service), world, lambda causes: {})
                     found[source.name, target.name, service] = trace.verdict, trace.reason
     return found
+
+
+def test_a_host_that_went_and_came_again_by_its_name_has_a_fresh_switch() -> None:
+    """Its row, thus its bridge in the shadow, is another than the one that was loaded."""
+    views = tuple(HostView(host.name, (), None) for host in live.WORLD.hosts)
+    again = replace(live.WORLD, hosts=tuple(replace(host, id=host.id + 10) for host in live.WORLD.hosts), ports=())
+    with Shadow() as shadow:
+        world = ShadowWorld(shadow)
+        try:
+            for intent in (live.WORLD, again):
+                world.load(intent, views)
+                for host in intent.hosts:
+                    told = world.ofproto_trace(str(host.name), "br-int", "in_port=1", ())
+                    assert "Final flow" in told
+        finally:
+            world.close()
