@@ -65,6 +65,7 @@ def seed_rows(hypervisors: Hypervisors) -> None:
     os.environ.setdefault("HOPSIGHT_MODE", hypervisors.mode)
     fresh = [path for path in hypervisors.paths if not (path.root / FRESH_MARK).exists()]
     with transaction.atomic():
+        bump_generation()
         names = [path.name for path in hypervisors.paths]
         gone = Host.objects.exclude(name__in=names)
         _forget_guests((*(path.name for path in fresh), *gone.values_list("name", flat=True)))
@@ -72,7 +73,6 @@ def seed_rows(hypervisors: Hypervisors) -> None:
         gone.delete()
         for path in hypervisors.paths:
             _host_row(path, hypervisors.mode)
-        bump_generation()
     call_command("seed")
     _seed_image(hypervisors.mode)
     for path in fresh:
@@ -150,8 +150,8 @@ def connect_access(hypervisors: Hypervisors, stop: threading.Event) -> None:
     host = Host.objects.get(name=hypervisors.paths[0].name)
     if port.host_id != host.id:
         with transaction.atomic():
-            Port.objects.filter(id=port.id).update(host=host, name="access")
             bump_generation()
+            Port.objects.filter(id=port.id).update(host=host, name="access")
     deadline = time.monotonic() + WIRED_DEADLINE_S
     while not (hypervisors.paths[0].ovs_rundir / "br-int.mgmt").exists() and not stop.wait(0.05):
         if time.monotonic() > deadline:

@@ -94,6 +94,7 @@ def largest_host_ram_mib() -> int | None:
 def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
     """The VM and its operation. The same request_key again gives the same VM. Raises VMProblem, and then nothing is stored."""
     with transaction.atomic():
+        bump_generation()
         locked = Team.objects.select_for_update().get(pk=team.pk)
         known = VM.objects.filter(team=locked, request_key=spec.request_key).first()
         if known is not None:
@@ -111,7 +112,6 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
         except AddressProblem as problem:
             raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
         operation = start_operation("vm.create", vm, user)
-        bump_generation()
         vm_changed(vm)
         return Creation(vm, operation)
 

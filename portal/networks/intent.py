@@ -42,9 +42,10 @@ POKE_CHANNEL = "hopsight:poke:controller"
 
 
 def bump_generation() -> None:
-    """Say that the network's intent changed; inside the transaction that changed it.
+    """Say that the network's intent changes; the first act of the transaction that changes it.
 
-    Called first, it is the intent's lock too: the row stays locked until the transaction ends.
+    It is the intent's lock too: the row stays locked until the transaction ends. Whoever takes it after another row
+    (a team's, a topic's) would wait for somebody who holds this one and waits for that (tests/lock_order.py).
     """
     if not Generation.objects.filter(id=1).update(value=F("value") + 1):
         Generation.objects.get_or_create(id=1, defaults={"value": 1})

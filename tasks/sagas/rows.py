@@ -56,6 +56,7 @@ def update_vm(vm: VM, **columns: object) -> None:
 def release(uuid: UUID) -> None:
     """The VM's address, port and row are gone, and with them what they held of the quota."""
     with transaction.atomic():
+        bump_generation()
         vm = VM.objects.select_for_update().select_related("team").filter(uuid=uuid).first()
         if vm is None:
             return
@@ -63,4 +64,3 @@ def release(uuid: UUID) -> None:
         FixedAddress.objects.filter(port__vm=vm).delete()
         Port.objects.filter(vm=vm).delete()
         vm.delete()
-        bump_generation()

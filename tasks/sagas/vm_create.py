@@ -30,6 +30,7 @@ FAST_POLL_S, SLOW_POLL_S, FAST_FOR_S = 0.01, 0.05, 1.0
 
 def place(context: Context) -> str:
     with transaction.atomic():
+        bump_generation()
         vm = vm_of(context)
         if vm.host is not None:
             return vm.host.name
@@ -37,7 +38,6 @@ def place(context: Context) -> str:
         vm.host = choice.host
         vm.save(update_fields=["host"])
         vm.ports.update(host=choice.host, tap="", ofport=None, wired_at=None, wired_generation=None)
-        bump_generation()
         vm_changed(vm)
     return f"{choice.host.name}, the least used of {choice.fitting} that fit ({choice.all} in all)"
 

@@ -29,8 +29,8 @@ def start(context: Context) -> str:
     vm, hypervisor, _ = placed(context)
     if hypervisor.state(vm.domain) is DomainState.STOPPED:
         with transaction.atomic():  # the old tap's wiring must not pass for the new one's
-            vm.ports.update(tap="", ofport=None, wired_at=None, wired_generation=None)
             bump_generation()
+            vm.ports.update(tap="", ofport=None, wired_at=None, wired_generation=None)
     return power_on(context)
 
 
