@@ -26,6 +26,7 @@ ethtool:ethtool:offload settings
 tcpdump:tcpdump:looking at packets"
 TOOLS_TEST="chromium:chromium:the browser tests
 openssl:openssl:the tests' certificates
+pg_ctlcluster:postgresql:the tests on PostgreSQL
 ping:iputils-ping:the tests' real packets
 pkill:procps:the tests"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.databases import own_database
 from tests.waiting import wait_for
 
 expect.set_options(timeout=30_000)  # a busy machine makes a page late, not wrong
@@ -48,10 +49,11 @@ class Product:
     port: int = 18300
     python: tuple[str, ...] = (sys.executable,)
     more: dict[str, str] = field(default_factory=dict)
+    database: dict[str, str] = field(default_factory=own_database)
 
     def environment(self) -> dict[str, str]:
         ours = {"HOPSIGHT_STATE": str(self.state), "HOPSIGHT_LAB": self.lab, "PYTHONUNBUFFERED": "1"}
-        return {**os.environ, **ours, **self.more}
+        return {**os.environ, **ours, **self.database, **self.more}
 
     def start(self) -> None:
         """Start it, or start it again, and wait until it says that it is ready."""

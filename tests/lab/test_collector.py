@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from lab.handmade import virsh
 from lab.images import TinyImage
 from lab.paths import HypervisorPaths
 from lab.processes import marked
+from tests.databases import asked, own_database
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
@@ -60,22 +60,22 @@ asyncio.run(collector.collect())
 class Watched:
     """The rows of a running collector, and the domain of each host."""
 
-    database: Path
+    state_folder: Path
+    database: dict[str, str]
     hosts: tuple[HypervisorPaths, ...]
     domains: tuple[str, ...]
 
     def state(self, number: int) -> str:
-        return str(self._ask("select state from compute_vm where name = ?", f"web-{number}"))
+        return str(self._ask("select state from compute_vm where name = %s", f"web-{number}"))
 
     def error(self, number: int) -> str:
-        return str(self._ask("select libvirt_error from hosts_host where name = ?", f"hv{number + 1}"))
+        return str(self._ask("select libvirt_error from hosts_host where name = %s", f"hv{number + 1}"))
 
     def is_seen(self, number: int) -> bool:
-        return self._ask("select libvirt_seen_at from hosts_host where name = ?", f"hv{number + 1}") is not None
+        return self._ask("select libvirt_seen_at from hosts_host where name = %s", f"hv{number + 1}") is not None
 
     def _ask(self, question: str, value: str) -> object:
-        with sqlite3.connect(self.database, timeout=10) as rows:
-            return rows.execute(question, (value,)).fetchone()[0]
+        return asked(question, value, self.database, self.state_folder / "hopsight.sqlite3")
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,10 @@ def watched(
             f"<os><type arch='x86_64' machine='q35'>hvm</type><kernel>{tiny.kernel}</kernel></os></domain>"
         )
         virsh(host, "define", str(xml))
+    database = own_database()
     environment = {
         **os.environ,
+        **database,
         "DJANGO_SETTINGS_MODULE": "portal.config.settings",
         "HOPSIGHT_STATE": str(state),
         "PYTHONPATH": str(ROOT),
@@ -102,7 +104,7 @@ def watched(
     subprocess.run([sys.executable, "-c", SEED, *words], env=environment, cwd=ROOT, check=True)
     with open(state / "log", "w") as log:
         collector = subprocess.Popen([sys.executable, "-c", COLLECT], env=environment, cwd=ROOT, stdout=log, stderr=log)
-        found = Watched(state / "hopsight.sqlite3", lab, domains)
+        found = Watched(state, database, lab, domains)
         try:
             for number in range(len(lab)):
                 wait_for(lambda number=number: found.is_seen(number), 30, "the collector sees both hosts")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
@@ -28,6 +31,18 @@ OPERATIONS = sorted(f"{method.upper()} {path}" for path, item in DOCUMENT["paths
 CHECKS: list[Any] = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 
+@pytest.fixture
+def kept_connection() -> Iterator[None]:
+    """Requests that come through WSGI leave the test's connection, and the transaction in it, as Django's client does."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+@pytest.mark.usefixtures("kept_connection")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> None:

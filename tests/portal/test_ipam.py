@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from portal.networks.models import FixedAddress, Network, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.subnets import ula_subnet
 from sdn.model.mtu import overhead_bytes
+from tests import databases
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -181,34 +180,12 @@ def test_the_mtu_follows_the_underlay(db: None) -> None:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a process on a fresh database of that kind."""
     environment = {**os.environ, "HOPSIGHT_STATE": str(tmp_path)}
+    environment.pop(databases.VARIABLE, None)
     if request.param == "sqlite":
         yield environment
         return
-    found = [shutil.which(name) for name in ("initdb", "pg_ctl")]
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if Path("/usr/lib/postgresql").exists() else []
-    programs = [
-        path or (str(folders[-1] / name) if folders else "")
-        for path, name in zip(found, ("initdb", "pg_ctl"), strict=True)
-    ]
-    if not all(programs):
-        pytest.skip("no PostgreSQL on this machine")
-    data, socket = tmp_path / "pg", tmp_path / "s"
-    socket.mkdir()
-    become = ["runuser", "-u", "nobody", "--"] if getpass.getuser() == "root" else []
-    if become:
-        for folder in (tmp_path, socket):
-            os.chmod(folder, 0o777)
-        for parent in tmp_path.parents[:3]:
-            os.chmod(parent, parent.stat().st_mode | 0o011)
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run([*become, programs[0], "-D", data, "-U", "hs", "-A", "trust", "-N"], **quiet)
-    options = f"-k {socket} -c listen_addresses= -c fsync=off -c max_connections=80"
-    subprocess.run([*become, programs[1], "-D", data, "-o", options, "-w", "start"], **quiet)
-    try:
-        where = str(socket).replace("/", "%2F")
-        yield environment | {"HOPSIGHT_DATABASE": f"postgresql://hs@{where}/postgres"}
-    finally:
-        subprocess.run([*become, programs[1], "-D", data, "-m", "immediate", "stop"], **quiet)
+    with databases.cluster() as url:
+        yield environment | {databases.VARIABLE: url}
 
 
 def test_fifty_creates_at_once_get_fifty_addresses_and_what_does_not_fit_is_refused(database: dict[str, str]) -> None:

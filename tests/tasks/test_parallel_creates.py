@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.databases import own_database
 from tests.tasks.parallel_creates import EACH, PEOPLE, QUOTA
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_fifty_creates_at_once_are_each_made_or_refused(tmp_path: Path) -> None:
-    environment = {**os.environ, "HOPSIGHT_STATE": str(tmp_path), "HOPSIGHT_LOG": "ERROR"}
+    environment = {**os.environ, "HOPSIGHT_STATE": str(tmp_path), "HOPSIGHT_LOG": "ERROR", **own_database()}
     argv = [sys.executable, "-m", "tests.tasks.parallel_creates"]
     done = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
