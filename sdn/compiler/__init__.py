@@ -1,7 +1,20 @@
 """Intent to flows, pure."""
 
-from sdn.compiler.compile import compile_host
+from sdn.compiler.compile import HostCompiler, compile_host
 from sdn.compiler.external import Ours, Outside, outsides_of, vlan_tag
+from sdn.compiler.index import IntentIndex, index_intent
+from sdn.compiler.pieces import Memo
 from sdn.compiler.responders import SSH_PROBE_PORT
 
-__all__ = ["SSH_PROBE_PORT", "Ours", "Outside", "compile_host", "outsides_of", "vlan_tag"]
+__all__ = [
+    "SSH_PROBE_PORT",
+    "HostCompiler",
+    "IntentIndex",
+    "Memo",
+    "Ours",
+    "Outside",
+    "compile_host",
+    "index_intent",
+    "outsides_of",
+    "vlan_tag",
+]

@@ -2,72 +2,203 @@
 
 Each module beside this one writes some tables of sdn.pipeline. Priorities: 110 exceptions, 100 the named case, 90 guards,
 80 the wider case, 50 to 40 refusals with a reason of their own, 1 the default, 0 the miss.
+
+It is done in pieces (pieces.py), so that a change costs what it touches. A piece sees its `inputs` and nothing else: what is
+compiled for one port gets the network's overlay without the other ports (`Overlay.bare`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic
 
 from sdn.compiler.build import drop, flow, goto, load
-from sdn.compiler.external import external_flows, outsides
+from sdn.compiler.external import Outside, external_flows, outsides
+from sdn.compiler.index import IntentIndex, index_intent
 from sdn.compiler.nat import nat_flows
-from sdn.compiler.neighbours import network_neighbours, port_neighbours, system_neighbours
-from sdn.compiler.overlay import LocalPort, Overlay, overlays
+from sdn.compiler.neighbours import network_neighbours, port_neighbours, remote_neighbours, system_neighbours
+from sdn.compiler.overlay import LocalPort, Overlay, local_ports, overlay_of
 from sdn.compiler.pairs import pair_flows
+from sdn.compiler.pieces import F, Item, Memo, Piece, PieceStore, Scope
 from sdn.compiler.port_security import port_security_flows, system_security_flows
-from sdn.compiler.responders import network_answers, port_answers
-from sdn.compiler.routing import own_network_flows, router_flows, routers_here
-from sdn.compiler.rules import fixed_rule_flows, gateway_flows, group_flows, port_rule_flows
+from sdn.compiler.responders import network_answers, port_answers, remote_answers
+from sdn.compiler.routing import (
+    Routed,
+    next_hop_flows,
+    next_hop_ports,
+    own_network_flows,
+    routed_here,
+    router_flows,
+    static_routes,
+)
+from sdn.compiler.rules import (
+    fixed_rule_flows,
+    gateway_flows,
+    group_items,
+    judged_flows,
+    port_rule_flows,
+    remote_items,
+    shared_flow,
+)
 from sdn.compiler.system import system_flows
 from sdn.compiler.tunnels import remote_flows, tunnel_flows
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
-from sdn.model.intent import HostView, IntentSnapshot
+from sdn.model.intent import (
+    HostIntent,
+    HostView,
+    IntentSnapshot,
+    NetworkIntent,
+    PortIntent,
+    RouterIntent,
+    SecurityGroupIntent,
+)
 from sdn.pipeline import Register
 
 
 def compile_host(snapshot: IntentSnapshot, view: HostView) -> tuple[Flow, ...]:
     """The flows that br-int of `view.host` should have, sorted; a network that no port here can reach has none."""
-    flows: set[Flow] = {*system_flows(view.tunnel_ofport), *fixed_rule_flows()}
-    flows.update(system_security_flows())
-    flows.update(system_neighbours())
-    seen = tuple(overlays(snapshot, view))
-    for overlay in seen:
-        flows.update(_reach_flows(overlay))
-        if overlay.local:
-            flows.update(_overlay_flows(overlay))
-    flows.update(group_flows(snapshot, seen))
-    here = frozenset(overlay.network.id for overlay in seen if overlay.local)
-    routers = tuple(routers_here(snapshot, view, here))
-    for routed in routers:
-        flows.update(router_flows(routed))
-        flows.update(nat_flows(routed, view.tunnel_ofport))
-    for outside in outsides(routers):
-        flows.update(external_flows(outside, view))
-    return tuple(sorted(flows))
+    compiler = HostCompiler(lambda flow: flow)
+    compiler.update(index_intent(snapshot), view)
+    return tuple(sorted(compiler.flows.values()))
 
 
-def _overlay_flows(overlay: Overlay) -> Iterator[Flow]:
+class HostCompiler(Generic[F]):
+    """Keeps the flows of one host, each as `encode` makes it, and follows the intent for the price of what changed."""
+
+    def __init__(self, encode: Callable[[Flow], F], memo: Memo[F] | None = None) -> None:
+        self._encode, self._memo = encode, memo or Memo()
+        self._local: dict[int, LocalPort] = {}
+        self._networks: set[int] = set()  # that this host's flows know of
+        self._seen_by: tuple[object, HostView] | None = None
+        self._store = PieceStore(encode, shared_flow, self._memo)
+
+    @property
+    def flows(self) -> Mapping[Any, F]:
+        """Every flow by its key."""
+        return self._store.flows
+
+    def update(self, index: IntentIndex, view: HostView) -> dict[Any, F | None]:
+        """Compile; the keys whose flow changed, with the flow that was there before. After an error nothing is kept."""
+        before, self._seen_by = self._seen_by, (index.token, view)
+        if before is not None and index.step is not None and before == (index.step.before, view):
+            plugged = {iface for iface, _ in view.ofports}
+            if index.step.networks.isdisjoint(self._networks) and index.step.ifaces.isdisjoint(plugged):
+                return {}
+        try:
+            self._local = local_ports(index, view, self._local)
+            self._networks = set()
+            return self._store.update(_scopes(index, view, self._local, self._networks))
+        except Exception:
+            self._clear()
+            raise
+
+    def _clear(self) -> None:
+        self._local, self._networks, self._seen_by = {}, set(), None
+        self._store = PieceStore(self._encode, shared_flow, self._memo)
+
+
+def _scopes(index: IntentIndex, view: HostView, local: Mapping[int, LocalPort], networks: set[int]) -> Iterator[Scope]:
+    """Everything that the host has; `networks` is told whose ports it depends on."""
+    yield Scope("system", (view.tunnel_ofport,), lambda: _system(view))
+    here: dict[int, list[LocalPort]] = {}
+    for port in local.values():
+        here.setdefault(port.intent.network_id, []).append(port)
+    router_ids = set(index.led_by.get(view.host, ())).union(*(index.routers_of.get(one, ()) for one in here))
+    routers = [index.routers[router_id] for router_id in sorted(router_ids)]
+    reached = {leg.network_id for router in routers for leg in router.ports}
+    networks |= reached.union(here)
+    for network_id in sorted(networks):
+        if (network := index.networks.get(network_id)) is not None:
+            yield _network_scope(index, view, network, tuple(here.get(network_id, ())))
+    yield from _group_scopes(index, here)
+    routed = []
+    for router in routers:
+        if any(leg.network_id in here and leg.network_id in index.networks for leg in router.ports) or _leads(
+            index, view, router
+        ):
+            yield _router_scope(index, view, router)
+            if _leads(index, view, router):
+                routed.append(routed_here(index, view.host, router))
+    for outside in outsides(routed):
+        yield _outside_scope(outside, view)
+
+
+def _leads(index: IntentIndex, view: HostView, router: RouterIntent) -> bool:
+    return router.external_id in index.externals and router.gateway_host == view.host
+
+
+def _system(view: HostView) -> Iterator[Piece]:
+    def make(_: str) -> Iterator[Flow]:
+        yield from system_flows(view.tunnel_ofport)
+        yield from fixed_rule_flows()
+        yield from system_security_flows()
+        yield from system_neighbours()
+
+    yield Piece("all", (view.tunnel_ofport,), make)
+
+
+def _network_scope(index: IntentIndex, view: HostView, network: NetworkIntent, here: tuple[LocalPort, ...]) -> Scope:
+    ports = index.ports_of.get(network.id, ())
+    inputs = (network, here, ports, index.hosts, view.host, view.tunnel_ofport)
+    local = {port.intent.id: port for port in here}
+    return Scope(("network", network.id), inputs, lambda: _network(overlay_of(index, view, network, local)))
+
+
+def _network(overlay: Overlay) -> Iterator[Piece]:
+    """What a network comes to on a host; one without local ports, only reached by a router, is just the way to its ports."""
+    bare = overlay.bare
+    has_local = bool(overlay.local)
+    for port, host in overlay.remote:
+        yield _remote_piece(port, host, bare, has_local)
+    for gone in overlay.absent:
+        yield _absent_piece(gone, bare)
+    if not has_local:
+        return
+    peers = overlay.peers
+    yield Piece("network", (bare, overlay.local, peers), lambda _: _network_flows(overlay))
+    if any(port.pairs for port in overlay.ports):
+        yield Piece("pairs", (bare, overlay.local, overlay.remote), lambda _: pair_flows(overlay))
+    for plugged in overlay.local:
+        yield _local_piece(plugged, bare)
+
+
+def _network_flows(overlay: Overlay) -> Iterator[Flow]:
+    """Depends on the network, its local ports and its other hosts, not on who is there."""
     yield from network_answers(overlay)
     yield from network_neighbours(overlay)
-    yield from pair_flows(overlay)
     yield from gateway_flows(overlay)
     yield from own_network_flows(overlay)
     yield from tunnel_flows(overlay)
-    for port in overlay.local:
-        yield from _plugged(port, overlay)
-        yield from port_security_flows(port, overlay)
-        yield from port_answers(port, overlay)
-        yield from port_neighbours(port, overlay)
+
+
+def _remote_piece(port: PortIntent, host: HostIntent, bare: Overlay, has_local: bool) -> Piece:
+    def make(_: str) -> Iterator[Flow]:
+        yield from remote_flows(port, host, bare)
+        if has_local:
+            yield from remote_answers(port, bare)
+            yield from remote_neighbours(port, bare)
+
+    return Piece(("remote", port.id, has_local, bare.tunnel_ofport), (port, host, bare), make, common=True)
+
+
+def _absent_piece(port: PortIntent, bare: Overlay) -> Piece:
+    def make(_: str) -> Iterator[Flow]:
+        to = {**bare.mark, "dl_dst": port.mac}
+        yield flow("l2_lookup", 98, Cause(CauseKind.PORT, port.id), to, drop("l2_lookup", "port_down"))
+
+    return Piece(("absent", port.id), (port, bare), make)
+
+
+def _local_piece(port: LocalPort, bare: Overlay) -> Piece:
+    def make(_: str) -> Iterator[Flow]:
+        yield from _plugged(port, bare)
+        yield from port_security_flows(port, bare)
+        yield from port_answers(port, bare)
+        yield from port_neighbours(port, bare)
         yield from port_rule_flows(port)
 
-
-def _reach_flows(overlay: Overlay) -> Iterator[Flow]:
-    """The way to ports that are not here."""
-    yield from remote_flows(overlay)
-    for gone in overlay.absent:
-        to = {**overlay.mark, "dl_dst": gone.mac}
-        yield flow("l2_lookup", 98, Cause(CauseKind.PORT, gone.id), to, drop("l2_lookup", "port_down"))
+    return Piece(("local", port.intent.id), (port, bare), make)
 
 
 def _plugged(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
@@ -80,3 +211,83 @@ def _plugged(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     deliver = (load(row_id, Register.TARGET_PORT), load(port.ofport, Register.OUT), zone)
     to = {**overlay.mark, "dl_dst": intent.mac}
     yield flow("l2_lookup", 100, cause, to, (*deliver, goto("l2_lookup", "conntrack_ingress")))
+
+
+def _group_scopes(index: IntentIndex, here: Mapping[int, Iterable[LocalPort]]) -> Iterator[Scope]:
+    """The rules of every group that a secured port of this host is in, and of which networks it is there."""
+    used: set[int] = set()
+    for network_id, ports in here.items():
+        network = index.networks.get(network_id)
+        secured = tuple(port for port in ports if port.intent.is_secured and network is not None)
+        ids = sorted({group_id for port in secured for group_id in port.intent.groups} & index.groups.keys())
+        groups = tuple(index.groups[group_id] for group_id in ids)
+        used.update(ids)
+        if network is not None and groups:
+            yield Scope(("judged", network_id), (secured, groups), lambda a=secured, b=groups: _judged(a, b))  # type: ignore[misc]
+            for group in groups:
+                yield _members_scope(index, group, network)
+    for group_id in sorted(used):
+        group = index.groups[group_id]
+        make = _making(group_items, group)
+        yield Scope(("group", group_id), (group,), lambda a=group, b=make: [Piece("rules", (a,), b, common=True)])  # type: ignore[misc]
+
+
+def _judged(ports: Iterable[LocalPort], groups: Iterable[SecurityGroupIntent]) -> Iterator[Piece]:
+    known = {group.id: group for group in groups}
+    for port in ports:
+        mine = tuple(known[group_id] for group_id in port.intent.groups if group_id in known)
+        yield Piece(port.intent.id, (port, mine), _making(judged_flows, port, mine))
+
+
+def _members_scope(index: IntentIndex, group: SecurityGroupIntent, network: NetworkIntent) -> Scope:
+    rules = tuple(rule for rule in group.rules if rule.group_id is not None)
+    members = tuple(index.membership.remotes(rule, network.id) for rule in rules)
+    bare = Overlay(network, (), (), (), None)
+
+    def pieces() -> Iterator[Piece]:
+        for rule, texts in zip(rules, members, strict=True):
+            make = _making(remote_items, rule, group, bare, is_each=True)
+            yield Piece(rule.id, (rule, group.id, network.vni), make, texts, common=True)
+
+    return Scope(("members", group.id, network.id), (rules, members, network.vni), pieces)
+
+
+def _making(
+    items: Callable[..., Iterable[Item]], *inputs: object, is_each: bool = False
+) -> Callable[[str], Iterable[Item]]:
+    """What makes a piece's items of its inputs, and of each member where there are any."""
+    return (lambda member: items(*inputs, member)) if is_each else (lambda _: items(*inputs))
+
+
+def _router_scope(index: IntentIndex, view: HostView, router: RouterIntent) -> Scope:
+    legs = tuple(
+        (index.networks.get(leg.network_id), index.subnets.get(leg.subnet_id), index.ports_of.get(leg.network_id))
+        for leg in router.ports
+    )
+    ends = index.externals.get(router.external_id or 0), index.hosts.get(router.gateway_host or view.host)
+    inputs = (router, legs, ends, view.host, view.tunnel_ofport)
+    return Scope(("router", router.id), inputs, lambda: _router(routed_here(index, view.host, router), view))
+
+
+def _router(routed: Routed, view: HostView) -> Iterator[Piece]:
+    bare, ofport = routed.bare, view.tunnel_ofport
+
+    def make(_: str) -> Iterator[Flow]:
+        yield from router_flows(bare)
+        yield from nat_flows(bare, ofport)
+
+    yield Piece("router", (bare, ofport), make)
+    hops = routed.only(next_hop_ports(routed))
+    yield Piece("routes", (hops,), _making(static_routes, hops))
+    networks = {leg.network.id for leg in routed.legs}
+    legs = {one: tuple(leg for leg in routed.legs if leg.network.id == one) for one in networks}
+    for port in routed.ports:
+        mine = legs[port.network_id]
+        yield Piece(("next hop", port.id), (port, mine), _making(next_hop_flows, port, mine), common=True)
+
+
+def _outside_scope(outside: Outside, view: HostView) -> Scope:
+    known = tuple(one for one in view.neighbours if one[0] == outside.external.id)
+    inputs = (outside, view.external_ofport, known)
+    piece = Piece("all", inputs, _making(external_flows, outside, view))
+    return Scope(("outside", outside.external.id), inputs, lambda: [piece])

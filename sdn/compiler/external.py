@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from sdn.compiler.build import Match, drop, flow, goto, load, reg
+from sdn.compiler.index import index_intent
 from sdn.compiler.nat import external_mark, floating_cause
 from sdn.compiler.responders import arp_reply
-from sdn.compiler.routing import Routed, echo_reply, routers_here
+from sdn.compiler.routing import Routed, echo_reply, routed_here
 from sdn.model.addresses import Mac
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
@@ -63,7 +64,9 @@ def outsides(routers: Iterable[Routed]) -> tuple[Outside, ...]:
 
 def outsides_of(snapshot: IntentSnapshot, view: HostView) -> tuple[Outside, ...]:
     """The external networks that `view.host` is a gateway host on."""
-    return outsides(routers_here(replace(snapshot, ports=()), view, frozenset()))
+    index = index_intent(replace(snapshot, ports=()))
+    led = sorted(index.led_by.get(view.host, ()))
+    return outsides(routed_here(index, view.host, index.routers[router_id]) for router_id in led)
 
 
 def _addresses(routed: Routed) -> Iterator[Ours]:

@@ -19,6 +19,7 @@ from sdn.compiler.responders import BACK, CONTROLLER, PORT_IN_PORT
 from sdn.model.addresses import LINK_LOCAL, eui64
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
+from sdn.model.intent import PortIntent
 from sdn.pipeline import TABLE_BY_NAME, Register
 
 ROUTER, SOLICITED, OVERRIDE = 1 << 31, 1 << 30, 1 << 29  # RFC 4861, 4.4
@@ -38,7 +39,7 @@ def system_neighbours() -> Iterator[Flow]:
 
 
 def network_neighbours(overlay: Overlay) -> Iterator[Flow]:
-    """The gateways as neighbours and to ping, router solicitations and DHCPv6, and addresses of ports on other hosts."""
+    """The gateways as neighbours and to ping, router solicitations and DHCPv6."""
     cause, mark, network = overlay.cause, overlay.mark, overlay.network
     subnets = [subnet for subnet in network.subnets if subnet.cidr.version == 6]
     if not subnets:
@@ -53,10 +54,14 @@ def network_neighbours(overlay: Overlay) -> Iterator[Flow]:
         yield flow("responders", 95, cause, bare, CONTROLLER)
     yield flow("responders", 100, cause, {**mark, "icmp6": "", "icmp_type": RS}, CONTROLLER)
     yield flow("responders", 100, cause, {**mark, "udp6": "", "tp_src": "546", "tp_dst": "547"}, CONTROLLER)
-    for port, _ in overlay.remote:
-        for address_ in port.addresses:
-            if address_.version == 6:
-                yield nd_answer(Cause(CauseKind.PORT, port.id), mark, str(address_), port.mac)
+
+
+def remote_neighbours(port: PortIntent, overlay: Overlay) -> Iterator[Flow]:
+    """The addresses of a port that is on another host."""
+    if any(subnet.cidr.version == 6 for subnet in overlay.network.subnets):
+        for address in port.addresses:
+            if address.version == 6:
+                yield nd_answer(Cause(CauseKind.PORT, port.id), overlay.mark, str(address), port.mac)
 
 
 def port_neighbours(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from sdn.compiler.build import reg
+from sdn.compiler.index import IntentIndex
 from sdn.compiler.zones import port_zones
 from sdn.model.cookie import Cause, CauseKind
-from sdn.model.intent import HostIntent, HostView, IntentSnapshot, NetworkIntent, PortIntent
+from sdn.model.intent import HostIntent, HostView, NetworkIntent, PortIntent
 from sdn.pipeline import Register
 
 
@@ -50,39 +51,47 @@ class Overlay:
         return {reg(Register.VNI): f"{self.network.vni:#x}"}
 
     @property
+    def bare(self) -> Overlay:
+        """Without ports: what may be known where one port's flows are compiled."""
+        return replace(self, local=(), remote=(), absent=())
+
+    @property
+    def ports(self) -> Iterator[PortIntent]:
+        """Those here and those on other hosts."""
+        yield from (port.intent for port in self.local)
+        yield from (port for port, _ in self.remote)
+
+    @property
     def peers(self) -> tuple[HostIntent, ...]:
         """The other hosts that have ports of this network."""
         return tuple(sorted({host for _, host in self.remote}, key=lambda host: host.id))
 
 
-def overlays(snapshot: IntentSnapshot, view: HostView) -> Iterator[Overlay]:
-    """The networks that have a port plugged on this host, and (without local ports) those that routers lead to from
-    here: the other networks of their routers, and the networks of routers that have their gateway here."""
-    ofports = dict(view.ofports)
-    hosts = {host.name: host for host in snapshot.hosts}
-    plugged = (port.id for port in snapshot.ports if port.iface_id in ofports)
-    zones = port_zones(plugged, (router.zone for router in snapshot.routers))
-    local: dict[int, list[LocalPort]] = {}
-    remote: dict[int, list[tuple[PortIntent, HostIntent]]] = {}
-    absent: dict[int, list[PortIntent]] = {}
-    for port in sorted(snapshot.ports, key=lambda port: port.id):  # the order of a flood must not depend on the rows'
-        if port.iface_id in ofports:
-            local.setdefault(port.network_id, []).append(LocalPort(port, ofports[port.iface_id], zones[port.id]))
-        elif port.host is not None and port.host != view.host and port.host in hosts:
-            remote.setdefault(port.network_id, []).append((port, hosts[port.host]))
+def local_ports(
+    index: IntentIndex, view: HostView, before: Mapping[int, LocalPort] | None = None
+) -> dict[int, LocalPort]:
+    """The ports that are plugged on this host, by id and ascending; those that are as they were `before` are the same."""
+    known = before or {}
+    plugged = [(port, ofport) for iface, ofport in view.ofports if (port := index.by_iface.get(iface)) is not None]
+    zones = port_zones((port.id for port, _ in plugged), index.router_zones)
+    found: dict[int, LocalPort] = {}
+    for port, ofport in sorted(plugged, key=lambda one: one[0].id):  # the order of a flood must not depend on the rows'
+        was, zone = known.get(port.id), zones[port.id]
+        is_same = was is not None and was.intent is port and was.ofport == ofport and was.zone == zone
+        found[port.id] = was if was is not None and is_same else LocalPort(port, ofport, zone)
+    return found
+
+
+def overlay_of(index: IntentIndex, view: HostView, network: NetworkIntent, local: Mapping[int, LocalPort]) -> Overlay:
+    """The network as seen from the host, where `local` ports are plugged (of whatever network)."""
+    here: list[LocalPort] = []
+    remote: list[tuple[PortIntent, HostIntent]] = []
+    absent: list[PortIntent] = []
+    for port in index.ports_of.get(network.id, ()):
+        if (plugged := local.get(port.id)) is not None:
+            here.append(plugged)
+        elif port.host is not None and port.host != view.host and port.host in index.hosts:
+            remote.append((port, index.hosts[port.host]))
         else:
-            absent.setdefault(port.network_id, []).append(port)
-    reached = _routed_from(snapshot, view, frozenset(local))
-    for network in snapshot.networks:
-        if network.id in local or network.id in reached:
-            here, away = tuple(local.get(network.id, ())), tuple(remote.get(network.id, ()))
-            yield Overlay(network, here, away, tuple(absent.get(network.id, ())), view.tunnel_ofport)
-
-
-def _routed_from(snapshot: IntentSnapshot, view: HostView, local: frozenset[int]) -> frozenset[int]:
-    reached: set[int] = set()
-    for router in snapshot.routers:
-        networks = {port.network_id for port in router.ports}
-        if networks & local or (router.external_id is not None and router.gateway_host == view.host):
-            reached |= networks
-    return frozenset(reached)
+            absent.append(port)
+    return Overlay(network, tuple(here), tuple(remote), tuple(absent), view.tunnel_ofport)

@@ -22,7 +22,7 @@ OUTPUT = f"resubmit(,{TABLE_BY_NAME['output'].table_id})"
 
 def pair_flows(overlay: Overlay) -> Iterator[Flow]:
     """What a network's pairs need in the tables responders, router, conntrack_ingress and l2_lookup."""
-    known = sorted({str(pair.cidr) for port in _ports(overlay) for pair in port.pairs})
+    known = sorted({str(pair.cidr) for port in overlay.ports for pair in port.pairs})
     if not known:
         return
     cause, mark = overlay.cause, overlay.mark
@@ -32,13 +32,9 @@ def pair_flows(overlay: Overlay) -> Iterator[Flow]:
     yield flow("router", 90, cause, {**mark, "arp": ""}, (goto("router", "nat"),))
     yield flow("conntrack_ingress", 90, cause, {**mark, "arp": ""}, (goto("conntrack_ingress", "ingress_rules"),))
     yield flow("ingress_rules", 90, cause, {**mark, "arp": ""}, (goto("ingress_rules", "output"),))
-    own = {port.mac for port in _ports(overlay)}
-    for mac in sorted({pair.mac for port in _ports(overlay) for pair in port.pairs if pair.mac} - own):
+    own = {port.mac for port in overlay.ports}
+    for mac in sorted({pair.mac for port in overlay.ports for pair in port.pairs if pair.mac} - own):
         yield from _shared_mac(overlay, mac)
-
-
-def _ports(overlay: Overlay) -> tuple[PortIntent, ...]:
-    return (*(port.intent for port in overlay.local), *(port for port, _ in overlay.remote))
 
 
 def _claims(cidr: str) -> tuple[dict[str, str], ...]:

@@ -11,6 +11,7 @@ from sdn.compiler.build import drop, flow, goto, load
 from sdn.compiler.overlay import LocalPort, Overlay
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
+from sdn.model.intent import PortIntent
 from sdn.pipeline import Register
 
 DNS_PORT = 53
@@ -21,7 +22,7 @@ CONTROLLER = ("CONTROLLER:65535",)
 
 
 def network_answers(overlay: Overlay) -> Iterator[Flow]:
-    """The gateways' answers, DHCP and DNS, and ARP for ports that are on other hosts."""
+    """The gateways' answers, DHCP and DNS."""
     cause, mark, network = overlay.cause, overlay.mark, overlay.network
     for subnet in network.subnets:
         gateway, four = str(subnet.gateway), subnet.gateway.version == 4
@@ -34,10 +35,13 @@ def network_answers(overlay: Overlay) -> Iterator[Flow]:
         yield flow("responders", 100, cause, {**to, tcp: "", "tp_dst": str(SSH_PROBE_PORT)}, CONTROLLER)
         yield flow("responders", 100, cause, {**to, udp: "", "tp_dst": str(DNS_PORT)}, CONTROLLER)
     yield flow("responders", 100, cause, {**mark, "udp": "", "tp_src": "68", "tp_dst": "67"}, CONTROLLER)
-    for port, _ in overlay.remote:
-        for address in port.addresses:
-            if address.version == 4:
-                yield arp_answer(Cause(CauseKind.PORT, port.id), mark, str(address), port.mac)
+
+
+def remote_answers(port: PortIntent, overlay: Overlay) -> Iterator[Flow]:
+    """ARP for the addresses of a port that is on another host."""
+    for address in port.addresses:
+        if address.version == 4:
+            yield arp_answer(Cause(CauseKind.PORT, port.id), overlay.mark, str(address), port.mac)
 
 
 def port_answers(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:

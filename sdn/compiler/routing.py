@@ -11,11 +11,13 @@ so that it wins over a static route to the same prefix; 0 no route.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from sdn.compiler.build import Match, drop, flow, goto, load, reg, to_prefix
+from sdn.compiler.index import IntentIndex
 from sdn.compiler.overlay import Overlay
+from sdn.model.addresses import HostName
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
 from sdn.model.intent import (
@@ -23,8 +25,6 @@ from sdn.model.intent import (
     Cidr,
     ExternalIntent,
     HostIntent,
-    HostView,
-    IntentSnapshot,
     NetworkIntent,
     PortIntent,
     RouterIntent,
@@ -69,6 +69,15 @@ class Routed:
     is_gateway: bool  # this very host
 
     @property
+    def bare(self) -> Routed:
+        """Without ports: what may be known where they do not matter."""
+        return self.only(())
+
+    def only(self, ports: tuple[PortIntent, ...]) -> Routed:
+        """With these ports alone."""
+        return replace(self, ports=ports)
+
+    @property
     def cause(self) -> Cause:
         return Cause(CauseKind.ROUTER, self.router.id)
 
@@ -78,29 +87,18 @@ class Routed:
         return {reg(Register.ROUTER): f"{self.router.vni:#x}"}
 
 
-def routers_here(snapshot: IntentSnapshot, view: HostView, here: frozenset[int]) -> Iterator[Routed]:
-    """The routers of the networks `here` (ids), and those that this host is the gateway host of."""
-    networks = {network.id: network for network in snapshot.networks}
-    subnets = {subnet.id: subnet for network in snapshot.networks for subnet in network.subnets}
-    externals = {external.id: external for external in snapshot.externals}
-    hosts = {host.name: host for host in snapshot.hosts}
-    ports: dict[int, list[PortIntent]] = {}
-    for port in snapshot.ports if snapshot.routers else ():
-        ports.setdefault(port.network_id, []).append(port)
-    for router in sorted(snapshot.routers, key=lambda router: router.id):
-        legs = tuple(
-            Leg(networks[leg.network_id], subnets[leg.subnet_id])
-            for leg in sorted(router.ports, key=lambda leg: leg.subnet_id)
-            if leg.network_id in networks and leg.subnet_id in subnets
-        )
-        external = externals.get(router.external_id) if router.external_id is not None else None
-        is_gateway = external is not None and router.gateway_host == view.host
-        ids = {leg.network.id for leg in legs}
-        if not (is_gateway or ids & here):
-            continue
-        attached = tuple(port for network_id in sorted(ids) for port in ports.get(network_id, ()))
-        gateway = hosts.get(router.gateway_host) if external is not None and router.gateway_host is not None else None
-        yield Routed(router, legs, attached, external, gateway, is_gateway)
+def routed_here(index: IntentIndex, host: HostName, router: RouterIntent) -> Routed:
+    """The router as that host sees it."""
+    legs = tuple(
+        Leg(index.networks[leg.network_id], index.subnets[leg.subnet_id])
+        for leg in sorted(router.ports, key=lambda leg: leg.subnet_id)
+        if leg.network_id in index.networks and leg.subnet_id in index.subnets
+    )
+    external = index.externals.get(router.external_id) if router.external_id is not None else None
+    is_gateway = external is not None and router.gateway_host == host
+    attached = tuple(port for one in sorted({leg.network.id for leg in legs}) for port in index.ports_of.get(one, ()))
+    gateway = index.hosts.get(router.gateway_host) if external is not None and router.gateway_host is not None else None
+    return Routed(router, legs, attached, external, gateway, is_gateway)
 
 
 def own_network_flows(overlay: Overlay) -> Iterator[Flow]:
@@ -114,14 +112,12 @@ def own_network_flows(overlay: Overlay) -> Iterator[Flow]:
 
 
 def router_flows(routed: Routed) -> Iterator[Flow]:
-    """The router's flows of the tables router, route and next_hop."""
+    """The router's flows of the tables router and route, but for its static routes."""
     yield from _entries(routed)
     yield from _own_addresses(routed)
     yield from _ttl(routed)
     yield from _subnets(routed)
-    yield from _static_routes(routed)
     yield from _default_route(routed)
-    yield from _next_hops(routed)
 
 
 def _families(routed: Routed) -> list[str]:
@@ -188,7 +184,8 @@ def _subnets(routed: Routed) -> Iterator[Flow]:
         yield flow("route", _priority(leg.subnet.cidr, True), routed.cause, match, there)
 
 
-def _static_routes(routed: Routed) -> Iterator[Flow]:
+def static_routes(routed: Routed) -> Iterator[Flow]:
+    """What goes by a port's address; `routed.ports` need only hold those that are a next hop (`next_hop_ports`)."""
     owners = {(port.network_id, address): port for port in routed.ports for address in port.addresses}
     for route in {route.destination: route for route in routed.router.routes}.values():
         match = {**routed.mark, **to_prefix(route.destination)}
@@ -224,13 +221,16 @@ def _default_route(routed: Routed) -> Iterator[Flow]:
     yield flow("route", 200 + 2 * length, routed.cause, beyond, leave)
 
 
-def _next_hops(routed: Routed) -> Iterator[Flow]:
-    networks = {leg.network.id: leg for leg in routed.legs}
-    attached = {leg.network.id: [one.subnet for one in routed.legs if one.network.id == leg.network.id] for leg in routed.legs}  # fmt: skip
-    for port in routed.ports:
-        network = networks[port.network_id].network
-        for address in port.addresses:
-            if any(address in subnet.cidr for subnet in attached[network.id]):
-                match = {reg(Register.VNI): f"{network.vni:#x}", **to_prefix(address)}
-                actions = (f"set_field:{port.mac}->eth_dst", goto("next_hop", "l2_lookup"))
-                yield flow("next_hop", 100, Cause(CauseKind.PORT, port.id), match, actions)
+def next_hop_ports(routed: Routed) -> tuple[PortIntent, ...]:
+    """The ports that have an address which a static route names."""
+    hops = {route.next_hop for route in routed.router.routes}
+    return tuple(port for port in routed.ports if not hops.isdisjoint(port.addresses)) if hops else ()
+
+
+def next_hop_flows(port: PortIntent, legs: tuple[Leg, ...]) -> Iterator[Flow]:
+    """Who has the port's addresses, for what was routed to its network; `legs` are a router's there."""
+    for address in port.addresses:
+        if any(address in leg.subnet.cidr for leg in legs):
+            match = {reg(Register.VNI): f"{legs[0].network.vni:#x}", **to_prefix(address)}
+            actions = (f"set_field:{port.mac}->eth_dst", goto("next_hop", "l2_lookup"))
+            yield flow("next_hop", 100, Cause(CauseKind.PORT, port.id), match, actions)

@@ -20,15 +20,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sdn.compiler.build import SYSTEM, drop, flow, goto, reg
-from sdn.compiler.groups import Membership
+from sdn.compiler.groups import text_of
 from sdn.compiler.masks import FULL, mask_blocks
 from sdn.compiler.overlay import LocalPort, Overlay
+from sdn.compiler.pieces import Item, Share, Shared
 from sdn.compiler.port_security import LISTENER_REPORTS
 from sdn.compiler.responders import DNS_PORT, SSH_PROBE_PORT
 from sdn.model.addresses import LINK_LOCAL, eui64
 from sdn.model.cookie import Cause, CauseKind
-from sdn.model.flow import Flow
-from sdn.model.intent import Address, IntentSnapshot, RuleDirection, RuleIntent
+from sdn.model.flow import Flow, canonical_match
+from sdn.model.intent import Address, RuleDirection, RuleIntent, SecurityGroupIntent
 from sdn.pipeline import TABLE_BY_NAME, Register
 
 ZONE_FIELD = f"NXM_NX_REG{int(Register.ZONE)}[0..15]"
@@ -128,73 +129,70 @@ def port_rule_flows(port: LocalPort) -> Iterator[Flow]:
         yield flow("conntrack_ingress", 120, port.cause, own, (goto("conntrack_ingress", "output"),))
 
 
-def group_flows(snapshot: IntentSnapshot, overlays: Iterable[Overlay]) -> Iterator[Flow]:
-    """The rules of every group that a secured port of this host is in."""
-    membership = Membership(snapshot)
-    ports = [(port, overlay) for overlay in overlays for port in overlay.local if port.intent.is_secured]
+def judged_flows(port: LocalPort, groups: Iterable[SecurityGroupIntent]) -> Iterator[Flow]:
+    """Which rules a secured port is one of the ports of."""
+    mark = f"{port.intent.id & 0xFFFFFFFF:#x}"
+    rules = [rule for group in groups for rule in group.rules]
     for bench in BENCHES:
-        yield from _Judge(bench, membership).flows(ports)
+        mine = {rule.id: _conjunction(rule, 1) for rule in rules if rule.direction == bench.direction}
+        if mine:
+            actions = tuple(mine[rule_id] for rule_id in sorted(mine))
+            yield flow(bench.table, 60, port.cause, {reg(bench.port): mark}, actions)
 
 
-Clause = dict[tuple[tuple[str, str], ...], dict[str, tuple[Cause, Cause]]]  # match → conjunction → its rule and group
+def group_items(group: SecurityGroupIntent) -> Iterator[Item]:
+    """What the group's rules come to on any network: all but who the members of remote groups are."""
+    for bench in BENCHES:
+        for rule in group.rules:
+            if rule.direction == bench.direction:
+                yield from _hits(rule, bench)
+                causes = _causes(rule, group)
+                for match in protocol_matches(rule, bench):
+                    yield _share(bench, match, _conjunction(rule, 2), causes)
+                if rule.cidr is not None and rule.cidr.version == rule.family and _has_remote(rule):
+                    yield _remote(bench, rule, group, text_of(rule.cidr), {})
 
 
-class _Judge:
-    """Collects one table's conjunctions, for several rules may share a match, then gives the flows."""
+def remote_items(rule: RuleIntent, group: SecurityGroupIntent, overlay: Overlay, text: str) -> Iterator[Item]:
+    """An address of a member of the group that the rule names, as the network sees it."""
+    for bench in BENCHES:
+        if rule.direction == bench.direction:
+            yield _remote(bench, rule, group, text, overlay.mark)
 
-    def __init__(self, bench: Bench, membership: Membership) -> None:
-        self._bench, self._membership = bench, membership
-        self._shared: Clause = {}
 
-    def flows(self, ports: list[tuple[LocalPort, Overlay]]) -> Iterator[Flow]:
-        rules: dict[int, tuple[RuleIntent, int]] = {}  # rule id → the rule and its group's id
-        networks: dict[int, dict[int, Overlay]] = {}  # rule id → the networks of the ports it is for
-        for port, overlay in ports:
-            mine = [(rule, group_id) for group_id in port.intent.groups for rule in self._rules(group_id)]
-            for rule, group_id in mine:
-                rules[rule.id] = rule, group_id
-                networks.setdefault(rule.id, {})[overlay.network.id] = overlay
-            if mine:
-                actions = sorted({(rule.id, self._conjunction(rule, 1)) for rule, _ in mine})
-                mark = {reg(self._bench.port): f"{port.intent.id & 0xFFFFFFFF:#x}"}
-                yield flow(self._bench.table, 60, port.cause, mark, tuple(action for _, action in actions))
-        for rule_id, (rule, group_id) in sorted(rules.items()):
-            yield from self._rule(rule, group_id, networks[rule_id].values())
-        for match, conjunctions in self._shared.items():
-            actions_ = tuple(sorted(conjunctions, key=_by_number))
-            yield flow(self._bench.table, 60, _common(conjunctions.values()), dict(match), actions_)
+def _hits(rule: RuleIntent, bench: Bench) -> Iterator[Flow]:
+    cause = Cause(CauseKind.SECURITY_RULE, rule.id)
+    hit = {"conj_id": str(conj_id(rule))}
+    onward = goto(bench.table, bench.then)
+    if bench.is_of_replies:
+        yield flow(bench.table, 90, cause, hit, (onward,))
+    else:
+        yield flow(bench.table, 95, cause, {**hit, "ct_state": "+est+trk"}, (onward,))
+        yield flow(bench.table, 90, cause, {**hit, PROTOCOL_NAMES[rule.family]["any"]: ""}, (COMMIT, onward))
 
-    def _rules(self, group_id: int) -> Iterator[RuleIntent]:
-        group = self._membership.groups.get(group_id)
-        return (rule for rule in (group.rules if group else ()) if rule.direction == self._bench.direction)
 
-    def _rule(self, rule: RuleIntent, group_id: int, overlays: Iterable[Overlay]) -> Iterator[Flow]:
-        cause = Cause(CauseKind.SECURITY_RULE, rule.id)
-        hit = {"conj_id": str(conj_id(rule))}
-        onward = goto(self._bench.table, self._bench.then)
-        family = PROTOCOL_NAMES[rule.family]["any"]
-        if self._bench.is_of_replies:
-            yield flow(self._bench.table, 90, cause, hit, (onward,))
-        else:
-            yield flow(self._bench.table, 95, cause, {**hit, "ct_state": "+est+trk"}, (onward,))
-            yield flow(self._bench.table, 90, cause, {**hit, family: ""}, (COMMIT, onward))
-        causes = cause, Cause(CauseKind.SECURITY_GROUP, group_id)
-        for match in protocol_matches(rule, self._bench):
-            self._share(match, self._conjunction(rule, 2), causes)
-        field = f"{'nw' if rule.family == 4 else 'ipv6'}_{self._bench.remote}"
-        for overlay in overlays if _has_remote(rule) else ():
-            for cidr in self._membership.remotes(rule, overlay.network.id) or ():
-                whole = cidr.prefixlen == cidr.max_prefixlen
-                match = {family: "", field: str(cidr.network_address if whole else cidr)}
-                if rule.group_id is not None:
-                    match |= overlay.mark
-                self._share(match, self._conjunction(rule, 3), causes)
+def _remote(bench: Bench, rule: RuleIntent, group: SecurityGroupIntent, text: str, mark: dict[str, str]) -> Share:
+    field = f"{'nw' if rule.family == 4 else 'ipv6'}_{bench.remote}"
+    match = {PROTOCOL_NAMES[rule.family]["any"]: "", field: text, **mark}
+    return _share(bench, match, _conjunction(rule, 3), _causes(rule, group))
 
-    def _share(self, match: dict[str, str], conjunction: str, causes: tuple[Cause, Cause]) -> None:
-        self._shared.setdefault(tuple(sorted(match.items())), {})[conjunction] = causes
 
-    def _conjunction(self, rule: RuleIntent, clause: int) -> str:
-        return f"conjunction({conj_id(rule)},{clause}/{3 if _has_remote(rule) else 2})"
+def _share(bench: Bench, match: dict[str, str], conjunction: str, causes: tuple[Cause, Cause]) -> Share:
+    return Share(bench.table, canonical_match(match.items()), conjunction, causes)
+
+
+def _causes(rule: RuleIntent, group: SecurityGroupIntent) -> tuple[Cause, Cause]:
+    return Cause(CauseKind.SECURITY_RULE, rule.id), Cause(CauseKind.SECURITY_GROUP, group.id)
+
+
+def _conjunction(rule: RuleIntent, clause: int) -> str:
+    return f"conjunction({conj_id(rule)},{clause}/{3 if _has_remote(rule) else 2})"
+
+
+def shared_flow(table: str, shared: Shared) -> Flow:
+    """The one flow of a match that several rules share; they may all hold."""
+    actions = tuple(sorted({share.clause for share in shared.shares}, key=_by_number))
+    return flow(table, 60, _common(shared.causes()), dict(shared.match), actions)
 
 
 def conj_id(rule: RuleIntent) -> int:

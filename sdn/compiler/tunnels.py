@@ -8,7 +8,7 @@ from sdn.compiler.build import drop, flow, goto, load
 from sdn.compiler.overlay import LocalPort, Overlay
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
-from sdn.model.intent import HostIntent
+from sdn.model.intent import HostIntent, PortIntent
 from sdn.pipeline import FLAG_PROBE, PROBE_VNI_BIT, TABLE_BY_NAME, Register
 
 MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
@@ -40,11 +40,9 @@ def _copy_to(port: LocalPort) -> tuple[str, ...]:
     return target, load(port.ofport, Register.OUT), load(port.zone, Register.ZONE), judge
 
 
-def remote_flows(overlay: Overlay) -> Iterator[Flow]:
-    """Each port that is on another host; a network that is only reached by a router has these alone."""
-    if overlay.tunnel_ofport is None:
-        return
-    for port, host in overlay.remote:
+def remote_flows(port: PortIntent, host: HostIntent, overlay: Overlay) -> Iterator[Flow]:
+    """The way to a port on another host; a network that is only reached by a router has these alone."""
+    if overlay.tunnel_ofport is not None:
         to = {**overlay.mark, "dl_dst": port.mac}
         away = (*encapsulate(overlay.network.vni, host, overlay.tunnel_ofport), goto("l2_lookup", "output"))
         yield flow("l2_lookup", 80, Cause(CauseKind.PORT, port.id), to, away)

@@ -4,10 +4,11 @@ changed, and every few minutes, so that a guest's router and addresses never run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sdn.controller import ra
 from sdn.controller.host import HostLink
+from sdn.model.addresses import IfaceId
 from sdn.model.intent import NetworkIntent, PortIntent
 from sdn.transport.codec import PORT_CONTROLLER, packet_out
 
@@ -25,7 +26,7 @@ class Advertiser:
     def __init__(
         self,
         links: Callable[[], Iterable[HostLink]],
-        ports: Callable[[], tuple[dict[str, PortIntent], dict[int, NetworkIntent]]],
+        ports: Callable[[], tuple[Mapping[IfaceId, PortIntent], Mapping[int, NetworkIntent]]],
     ) -> None:
         self._links, self._ports = links, ports
         self._told: dict[Known, tuple[float, Served]] = {}

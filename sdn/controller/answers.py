@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
+from sdn.compiler import IntentIndex
 from sdn.controller import dhcp, dhcp6, dns, ra
 from sdn.controller.datagrams import Datagram, format_datagram, mac_bytes, parse_datagram
 from sdn.controller.forwarder import DNS_PORT, Forwarder
 from sdn.controller.meter import Meter
-from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
+from sdn.model.intent import NetworkIntent, PortIntent
 
 Reply = Callable[[bytes], None]
 Address = IPv4Address | IPv6Address
 DNS_MAX_BYTES = 4096
+_Zone = tuple[tuple[NetworkIntent, tuple[PortIntent, ...]], ...]  # what a zone's names are made of
 
 
 class Answers:
@@ -23,16 +25,18 @@ class Answers:
     def __init__(self, forwarder: Forwarder | None = None) -> None:
         self._forwarder = forwarder or Forwarder()
         self._meter = Meter()
-        self._names: dict[str, dns.Names] = {}
-        self._neighbours: dict[int, tuple[PortIntent, ...]] = {}
+        self._zones: dict[str, tuple[_Zone, dns.Names]] = {}
+        self._neighbours: Mapping[int, tuple[PortIntent, ...]] = {}
 
-    def set_intent(self, snapshot: IntentSnapshot) -> None:
-        """What the answers are made of from now on."""
-        self._names = dns.index_names(snapshot)
-        by_network: dict[int, list[PortIntent]] = {}
-        for port in snapshot.ports:
-            by_network.setdefault(port.network_id, []).append(port)
-        self._neighbours = {network_id: tuple(ports) for network_id, ports in by_network.items()}
+    def set_intent(self, index: IntentIndex) -> None:
+        """What the answers are made of from now on; names are made anew for the teams whose ports or networks changed."""
+        self._neighbours = index.ports_of
+        before, self._zones = self._zones, {}
+        for zone, networks in dns.zones_of(index.networks.values()).items():
+            made_of = tuple((network, index.ports_of.get(network.id, ())) for network in networks)
+            known = before.get(zone)
+            is_same = known is not None and known[0] == made_of
+            self._zones[zone] = known if known and is_same else (made_of, dns.index_zone(zone, made_of))
 
     def may(self, place: tuple[int, int], kind: str = "other") -> bool:
         """Is there room for one more packet of the port at (dpid, ofport) in this second."""
@@ -62,7 +66,8 @@ class Answers:
         def send(message: bytes) -> None:
             reply(_back(asked, dns.fit(query, message, network.mtu), network))
 
-        known = dns.resolve(query, network, self._names.get(network.domain.partition(".")[2]))
+        zone = self._zones.get(network.domain.partition(".")[2])
+        known = dns.resolve(query, network, zone[1] if zone else None)
         if known is not None:
             send(known)
             return None

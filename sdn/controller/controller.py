@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
+from sdn.compiler import IntentIndex, index_intent
 from sdn.controller.advertiser import Advertiser
 from sdn.controller.answers import Answers
-from sdn.controller.host import HostLink
+from sdn.controller.host import Common, HostLink
 from sdn.controller.outside_frames import time_exceeded
 from sdn.controller.probe import RST, SshAnswer, is_ssh_answer, syn_frame
 from sdn.controller.probing import Probes
@@ -34,13 +36,14 @@ class Controller:
 
     def __init__(self, observer: ControllerObserver) -> None:
         self._observer = observer
-        self._intent: IntentSnapshot | None = None
-        self._networks: dict[int, NetworkIntent] = {}
-        self._ports: dict[int, PortIntent] = {}
+        self._index: IntentIndex | None = None
+        self._networks: Mapping[int, NetworkIntent] = {}
+        self._ports: Mapping[int, PortIntent] = {}
         self._hosts: dict[str, HostLink] = {}
         self._probes: dict[IfaceId, asyncio.Task[None]] = {}
         self._answers = Answers()
-        self._by_iface: dict[str, PortIntent] = {}
+        self._by_iface: Mapping[IfaceId, PortIntent] = {}
+        self._common = Common()
         advertiser = Advertiser(lambda: self._hosts.values(), lambda: (self._by_iface, self._networks))
         self._advertising = asyncio.get_running_loop().create_task(advertiser.run())
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,17 +64,16 @@ class Controller:
                 await link.stop()
         for name, host in wanted.items():
             if name not in self._hosts:
-                self._hosts[name] = HostLink(host, self._observer, lambda: self._intent, self._packet_in)
+                self._hosts[name] = HostLink(host, self._observer, lambda: self._index, self._packet_in, self._common)
 
     async def set_intent(self, snapshot: IntentSnapshot) -> None:
-        """The whole intent; each host is synced to it soon."""
-        if snapshot == self._intent:
+        """The whole intent; each host is synced to it soon. One call at a time."""
+        if self._index is not None and snapshot == self._index.snapshot:
             return
-        self._intent = snapshot
-        self._networks = {network.id: network for network in snapshot.networks}
-        self._ports = {port.id: port for port in snapshot.ports}
-        self._by_iface = {port.iface_id: port for port in snapshot.ports}
-        self._answers.set_intent(snapshot)
+        index = await asyncio.to_thread(index_intent, snapshot, self._index)
+        self._index = index
+        self._networks, self._ports, self._by_iface = index.networks, index.ports, index.by_iface
+        self._answers.set_intent(index)
         for link in self._hosts.values():
             link.poke()
 
@@ -145,7 +147,7 @@ class Controller:
     async def _probe(self, iface_id: IfaceId) -> None:
         sequence = 0
         while True:
-            port = next((port for port in self._ports.values() if port.iface_id == iface_id), None)
+            port = self._by_iface.get(iface_id)
             link = self._hosts.get(str(port.host)) if port else None
             if port and port.addresses and link and link.channel and link.facts:
                 ofport = dict(link.facts.view.ofports).get(iface_id)

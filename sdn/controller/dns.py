@@ -8,11 +8,11 @@ A team sees its own names alone: whatever else ends in `.internal` does not exis
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from sdn.model.intent import IntentSnapshot, NetworkIntent
+from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
 
 A, SOA, PTR, AAAA, ANY, INTERNET = 1, 6, 12, 28, 255, 1
 NO_ERROR, SERVER_FAILURE, NAME_ERROR, NOT_IMPLEMENTED, REFUSED = 0, 2, 3, 4, 5
@@ -47,25 +47,39 @@ class Names:
 
 def index_names(snapshot: IntentSnapshot) -> dict[str, Names]:
     """The names of every team, by its zone ("payments.internal")."""
-    networks = {network.id: network for network in snapshot.networks if network.domain}
-    found: dict[str, Names] = {}
-    for network in networks.values():
-        zone = network.domain.partition(".")[2]
-        known = found.setdefault(zone, Names(zone, {}, {}, ()))
-        blocks = tuple((network.id, subnet.cidr) for subnet in network.subnets)
-        found[zone] = Names(zone, known.by_name, known.by_address, known.subnets + blocks)
+    ports: dict[int, list[PortIntent]] = {}
+    for port in snapshot.ports:
+        ports.setdefault(port.network_id, []).append(port)
+    zones = zones_of(snapshot.networks)
+    return {zone: index_zone(zone, [(one, ports.get(one.id, ())) for one in some]) for zone, some in zones.items()}
+
+
+def zones_of(networks: Iterable[NetworkIntent]) -> dict[str, tuple[NetworkIntent, ...]]:
+    """The networks that have names, by their team's zone."""
+    found: dict[str, list[NetworkIntent]] = {}
+    for network in networks:
+        if network.domain:
+            found.setdefault(network.domain.partition(".")[2], []).append(network)
+    return {zone: tuple(some) for zone, some in found.items()}
+
+
+def index_zone(zone: str, networks: Sequence[tuple[NetworkIntent, Iterable[PortIntent]]]) -> Names:
+    """The names of one team's networks and their ports; where two ports of it have one name, the lower id has it."""
+    known = Names(
+        zone, {}, {}, tuple((network.id, subnet.cidr) for network, _ in networks for subnet in network.subnets)
+    )
+    for network, _ in networks:
         for subnet in network.subnets:
             known.by_address[network.id, subnet.gateway] = f"gateway.{network.domain}"
             _add(known, f"gateway.{network.domain}", (subnet.gateway,))
-    for port in snapshot.ports:
-        if (home := networks.get(port.network_id)) is not None:
-            known = found[home.domain.partition(".")[2]]
-            name = f"{port.name.lower()}.{home.domain}"
-            _add(known, name, port.addresses)
-            known.by_name.setdefault(f"{port.name.lower()}.{known.zone}", known.by_name[name])
-            for address in port.addresses:
-                known.by_address.setdefault((home.id, address), name)
-    return found
+    homes = [(port, network) for network, ports in networks for port in ports]
+    for port, home in sorted(homes, key=lambda one: one[0].id):
+        name = f"{port.name.lower()}.{home.domain}"
+        _add(known, name, port.addresses)
+        known.by_name.setdefault(f"{port.name.lower()}.{known.zone}", known.by_name[name])
+        for address in port.addresses:
+            known.by_address.setdefault((home.id, address), name)
+    return known
 
 
 def parse_query(message: bytes) -> Query | None:

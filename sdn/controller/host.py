@@ -1,8 +1,8 @@
 """One host as the controller sees it: its OVSDB, its channel, and the flows it is known to have.
 
-A sync compiles for the ofports of now, compares with what the switch has (dumped on a new connection and every 10 s,
-remembered in between) and sends the difference in one bundle. A second sync finds nothing to do, so a restarted
-controller moves no packet.
+A sync compiles for the ofports of now and sends the difference in one bundle: to what the switch has, which is dumped on a
+new connection and every 10 s or more, and in between to what was compiled before. A second sync finds nothing to do, so a
+restarted controller moves no packet.
 """
 
 from __future__ import annotations
@@ -13,26 +13,35 @@ import os
 import secrets
 from collections.abc import Callable
 
-from sdn.compiler import compile_host
+from sdn.compiler import HostCompiler, IntentIndex, Memo
 from sdn.controller.gateway import Gateway
 from sdn.controller.meter import Meter
 from sdn.controller.patience import Patience
 from sdn.controller.values import ControllerObserver, HostConnection
-from sdn.model.intent import HostView, IntentSnapshot
+from sdn.model.intent import IntentSnapshot
 from sdn.model.switch import SwitchSeen
 from sdn.pipeline import TABLE_BY_NAME
-from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan
+from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan, plan_changes
 from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
-from sdn.transport.openflow import Channel, ChannelError, PacketIn
+from sdn.transport.openflow import Channel, PacketIn
 from sdn.transport.ovsdb import BridgeFacts, HostDatabase
 from sdn.transport.tls import Remote, expect_database, parse_remote, server_context
 
 log = logging.getLogger("hopsight.controller")
 FULL_EVERY_S = 10.0
+FULL_SHARE = 20.0  # a look at everything is followed by this many times its time of rest
 RETRY_S = 1.0
 ASK_AGAIN_S = 1.5
 TICK_S = 1.0
 NEIGHBOUR_MISS, FROM_OUTSIDE = (TABLE_BY_NAME[name].table_id for name in ("external_neighbour", "external_in"))
+
+
+class Common:
+    """What the hosts of one controller share: compiled pieces, and turns at looking at everything, which takes memory."""
+
+    def __init__(self) -> None:
+        self.memo: Memo[WireFlow] = Memo()
+        self.turns = asyncio.Semaphore(2)
 
 
 class HostLink:
@@ -42,16 +51,19 @@ class HostLink:
         self,
         connection: HostConnection,
         observer: ControllerObserver,
-        intent: Callable[[], IntentSnapshot | None],
+        index: Callable[[], IntentIndex | None],
         on_packet_in: Callable[[Channel, PacketIn], None],
+        common: Common,
     ) -> None:
         self.connection = connection
         self.channel: Channel | None = None
         self.facts: BridgeFacts | None = None
         self._observer = observer
-        self._intent = intent
+        self._index = index
         self._on_packet_in = on_packet_in
-        self._installed: dict[WireKey, WireFlow] | None = None
+        self._compiler = HostCompiler(encode_flow, common.memo)
+        self._turns = common.turns
+        self._synced: Channel | None = None  # whose switch has what the compiler has
         self._database: HostDatabase | None = None
         self._server: asyncio.Server | None = None
         self._wake = asyncio.Event()
@@ -65,6 +77,7 @@ class HostLink:
         self._gateway = Gateway(self.poke)
         self._meter = Meter()
         self._is_recovered = False
+        self._full_took_s = 0.0
         self._ticker = self._loop.create_task(self._tick_on())
         self._task = self._loop.create_task(self._run())
 
@@ -72,19 +85,23 @@ class HostLink:
     def name(self) -> str:
         return self.connection.name
 
+    def _intent(self) -> IntentSnapshot | None:
+        index = self._index()
+        return index.snapshot if index else None
+
     def poke(self) -> None:
         """Something changed: look again at once."""
         self._wake.set()
 
     def _attach(self, channel: Channel) -> None:
         self.channel = channel
-        self._installed = None
+        self._synced = None
         self.poke()
 
     def _detach(self, channel: Channel, why: str) -> None:
         if self.channel is channel:
             self.channel = None
-            self._installed = None
+            self._synced = None
             self._told = None
             self._lost = f"OpenFlow channel: {why}"
             self.poke()
@@ -107,7 +124,7 @@ class HostLink:
             await asyncio.to_thread(self._database.close)
 
     async def _run(self) -> None:
-        last_full = 0.0
+        full_at = 0.0
         while True:
             try:
                 if self._database is None:
@@ -116,9 +133,9 @@ class HostLink:
                     await self._connect_database()
                 await self._listen()
                 self.facts = await self._patience.run(self._observe)
-                if self._loop.time() - last_full > FULL_EVERY_S:
-                    last_full = self._loop.time()
-                    self._installed = None
+                if self._loop.time() > full_at:
+                    full_at = self._loop.time() + max(FULL_EVERY_S, self._full_took_s * FULL_SHARE)
+                    self._synced = None
                     await self._patience.run(self._ensure_bridge)
                 await self._tell_bridges()
                 await self._ensure_cable()
@@ -128,7 +145,7 @@ class HostLink:
                 raise
             except Exception as problem:  # a host's trouble must not end the controller
                 log.warning("host=%s problem=%s", self.name, problem)
-                self._installed = None
+                self._synced = None
                 await self._observer.host_lost(self.connection.name, str(problem))
                 await self._sleep(RETRY_S)
 
@@ -200,7 +217,7 @@ class HostLink:
 
     def _tick(self) -> None:
         intent, facts = self._intent(), self.facts
-        if intent is not None and facts is not None and self.channel is not None and self._installed is not None:
+        if intent is not None and facts is not None and self.channel is not None and self._synced is self.channel:
             self._gateway.tick(intent, facts.view, self._loop.time(), self._send)
 
     async def _tick_on(self) -> None:
@@ -248,23 +265,19 @@ class HostLink:
             await self._observer.bridges_seen(self.connection.name, self.facts.bridges)
 
     async def _sync(self) -> None:
-        intent, facts, channel = self._intent(), self.facts, self.channel
+        index, facts, channel = self._index(), self.facts, self.channel
         if self._lost:
             why, self._lost = self._lost, ""
             await self._observer.host_lost(self.connection.name, why)
-        if intent is None or facts is None or channel is None:
+        if index is None or facts is None or channel is None:
             return
-        if self._installed is None:
-            self._installed = {flow.key: flow for flow in await channel.dump_flows()}
-            if not self._is_recovered:
-                self._is_recovered = True
-                self._gateway.recover(self._installed.values(), self._loop.time())
-            await self._observer.host_connected(self.connection.name, facts.dpid, facts.ovs_version)
-        desired = await asyncio.to_thread(_compile, intent, self._gateway.view(facts.view))
-        plan = diff_flows(self._installed, desired)
+        intent = index.snapshot
+        plan = await self._plan(index, facts, channel)
+        self._synced = None  # until the switch has it, and if it is another by then
         if not plan.is_empty:
             log.info("host=%s generation=%d %s", self.name, intent.generation, format_plan(plan))
-            await self._apply(channel, plan)
+            await channel.apply(plan)
+        self._synced = channel
         self._tick()
         told = (intent.generation, facts.view)
         if told != self._told:
@@ -273,18 +286,21 @@ class HostLink:
             )
             self._told = told  # only now: what was not written down is told again
 
-    async def _apply(self, channel: Channel, plan: Plan) -> None:
-        assert self._installed is not None
-        try:
-            await channel.apply(plan)
-        except ChannelError:
-            self._installed = None
-            raise
-        for flow in plan.delete:
-            self._installed.pop(flow.key, None)
-        for flow in (*plan.add, *plan.replace):
-            self._installed[flow.key] = flow
-
-
-def _compile(intent: IntentSnapshot, view: HostView) -> list[WireFlow]:
-    return [encode_flow(flow) for flow in compile_host(intent, view)]
+    async def _plan(self, index: IntentIndex, facts: BridgeFacts, channel: Channel) -> Plan:
+        """What the switch lacks: found by looking at all it has where that is not known, else by what changed."""
+        if self._synced is channel:
+            view = self._gateway.view(facts.view)
+            before = await asyncio.to_thread(self._compiler.update, index, view)
+            return plan_changes(before, self._compiler.flows)
+        began = self._loop.time()
+        async with self._turns:
+            observed: dict[WireKey, WireFlow] = {flow.key: flow for flow in await channel.dump_flows()}
+            if not self._is_recovered:
+                self._is_recovered = True
+                self._gateway.recover(observed.values(), self._loop.time())
+            view = self._gateway.view(facts.view)
+            await asyncio.to_thread(self._compiler.update, index, view)
+            plan = await asyncio.to_thread(diff_flows, observed, self._compiler.flows.values())
+        self._full_took_s = self._loop.time() - began
+        await self._observer.host_connected(self.connection.name, facts.dpid, facts.ovs_version)
+        return plan

@@ -92,12 +92,24 @@ _RANK = {name: rank for rank, name in enumerate(_ORDER)}
 
 def canonical_match(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The fields in the order of ovs-ofctl's dump (match_format in OVS's match.c); unknown ones last, by name."""
-    return tuple(sorted(fields, key=_rank))
+    given = tuple(fields)
+    shape = tuple([name if value else (name,) for name, value in given])
+    order = _orders.get(shape)
+    if order is None:
+        order = tuple(sorted(range(len(given)), key=lambda at: _rank(given[at])))
+        if len(_orders) < MOST_SHAPES:
+            _orders[shape] = order
+    return tuple([given[at] for at in order])
 
 
 def _rank(field: tuple[str, str]) -> tuple[int, str]:
     name, value = field
     return _RANK["PROTOCOL"] if value == "" else _RANK.get(name, len(_RANK)), name
+
+
+# Flows have few shapes (which fields, which of them bare protocols), and each shape one order.
+_orders: dict[tuple[str | tuple[str], ...], tuple[int, ...]] = {}
+MOST_SHAPES = 10_000
 
 
 def format_match(match: tuple[tuple[str, str], ...]) -> str:

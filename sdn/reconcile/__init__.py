@@ -14,7 +14,7 @@ from sdn.model.cookie import OWNER_COOKIE, OWNER_COOKIE_MASK
 WireKey = tuple[int, int, bytes]  # table, priority, match (OXM fields sorted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class WireFlow:
     """One flow as encoded: `match` and `instructions` are OpenFlow 1.4 bytes, OXM fields sorted by their header."""
 
@@ -61,6 +61,15 @@ def diff_flows(observed: Mapping[WireKey, WireFlow], desired: Iterable[WireFlow]
         elif present != flow:
             replace.append(flow)
     delete = [flow for key, flow in observed.items() if key not in wanted and is_ours(flow.cookie)]
+    return Plan(_sorted(add), _sorted(replace), _sorted(delete))
+
+
+def plan_changes(before: Mapping[WireKey, WireFlow | None], desired: Mapping[WireKey, WireFlow]) -> Plan:
+    """The plan of what changed: `before` has the keys that did, with the flow that each had."""
+    now = [(was, desired.get(key)) for key, was in before.items()]
+    add = [flow for was, flow in now if was is None and flow is not None]
+    replace = [flow for was, flow in now if was is not None and flow is not None and was != flow]
+    delete = [was for was, flow in now if was is not None and flow is None]
     return Plan(_sorted(add), _sorted(replace), _sorted(delete))
 
 

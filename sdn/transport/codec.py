@@ -117,7 +117,6 @@ def encode_flow(flow: Flow) -> WireFlow:
     return WireFlow(key.table_id, key.priority, _match(key.match), flow.cookie, _instructions(flow.actions))
 
 
-@lru_cache(maxsize=200_000)
 def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
     parts: list[bytes] = []
     transport = ""
@@ -160,7 +159,7 @@ def _protocol(name: str) -> tuple[bytes, ...]:
     return (ethernet,) if protocol is None else (ethernet, oxm("nw_proto", str(protocol)))
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)
 def oxm(name: str, text: str) -> bytes:
     """One OXM field of a match: header, value and, where `text` has one, mask."""
     known = _HEADS.get(name)
@@ -228,7 +227,7 @@ def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)
 def _instructions(actions: tuple[str, ...]) -> bytes:
     if not actions:
         return b""
@@ -245,7 +244,7 @@ def _instructions(actions: tuple[str, ...]) -> bytes:
 _GOTO, _APPLY = struct.Struct("!HHBxxx"), struct.Struct("!HHxxxx")
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)
 def action_bytes(action: str) -> bytes:
     """One action. Raises CodecError, naming it, for one that the codec does not write."""
     if action.startswith("set_field:"):

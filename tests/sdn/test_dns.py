@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdn.compiler import index_intent
 from sdn.controller import dns
 from sdn.controller.answers import Answers
 from sdn.controller.datagrams import Datagram, format_datagram, mac_bytes, parse_datagram
@@ -217,7 +218,7 @@ def _frame(gateway: str, message: bytes) -> bytes:
 async def test_the_gateway_answers_where_it_was_asked(gateway: str, tmp_path: Path) -> None:
     async with resolving(tmp_path) as (resolver, forwarder):
         answers, sent = Answers(forwarder), []
-        answers.set_intent(SNAPSHOT)
+        answers.set_intent(index_intent(SNAPSHOT))
         network = replace(HOME, subnets=tuple(replace(subnet, dns=()) for subnet in HOME.subnets))
         assert answers.take(_frame(gateway, question("web-2")), WEB_1, network, (1, 2), sent.append) is None
         later = answers.take(_frame(gateway, question("example.org")), WEB_1, network, (1, 2), sent.append)
@@ -236,7 +237,7 @@ async def test_the_gateway_answers_where_it_was_asked(gateway: str, tmp_path: Pa
 
 async def test_a_flood_of_questions_leaves_another_ports_lease_alone() -> None:
     answers, sent = Answers(), []
-    answers.set_intent(SNAPSHOT)
+    answers.set_intent(index_intent(SNAPSHOT))
     for _ in range(5000):
         answers.take(_frame("10.20.0.1", question("web-2")), WEB_1, HOME, (1, 2), sent.append)
     assert len(sent) <= 400, "at most 200 a second"

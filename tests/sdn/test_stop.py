@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sdn.controller.host import HostLink
+from sdn.controller.host import Common, HostLink
 from tests.sdn.switch import Switch
 from tests.sdn.test_controller import Told, _connection
 
@@ -15,7 +15,7 @@ from tests.sdn.test_controller import Told, _connection
 async def test_a_link_that_is_poked_as_it_is_stopped_stops(dummy_ovs: Switch, turns: int) -> None:
     """Python 3.11's wait_for loses a cancellation that meets the end of what it waits for: the link ran on for ever."""
     told = Told()
-    link = HostLink(_connection("hv1", dummy_ovs.shadow, "192.0.2.11"), told, lambda: None, lambda *_: None)
+    link = HostLink(_connection("hv1", dummy_ovs.shadow, "192.0.2.11"), told, lambda: None, lambda *_: None, Common())
     async with asyncio.timeout(10):
         while link.channel is None or link.facts is None:
             await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sdn.controller import Controller, HostConnection
-from sdn.controller.host import HostLink
+from sdn.controller.host import Common, HostLink
 from sdn.model.addresses import HostName
 from sdn.shadow import Shadow
 from sdn.transport.tls import TlsFiles, names_of, problems_of
@@ -119,7 +119,7 @@ async def test_a_switch_with_another_hosts_certificate_or_none_gets_no_flows(
     with _host(certificates, "hv1") as shadow:
         other = [str(certificates / name) for name in ("hv2.key", "hv2.pem", "ca.pem")]
         Switch(shadow).vsctl("set-ssl", *other)
-        link = HostLink(_connection(certificates, shadow), Told(), lambda: None, lambda *_: None)  # type: ignore[arg-type]
+        link = HostLink(_connection(certificates, shadow), Told(), lambda: None, lambda *_: None, Common())  # type: ignore[arg-type]
         try:
             await _until(lambda: "the certificate is not hv1's but hv2's" in caplog.text, "the switch is refused")
             assert link.channel is None
@@ -143,7 +143,11 @@ async def test_plain_tcp_to_another_machine_is_refused_in_words(certificates: Pa
         link_told.host_lost = lost  # type: ignore[method-assign]
         async with asyncio.timeout(10):
             link = HostLink(
-                _connection(certificates, shadow, target="tcp:192.0.2.1:6653"), link_told, lambda: None, lambda *_: None
+                _connection(certificates, shadow, target="tcp:192.0.2.1:6653"),
+                link_told,
+                lambda: None,
+                lambda *_: None,
+                Common(),
             )  # type: ignore[arg-type]
             while not reasons:
                 await asyncio.sleep(0.01)
