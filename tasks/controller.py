@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from datetime import timedelta
@@ -14,12 +15,12 @@ from django.utils import timezone
 
 from portal.compute.models import VM, VMState
 from portal.hosts.models import Host
+from portal.networks.following import IntentReader
 from portal.networks.gateways import reassign_gateways
-from portal.networks.intent import POKE_CHANNEL, load_snapshot
+from portal.networks.intent import POKE_CHANNEL
 from portal.networks.models import Port
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, IfaceId
-from sdn.model.intent import IntentSnapshot
 from sdn.transport.tls import TlsFiles
 from tasks.controller_observer import RowObserver
 from tasks.inventory import keep_switches
@@ -29,6 +30,7 @@ from tasks.watching import Watching
 
 log = logging.getLogger("hopsight.controller")
 RELOAD_EVERY_S = 2.0
+GC_THRESHOLDS = (20_000, 20, 100)  # 100,000s of flows live long: at the usual 700 a fifth of a compile is collecting
 PROBE_FOR = timedelta(minutes=10)
 
 
@@ -60,10 +62,10 @@ def load_probes() -> frozenset[IfaceId]:
     return frozenset(IfaceId(str(uuid)) for uuid in ports.values_list("uuid", flat=True))
 
 
-def _load() -> tuple[tuple[HostConnection, ...], IntentSnapshot, frozenset[IfaceId]]:
+def _load_rest() -> tuple[tuple[HostConnection, ...], frozenset[IfaceId]]:
     for router in reassign_gateways():
         log.warning("router=%s has a new gateway host=%s: its translated connections end", router, router.gateway_host)
-    return load_hosts(), load_snapshot(), load_probes()
+    return load_hosts(), load_probes()
 
 
 async def run() -> None:
@@ -75,16 +77,18 @@ async def run() -> None:
         loop.add_signal_handler(number, stop.set)
     controller = Controller(_Waking(wake))
     watching = Watching()
-    works = (_listen(wake), watching.run(), ProbeDesk(controller).run(), keep_switches(controller))
+    reader = IntentReader()
+    gc.set_threshold(*GC_THRESHOLDS)
+    works = (_listen(wake, reader), watching.run(), ProbeDesk(controller).run(), keep_switches(controller))
     listeners = [loop.create_task(work) for work in works]
     ender = loop.create_task(stop.wait())
     try:
         while not stop.is_set():
             wake.clear()
             try:
-                hosts, snapshot, probes = await in_rows(_load)
+                await controller.set_intent(await in_rows(reader.read))
+                hosts, probes = await in_rows(_load_rest)
                 await controller.set_hosts(hosts)
-                await controller.set_intent(snapshot)
                 controller.forget_probes(probes)
                 for iface_id in probes:
                     controller.probe_ssh(iface_id)
@@ -110,14 +114,16 @@ class _Waking(RowObserver):
         self._wake.set()
 
 
-async def _listen(wake: asyncio.Event) -> None:
+async def _listen(wake: asyncio.Event, reader: IntentReader) -> None:
     """Wake on every poke; a Redis that is away only makes us slower."""
     while True:
         client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
         try:
             async with client.pubsub() as pubsub:
                 await pubsub.subscribe(POKE_CHANNEL)
-                async for _ in pubsub.listen():
+                async for message in pubsub.listen():
+                    if message["type"] == "message":
+                        reader.heard(message["data"])
                     wake.set()
         except (redis.RedisError, OSError) as problem:
             log.warning("no pokes from redis problem=%s", problem)

@@ -13,7 +13,7 @@ from portal.accounts.models import Team, User
 from portal.checks.models import Expected, MatrixRun, PathCheck, WhatIf
 from portal.checks.serialize import check_changed, run_changed
 from portal.networks.groups import GroupProblem, add_rule, remove_rule
-from portal.networks.intent import bump_generation
+from portal.networks.intent import lock_intent
 from portal.networks.models import Network, SecurityGroup, SecurityRule
 from portal.networks.rule_check import RuleSpec, check_rule
 from portal.networks.rule_words import rule_words
@@ -145,7 +145,7 @@ def rule_of(run: WhatIf) -> RuleSpec:
 @transaction.atomic
 def apply_what_if(run: WhatIf, user: User) -> WhatIf:
     """Exactly that change, by the group page's own functions. Raises GroupProblem when it cannot be made any more."""
-    bump_generation()
+    lock_intent()
     locked = WhatIf.objects.select_for_update(of=("self",)).select_related("group__team", "team").get(pk=run.pk)
     if locked.applied_at is not None:
         return locked

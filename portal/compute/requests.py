@@ -14,7 +14,7 @@ from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
 from portal.hosts.models import Host
 from portal.live.publishers import operation_changed, vm_changed
 from portal.networks.groups import suggested_groups
-from portal.networks.intent import bump_generation
+from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.ipam import AddressProblem, allocate_port, check_address
 from portal.networks.models import Network, SecurityGroup
 from portal.operations.dispatch import enqueue_operation
@@ -94,7 +94,7 @@ def largest_host_ram_mib() -> int | None:
 def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
     """The VM and its operation. The same request_key again gives the same VM. Raises VMProblem, and then nothing is stored."""
     with transaction.atomic():
-        bump_generation()
+        lock_intent()
         locked = Team.objects.select_for_update().get(pk=team.pk)
         known = VM.objects.filter(team=locked, request_key=spec.request_key).first()
         if known is not None:
@@ -112,6 +112,7 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
         except AddressProblem as problem:
             raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
         operation = start_operation("vm.create", vm, user)
+        bump_generation(Touched(frozenset({port.id})))
         vm_changed(vm)
         return Creation(vm, operation)
 

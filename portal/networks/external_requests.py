@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from django.db import transaction
 
-from portal.networks.intent import bump_generation
+from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import ExternalAddress, ExternalNetwork
 from portal.networks.problems import Address, Findings, NetworkProblem, check_name, overlaps, parse_address, parse_cidr
 
@@ -30,7 +30,7 @@ class ExternalSpec:
 def create_external(spec: ExternalSpec) -> ExternalNetwork:
     """The stored network. Raises NetworkProblem, and then nothing is stored."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         findings.add("name", check_name(spec.name))
         if not check_name(spec.name) and ExternalNetwork.objects.filter(name=spec.name).exists():
@@ -46,7 +46,7 @@ def create_external(spec: ExternalSpec) -> ExternalNetwork:
 def delete_external(network: ExternalNetwork) -> None:
     """Raises NetworkProblem with the routers and floating addresses that still use it."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         for router in network.routers.select_related("team"):
             findings.add("external", f"router {router.name} of {router.team.name} leads to {network.name}")

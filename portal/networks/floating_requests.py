@@ -6,7 +6,7 @@ from django.db import transaction
 
 from portal.accounts.models import Team
 from portal.networks.external_requests import take_address
-from portal.networks.intent import bump_generation
+from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import ExternalNetwork, FixedAddress, FloatingAddress, Port, Router
 from portal.networks.problems import Findings, NetworkProblem
 
@@ -14,14 +14,14 @@ from portal.networks.problems import Findings, NetworkProblem
 def allocate_floating(team: Team, external: ExternalNetwork, address: str = "") -> FloatingAddress:
     """A floating address of the team, standing for nothing yet. Raises NetworkProblem."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         return FloatingAddress.objects.create(team=team, address=take_address(external, address))
 
 
 def release_floating(floating: FloatingAddress) -> None:
     """Give it back to its network; what it stood for is no longer reached by it."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         address = floating.address
         floating.delete()
         address.delete()
@@ -30,7 +30,7 @@ def release_floating(floating: FloatingAddress) -> None:
 def associate(floating: FloatingAddress, port: Port) -> None:
     """Let it stand for the port's first IPv4 address. Raises NetworkProblem about the field `port`."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         fixed, router = _way_out(port)
         if router.external_id != floating.address.network_id:
             raise NetworkProblem(
@@ -52,7 +52,7 @@ def associate(floating: FloatingAddress, port: Port) -> None:
 def disassociate(floating: FloatingAddress) -> None:
     """It stands for nothing; connections through it stop at once."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         floating.fixed = None
         floating.save(update_fields=["fixed"])
 
@@ -60,7 +60,7 @@ def disassociate(floating: FloatingAddress) -> None:
 def give_floating(team: Team, port: Port) -> FloatingAddress:
     """The one click: a free floating address of the team, else a new one, for the port. Raises NetworkProblem."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         fixed, router = _way_out(port)
         present = FloatingAddress.objects.filter(fixed=fixed).select_related("address").first()
         if present is not None:

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.hosts.models import Host
-from portal.networks.intent import bump_generation
+from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import Router
 
 LOST_AFTER = timedelta(seconds=8)  # a restarted switch is back long before that
@@ -66,7 +66,7 @@ def reassign_gateways() -> list[Router]:
     ]
     if moved:
         with transaction.atomic():
-            bump_generation()
+            bump_generation(NO_PORT)
             for router in moved:
                 assign_gateway(router)
                 router.save(update_fields=["gateway_host"])

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
-from portal.networks.intent import bump_generation
+from portal.networks.intent import NO_PORT, bump_generation, lock_intent, only_ports
 from portal.networks.models import Port, PortKind, SecurityGroup, SecurityRule
 from portal.networks.rule_check import Errors, RuleSpec, check_rule
 from portal.networks.rule_words import rule_words
@@ -70,7 +70,7 @@ def suggested_groups(team: Team, user: User) -> list[SecurityGroup]:
 @transaction.atomic
 def create_group(team: Team, name: str, description: str = "") -> SecurityGroup:
     """A group without rules. Raises GroupProblem."""
-    bump_generation()
+    lock_intent()
     locked = Team.objects.select_for_update().get(pk=team.pk)
     errors: Errors = {}
     if not NAME.fullmatch(name):
@@ -85,13 +85,14 @@ def create_group(team: Team, name: str, description: str = "") -> SecurityGroup:
     if errors:
         raise GroupProblem(errors)
     group = SecurityGroup.objects.create(team=locked, name=name, description=description)
+    bump_generation(NO_PORT)
     return group
 
 
 @transaction.atomic
 def delete_group(group: SecurityGroup) -> None:
     """Remove a group that nothing uses. Raises GroupProblem, naming every use."""
-    bump_generation()
+    lock_intent()
     Team.objects.select_for_update().get(pk=group.team_id)
     lines = []
     if group.name == DEFAULT:
@@ -106,12 +107,13 @@ def delete_group(group: SecurityGroup) -> None:
     if lines:
         raise GroupProblem({"group": lines})
     group.delete()
+    bump_generation(NO_PORT)
 
 
 @transaction.atomic
 def add_rule(group: SecurityGroup, spec: RuleSpec, actor: User | None = None) -> SecurityRule:
     """One more rule, in force at once, audited. Raises GroupProblem with everything that is wrong."""
-    bump_generation()
+    lock_intent()
     Team.objects.select_for_update().get(pk=group.team_id)
     columns, errors = check_rule(spec)
     if not errors and group.rules.filter(**columns).exists():
@@ -122,22 +124,24 @@ def add_rule(group: SecurityGroup, spec: RuleSpec, actor: User | None = None) ->
         raise GroupProblem(errors)
     rule = SecurityRule.objects.create(group=group, **columns)
     record("rule.add", group.team, actor, ("group", str(group.uuid), group.name), after={"rule": rule_words(rule)})
+    bump_generation(NO_PORT)
     return rule
 
 
 @transaction.atomic
 def remove_rule(rule: SecurityRule, actor: User | None = None) -> None:
     """What only this rule allowed stops at once, established connections too; audited."""
-    bump_generation()
+    lock_intent()
     group = rule.group
     record("rule.remove", group.team, actor, ("group", str(group.uuid), group.name), before={"rule": rule_words(rule)})
     rule.delete()
+    bump_generation(NO_PORT)
 
 
 @transaction.atomic
 def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | None = None) -> None:
     """The port's groups, whole; audited. The caller checked that they are of the port's team."""
-    bump_generation()
+    lock_intent()
     team = Team.objects.select_for_update().get(pk=port.network.team_id)
     chosen = list(groups)
     before, after = ([group.name for group in some] for some in (port.groups.all(), chosen))
@@ -150,7 +154,7 @@ def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | N
 @transaction.atomic
 def set_port_security(port: Port, is_secured: bool) -> None:
     """Whether the port is held to its addresses and filtered by its groups."""
-    bump_generation()
+    lock_intent()
     Port.objects.filter(pk=port.pk).update(is_secured=is_secured)
     port.is_secured = is_secured
     _told(port)
@@ -189,6 +193,7 @@ def _store(group: SecurityGroup, direction: str, family: int, protocol: str, **c
 def _told(port: Port) -> None:
     from portal.live.publishers import vm_changed  # it serialises VMs, which know their ports
 
+    bump_generation(only_ports([port.id]))
     if port.vm is not None:
         vm_changed(port.vm)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
 
 import redis
@@ -41,15 +44,54 @@ log = logging.getLogger("hopsight.networks")
 POKE_CHANNEL = "hopsight:poke:controller"
 
 
-def bump_generation() -> None:
-    """Say that the network's intent changes; the first act of the transaction that changes it.
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a change was of: which ports (None: nobody knows), and whether anything but ports."""
 
-    It is the intent's lock too: the row stays locked until the transaction ends. Whoever takes it after another row
-    (a team's, a topic's) would wait for somebody who holds this one and waits for that (tests/lock_order.py).
+    ports: frozenset[int] | None = None
+    rest: bool = True
+
+
+EVERYTHING = Touched()
+NO_PORT = Touched(frozenset())  # anything but ports' own rows
+
+
+def only_ports(ids: Iterable[int]) -> Touched:
+    """A change of these ports' own rows, addresses, pairs and groups, and of nothing else."""
+    return Touched(frozenset(ids), rest=False)
+
+
+def lock_intent() -> None:
+    """Take the intent's row, until the transaction ends, before any other: whoever takes it after another (a team's, a
+    topic's) would wait for somebody who holds this one and waits for that (tests/lock_order.py)."""
+    if not Generation.objects.filter(id=1).update(value=F("value")):
+        Generation.objects.get_or_create(id=1, defaults={"value": 0})
+
+
+def bump_generation(touched: Touched = EVERYTHING) -> None:
+    """Say that the network's intent changes; inside the transaction that changes it, first in it or after `lock_intent`.
+
+    `touched` is told to the controller, so that it need not read everything: saying too little delays what was left out
+    by some seconds.
     """
     if not Generation.objects.filter(id=1).update(value=F("value") + 1):
         Generation.objects.get_or_create(id=1, defaults={"value": 1})
-    transaction.on_commit(_poke)
+    if touched == EVERYTHING:
+        transaction.on_commit(_poke)
+        return
+    known = sorted(touched.ports) if touched.ports is not None else None
+    word = json.dumps({"generation": generation(), "ports": known, "rest": touched.rest})
+    transaction.on_commit(lambda: _poke(word))
+
+
+def parse_poke(word: bytes) -> tuple[int, Touched] | None:
+    """The generation that a poke told of and what changed in it; None for one that says no more than that something did."""
+    try:
+        said = json.loads(word)
+        ports = frozenset(map(int, said["ports"])) if said["ports"] is not None else None
+        return int(said["generation"]), Touched(ports, bool(said["rest"]))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def load_snapshot() -> IntentSnapshot:
@@ -58,34 +100,51 @@ def load_snapshot() -> IntentSnapshot:
     Read without a transaction, for SQLite's would take the write lock (transaction_mode=IMMEDIATE) and hold up every
     request; a generation that changed meanwhile has it read again.
     """
-    snapshot = _read(_generation())
-    while (now := _generation()) != snapshot.generation:
-        snapshot = _read(now)
+    snapshot = read_whole(generation())
+    while (now := generation()) != snapshot.generation:
+        snapshot = read_whole(now)
     return snapshot
 
 
-def _generation() -> int:
+def generation() -> int:
+    """How many changes there were."""
     return Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0
 
 
-def _read(generation: int) -> IntentSnapshot:
+def read_whole(now: int) -> IntentSnapshot:
+    """All rows as they are, said to be of generation `now`."""
+    return read_rest(now, read_ports())
+
+
+def read_ports(ids: frozenset[int] | None = None) -> tuple[PortIntent, ...]:
+    """All ports, or those, by id."""
+    which = {} if ids is None else {"port_id__in": ids}
+    addresses: dict[int, list[Address]] = {}
+    for port_id, address in FixedAddress.objects.filter(**which).order_by("id").values_list("port_id", "address"):
+        addresses.setdefault(port_id, []).append(ip_address(address))
+    groups_of, pairs = _port_groups(which), _pairs(which)
+    rows = Port.objects.order_by("id") if ids is None else Port.objects.filter(id__in=ids).order_by("id")
+    columns = rows.values_list("id", "uuid", "network_id", "host__name", "mac", "name", "is_secured")
+    return tuple(
+        PortIntent(
+            row_id, IfaceId(str(uuid)), network_id, HostName(host) if host else None, Mac(mac),
+            tuple(addresses.get(row_id, ())), name, groups_of.get(row_id, ()), is_secured, pairs.get(row_id, ()),
+        )
+        for row_id, uuid, network_id, host, mac, name, is_secured in columns
+    )  # fmt: skip
+
+
+def read_rest(now: int, ports: tuple[PortIntent, ...]) -> IntentSnapshot:
+    """All but the ports, which are given."""
     hosts = tuple(
         HostIntent(row.id, HostName(row.name), IPv4Address(row.underlay_ip)) for row in Host.objects.order_by("id")
     )
     subnets: dict[int, list[SubnetIntent]] = {}
     for subnet in Subnet.objects.order_by("id"):
         subnets.setdefault(subnet.network_id, []).append(_subnet(subnet))
-    addresses: dict[int, list[Address]] = {}
-    for address in FixedAddress.objects.order_by("id"):
-        addresses.setdefault(address.port_id, []).append(ip_address(address.address))
     rows = Network.objects.select_related("team").order_by("id")
     networks = tuple(_network(row, tuple(subnets.get(row.id, ()))) for row in rows)
-    groups_of, pairs = _port_groups(), _pairs()
-    ports = tuple(
-        _port(row, tuple(addresses.get(row.id, ())), groups_of.get(row.id, ()), pairs.get(row.id, ()))
-        for row in Port.objects.select_related("host").order_by("id")
-    )
-    return IntentSnapshot(generation, hosts, networks, ports, _groups(), read_routers(), read_externals())
+    return IntentSnapshot(now, hosts, networks, ports, _groups(), read_routers(), read_externals())
 
 
 def _groups() -> tuple[SecurityGroupIntent, ...]:
@@ -106,17 +165,17 @@ def rule_intent(row: SecurityRule) -> RuleIntent:
     return RuleIntent(row.id, row.direction, row.family, row.protocol, numbers, cidr, row.remote_group_id)  # type: ignore[arg-type]
 
 
-def _port_groups() -> dict[int, tuple[int, ...]]:
+def _port_groups(which: dict[str, frozenset[int]]) -> dict[int, tuple[int, ...]]:
     found: dict[int, tuple[int, ...]] = {}
-    pairs = Port.groups.through.objects.order_by("port_id", "securitygroup_id")
+    pairs = Port.groups.through.objects.filter(**which).order_by("port_id", "securitygroup_id")
     for port_id, group_id in pairs.values_list("port_id", "securitygroup_id"):
         found[port_id] = (*found.get(port_id, ()), group_id)
     return found
 
 
-def _pairs() -> dict[int, tuple[AddressPair, ...]]:
+def _pairs(which: dict[str, frozenset[int]]) -> dict[int, tuple[AddressPair, ...]]:
     found: dict[int, tuple[AddressPair, ...]] = {}
-    for row in AllowedAddressPair.objects.order_by("id"):
+    for row in AllowedAddressPair.objects.filter(**which).order_by("id"):
         pair = AddressPair(ip_network(row.cidr), Mac(row.mac) if row.mac else None)
         found[row.port_id] = (*found.get(row.port_id, ()), pair)
     return found
@@ -142,18 +201,8 @@ def _label(text: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")[:63] or "net"
 
 
-def _port(
-    row: Port, addresses: tuple[Address, ...], groups: tuple[int, ...], pairs: tuple[AddressPair, ...]
-) -> PortIntent:
-    host = HostName(row.host.name) if row.host else None
-    return PortIntent(
-        row.id, IfaceId(str(row.uuid)), row.network_id, host, Mac(row.mac), addresses, row.name, groups, row.is_secured,
-        pairs,
-    )  # fmt: skip
-
-
-def _poke() -> None:
+def _poke(word: str = "changed") -> None:
     try:
-        connection().publish(POKE_CHANNEL, "changed")
+        connection().publish(POKE_CHANNEL, word)
     except redis.RedisError as problem:
         log.warning("controller not poked, it will look by itself: problem=%s", problem)

@@ -11,7 +11,7 @@ from portal.accounts.models import Team
 from portal.networks import numbers
 from portal.networks.external_requests import take_address
 from portal.networks.gateways import assign_gateway
-from portal.networks.intent import bump_generation
+from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import (
     ExternalNetwork,
     FixedAddress,
@@ -36,7 +36,7 @@ class RouterSpec:
 def create_router(team: Team, spec: RouterSpec) -> Router:
     """The stored router. Raises NetworkProblem, and then nothing is stored."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         findings.add("name", check_name(spec.name))
         if not check_name(spec.name) and Router.objects.filter(team=team, name=spec.name).exists():
@@ -60,7 +60,7 @@ def create_router(team: Team, spec: RouterSpec) -> Router:
 def delete_router(router: Router) -> None:
     """Raises NetworkProblem with the floating addresses that still need it."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         for floating in floating_of(router):
             findings.add(
@@ -76,7 +76,7 @@ def delete_router(router: Router) -> None:
 def attach_subnet(router: Router, subnet: Subnet) -> RouterPort:
     """One more leg. Raises NetworkProblem about the field `subnet`."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         _check_leg(router, subnet, [leg.subnet for leg in router.ports.select_related("subnet")], findings)
         findings.stop()
@@ -86,7 +86,7 @@ def attach_subnet(router: Router, subnet: Subnet) -> RouterPort:
 def detach_subnet(port: RouterPort) -> None:
     """Raises NetworkProblem with the floating addresses and routes that still need it."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         cidr = ip_network(port.subnet.cidr)
         for floating in floating_of(port.router).filter(fixed__subnet=port.subnet):
@@ -102,7 +102,7 @@ def detach_subnet(port: RouterPort) -> None:
 def add_route(router: Router, destination: str, next_hop: str) -> StaticRoute:
     """A static route. Raises NetworkProblem."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         to, via = parse_cidr(destination, "destination", findings), parse_address(next_hop, "next_hop", findings)
         legs = [leg.subnet for leg in router.ports.select_related("subnet")]
@@ -125,14 +125,14 @@ def add_route(router: Router, destination: str, next_hop: str) -> StaticRoute:
 def remove_route(route: StaticRoute) -> None:
     """Forget a static route."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         route.delete()
 
 
 def set_external(router: Router, external: ExternalNetwork | None) -> None:
     """Lead outside by this network, or by none. Raises NetworkProblem about the field `external`."""
     with transaction.atomic():
-        bump_generation()
+        bump_generation(NO_PORT)
         findings = Findings()
         if external != router.external:
             for floating in floating_of(router):

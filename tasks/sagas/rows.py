@@ -8,7 +8,7 @@ from django.db import transaction
 
 from portal.compute.models import VM
 from portal.live.publishers import vm_changed, vm_deleted
-from portal.networks.intent import bump_generation
+from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.models import FixedAddress, Port
 from tasks.hypervisor.disks import VMFiles, files_of
 from tasks.hypervisor.driver import Hypervisor
@@ -56,11 +56,13 @@ def update_vm(vm: VM, **columns: object) -> None:
 def release(uuid: UUID) -> None:
     """The VM's address, port and row are gone, and with them what they held of the quota."""
     with transaction.atomic():
-        bump_generation()
+        lock_intent()
         vm = VM.objects.select_for_update().select_related("team").filter(uuid=uuid).first()
         if vm is None:
             return
         vm_deleted(vm)
         FixedAddress.objects.filter(port__vm=vm).delete()
+        ids = frozenset(vm.ports.values_list("id", flat=True))
         Port.objects.filter(vm=vm).delete()
         vm.delete()
+        bump_generation(Touched(ids))

@@ -12,7 +12,7 @@ from portal.compute.models import VM, Image, VMState
 from portal.console.access import has_screen
 from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import vm_changed
-from portal.networks.intent import bump_generation
+from portal.networks.intent import bump_generation, lock_intent, only_ports
 from portal.networks.models import Port
 from sdn.model.device import DeviceChain, chain_from_json, chain_to_json
 from tasks.hypervisor.disks import VMFiles, ensure_overlay, remove_file, write_file
@@ -30,7 +30,7 @@ FAST_POLL_S, SLOW_POLL_S, FAST_FOR_S = 0.01, 0.05, 1.0
 
 def place(context: Context) -> str:
     with transaction.atomic():
-        bump_generation()
+        lock_intent()
         vm = vm_of(context)
         if vm.host is not None:
             return vm.host.name
@@ -38,6 +38,7 @@ def place(context: Context) -> str:
         vm.host = choice.host
         vm.save(update_fields=["host"])
         vm.ports.update(host=choice.host, tap="", ofport=None, wired_at=None, wired_generation=None)
+        bump_generation(only_ports(vm.ports.values_list("id", flat=True)))
         vm_changed(vm)
     return f"{choice.host.name}, the least used of {choice.fitting} that fit ({choice.all} in all)"
 

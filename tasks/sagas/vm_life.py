@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.compute.models import VM, VMState
-from portal.networks.intent import bump_generation
+from portal.networks.intent import bump_generation, only_ports
 from portal.operations.models import Operation, OperationState
 from tasks.hypervisor.driver import DomainState, Hypervisor
 from tasks.sagas.engine import Context, Saga, Stage, StageError
@@ -29,7 +29,7 @@ def start(context: Context) -> str:
     vm, hypervisor, _ = placed(context)
     if hypervisor.state(vm.domain) is DomainState.STOPPED:
         with transaction.atomic():  # the old tap's wiring must not pass for the new one's
-            bump_generation()
+            bump_generation(only_ports(vm.ports.values_list("id", flat=True)))
             vm.ports.update(tap="", ofport=None, wired_at=None, wired_generation=None)
     return power_on(context)
 
