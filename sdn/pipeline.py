@@ -146,3 +146,7 @@ DROP_REASONS: tuple[DropReason, ...] = (
 )
 DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
 DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}
+# Refused by flows that all ports of a host share: the drop table counts them by sender (sdn/compiler/drops.py).
+SENDER_REASONS = (
+    "spoofed_nd", "rogue_dhcp", "invalid_state", "unknown_mac", "no_route", "ttl_exceeded", "no_neighbour", "reply_denied",
+)  # fmt: skip

@@ -23,6 +23,7 @@ from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.transport.tls import TlsFiles
 from tasks.controller_observer import RowObserver
+from tasks.drop_watch import keep_drops
 from tasks.inventory import keep_switches
 from tasks.probe_desk import ProbeDesk
 from tasks.rows import in_rows
@@ -79,7 +80,13 @@ async def run() -> None:
     watching = Watching()
     reader = IntentReader()
     gc.set_threshold(*GC_THRESHOLDS)
-    works = (_listen(wake, reader), watching.run(), ProbeDesk(controller).run(), keep_switches(controller))
+    keepers = (keep_switches, keep_drops)
+    works = (
+        _listen(wake, reader),
+        watching.run(),
+        ProbeDesk(controller).run(),
+        *(keep(controller) for keep in keepers),
+    )
     listeners = [loop.create_task(work) for work in works]
     ender = loop.create_task(stop.wait())
     try:

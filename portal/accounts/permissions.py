@@ -207,6 +207,8 @@ API: dict[str, str] = {
     "POST /api/v1/what-ifs": "what_if.ask",
     "GET /api/v1/what-ifs/{uuid}": "what_if.ask",
     "POST /api/v1/what-ifs/{uuid}/apply": "group.change",
+    "GET /api/v1/drops": "vm.see",
+    "GET /api/v1/ports/{uuid}/drops": "vm.see",
     "GET /api/v1/usage": "team.see",
     "GET /api/v1/members": "team.see",
     "GET /api/v1/activity": "audit.see",
@@ -220,6 +222,7 @@ TOPICS: dict[str, str] = {
     "hosts": "host.see",
     "flows": "flow.see",
     "topology": "topology.see",
+    "drops": "vm.see",
 }
 
 

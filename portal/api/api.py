@@ -46,6 +46,7 @@ from portal.compute.models import Flavor, VMState
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
 from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
+from portal.drops.api import router as drops_router
 from portal.hosts.models import Host
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
@@ -259,6 +260,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 api.add_router("", network_routes)
 api.add_router("", groups_router)
 api.add_router("", checks_router)
+api.add_router("", drops_router)
 api.add_router("", elsewhere)
 
 

@@ -32,6 +32,7 @@ from portal.compute.presentation import (
 )
 from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
 from portal.config.context import url_or_nothing
+from portal.drops.presentation import drops_of_port
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
 from portal.networks.models import FloatingAddress, Network
@@ -156,6 +157,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "entries": as_feed(AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]),
         "changing": row.ssh_at is None and row.created_at > timezone.now() - SETTLING,
         **port_groups_context(request, row.team, port),
+        "drops": drops_of_port(port) if port else [],
     }
     return render(request, "compute/vm.html", context)
 

@@ -104,6 +104,7 @@ INSTALLED_APPS = [
     "portal.live",
     "portal.traces",
     "portal.checks",
+    "portal.drops",
     "portal.topology",
     "portal.dashboards",
     "portal.api",

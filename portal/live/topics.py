@@ -37,7 +37,7 @@ def refusal_of(user: User, topic: str) -> str:
 def _role_over(user: User, kind: str, name: str) -> str | None:
     """The person's role in the team that a topic tells about; None for no team's topic and for no such topic."""
     memberships = Membership.objects.filter(user_id=user.pk, user__is_active=True)
-    if kind in ("team", "topology") and name:
+    if kind in ("team", "topology", "drops") and name:
         return memberships.filter(team__slug=name).values_list("role", flat=True).first()
     if kind in ("trace", "counters") and _uuid(name):
         return memberships.filter(team__traces__uuid=name).values_list("role", flat=True).first()
@@ -77,7 +77,7 @@ STATES: dict[str, Callable[[str], dict[str, Any]]] = {
     "trace": _trace_state,
     "hosts": _hosts_state,
 }
-TRANSIENT = ("counters", "flows", "topology")
+TRANSIENT = ("counters", "flows", "topology", "drops")
 
 
 def _uuid(text: str) -> bool:

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import may, require, team_for
+from portal.drops.presentation import drops_of_network
 from portal.networks import numbers
 from portal.networks.models import Network, Subnet
 from portal.networks.mtu import network_mtu
@@ -121,7 +122,10 @@ def number_of(posted: QueryDict, field: str) -> tuple[int | None, Errors]:
 
 def _network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpResponse:
     values: dict[str, Any] = {field: request.POST.get(field, "") for field in FIELDS}
-    context = {"network": row, "errors": errors, "values": values, "may": may(request, "network.change", row.team)}
+    context = {
+        "network": row, "errors": errors, "values": values, "may": may(request, "network.change", row.team),
+        "drops": drops_of_network(row),
+    }  # fmt: skip
     return render(request, "networks/network.html", context, status=422 if errors else 200)
 
 

@@ -11,12 +11,14 @@ from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
 
 Match = dict[str, str]  # field → value, "" for a bare protocol
 SYSTEM = Cause(CauseKind.SYSTEM, 0)
+TO_DROP = f"goto_table:{TABLE_BY_NAME['drop'].table_id}"
 
 
 def flow(table: str, priority: int, cause: Cause, match: dict[str, str], actions: tuple[str, ...]) -> Flow:
     """One flow of the named table; its match is put in canonical order."""
     key = FlowKey(TABLE_BY_NAME[table].table_id, priority, canonical_match(match.items()))
-    return Flow(key, format_cookie(cause), actions)
+    drops = actions[-1] == TO_DROP if actions else table == "drop"
+    return Flow(key, format_cookie(cause, drops=drops), actions)
 
 
 def goto(here: str, there: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic
 
 from sdn.compiler.build import drop, flow, goto, load
+from sdn.compiler.drops import port_drop_flows
 from sdn.compiler.external import Outside, external_flows, outsides
 from sdn.compiler.index import IntentIndex, index_intent
 from sdn.compiler.nat import nat_flows
@@ -197,6 +198,7 @@ def _local_piece(port: LocalPort, bare: Overlay) -> Piece:
         yield from port_answers(port, bare)
         yield from port_neighbours(port, bare)
         yield from port_rule_flows(port)
+        yield from port_drop_flows(port)
 
     return Piece(("local", port.intent.id), (port, bare), make)
 

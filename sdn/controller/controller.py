@@ -7,23 +7,26 @@ nobody on the machine can pass for a host.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 
 from sdn.compiler import IntentIndex, index_intent
 from sdn.controller.advertiser import Advertiser
 from sdn.controller.answers import Answers
+from sdn.controller.drops import DropCount, read_drop
 from sdn.controller.host import Common, HostLink
 from sdn.controller.outside_frames import time_exceeded
 from sdn.controller.probe import RST, SshAnswer, is_ssh_answer, syn_frame
 from sdn.controller.probing import Probes
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.addresses import HostName, IfaceId
+from sdn.model.cookie import DROPS_COOKIE, DROPS_COOKIE_MASK
 from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
 from sdn.model.switch import SwitchSeen
 from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.transport.codec import packet_out
-from sdn.transport.openflow import Channel, PacketIn
+from sdn.transport.openflow import Channel, ChannelError, PacketIn
 
 log = logging.getLogger("hopsight.controller")
 ROUTE = TABLE_BY_NAME["route"].table_id
@@ -81,6 +84,15 @@ class Controller:
         """What is on each host's Open vSwitch, of the hosts whose OVSDB answers."""
         seen = {link.connection.name: await link.switch_seen() for link in list(self._hosts.values())}
         return {name: switch for name, switch in seen.items() if switch is not None}
+
+    async def drops_counted(self) -> dict[HostName, tuple[DropCount, ...]]:
+        """What every flow that drops has counted, by host; a switch that is away or does not answer is left out."""
+        counted = {}
+        for host, (channel, _) in self._channels().items():
+            with contextlib.suppress(ChannelError):
+                rows = await channel.dump_counters(DROPS_COOKIE, DROPS_COOKIE_MASK)
+                counted[host] = tuple(count for row in rows if (count := read_drop(row)) is not None)
+        return counted
 
     def probe_ssh(self, iface_id: IfaceId) -> None:
         """Ask the guest's port 22 every 200 ms until it answers; call again to go on, `forget_probe` to end."""

@@ -143,17 +143,17 @@ class Channel(asyncio.Protocol):
             await asyncio.sleep(0)
         return flows
 
-    async def dump_counters(self) -> list[FlowCounters]:
-        """Every flow of the bridge with what it has counted, a part at a time too."""
+    async def dump_counters(self, cookie: int = 0, mask: int = 0) -> list[FlowCounters]:
+        """The flows whose cookie is `cookie` under `mask` with what they have counted, a part at a time too."""
         rows: list[FlowCounters] = []
-        for part in await self._ask_flows():
+        for part in await self._ask_flows(cookie, mask):
             rows += decode_flow_stats(part)
             await asyncio.sleep(0)
         return rows
 
-    async def _ask_flows(self) -> list[bytes]:
+    async def _ask_flows(self, cookie: int = 0, mask: int = 0) -> list[bytes]:
         xid = self.next_xid()
-        body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, PORT_ANY, PORT_ANY, 0, 0, 1, 4)
+        body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, PORT_ANY, PORT_ANY, cookie, mask, 1, 4)
         return await self._ask(xid, _multipart(FLOW_STATS, body, xid))
 
     async def dump_ports(self) -> dict[int, PortCounters]:

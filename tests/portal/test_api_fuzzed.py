@@ -57,6 +57,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known = {"/routers/": str(cast.router.uuid), "/floating-addresses/": floating}
     known |= {"/security-groups/": str(default_group(cast.payments.pk).uuid)}
     known |= {"/networks/": str(cast.network.uuid), "/external-networks/": str(cast.external.uuid)}
+    known |= {"/ports/": str(vm.ports.get().uuid)}
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
     group = default_group(cast.payments.pk)
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))

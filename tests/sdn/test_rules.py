@@ -282,7 +282,7 @@ def test_a_packet_that_a_rule_allows_meets_the_rules_own_flow(hosts, ssh_world) 
 def test_a_denied_packet_meets_the_ports_own_flow(hosts, ssh_world) -> None:
     """[vm-0]--11--[br-int@hv1] ✘ vm-1"""
     (fate,) = fates(hosts, ssh_world, _ssh(ssh_world, number=80))
-    cookie = format_cookie(Cause(CauseKind.PORT, ssh_world.ports[1].id))
+    cookie = format_cookie(Cause(CauseKind.PORT, ssh_world.ports[1].id), drops=True)
     assert said(fate) == "ingress_denied"
     assert re.search(rf"65\. reg2=0x2, priority 50, cookie {cookie:#x}", fate.text), fate.text
 
