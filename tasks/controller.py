@@ -25,6 +25,7 @@ from sdn.transport.tls import TlsFiles
 from tasks.controller_observer import RowObserver
 from tasks.drop_watch import keep_drops
 from tasks.inventory import keep_switches
+from tasks.port_counts import keep_ports
 from tasks.probe_desk import ProbeDesk
 from tasks.rows import in_rows
 from tasks.watching import Watching
@@ -80,7 +81,7 @@ async def run() -> None:
     watching = Watching()
     reader = IntentReader()
     gc.set_threshold(*GC_THRESHOLDS)
-    keepers = (keep_switches, keep_drops)
+    keepers = (keep_switches, keep_drops, keep_ports)
     works = (
         _listen(wake, reader),
         watching.run(),

@@ -67,6 +67,7 @@ RIGHTS: dict[str, Needs] = {
     "host.see": Needs.OPERATOR,
     "flow.see": Needs.OPERATOR,
     "topology.see": Needs.VIEWER_OR_OPERATOR,
+    "metrics.see": Needs.OPERATOR,  # or the scraper's own token
 }
 
 
@@ -145,6 +146,7 @@ PAGES: dict[str, Page] = {
     "what_if": Page("what_if.ask"),
     "what_if_apply": Page(None, "group.change"),
     "what_if_discard": Page(None, "group.change"),
+    "metrics": Page("metrics.see"),
     "flow_hosts": Page("flow.see"),
     "flows": Page("flow.see"),
     "flows_text": Page("flow.see"),

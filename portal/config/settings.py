@@ -9,6 +9,7 @@ HOPSIGHT_ORIGINS   trusted origins for https behind a front, by comma
 HOPSIGHT_CONSOLE   unix socket on which the console process meets the web process (default: in HOPSIGHT_STATE)
 HOPSIGHT_MODE      "lab", "preview" or "fleet": where the hypervisors come from
 HOPSIGHT_LAB       name of the lab (default: main)
+HOPSIGHT_METRICS_TOKEN  what a scraper of /metrics sends as its bearer token (default: none, operators alone)
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ INSTALLED_APPS = [
     "portal.traces",
     "portal.checks",
     "portal.drops",
+    "portal.metrics",
     "portal.topology",
     "portal.dashboards",
     "portal.api",
@@ -115,6 +117,7 @@ MIDDLEWARE = [
     "portal.config.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "portal.metrics.tally.CountRequests",
     "portal.accounts.middleware.RequestContext",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -150,6 +153,7 @@ REDIS_URL = os.environ.get("HOPSIGHT_REDIS", f"unix://{REDIS_SOCKET}")
 CONSOLE_SOCKET = Path(os.environ.get("HOPSIGHT_CONSOLE") or socket_path("console.sock"))
 TLS_DIR = os.environ.get("HOPSIGHT_TLS", "")  # ca.pem, cert.pem, key.pem: for hosts reached by ssl:ADDRESS:PORT
 PLAIN_TCP = os.environ.get("HOPSIGHT_PLAIN_TCP") == "1"  # tcp:ADDRESS:PORT to other machines than this one
+METRICS_TOKEN = os.environ.get("HOPSIGHT_METRICS_TOKEN", "")
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import secrets
 from collections import defaultdict
 from weakref import WeakKeyDictionary
 
@@ -17,6 +19,7 @@ log = logging.getLogger("hopsight.live")
 QUEUE_LENGTH = 200
 WATCH_EVERY_S = 4
 WATCH_EXPIRY_S = 10
+SOCKETS_PREFIX, SOCKETS_EXPIRY_S = "hopsight:metrics:sockets:", 12
 RIGHTS_EVERY_ROUNDS = 15  # of WATCH_EVERY_S: heals a poke that was lost
 
 
@@ -29,6 +32,7 @@ class Hub:
         self._redis = redis.asyncio.Redis.from_url(settings.REDIS_URL)
         self._tasks: list[asyncio.Task[None]] = []
         self.subscribed = asyncio.Event()
+        self._name = secrets.token_hex(6)
 
     def start(self) -> None:
         """Run in the current loop; once."""
@@ -96,9 +100,16 @@ class Hub:
         while True:
             for topic in list(self._readers):
                 await self._mark(topic)
+            await self._count()
             if (rounds := rounds + 1) % RIGHTS_EVERY_ROUNDS == 0:
                 self._ask_rights(*self._people)
             await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _count(self) -> None:
+        """How many sockets this process has, for /metrics; forgotten when the process is gone."""
+        sockets = sum(len(mailboxes) for mailboxes in self._people.values())
+        with contextlib.suppress(redis.RedisError):
+            await self._redis.set(f"{SOCKETS_PREFIX}{self._name}", str(sockets), ex=SOCKETS_EXPIRY_S)
 
     async def _mark(self, topic: str) -> None:
         try:

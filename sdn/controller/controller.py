@@ -27,6 +27,7 @@ from sdn.model.switch import SwitchSeen
 from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.transport.codec import packet_out
 from sdn.transport.openflow import Channel, ChannelError, PacketIn
+from sdn.transport.port_counters import PortCounters
 
 log = logging.getLogger("hopsight.controller")
 ROUTE = TABLE_BY_NAME["route"].table_id
@@ -92,6 +93,17 @@ class Controller:
             with contextlib.suppress(ChannelError):
                 rows = await channel.dump_counters(DROPS_COOKIE, DROPS_COOKIE_MASK)
                 counted[host] = tuple(count for row in rows if (count := read_drop(row)) is not None)
+        return counted
+
+    async def ports_counted(self) -> dict[HostName, dict[IfaceId, PortCounters]]:
+        """What every plugged port has counted, by host; a switch that is away or does not answer is left out."""
+        counted = {}
+        for link in list(self._hosts.values()):
+            if link.channel is not None and link.facts is not None:
+                with contextlib.suppress(ChannelError):
+                    rows = await link.channel.dump_ports()
+                    ofports = link.facts.view.ofports
+                    counted[link.connection.name] = {iface: rows[number] for iface, number in ofports if number in rows}
         return counted
 
     def probe_ssh(self, iface_id: IfaceId) -> None:
