@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from datetime import timedelta
@@ -27,12 +26,13 @@ from tasks.drop_watch import keep_drops
 from tasks.inventory import keep_switches
 from tasks.port_counts import keep_ports
 from tasks.probe_desk import ProbeDesk
+from tasks.process import settle_process
 from tasks.rows import in_rows
 from tasks.watching import Watching
 
 log = logging.getLogger("hopsight.controller")
 RELOAD_EVERY_S = 2.0
-GC_THRESHOLDS = (20_000, 20, 100)  # 100,000s of flows live long: at the usual 700 a fifth of a compile is collecting
+REST_AFTER_S = 0.02
 PROBE_FOR = timedelta(minutes=10)
 
 
@@ -80,7 +80,7 @@ async def run() -> None:
     controller = Controller(_Waking(wake))
     watching = Watching()
     reader = IntentReader()
-    gc.set_threshold(*GC_THRESHOLDS)
+    settle_process()
     keepers = (keep_switches, keep_drops, keep_ports)
     works = (
         _listen(wake, reader),
@@ -94,7 +94,8 @@ async def run() -> None:
         while not stop.is_set():
             wake.clear()
             try:
-                await controller.set_intent(await in_rows(reader.read))
+                if await controller.set_intent(await in_rows(reader.read)):
+                    await asyncio.sleep(REST_AFTER_S)  # so that reading the rest takes no turn from wiring
                 hosts, probes = await in_rows(_load_rest)
                 await controller.set_hosts(hosts)
                 controller.forget_probes(probes)

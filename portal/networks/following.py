@@ -47,9 +47,9 @@ class IntentReader:
         return found
 
     def _read(self, now: int) -> IntentSnapshot:
-        known = self._snapshot
-        if known is None or self._clock() >= self._whole_at:
-            return self._whole(now)
+        known, late_s = self._snapshot, self._clock() - self._whole_at
+        if known is None or late_s >= (0.0 if known.generation == now else WHOLE_EVERY_S):
+            return self._whole(now)  # when nothing else is to do, if it can wait that long
         if known.generation == now:
             return known
         told = [self._pokes.get(number, EVERYTHING) for number in range(known.generation + 1, now + 1)]

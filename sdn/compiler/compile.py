@@ -9,7 +9,7 @@ compiled for one port gets the network's overlay without the other ports (`Overl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Generic
 
 from sdn.compiler.build import drop, flow, goto, load
@@ -70,6 +70,7 @@ class HostCompiler(Generic[F]):
     def __init__(self, encode: Callable[[Flow], F], memo: Memo[F] | None = None) -> None:
         self._encode, self._memo = encode, memo or Memo()
         self._local: dict[int, LocalPort] = {}
+        self._here: dict[int, list[LocalPort]] = {}  # by network
         self._networks: set[int] = set()  # that this host's flows know of
         self._seen_by: tuple[object, HostView] | None = None
         self._store = PieceStore(encode, shared_flow, self._memo)
@@ -82,47 +83,72 @@ class HostCompiler(Generic[F]):
     def update(self, index: IntentIndex, view: HostView) -> dict[Any, F | None]:
         """Compile; the keys whose flow changed, with the flow that was there before. After an error nothing is kept."""
         before, self._seen_by = self._seen_by, (index.token, view)
-        if before is not None and index.step is not None and before == (index.step.before, view):
-            plugged = {iface for iface, _ in view.ofports}
-            if index.step.networks.isdisjoint(self._networks) and index.step.ifaces.isdisjoint(plugged):
-                return {}
+        step = index.step
+        is_near = before is not None and step is not None and before == (step.before, view)
+        if step is not None and is_near and step.ifaces.isdisjoint(iface for iface, _ in view.ofports):
+            return self._update_around(index, view, step.networks & self._networks)
+        return self._update_whole(index, view)
+
+    def _update_whole(self, index: IntentIndex, view: HostView) -> dict[Any, F | None]:
         try:
             self._local = local_ports(index, view, self._local)
-            self._networks = set()
-            return self._store.update(_scopes(index, view, self._local, self._networks))
+            self._here = {}
+            for port in self._local.values():
+                self._here.setdefault(port.intent.network_id, []).append(port)
+            routers = _routers_here(index, view, self._here)
+            self._networks = {leg.network_id for router in routers for leg in router.ports}.union(self._here)
+            return self._store.update(_scopes(index, view, self._here, self._networks))
+        except Exception:
+            self._clear()
+            raise
+
+    def _update_around(self, index: IntentIndex, view: HostView, networks: Set[int]) -> dict[Any, F | None]:
+        """Other hosts' ports changed, on these networks: what is plugged here, and so which scopes there are, did not."""
+        if not networks:
+            return {}
+        try:
+            return self._store.update(_scopes_around(index, view, self._here, networks), are_all=False)
         except Exception:
             self._clear()
             raise
 
     def _clear(self) -> None:
-        self._local, self._networks, self._seen_by = {}, set(), None
+        self._local, self._here, self._networks, self._seen_by = {}, {}, set(), None
         self._store = PieceStore(self._encode, shared_flow, self._memo)
 
 
-def _scopes(index: IntentIndex, view: HostView, local: Mapping[int, LocalPort], networks: set[int]) -> Iterator[Scope]:
-    """Everything that the host has; `networks` is told whose ports it depends on."""
+Here = Mapping[int, Sequence[LocalPort]]  # network → its ports that are plugged on the host
+
+
+def _scopes(index: IntentIndex, view: HostView, here: Here, networks: Set[int]) -> Iterator[Scope]:
+    """Everything that the host has, which knows of these networks."""
     yield Scope("system", (view.tunnel_ofport,), lambda: _system(view))
-    here: dict[int, list[LocalPort]] = {}
-    for port in local.values():
-        here.setdefault(port.intent.network_id, []).append(port)
-    router_ids = set(index.led_by.get(view.host, ())).union(*(index.routers_of.get(one, ()) for one in here))
-    routers = [index.routers[router_id] for router_id in sorted(router_ids)]
-    reached = {leg.network_id for router in routers for leg in router.ports}
-    networks |= reached.union(here)
+    yield from _group_scopes(index, here)
+    yield from _scopes_around(index, view, here, networks)
+    led = (index.routers[router_id] for router_id in sorted(index.led_by.get(view.host, ())))
+    for outside in outsides(routed_here(index, view.host, router) for router in led if _leads(index, view, router)):
+        yield _outside_scope(outside, view)
+
+
+def _scopes_around(index: IntentIndex, view: HostView, here: Here, networks: Set[int]) -> Iterator[Scope]:
+    """What depends on the ports that these networks have on any host."""
     for network_id in sorted(networks):
         if (network := index.networks.get(network_id)) is not None:
-            yield _network_scope(index, view, network, tuple(here.get(network_id, ())))
-    yield from _group_scopes(index, here)
-    routed = []
-    for router in routers:
-        if any(leg.network_id in here and leg.network_id in index.networks for leg in router.ports) or _leads(
-            index, view, router
-        ):
+            local = tuple(here.get(network_id, ()))
+            yield _network_scope(index, view, network, local)
+            for group in _groups_of(index, local):
+                yield _members_scope(index, group, network)
+    for router in _routers_here(index, view, here):
+        legs = {leg.network_id for leg in router.ports}
+        is_here = _leads(index, view, router) or any(one in here and one in index.networks for one in legs)
+        if is_here and (not legs or not legs.isdisjoint(networks)):
             yield _router_scope(index, view, router)
-            if _leads(index, view, router):
-                routed.append(routed_here(index, view.host, router))
-    for outside in outsides(routed):
-        yield _outside_scope(outside, view)
+
+
+def _routers_here(index: IntentIndex, view: HostView, here: Here) -> list[RouterIntent]:
+    """The routers of the networks that have ports here, and those that this host leads outside."""
+    ids = set(index.led_by.get(view.host, ())).union(*(index.routers_of.get(one, ()) for one in here))
+    return [index.routers[router_id] for router_id in sorted(ids)]
 
 
 def _leads(index: IntentIndex, view: HostView, router: RouterIntent) -> bool:
@@ -215,23 +241,30 @@ def _plugged(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     yield flow("l2_lookup", 100, cause, to, (*deliver, goto("l2_lookup", "conntrack_ingress")))
 
 
-def _group_scopes(index: IntentIndex, here: Mapping[int, Iterable[LocalPort]]) -> Iterator[Scope]:
-    """The rules of every group that a secured port of this host is in, and of which networks it is there."""
-    used: set[int] = set()
+def _group_scopes(index: IntentIndex, here: Here) -> Iterator[Scope]:
+    """The rules of every group that a secured port of this host is in, but for whom remote groups stand."""
+    used: dict[int, SecurityGroupIntent] = {}
     for network_id, ports in here.items():
-        network = index.networks.get(network_id)
-        secured = tuple(port for port in ports if port.intent.is_secured and network is not None)
-        ids = sorted({group_id for port in secured for group_id in port.intent.groups} & index.groups.keys())
-        groups = tuple(index.groups[group_id] for group_id in ids)
-        used.update(ids)
-        if network is not None and groups:
-            yield Scope(("judged", network_id), (secured, groups), lambda a=secured, b=groups: _judged(a, b))  # type: ignore[misc]
-            for group in groups:
-                yield _members_scope(index, group, network)
-    for group_id in sorted(used):
-        group = index.groups[group_id]
-        make = _making(group_items, group)
-        yield Scope(("group", group_id), (group,), lambda a=group, b=make: [Piece("rules", (a,), b, common=True)])  # type: ignore[misc]
+        groups = _groups_of(index, ports)
+        if groups and network_id in index.networks:
+            used |= {group.id: group for group in groups}
+            secured = tuple(port for port in ports if port.intent.is_secured)
+            yield Scope(("judged", network_id), (secured, groups), _making_pieces(_judged, secured, groups))
+    for group_id, group in sorted(used.items()):
+        yield Scope(("group", group_id), (group,), _making_pieces(_rules, group))
+
+
+def _groups_of(index: IntentIndex, ports: Iterable[LocalPort]) -> tuple[SecurityGroupIntent, ...]:
+    ids = {group_id for port in ports if port.intent.is_secured for group_id in port.intent.groups}
+    return tuple(index.groups[group_id] for group_id in sorted(ids) if group_id in index.groups)
+
+
+def _rules(group: SecurityGroupIntent) -> Iterator[Piece]:
+    yield Piece("rules", (group,), _making(group_items, group), common=True)
+
+
+def _making_pieces(pieces: Callable[..., Iterable[Piece]], *inputs: object) -> Callable[[], Iterable[Piece]]:
+    return lambda: pieces(*inputs)
 
 
 def _judged(ports: Iterable[LocalPort], groups: Iterable[SecurityGroupIntent]) -> Iterator[Piece]:

@@ -112,8 +112,11 @@ class PieceStore(Generic[F]):
         """Every flow by its key."""
         return self._flows
 
-    def update(self, scopes: Iterable[Scope]) -> dict[Any, F | None]:
-        """Make the flows those of `scopes`; the keys whose flow changed, with what was there before."""
+    def update(self, scopes: Iterable[Scope], are_all: bool = True) -> dict[Any, F | None]:
+        """Make the flows those of `scopes`; the keys whose flow changed, with what was there before.
+
+        Unless they `are_all`, other scopes stay as they are.
+        """
         self._before = {}
         left = set(self._scopes)
         for scope in scopes:
@@ -125,7 +128,7 @@ class PieceStore(Generic[F]):
                 continue
             kept.inputs = scope.inputs
             self._look_into(scope.key, kept, scope.pieces())
-        for key in left:
+        for key in left if are_all else ():
             self._look_into(key, self._scopes.pop(key), ())
         self._render_shares()
         return {key: was for key, was in self._before.items() if was != self._flows.get(key)}

@@ -70,16 +70,17 @@ class Controller:
             if name not in self._hosts:
                 self._hosts[name] = HostLink(host, self._observer, lambda: self._index, self._packet_in, self._common)
 
-    async def set_intent(self, snapshot: IntentSnapshot) -> None:
-        """The whole intent; each host is synced to it soon. One call at a time."""
+    async def set_intent(self, snapshot: IntentSnapshot) -> bool:
+        """The whole intent; each host is synced to it soon. One call at a time. Whether it is another than before."""
         if self._index is not None and snapshot == self._index.snapshot:
-            return
+            return False
         index = await asyncio.to_thread(index_intent, snapshot, self._index)
         self._index = index
         self._networks, self._ports, self._by_iface = index.networks, index.ports, index.by_iface
         self._answers.set_intent(index)
         for link in self._hosts.values():
             link.poke()
+        return True
 
     async def switches_seen(self) -> dict[HostName, SwitchSeen]:
         """What is on each host's Open vSwitch, of the hosts whose OVSDB answers."""

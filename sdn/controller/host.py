@@ -18,13 +18,13 @@ from sdn.controller.gateway import Gateway
 from sdn.controller.meter import Meter
 from sdn.controller.patience import Patience
 from sdn.controller.values import ControllerObserver, HostConnection
-from sdn.model.intent import IntentSnapshot
+from sdn.model.intent import HostView, IntentSnapshot
 from sdn.model.switch import SwitchSeen
 from sdn.pipeline import TABLE_BY_NAME
 from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan, plan_changes
 from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
 from sdn.transport.openflow import Channel, PacketIn
-from sdn.transport.ovsdb import BridgeFacts, HostDatabase
+from sdn.transport.ovsdb import EXTERNAL_BRIDGE, BridgeFacts, HostDatabase
 from sdn.transport.tls import Remote, expect_database, parse_remote, server_context
 
 log = logging.getLogger("hopsight.controller")
@@ -68,7 +68,8 @@ class HostLink:
         self._server: asyncio.Server | None = None
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._told: tuple[int, object] | None = None
+        self._is_news = True  # OVSDB may say something else than `facts`
+        self._told: tuple[int, HostView] | None = None
         self._told_bridges: tuple[tuple[str, ...], int] = ((), 0)
         self._lost = ""
         self._target = ""
@@ -78,7 +79,9 @@ class HostLink:
         self._meter = Meter()
         self._is_recovered = False
         self._full_took_s = 0.0
-        self._ticker = self._loop.create_task(self._tick_on())
+        self._wired: tuple[int, BridgeFacts] | None = None
+        self._wired_news = asyncio.Event()
+        self._beside = [self._loop.create_task(work) for work in (self._tick_on(), self._tell_wired())]
         self._task = self._loop.create_task(self._run())
 
     @property
@@ -113,9 +116,9 @@ class HostLink:
 
     async def stop(self) -> None:
         """End the link; the switch keeps its flows."""
-        self._task.cancel()
-        self._ticker.cancel()
-        await asyncio.gather(self._task, self._ticker, return_exceptions=True)
+        for task in (self._task, *self._beside):
+            task.cancel()
+        await asyncio.gather(self._task, *self._beside, return_exceptions=True)
         if self._server:
             self._server.close()
         if self.channel:
@@ -132,11 +135,14 @@ class HostLink:
                         raise ValueError("; ".join(problems))
                     await self._connect_database()
                 await self._listen()
-                self.facts = await self._patience.run(self._observe)
                 if self._loop.time() > full_at:
                     full_at = self._loop.time() + max(FULL_EVERY_S, self._full_took_s * FULL_SHARE)
                     self._synced = None
+                    self._is_news = True
                     await self._patience.run(self._ensure_bridge)
+                if self._is_news or self.facts is None:
+                    self._is_news = False  # before it is read: what comes meanwhile is news again
+                    self.facts = await self._patience.run(self._observe)
                 await self._tell_bridges()
                 await self._ensure_cable()
                 await self._sync()
@@ -146,6 +152,7 @@ class HostLink:
             except Exception as problem:  # a host's trouble must not end the controller
                 log.warning("host=%s problem=%s", self.name, problem)
                 self._synced = None
+                self._is_news = True
                 await self._observer.host_lost(self.connection.name, str(problem))
                 await self._sleep(RETRY_S)
 
@@ -230,6 +237,7 @@ class HostLink:
 
     async def _connect_database(self) -> None:
         def changed() -> None:
+            self._is_news = True
             self._loop.call_soon_threadsafe(self._wake.set)
 
         connection = self.connection
@@ -247,9 +255,11 @@ class HostLink:
     async def _ensure_cable(self) -> None:
         """At once when an external network came or went; the rest of the bridge is looked at now and then."""
         intent, facts = self._intent(), self.facts
-        if intent is None or facts is None or bool(intent.externals) == (facts.view.external_ofport is not None):
+        if intent is None or facts is None:
             return
-        database, wanted = self._database, bool(intent.externals)
+        database, wanted = self._database, bool(intent.externals) and EXTERNAL_BRIDGE in facts.bridges
+        if wanted == (facts.view.external_ofport is not None):
+            return
         assert database is not None
         await self._patience.run(lambda: database.ensure_cable(wanted))
 
@@ -279,12 +289,27 @@ class HostLink:
             await channel.apply(plan)
         self._synced = channel
         self._tick()
-        told = (intent.generation, facts.view)
-        if told != self._told:
-            await self._observer.ports_wired(
-                self.connection.name, intent.generation, dict(facts.view.ofports), facts.interface_names
-            )
-            self._told = told  # only now: what was not written down is told again
+        self._wired = (intent.generation, facts)
+        self._wired_news.set()
+
+    async def _tell_wired(self) -> None:
+        """Told beside the syncs, so that no port waits for another's rows; what was not written down is told again."""
+        while True:
+            await self._wired_news.wait()
+            self._wired_news.clear()
+            assert self._wired is not None
+            generation, facts = self._wired
+            if self._told == (generation, facts.view):
+                continue
+            try:
+                await self._observer.ports_wired(
+                    self.connection.name, generation, dict(facts.view.ofports), facts.interface_names
+                )
+                self._told = (generation, facts.view)
+            except Exception as problem:  # a database's trouble must not end the telling
+                log.warning("host=%s ports not told problem=%s", self.name, problem)
+                await asyncio.sleep(RETRY_S)
+                self._wired_news.set()
 
     async def _plan(self, index: IntentIndex, facts: BridgeFacts, channel: Channel) -> Plan:
         """What the switch lacks: found by looking at all it has where that is not known, else by what changed."""

@@ -74,8 +74,7 @@ CHANGES: tuple[Callable[[Cast], object], ...] = (made_vm, _place, _regroup, _rul
 def test_whichever_words_are_lost_the_reader_has_what_a_whole_reading_has(
     cast: Cast, pokes: Pokes, lost: tuple[int, ...], django_capture_on_commit_callbacks: Caught
 ) -> None:
-    reader = IntentReader(clock=lambda: 0.0)
-    reader._whole_at = 1.0  # the periodic whole reading would hide what hints leave out
+    reader = IntentReader(clock=lambda: 0.0)  # the periodic whole reading would hide what a change leaves out
     reader.read()
     for number, change in enumerate(CHANGES):
         pokes.words.clear()
