@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bundles import shadow_load_ms
+from bench.compiled import compile_10k_ports_s, controller_memory_10k_ports
 from bench.console import console
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
@@ -19,6 +20,7 @@ from bench.topology import measure_topology
 from bench.trace_api import trace_api
 from bench.traces import trace_predicted_two_hosts
 from bench.vms import measure_vms
+from bench.wired import wired
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -31,6 +33,9 @@ def main(wanted: list[str]) -> None:
         ("trace_predicted_two_hosts", trace_predicted_two_hosts),
         ("reconnect_resync_s", reconnect_resync_s),
         ("packet_ins", packet_ins),
+        ("wired", wired),
+        ("compiled", compile_10k_ports_s),
+        ("controller_memory_10k_ports", controller_memory_10k_ports),
         ("flow_change_to_page", flow_change_to_page),
         ("matrix_100_vms", matrix_100_vms),
         ("what_if_50_vms_s", what_if_50_vms_s),

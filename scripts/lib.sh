@@ -28,7 +28,10 @@ TOOLS_TEST="chromium:chromium:the browser tests
 openssl:openssl:the tests' certificates
 pg_ctlcluster:postgresql:the tests on PostgreSQL
 ping:iputils-ping:the tests' real packets
+iperf3:iperf3:the tests' traffic under a restart
 pkill:procps:the tests"
+TOOLS_BENCH="ovn-nbctl:ovn-central:the reference of port_wired_ms
+ovn-controller:ovn-host:the reference of port_wired_ms"
 
 say() { printf '%s\n' "$*" >&2; }
 
