@@ -139,10 +139,12 @@ DROP_REASONS: tuple[DropReason, ...] = (
     DropReason(18, "unknown_protocol", "it is neither IPv4 nor ARP, which is all that the network carries"),
     DropReason(19, "no_ipv6", "it is IPv6, and the network has no IPv6 subnet"),
     DropReason(30, "reply_denied", "it belongs to a connection that no rule allows any more"),
-    DropReason(40, "external_down", "its router's gateway host has no way to the external network"),
+    DropReason(40, "external_down", "the host has no way to the networks behind br-ex"),
     DropReason(41, "not_translated", "it would leave with an address that is none of its router's"),
     DropReason(42, "not_ours", "nothing of ours has that address of the external network"),
     DropReason(43, "nobody_asked", "it belongs to no connection that was opened from inside"),
+    DropReason(44, "hosts_own", "it is for a host's own address on the segment, which guests may not reach"),
+    DropReason(45, "tagged", "it has a VLAN tag of its own, and the network is a segment of the hosts' wire"),
 )
 DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
 DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}

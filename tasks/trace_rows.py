@@ -13,6 +13,7 @@ from django.utils import timezone
 from portal.accounts.models import Team
 from portal.hosts.models import Host
 from portal.networks.models import Generation, Port
+from portal.networks.owners import owner_of
 from portal.traces.models import TraceRequest
 from sdn.model.addresses import Mac
 from sdn.model.device import chain_from_json
@@ -29,7 +30,7 @@ NOBODY: dict[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 def read_ports() -> QuerySet[Port]:
     """Ports with what an end of a trace needs, in a fixed number of queries."""
-    rows = Port.objects.select_related("vm", "host", "network__team")
+    rows = Port.objects.select_related("vm__team", "host", "network__team")
     return rows.prefetch_related("addresses", "network__subnets")
 
 
@@ -61,7 +62,7 @@ class HostPorts(Mapping[int, Endpoint]):
         return Port.objects.filter(host=self._host, ofport__isnull=False).count()
 
     def _endpoint(self, port: Port) -> Endpoint:
-        if port.network.team_id == self._team.pk:
+        if owner_of(port).pk == self._team.pk:
             return endpoint_of(port, self._family)
         name = "a port of another team"
         return Endpoint(name, "", "", NOBODY[self._family], self._host.name, "hidden", port.ofport, "", "", "-")
@@ -135,7 +136,7 @@ def question_of(request: TraceRequest, setting: Setting, source: Port, target: P
         source=here,
         target=endpoint_of(target, to.version) if target else None,
         packet=packet,
-        hosts=setting.trace_hosts(source.network.team, to.version),
+        hosts=setting.trace_hosts(owner_of(source), to.version),
         generation=setting.generation,
         started_at=timezone.now().isoformat(),
         direction=direction,

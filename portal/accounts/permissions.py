@@ -55,6 +55,7 @@ RIGHTS: dict[str, Needs] = {
     "port.change": Needs.MEMBER,
     "port.unsecure": Needs.OWNER_OR_OPERATOR,
     "external.manage": Needs.OPERATOR,
+    "provider.manage": Needs.OPERATOR,
     "operation.see": Needs.VIEWER,
     "trace.see": Needs.VIEWER,
     "trace.ask": Needs.MEMBER,
@@ -129,6 +130,9 @@ PAGES: dict[str, Page] = {
     "vm_floating": Page(None, "network.change"),
     "external_networks": Page("external.manage", "external.manage"),
     "external_delete": Page(None, "external.manage"),
+    "provider_networks": Page("provider.manage", "provider.manage"),
+    "provider_share": Page(None, "provider.manage"),
+    "provider_delete": Page(None, "provider.manage"),
     "hosts": Page("host.see"),
     "api_docs": Page("person.see"),
     "operations": Page("operation.see"),
@@ -195,6 +199,12 @@ API: dict[str, str] = {
     "GET /api/v1/external-networks": "network.see",
     "POST /api/v1/external-networks": "external.manage",
     "DELETE /api/v1/external-networks/{uuid}": "external.manage",
+    "GET /api/v1/provider-networks": "provider.manage",
+    "POST /api/v1/provider-networks": "provider.manage",
+    "PATCH /api/v1/provider-networks/{uuid}": "provider.manage",
+    "DELETE /api/v1/provider-networks/{uuid}": "provider.manage",
+    "POST /api/v1/provider-networks/{uuid}/subnets": "provider.manage",
+    "DELETE /api/v1/provider-networks/{uuid}/subnets/{number}": "provider.manage",
     "GET /api/v1/images": "image.see",
     "GET /api/v1/flavors": "person.see",
     "GET /api/v1/hosts": "host.see",
@@ -244,7 +254,7 @@ def refusal_words(right: str, role: str | None, team: str) -> str:
     """Why somebody lacks the right, as a sentence for them."""
     needs = RIGHTS[right]
     if needs == Needs.OPERATOR:
-        return "Hosts are for operators: ask one to look, or to make you one."
+        return "Hosts and the wires between them are for operators: ask one to look, or to make you one."
     if role is None:
         return f"You are not in {team}: ask one of its owners to add you."
     return f"You are a {role} of {team}; this needs the role {needs}. Ask an owner of the team."

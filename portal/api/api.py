@@ -19,6 +19,7 @@ from portal.api.document import HopsightAPI
 from portal.api.networks import routes as network_routes
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.problems import TITLES, FieldProblem, install, problem
+from portal.api.provider_networks import routes as provider_routes
 from portal.api.schemas import (
     Accepted,
     ActionOut,
@@ -51,7 +52,7 @@ from portal.hosts.models import Host
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
 from portal.networks.groups_api import router as groups_router
-from portal.networks.models import Network
+from portal.networks.owners import network_named
 from portal.operations.models import Operation, OperationState
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
@@ -100,7 +101,7 @@ def post_vm(request: HttpRequest, asked: VMIn) -> Any:
         name=asked.name,
         image=next((row for row in images_for(team) if row.slug == asked.image), None),
         flavor=Flavor.objects.filter(name=_text("flavor", asked.flavor)).first(),
-        network=Network.objects.filter(team=team, name=_text("network", asked.network)).first(),
+        network=network_named(team, _text("network", asked.network)),
         request_key=_text("request_key", asked.request_key) or secrets.token_hex(16),
         key=key,
         user_data=_text("user_data", asked.user_data),
@@ -258,6 +259,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 
 
 api.add_router("", network_routes)
+api.add_router("", provider_routes)
 api.add_router("", groups_router)
 api.add_router("", checks_router)
 api.add_router("", drops_router)

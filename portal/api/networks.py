@@ -34,6 +34,7 @@ from portal.networks.models import (
     Subnet,
 )
 from portal.networks.network_requests import (
+    OVERLAYS,
     NetworkSpec,
     SubnetSpec,
     add_subnet,
@@ -41,6 +42,7 @@ from portal.networks.network_requests import (
     delete_network,
     delete_subnet,
 )
+from portal.networks.owners import owned_by, usable_networks
 from portal.networks.problems import NetworkProblem, check_name
 from portal.networks.router_requests import (
     RouterSpec,
@@ -84,7 +86,10 @@ class SubnetOut(Schema):
 class NetworkOut(Schema):
     uuid: str
     name: str
-    vni: int
+    kind: str = Field(description="vxlan or geneve (an overlay), vlan or flat (a segment of the hosts' wire)")
+    team: str = Field(description="slug of the team that it is of; another one's where it is shared")
+    vni: int = Field(description="of a provider network: its number inside the switches alone")
+    vid: int | None
     mtu: int
     subnets: list[SubnetOut]
 
@@ -173,7 +178,10 @@ class ExternalOut(Schema):
 def network_as_json(row: Network) -> dict[str, Any]:
     """A network with its subnets."""
     subnets = [subnet_as_json(one) for one in row.subnets.all()]
-    return {"uuid": str(row.uuid), "name": row.name, "vni": row.vni, "mtu": row.mtu, "subnets": subnets}
+    return {
+        "uuid": str(row.uuid), "name": row.name, "kind": row.kind, "team": row.team.slug, "vni": row.vni, "vid": row.vid,
+        "mtu": row.mtu, "subnets": subnets,
+    }  # fmt: skip
 
 
 def subnet_as_json(row: Subnet) -> dict[str, Any]:
@@ -218,26 +226,26 @@ def get_network(request: HttpRequest, uuid: UUID) -> Any:
 
 @routes.post("/networks", response={201: NetworkOut}, summary="Make a network")
 def post_network(request: HttpRequest, asked: NetworkIn) -> Any:
-    made = create_network(_writing(request), NetworkSpec(asked.name, _subnet_spec(asked), asked.mtu))
+    made = create_network(_writing(request), NetworkSpec(asked.name, subnet_spec_of(asked), asked.mtu))
     return Status(201, network_as_json(made))
 
 
 @routes.delete("/networks/{uuid}", response={204: None}, summary="Delete a network")
 def remove_network(request: HttpRequest, uuid: UUID) -> Any:
-    delete_network(get_object_or_404(_networks(_writing(request)), uuid=uuid))
+    delete_network(get_object_or_404(_own_networks(_writing(request)), uuid=uuid))
     return Status(204, None)
 
 
 @routes.post("/networks/{uuid}/subnets", response={201: SubnetOut}, summary="Add a subnet")
 def post_subnet(request: HttpRequest, uuid: UUID, asked: SubnetIn) -> Any:
-    row = get_object_or_404(_networks(_writing(request)), uuid=uuid)
-    made = add_subnet(row, _subnet_spec(asked))
+    row = get_object_or_404(_own_networks(_writing(request)), uuid=uuid)
+    made = add_subnet(row, subnet_spec_of(asked))
     return Status(201, subnet_as_json(made))
 
 
 @routes.delete("/networks/{uuid}/subnets/{number}", response={204: None}, summary="Delete a subnet")
 def remove_subnet(request: HttpRequest, uuid: UUID, number: Number) -> Any:
-    row = get_object_or_404(_networks(_writing(request)), uuid=uuid)
+    row = get_object_or_404(_own_networks(_writing(request)), uuid=uuid)
     delete_subnet(get_object_or_404(Subnet, network=row, pk=number))
     return Status(204, None)
 
@@ -363,7 +371,12 @@ def _writing(request: HttpRequest) -> Team:
 
 
 def _networks(team: Team) -> Any:
-    return Network.objects.filter(team=team).prefetch_related("subnets__router_port__router")
+    return usable_networks(team).select_related("team").prefetch_related("subnets__router_port__router")
+
+
+def _own_networks(team: Team) -> Any:
+    """Those that the team itself changes: its overlays."""
+    return Network.objects.filter(team=team, kind__in=OVERLAYS).select_related("team")
 
 
 def _routers(team: Team) -> Any:
@@ -375,7 +388,7 @@ def _floating(team: Team) -> Any:
     return FloatingAddress.objects.filter(team=team).select_related("address__network", "fixed__port")
 
 
-def _subnet_spec(asked: SubnetIn) -> SubnetSpec:
+def subnet_spec_of(asked: SubnetIn) -> SubnetSpec:
     return SubnetSpec(asked.cidr, asked.gateway, asked.pool_start, asked.pool_end, tuple(asked.dns))
 
 
@@ -396,7 +409,7 @@ def _external(name: str | None) -> ExternalNetwork | None:
 
 
 def _port(team: Team, uuid: UUID) -> Port:
-    found = Port.objects.filter(network__team=team, uuid=uuid).first()
+    found = Port.objects.filter(owned_by(team), uuid=uuid).first()
     if found is None:
         raise Http404
     return found

@@ -20,6 +20,7 @@ from portal.compute.requests import VMSpec, largest_host_ram_mib, next_name, ove
 from portal.hosts.models import Host
 from portal.networks.group_forms import chosen_names, posted_groups
 from portal.networks.models import Network
+from portal.networks.owners import network_named, usable_networks
 
 UP_WITHIN = timedelta(seconds=15)  # as the worker asks of a host that it places on
 
@@ -142,7 +143,7 @@ def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str
         name=posted.get("name", "").strip(),
         image=next((row for row in images_for(team) if row.slug == posted.get("image")), None),
         flavor=Flavor.objects.filter(name=posted.get("flavor", "")).first(),
-        network=Network.objects.filter(team=team, name=posted.get("network", "")).first(),
+        network=network_named(team, posted.get("network", "")),
         request_key=posted.get("request_key", "")[:64] or secrets.token_hex(16),
         key=key,
         user_data=posted.get("user_data", "").replace("\r\n", "\n"),
@@ -161,7 +162,7 @@ def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, A
     tiles = size_tiles(team)
     fitting = [tile.flavor.name for tile in tiles if not tile.refusal]
     image = Image.objects.filter(Q(team=None) | Q(team=team)).first()
-    network = Network.objects.filter(team=team).first()
+    network = Network.objects.filter(team=team).first() or usable_networks(team).first()
     stem = last.name.rstrip("-0123456789") if last else "vm"
     key = user.keys.last()
     return {

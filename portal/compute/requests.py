@@ -17,6 +17,7 @@ from portal.networks.groups import suggested_groups
 from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.ipam import AddressProblem, allocate_port, check_address
 from portal.networks.models import Network, SecurityGroup
+from portal.networks.owners import usable_networks
 from portal.operations.dispatch import enqueue_operation
 from portal.operations.models import Operation, OperationStage
 from portal.operations.stages import STAGES
@@ -168,7 +169,7 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
         sizes = over_quota(team, use_of(team), flavor) + _too_big(flavor, image)
         if sizes:
             errors["flavor"] = sizes
-    if spec.network is None or spec.network.team_id != team.pk:
+    if spec.network is None or not usable_networks(team).filter(pk=spec.network.pk).exists():
         errors["network"] = [f"no network of that name in team {team.name}: choose one of the list"]
     else:
         try:

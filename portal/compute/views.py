@@ -35,7 +35,8 @@ from portal.config.context import url_or_nothing
 from portal.drops.presentation import drops_of_port
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
-from portal.networks.models import FloatingAddress, Network
+from portal.networks.models import FloatingAddress
+from portal.networks.owners import usable_networks
 from portal.operations.models import Operation
 
 SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is still coming up
@@ -89,7 +90,7 @@ def _create_context(
         "errors": errors,
         "images": images_for(team),
         "sizes": size_tiles(team),
-        "networks": Network.objects.filter(team=team).prefetch_related("subnets"),
+        "networks": usable_networks(team).prefetch_related("subnets"),
         "keys": person(request).keys.all(),
         "group_choices": group_choices(team, values.get("groups", [])),
     }

@@ -72,7 +72,6 @@ def seed_network(team: Team, name: str, vni: int) -> Network:
     defaults = {
         "vni": vni,
         "mtu": network_mtu(),
-        "zone": vni - 4096,
         "router_mac": f"52:54:00:ff:{(vni >> 8) & 255:02x}:{vni & 255:02x}",
     }
     network, made = Network.objects.get_or_create(team=team, name=name, defaults=defaults)

@@ -35,7 +35,9 @@ def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -
         return Intent(kind, cause.row_id, words, _url("vm", port.vm.uuid) if port.vm else "")
     if cause.kind == CauseKind.NETWORK and cause.row_id in networks:
         network = networks[cause.row_id]
-        return Intent(kind, cause.row_id, f"Network {network.name}, VNI {network.vni}", _url("network", network.uuid))
+        return Intent(
+            kind, cause.row_id, f"Network {network.name}, {network.carried_by}", _url("network", network.uuid)
+        )
     return Intent(kind, cause.row_id, f"A {kind} that is no longer there (id {cause.row_id})")
 
 

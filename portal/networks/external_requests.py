@@ -10,8 +10,7 @@ from django.db import transaction
 from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import ExternalAddress, ExternalNetwork
 from portal.networks.problems import Address, Findings, NetworkProblem, check_name, overlaps, parse_address, parse_cidr
-
-MAX_VID = 4094
+from portal.networks.segments import check_vid
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def create_external(spec: ExternalSpec) -> ExternalNetwork:
         findings.add("name", check_name(spec.name))
         if not check_name(spec.name) and ExternalNetwork.objects.filter(name=spec.name).exists():
             findings.add("name", f"there is an external network {spec.name} already: choose another name")
-        findings.add("vid", _check_vid(spec.vid))
+        findings.add("vid", check_vid(spec.vid))
         if not 576 <= spec.mtu <= 9216:
             findings.add("mtu", f"{spec.mtu} was given; 576 to 9216 are allowed")
         values = _check_addresses(spec, findings)
@@ -83,15 +82,6 @@ def take_address(network: ExternalNetwork, wanted: str = "") -> ExternalAddress:
     raise NetworkProblem(
         {"address": [f"all {size} addresses of {network.name} are in use: release one, or ask an operator"]}
     )
-
-
-def _check_vid(vid: int | None) -> str:
-    if vid is not None and not 1 <= vid <= MAX_VID:
-        return f"{vid} was given; 1 to {MAX_VID} are allowed, or nothing for an untagged network"
-    other = ExternalNetwork.objects.filter(vid=vid).first()
-    if other is None:
-        return ""
-    return f"{'VLAN ' + str(vid) if vid else 'the untagged network'} is {other.name}'s already: choose another VLAN"
 
 
 def _check_addresses(spec: ExternalSpec, findings: Findings) -> dict[str, str | None]:

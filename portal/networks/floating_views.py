@@ -20,6 +20,7 @@ from portal.networks.floating_requests import (
     release_floating,
 )
 from portal.networks.models import ExternalNetwork, FloatingAddress, Port
+from portal.networks.owners import owned_by
 from portal.networks.problems import Errors, NetworkProblem
 from portal.networks.router_views import external_of
 
@@ -89,7 +90,7 @@ def _of(request: HttpRequest):  # type: ignore[no-untyped-def]
 
 def _port(team: Team, text: str) -> Port:
     try:
-        return get_object_or_404(Port, uuid=UUID(text), network__team=team)
+        return get_object_or_404(Port.objects.filter(owned_by(team)), uuid=UUID(text))
     except ValueError:
         raise NetworkProblem({"port": ["no VM was given: choose one of the list"]}) from None
 
@@ -98,9 +99,7 @@ def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
     rows = FloatingAddress.objects.filter(team=team).select_related(
         "address__network", "fixed__port__vm", "fixed__subnet"
     )
-    free = Port.objects.filter(network__team=team, vm__isnull=False, addresses__floating=None).select_related(
-        "vm", "network"
-    )
+    free = Port.objects.filter(vm__team=team, addresses__floating=None).select_related("vm", "network")
     context = {
         "team": team, "rows": rows, "errors": errors, "may": may(request, "network.change", team), "ports": free.distinct(),
         "externals": ExternalNetwork.objects.all(),

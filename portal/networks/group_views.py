@@ -25,6 +25,7 @@ from portal.networks.groups import (
     set_port_security,
 )
 from portal.networks.models import Port, SecurityGroup, SecurityRule
+from portal.networks.owners import owned_by_person, owner_of
 from portal.networks.rule_check import RuleSpec
 from portal.networks.rule_words import known_name, remote_words, service_words
 
@@ -98,8 +99,8 @@ def security_rule_delete(request: HttpRequest, uuid: UUID, rule_id: int) -> Http
 def port_groups(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Change the groups of a VM's port, in force at once."""
     port = _port(request, uuid)
-    require(request, "port.change", port.network.team)
-    set_port_groups(port, posted_groups(port.network.team, request.POST) or (), person(request))
+    require(request, "port.change", owner_of(port))
+    set_port_groups(port, posted_groups(owner_of(port), request.POST) or (), person(request))
     return _back(port)
 
 
@@ -107,7 +108,7 @@ def port_groups(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def port_security(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Switch a port's security on or off: owners of the team, and operators."""
     port = _port(request, uuid)
-    require(request, "port.unsecure", port.network.team)
+    require(request, "port.unsecure", owner_of(port))
     set_port_security(port, request.POST.get("is_secured") == "on")
     return _back(port)
 
@@ -153,7 +154,7 @@ def _group(request: HttpRequest, uuid: UUID) -> SecurityGroup:
 def _port(request: HttpRequest, uuid: UUID) -> Port:
     rows = Port.objects.select_related("network__team", "vm__team")
     if not getattr(request.user, "is_operator", False):
-        rows = rows.filter(network__team__memberships__user_id=request.user.pk or 0)
+        rows = rows.filter(owned_by_person(request.user.pk or 0))
     return get_object_or_404(rows, uuid=uuid)
 
 

@@ -15,6 +15,7 @@ from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.networks.intent import NO_PORT, bump_generation, lock_intent, only_ports
 from portal.networks.models import Port, PortKind, SecurityGroup, SecurityRule
+from portal.networks.owners import owner_of
 from portal.networks.rule_check import Errors, RuleSpec, check_rule
 from portal.networks.rule_words import rule_words
 
@@ -142,7 +143,7 @@ def remove_rule(rule: SecurityRule, actor: User | None = None) -> None:
 def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | None = None) -> None:
     """The port's groups, whole; audited. The caller checked that they are of the port's team."""
     lock_intent()
-    team = Team.objects.select_for_update().get(pk=port.network.team_id)
+    team = Team.objects.select_for_update().get(pk=owner_of(port).pk)
     chosen = list(groups)
     before, after = ([group.name for group in some] for some in (port.groups.all(), chosen))
     port.groups.set(chosen)

@@ -25,6 +25,7 @@ from portal.networks.groups import (
     set_port_security,
 )
 from portal.networks.models import Port, SecurityGroup, SecurityRule
+from portal.networks.owners import owned_by_person, owner_of
 from portal.networks.rule_check import RuleSpec
 from portal.networks.rule_words import rule_words
 
@@ -124,15 +125,15 @@ def delete_rule(request: HttpRequest, uuid: UUID, rule_id: RuleId) -> Any:
 @router.put("/ports/{uuid}/groups", response=PortSecurityOut, summary="Put a port in other groups, all of them")
 def put_port_groups(request: HttpRequest, uuid: UUID, asked: PortGroupsIn) -> Any:
     port = _port(request, uuid)
-    require(request, "port.change", port.network.team)
-    set_port_groups(port, groups_named(port.network.team, asked.groups), person(request))
+    require(request, "port.change", owner_of(port))
+    set_port_groups(port, groups_named(owner_of(port), asked.groups), person(request))
     return _port_as_json(port)
 
 
 @router.put("/ports/{uuid}/security", response=PortSecurityOut, summary="Switch a port's security on or off")
 def put_port_security(request: HttpRequest, uuid: UUID, asked: PortSecurityIn) -> Any:
     port = _port(request, uuid)
-    require(request, "port.unsecure", port.network.team)
+    require(request, "port.unsecure", owner_of(port))
     set_port_security(port, asked.is_secured)
     return _port_as_json(port)
 
@@ -182,7 +183,7 @@ def _changing(request: HttpRequest, uuid: UUID) -> SecurityGroup:
 def _port(request: HttpRequest, uuid: UUID) -> Port:
     ports = Port.objects.select_related("network__team", "vm__team")
     if not getattr(request.user, "is_operator", False):
-        ports = ports.filter(network__team__memberships__user_id=request.user.pk or 0)
+        ports = ports.filter(owned_by_person(request.user.pk or 0))
     return get_object_or_404(ports, uuid=uuid)
 
 

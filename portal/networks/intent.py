@@ -39,6 +39,7 @@ from sdn.model.intent import (
     SecurityGroupIntent,
     SubnetIntent,
 )
+from sdn.model.mtu import Encapsulation
 
 log = logging.getLogger("hopsight.networks")
 POKE_CHANNEL = "hopsight:poke:controller"
@@ -189,7 +190,9 @@ def _subnet(row: Subnet) -> SubnetIntent:
 
 def _network(row: Network, subnets: tuple[SubnetIntent, ...]) -> NetworkIntent:
     mac = Mac(row.router_mac)
-    return NetworkIntent(row.id, row.name, Vni(row.vni), row.zone, row.mtu, mac, subnets, domain_of(row))
+    domain = "" if row.is_provider else domain_of(row)  # guests of a provider network ask others for names
+    kind: Encapsulation = row.kind  # type: ignore[assignment]
+    return NetworkIntent(row.id, row.name, Vni(row.vni), row.mtu, mac, subnets, domain, kind, row.vid)
 
 
 def domain_of(network: Network) -> str:

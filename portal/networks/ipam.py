@@ -41,7 +41,7 @@ def allocate_port(
     port = Port.objects.create(network=locked, vm=vm, kind=kind, name=name, mac=mac)
     for subnet, one in sorted(chosen, key=lambda pair: pair[1].version):
         FixedAddress.objects.create(port=port, subnet=subnet, address=str(one))
-    port.groups.add(default_group(locked.team_id))
+    port.groups.add(default_group(vm.team_id if vm else locked.team_id))
     return port
 
 

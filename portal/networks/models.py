@@ -18,6 +18,7 @@ from portal.networks.router_models import (
     RouterPort,
     StaticRoute,
 )
+from sdn.model.mtu import PROVIDER_KINDS
 
 __all__ = [
     "ExternalAddress",
@@ -26,6 +27,7 @@ __all__ = [
     "FloatingAddress",
     "Generation",
     "Network",
+    "NetworkKind",
     "Port",
     "PortKind",
     "Router",
@@ -41,23 +43,56 @@ class Generation(models.Model):
     value = models.PositiveBigIntegerField(default=0)
 
 
+class NetworkKind(models.TextChoices):
+    """How a network is carried between hosts: `sdn.model.mtu.Encapsulation`."""
+
+    VXLAN = "vxlan", "VXLAN overlay"
+    GENEVE = "geneve", "Geneve overlay"
+    VLAN = "vlan", "VLAN"
+    FLAT = "flat", "flat"
+
+
 class Network(models.Model):
-    """One VXLAN overlay network of a team."""
+    """One network of a team: an overlay, or (made by operators) a provider network, which lies on `br-ex` of the hosts.
+
+    A provider network may be shared with other teams. `vni` is a provider network's number inside the switches alone.
+    """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="networks")
     name = models.CharField(max_length=40)
+    kind = models.CharField(max_length=6, choices=NetworkKind.choices, default=NetworkKind.VXLAN)
     vni = models.PositiveIntegerField(unique=True)
-    zone = models.PositiveIntegerField(unique=True, help_text="conntrack zone, 1 … 65535")
+    vid = models.PositiveIntegerField(
+        null=True, blank=True, unique=True, help_text="VLAN 1 … 4094 of a provider network"
+    )
+    shared_with = models.ManyToManyField(Team, related_name="shared_networks", blank=True)
     mtu = models.PositiveIntegerField(default=1450, help_text="bytes, told to guests")
     router_mac = models.CharField(max_length=17)
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["team", "name"], name="network_name_per_team")]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="network_name_per_team"),
+            models.UniqueConstraint(fields=["kind"], condition=models.Q(kind="flat"), name="one_flat_network"),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_provider(self) -> bool:
+        """Does it lie on a segment of the hosts' wire, with its gateways outside?"""
+        return self.kind in PROVIDER_KINDS
+
+    @property
+    def carried_by(self) -> str:
+        """How it is carried, in words: "VXLAN, VNI 4097", "VLAN 200 on br-ex"."""
+        if self.kind == NetworkKind.VLAN:
+            return f"VLAN {self.vid} on br-ex"
+        if self.kind == NetworkKind.FLAT:
+            return "untagged on br-ex"
+        return f"{'Geneve' if self.kind == NetworkKind.GENEVE else 'VXLAN'}, VNI {self.vni}"
 
 
 class Subnet(models.Model):

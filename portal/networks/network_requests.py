@@ -9,13 +9,16 @@ from django.db import transaction
 from portal.accounts.models import Team
 from portal.networks import numbers
 from portal.networks.intent import bump_generation
-from portal.networks.models import FloatingAddress, Network, Port, PortKind, Subnet
+from portal.networks.models import FloatingAddress, Network, NetworkKind, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
-from portal.networks.problems import Address, Cidr, Findings, check_name, overlaps, parse_address, parse_cidr
+from portal.networks.owners import network_named
+from portal.networks.problems import Address, Cidr, Findings, check_name, overlaps, parse_address, parse_cidr, shown
+from sdn.model.mtu import Encapsulation
 
 PREFIX_LENGTHS = {4: (8, 29), 6: (64, 64)}
 SLAAC_POOL = (0x10, 0xFFFF)  # of an IPv6 subnet, where addresses are made of MACs and the pool is for the rest
 MOST_DNS = 4
+OVERLAYS = (NetworkKind.VXLAN.value, NetworkKind.GENEVE.value)  # what a team makes by itself
 NAMED_IN_USE = 5  # how many users of a thing are named in the reason why it stays
 
 
@@ -38,6 +41,8 @@ class NetworkSpec:
     subnet: SubnetSpec
     mtu: int | None = None
     vni: int | None = None  # for operators
+    kind: str = NetworkKind.VXLAN
+    vid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +58,31 @@ def create_network(team: Team, spec: NetworkSpec) -> Network:
     with transaction.atomic():
         bump_generation()
         findings = Findings()
-        findings.add("name", check_name(spec.name))
-        if not check_name(spec.name) and Network.objects.filter(team=team, name=spec.name).exists():
-            findings.add("name", f"{team.name} has a network {spec.name} already: choose another name")
-        findings.add("mtu", _check_mtu(spec.mtu))
-        findings.add("vni", _check_vni(spec.vni))
-        checked = _check_subnet(spec.subnet, [], findings)
-        findings.stop()
-        assert checked is not None
-        vni = spec.vni or numbers.next_network_vni()
-        network = Network.objects.create(
-            team=team, name=spec.name, vni=vni, zone=numbers.next_network_zone(), mtu=spec.mtu or network_mtu(),
-            router_mac=numbers.router_mac(vni),
-        )  # fmt: skip
-        _store_subnet(network, checked)
-        return network
+        if spec.kind not in OVERLAYS:
+            findings.add("kind", f"{shown(spec.kind)} was given; {' and '.join(OVERLAYS)} are allowed")
+        return store_network(team, spec, findings)
+
+
+def store_network(team: Team | None, spec: NetworkSpec, findings: Findings) -> Network:
+    """The stored network, of whichever kind, when nothing was found before or is found now; `team` is None when it was not
+    found. In the caller's transaction, which holds the intent's lock. Raises NetworkProblem."""
+    findings.add("name", check_name(spec.name))
+    if team is not None and not check_name(spec.name) and (taken := network_named(team, spec.name)):
+        whose = f"{team.name} has" if taken.team_id == team.pk else f"{taken.team.name} shares"
+        findings.add("name", f"{whose} a network {spec.name} already: choose another name")
+    kind: Encapsulation = spec.kind if spec.kind in NetworkKind.values else "vxlan"  # type: ignore[assignment]
+    findings.add("mtu", _check_mtu(spec.mtu, kind))
+    findings.add("vni", _check_vni(spec.vni))
+    checked = _check_subnet(spec.subnet, [], findings)
+    findings.stop()
+    assert checked is not None and team is not None
+    vni = spec.vni or numbers.next_network_vni()
+    network = Network.objects.create(
+        team=team, name=spec.name, kind=kind, vni=vni, vid=spec.vid, mtu=spec.mtu or network_mtu(kind),
+        router_mac=numbers.router_mac(vni),
+    )  # fmt: skip
+    _store_subnet(network, checked)
+    return network
 
 
 def add_subnet(network: Network, spec: SubnetSpec) -> Subnet:
@@ -146,11 +161,12 @@ def _them(names: list[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 
-def _check_mtu(mtu: int | None) -> str:
-    most = numbers.largest_mtu()
+def _check_mtu(mtu: int | None, kind: Encapsulation) -> str:
+    most = numbers.largest_mtu(kind)
     if mtu is None or numbers.SMALLEST_MTU <= mtu <= most:
         return ""
-    return f"{mtu} was given; {numbers.SMALLEST_MTU} to {most} fit the hosts' underlay, less the tunnel's headers"
+    less = ", less the tunnel's headers" if kind in OVERLAYS else ""
+    return f"{mtu} was given; {numbers.SMALLEST_MTU} to {most} fit the hosts' underlay{less}"
 
 
 def _check_vni(vni: int | None) -> str:

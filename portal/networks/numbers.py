@@ -10,11 +10,11 @@ from portal.hosts.models import Host
 from portal.networks.models import Network, Router
 from portal.networks.mtu import UNDERLAY_MTU
 from portal.networks.problems import NetworkProblem
-from sdn.model.mtu import inner_mtu
+from sdn.model.mtu import Encapsulation, inner_mtu
 from sdn.pipeline import MAX_VNI
 
 FIRST_NETWORK_VNI, FIRST_ROUTER_VNI = 4097, 0x400000  # below the first are numbers that operators may use for VLANs
-NETWORK_ZONES, ROUTER_ZONES = (1, 32767), (32768, 65535)
+ROUTER_ZONES = (32768, 65535)
 SMALLEST_MTU = 576  # RFC 791: what every IPv4 host takes
 
 
@@ -23,11 +23,6 @@ def next_network_vni() -> int:
     return _lowest_free(
         Network.objects.values_list("vni", flat=True), (FIRST_NETWORK_VNI, FIRST_ROUTER_VNI - 1), "VNIs"
     )
-
-
-def next_network_zone() -> int:
-    """The lowest free conntrack zone of networks."""
-    return _lowest_free(Network.objects.values_list("zone", flat=True), NETWORK_ZONES, "networks")
 
 
 def next_router_vni() -> int:
@@ -53,10 +48,10 @@ def new_external_mac() -> str:
             return mac
 
 
-def largest_mtu() -> int:
-    """The largest MTU of a VXLAN network: the smallest underlay's, without the tunnel's headers."""
+def largest_mtu(kind: Encapsulation = "vxlan") -> int:
+    """The largest MTU of a network: the smallest underlay's, without the tunnel's headers where there is a tunnel."""
     least: int = Host.objects.aggregate(least=Min("underlay_mtu"))["least"] or UNDERLAY_MTU
-    return inner_mtu(least, "vxlan")
+    return inner_mtu(least, kind)
 
 
 def _lowest_free(taken: QuerySet[Network, int] | QuerySet[Router, int], span: tuple[int, int], what: str) -> int:

@@ -174,6 +174,12 @@ def _lead_outside(router: Router, external: ExternalNetwork) -> None:
 
 def _check_leg(router: Router, subnet: Subnet, joined: list[Subnet], findings: Findings) -> None:
     cidr = ip_network(subnet.cidr)
+    if subnet.network.is_provider:
+        findings.add(
+            "subnet",
+            f"{subnet.cidr} of {subnet.network} has its router outside, at {subnet.gateway}: no other can be attached",
+        )
+        return
     taken = RouterPort.objects.filter(subnet=subnet).select_related("router").first()
     if taken is not None:
         findings.add(

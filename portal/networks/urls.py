@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.networks import external_views, floating_views, group_views, router_views, views
+from portal.networks import external_views, floating_views, group_views, provider_views, router_views, views
 
 urlpatterns = [
     path("networks/", views.networks, name="networks"),
@@ -19,6 +19,9 @@ urlpatterns = [
     path("vms/<uuid:uuid>/floating/", floating_views.vm_floating, name="vm_floating"),
     path("external-networks/", external_views.external_networks, name="external_networks"),
     path("external-networks/<uuid:uuid>/delete/", external_views.external_delete, name="external_delete"),
+    path("provider-networks/", provider_views.provider_networks, name="provider_networks"),
+    path("provider-networks/<uuid:uuid>/share/", provider_views.provider_share, name="provider_share"),
+    path("provider-networks/<uuid:uuid>/delete/", provider_views.provider_delete, name="provider_delete"),
     path("security-groups/", group_views.security_groups, name="security_groups"),
     path("security-groups/<uuid:uuid>/", group_views.security_group, name="security_group"),
     path("security-groups/<uuid:uuid>/delete/", group_views.security_group_delete, name="security_group_delete"),

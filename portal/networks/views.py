@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from portal.accounts.access import may, require, team_for
 from portal.drops.presentation import drops_of_network
 from portal.networks import numbers
-from portal.networks.models import Network, Subnet
+from portal.networks.models import Network, Port, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.network_requests import (
     NetworkSpec,
@@ -24,7 +24,9 @@ from portal.networks.network_requests import (
     delete_subnet,
     uses_of_network,
 )
+from portal.networks.owners import owned_by, owned_by_person, usable_networks, visible_networks
 from portal.networks.problems import Errors, NetworkProblem
+from sdn.model.mtu import PROVIDER_KINDS
 
 FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu")
 
@@ -33,8 +35,10 @@ FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu")
 def networks(request: HttpRequest) -> HttpResponse:
     """Every network with its subnets, ports and addresses."""
     team = team_for(request, "network.see")
-    rows = Network.objects.filter(team=team).prefetch_related(
-        "subnets__router_port__router", "ports__addresses", "ports__host", "ports__vm"
+    rows = (
+        usable_networks(team)
+        .select_related("team")
+        .prefetch_related("subnets__router_port__router", Prefetch("ports", _shown_ports().filter(owned_by(team))))
     )
     return render(
         request, "networks/networks.html", {"networks": rows, "team": team, "may": may(request, "network.change", team)}
@@ -68,7 +72,7 @@ def network(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = get_object_or_404(_visible(request), uuid=uuid)
     errors: Errors = {}
     if request.method == "POST":
-        require(request, "network.change", row.team)
+        require(request, change_right(row), row.team)
         try:
             add_subnet(row, subnet_spec(request.POST))
             return redirect("network", row.uuid)
@@ -81,7 +85,7 @@ def network(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def network_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask once more, then delete; says what is in the way."""
     row = get_object_or_404(_visible(request), uuid=uuid)
-    require(request, "network.change", row.team)
+    require(request, change_right(row), row.team)
     reasons = uses_of_network(row)
     if request.method == "POST":
         try:
@@ -97,7 +101,7 @@ def network_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def subnet_delete(request: HttpRequest, uuid: UUID, subnet_id: int) -> HttpResponse:
     """Delete a subnet that nothing uses."""
     row = get_object_or_404(_visible(request), uuid=uuid)
-    require(request, "network.change", row.team)
+    require(request, change_right(row), row.team)
     try:
         delete_subnet(get_object_or_404(Subnet, network=row, pk=subnet_id))
     except NetworkProblem as problem:
@@ -123,14 +127,27 @@ def number_of(posted: QueryDict, field: str) -> tuple[int | None, Errors]:
 def _network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpResponse:
     values: dict[str, Any] = {field: request.POST.get(field, "") for field in FIELDS}
     context = {
-        "network": row, "errors": errors, "values": values, "may": may(request, "network.change", row.team),
+        "network": row, "errors": errors, "values": values, "may": may(request, change_right(row), row.team),
         "drops": drops_of_network(row),
     }  # fmt: skip
     return render(request, "networks/network.html", context, status=422 if errors else 200)
 
 
+def change_right(network: Network) -> str:
+    """The right that changing the network needs: a segment of the hosts' wire is the operators'."""
+    return "provider.manage" if network.is_provider else "network.change"
+
+
 def _visible(request: HttpRequest) -> QuerySet[Network]:
-    rows = Network.objects.filter(team__memberships__user_id=request.user.pk or 0).select_related("team")
-    return rows.prefetch_related(
-        "subnets__router_port__router", "ports__addresses__floating__address", "ports__host", "ports__vm"
-    )
+    """The person's teams' networks with these teams' ports, and for operators every provider network, whole."""
+    rows = visible_networks(request.user.pk or 0)
+    ports = _shown_ports().prefetch_related("addresses__floating__address")
+    if may(request, "provider.manage"):
+        rows |= Network.objects.filter(kind__in=PROVIDER_KINDS)
+    else:
+        ports = ports.filter(owned_by_person(request.user.pk or 0))
+    return rows.select_related("team").prefetch_related("subnets__router_port__router", Prefetch("ports", ports))
+
+
+def _shown_ports() -> QuerySet[Port]:
+    return Port.objects.select_related("host", "vm").prefetch_related("addresses")

@@ -16,6 +16,7 @@ from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.live.models import Topic
 from portal.networks.models import FixedAddress, Generation, Network, Port, PortKind, Subnet
+from portal.networks.owners import owned_by, usable_by
 from portal.networks.router_models import FloatingAddress, Router, RouterPort
 from portal.topology.models import HostSeen
 from sdn.model.switch import BridgeSeen, PortSeen, SwitchSeen, switch_from_json
@@ -340,7 +341,7 @@ def _guests(scope: Scope) -> tuple[Guest, ...]:
 
 def _nics(scope: Scope) -> dict[int, list[Nic]]:
     """VM id → its ports."""
-    mine = Q(network__team=scope.team) if scope.team else Q()
+    mine = Q(vm__team=scope.team) if scope.team else Q()
     addresses, floating = _addresses(scope), _floating(scope)
     columns = ("id", "vm_id", "uuid", "network__uuid", "mac", "tap", "ofport")
     nics: dict[int, list[Nic]] = {}
@@ -368,7 +369,7 @@ def _access_points(scope: Scope) -> list[Guest]:
 
 
 def _addresses(scope: Scope) -> dict[int, list[str]]:
-    mine = Q(port__network__team=scope.team) if scope.team else Q()
+    mine = owned_by(scope.team, "port__") if scope.team else Q()
     found: dict[int, list[str]] = {}
     for port, address in FixedAddress.objects.filter(mine).order_by("id").values_list("port_id", "address"):
         found.setdefault(port, []).append(address)
@@ -403,7 +404,7 @@ def _routers(scope: Scope) -> tuple[RouterOnMap, ...]:
 
 
 def _networks(scope: Scope) -> tuple[NetworkOnMap, ...]:
-    mine = Q(team=scope.team) if scope.team else Q()
+    mine = usable_by(scope.team) if scope.team else Q()
     subnets: dict[int, list[tuple[str, str]]] = {}
     for network, cidr, gateway in Subnet.objects.order_by("id").values_list("network_id", "cidr", "gateway"):
         subnets.setdefault(network, []).append((cidr, str(gateway or "")))

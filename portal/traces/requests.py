@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from portal.accounts.models import Team, User
 from portal.networks.models import Port, PortKind
+from portal.networks.owners import owned_by, owner_of
 from portal.operations.dispatch import enqueue_trace
 from portal.traces.models import TraceRequest
 
@@ -50,8 +51,12 @@ class TraceSpec:
 
 def ports_of(team: Team) -> QuerySet[Port]:
     """The ports of a team that a trace may start or end at: its VMs', and the lab's access port on its network."""
-    ports = Port.objects.filter(network__team=team).exclude(kind=PortKind.VM, vm__isnull=True)
-    return ports.select_related("network", "vm", "host").prefetch_related("addresses").order_by("kind", "name", "id")
+    ports = Port.objects.filter(owned_by(team)).exclude(kind=PortKind.VM, vm__isnull=True)
+    return (
+        ports.select_related("network__team", "vm__team", "host")
+        .prefetch_related("addresses")
+        .order_by("kind", "name", "id")
+    )
 
 
 def find_target(team: Team, source: Port | None, text: str) -> tuple[Port | None, str, str]:
@@ -112,7 +117,7 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
     errors: Errors = {}
     for name, port in (("source", spec.source), ("target", spec.target)):
         if (port is None and (name == "source" or not spec.address)) or (
-            port is not None and port.network.team_id != team.pk
+            port is not None and owner_of(port).pk != team.pk
         ):
             errors[name] = [f"{name} is no VM of team {team.name}: choose one of the list"]
     if spec.source is not None and spec.target is not None and spec.source.pk == spec.target.pk:
@@ -176,6 +181,6 @@ def spec_to_reach(port: Port) -> TraceSpec | None:
 
     That is the access port of the port's network, else a VM beside it, a plugged one first.
     """
-    others = ports_of(port.network.team).filter(network=port.network).exclude(pk=port.pk)
+    others = ports_of(owner_of(port)).filter(network=port.network).exclude(pk=port.pk)
     ranked = sorted(others[:200], key=lambda one: (one.kind != PortKind.ACCESS, one.ofport is None, one.pk))
     return TraceSpec(ranked[0], port, "tcp", 22) if ranked else None

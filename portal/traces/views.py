@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from portal.accounts.access import active_team, can, require_role
 from portal.accounts.models import Role, Team, User
 from portal.networks.models import Port
+from portal.networks.owners import owned_by_person, owner_of
 from portal.traces.forms import TraceForm
 from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
@@ -78,8 +79,8 @@ def _given(request: HttpRequest, ports: list[Port]) -> dict[str, str]:
 @require_POST
 def trace_why(request: HttpRequest, port: UUID) -> HttpResponse:
     """ "Why can't I reach it?": asks the right trace by itself; without anybody to ask from, the form says so."""
-    row = get_object_or_404(Port.objects.filter(network__team__members=_person(request)).select_related("network__team"), uuid=port)  # fmt: skip
-    team = row.network.team
+    row = get_object_or_404(Port.objects.filter(owned_by_person(_person(request).pk)).select_related("network__team", "vm__team"), uuid=port)  # fmt: skip
+    team = owner_of(row)
     require_role(request, team, Role.MEMBER)
     spec = spec_to_reach(row)
     if spec is None:

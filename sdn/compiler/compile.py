@@ -22,6 +22,7 @@ from sdn.compiler.overlay import LocalPort, Overlay, local_ports, overlay_of
 from sdn.compiler.pairs import pair_flows
 from sdn.compiler.pieces import F, Item, Memo, Piece, PieceStore, Scope
 from sdn.compiler.port_security import port_security_flows, system_security_flows
+from sdn.compiler.provider import onto_segment, provider_flows
 from sdn.compiler.responders import network_answers, port_answers, remote_answers
 from sdn.compiler.routing import (
     Routed,
@@ -167,7 +168,7 @@ def _system(view: HostView) -> Iterator[Piece]:
 
 def _network_scope(index: IntentIndex, view: HostView, network: NetworkIntent, here: tuple[LocalPort, ...]) -> Scope:
     ports = index.ports_of.get(network.id, ())
-    inputs = (network, here, ports, index.hosts, view.host, view.tunnel_ofport)
+    inputs = (network, here, ports, index.hosts, view.host, view.tunnel_ofport, view.external_ofport)
     local = {port.intent.id: port for port in here}
     return Scope(("network", network.id), inputs, lambda: _network(overlay_of(index, view, network, local)))
 
@@ -196,17 +197,19 @@ def _network_flows(overlay: Overlay) -> Iterator[Flow]:
     yield from network_neighbours(overlay)
     yield from gateway_flows(overlay)
     yield from own_network_flows(overlay)
-    yield from tunnel_flows(overlay)
+    yield from provider_flows(overlay) if overlay.network.is_provider else tunnel_flows(overlay)
 
 
 def _remote_piece(port: PortIntent, host: HostIntent, bare: Overlay, has_local: bool) -> Piece:
     def make(_: str) -> Iterator[Flow]:
-        yield from remote_flows(port, host, bare)
+        yield from onto_segment(port, bare) if bare.network.is_provider else remote_flows(port, host, bare)
         if has_local:
             yield from remote_answers(port, bare)
             yield from remote_neighbours(port, bare)
 
-    return Piece(("remote", port.id, has_local, bare.tunnel_ofport), (port, host, bare), make, common=True)
+    return Piece(
+        ("remote", port.id, has_local, bare.tunnel_ofport, bare.external_ofport), (port, host, bare), make, common=True
+    )
 
 
 def _absent_piece(port: PortIntent, bare: Overlay) -> Piece:

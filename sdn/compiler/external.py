@@ -15,14 +15,13 @@ from sdn.compiler.index import index_intent
 from sdn.compiler.nat import external_mark, floating_cause
 from sdn.compiler.responders import arp_reply
 from sdn.compiler.routing import Routed, echo_reply, routed_here
+from sdn.compiler.segments import from_segment, vlan_tag
 from sdn.model.addresses import Mac
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
 from sdn.model.intent import ExternalIntent, HostView, IntentSnapshot, RouterIntent
 from sdn.pipeline import TABLE_BY_NAME, Register
 
-UNTAGGED = "0x0000/0x1fff"
-VLAN_PRESENT = 0x1000
 PORT_IN_PORT = 0xFFF8
 
 
@@ -117,22 +116,13 @@ def _neighbours(outside: Outside, view: HostView) -> Iterator[Flow]:
     for external_id, address, mac in view.neighbours:
         if external_id == outside.external.id:
             hop = {**mark, reg(Register.NEXT_HOP): f"{int(address):#x}"}
-            send = (f"set_field:{mac}->eth_dst", *vlan_tag(outside.external), load(ofport, Register.OUT))
+            send = (f"set_field:{mac}->eth_dst", *vlan_tag(outside.external.vid), load(ofport, Register.OUT))
             yield flow("external_neighbour", 100, cause, hop, (*send, goto("external_neighbour", "output")))
     yield flow("external_neighbour", 50, cause, mark, ("CONTROLLER:65535",))
 
 
-def vlan_tag(external: ExternalIntent) -> tuple[str, ...]:
-    """The actions that put a packet into the external network's VLAN, none for a flat one."""
-    if external.vid is None:
-        return ()
-    return ("push_vlan:0x8100", f"set_field:{VLAN_PRESENT | external.vid}->vlan_vid")
-
-
 def _arrival(outside: Outside, ofport: int) -> Flow:
-    vid = outside.external.vid
-    match: Match = {"in_port": str(ofport), **({"vlan_tci": UNTAGGED} if vid is None else {"dl_vlan": str(vid)})}
-    strip = () if vid is None else ("pop_vlan",)
+    match, strip = from_segment(ofport, outside.external.vid)
     known = load(outside.external.id & 0xFFFFFFFF, Register.EXTERNAL)
     return flow("classify", 100, outside.cause, match, (*strip, known, goto("classify", "external_in")))
 
@@ -140,7 +130,7 @@ def _arrival(outside: Outside, ofport: int) -> Flow:
 def _answers(outside: Outside, ours: Ours) -> Iterator[Flow]:
     """ARP, what others answer to our ARP, and ping of the router's own address."""
     mark, address = outside.mark, str(ours.address)
-    back = (*vlan_tag(outside.external), load(PORT_IN_PORT, Register.OUT), goto("external_in", "output"))
+    back = (*vlan_tag(outside.external.vid), load(PORT_IN_PORT, Register.OUT), goto("external_in", "output"))
     question = {**mark, "arp": "", "arp_op": "1", "arp_tpa": address}
     yield flow("external_in", 100, ours.cause, question, (*arp_reply(address, ours.mac), *back))
     answer = {**mark, "arp": "", "arp_op": "2", "arp_tpa": address, "dl_dst": ours.mac}

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from sdn.compiler.build import SYSTEM, drop, flow, format_value, goto, load, reg
 from sdn.compiler.overlay import LocalPort, Overlay
 from sdn.compiler.port_security import NA, NS, RS
-from sdn.compiler.responders import BACK, CONTROLLER, PORT_IN_PORT
+from sdn.compiler.responders import BACK, CONTROLLER, PORT_IN_PORT, own_question
 from sdn.model.addresses import LINK_LOCAL, eui64
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
@@ -45,11 +45,13 @@ def network_neighbours(overlay: Overlay) -> Iterator[Flow]:
     if not subnets:
         return
     router = str(eui64(LINK_LOCAL, network.router_mac))
-    for address in (router, *(str(subnet.gateway) for subnet in subnets)):
+    gateways = () if network.is_provider else tuple(str(subnet.gateway) for subnet in subnets)
+    for address in (router, *gateways):
         yield nd_answer(cause, mark, address, network.router_mac, ROUTER)
         echo = {**mark, "icmp6": "", "ipv6_dst": address, "icmp_type": "128"}
         yield flow("responders", 100, cause, echo, _echo_answer(address, network.router_mac))
-    for target in (router, *(str(subnet.cidr) for subnet in subnets)):
+    # A solicitation without the option goes on its way in a provider network: whoever has the address answers.
+    for target in (router, *(() if network.is_provider else (str(subnet.cidr) for subnet in subnets))):
         bare = {**_asks(mark, target), "nd_options_type": NO_OPTION}
         yield flow("responders", 95, cause, bare, CONTROLLER)
     yield flow("responders", 100, cause, {**mark, "icmp6": "", "icmp_type": RS}, CONTROLLER)
@@ -69,7 +71,7 @@ def port_neighbours(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     for address in port.intent.addresses:
         if address.version == 6:
             own = _asks(port.mark, str(address))
-            yield flow("responders", 110, port.cause, own, drop("responders", "no_neighbour"))
+            yield flow("responders", 110, port.cause, own, own_question(overlay))
             yield nd_answer(port.cause, overlay.mark, str(address), port.intent.mac)
 
 

@@ -39,7 +39,9 @@ class Overlay:
     local: tuple[LocalPort, ...]
     remote: tuple[tuple[PortIntent, HostIntent], ...]
     absent: tuple[PortIntent, ...]  # bound here and not plugged, or bound nowhere
-    tunnel_ofport: int | None
+    tunnel_ofport: int | None  # None for a provider network, which no tunnel carries
+    external_ofport: int | None = None  # the cable to br-ex, for a provider network
+    hosts: tuple[HostIntent, ...] = ()  # every host
 
     @property
     def cause(self) -> Cause:
@@ -94,4 +96,7 @@ def overlay_of(index: IntentIndex, view: HostView, network: NetworkIntent, local
             remote.append((port, index.hosts[port.host]))
         else:
             absent.append(port)
-    return Overlay(network, tuple(here), tuple(remote), tuple(absent), view.tunnel_ofport)
+    ports = tuple(here), tuple(remote), tuple(absent)
+    if network.is_provider:
+        return Overlay(network, *ports, None, view.external_ofport, tuple(index.hosts.values()))
+    return Overlay(network, *ports, view.tunnel_ofport)

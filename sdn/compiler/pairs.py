@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sdn.compiler.build import flow, goto, load
+from sdn.compiler.build import drop, flow, goto, load
 from sdn.compiler.overlay import Overlay
 from sdn.compiler.port_security import NS
+from sdn.compiler.provider import onto_wire
 from sdn.compiler.tunnels import encapsulate
 from sdn.model.flow import Flow
 from sdn.model.intent import PortIntent
@@ -63,6 +64,10 @@ def _shared_mac(overlay: Overlay, mac: str) -> Iterator[Flow]:
         arrived = {**to, "in_port": str(overlay.tunnel_ofport)}
         if here:
             yield flow("l2_lookup", 99, overlay.cause, arrived, tuple(here))
+    elif overlay.external_ofport is not None:
+        came = {**to, "in_port": str(overlay.external_ofport)}
+        yield flow("l2_lookup", 99, overlay.cause, came, tuple(here) or drop("l2_lookup", "unknown_mac"))
+        away += [*onto_wire(overlay), OUTPUT]
     if here or away:
         yield flow("l2_lookup", 97, overlay.cause, to, (*here, *away))
 

@@ -28,11 +28,13 @@ def network_answers(overlay: Overlay) -> Iterator[Flow]:
         gateway, four = str(subnet.gateway), subnet.gateway.version == 4
         to = {**mark, "nw_dst": gateway} if four else {**mark, "ipv6_dst": gateway}
         tcp, udp = ("tcp", "udp") if four else ("tcp6", "udp6")
+        yield flow("responders", 100, cause, {**to, tcp: "", "tp_dst": str(SSH_PROBE_PORT)}, CONTROLLER)
+        if network.is_provider:  # its gateway is a machine outside, which answers for itself
+            continue
         if four:
             yield arp_answer(cause, mark, gateway, network.router_mac)
             echo = {**to, "icmp": "", "icmp_type": "8"}
             yield flow("responders", 100, cause, echo, _echo_answer(gateway, network.router_mac))
-        yield flow("responders", 100, cause, {**to, tcp: "", "tp_dst": str(SSH_PROBE_PORT)}, CONTROLLER)
         yield flow("responders", 100, cause, {**to, udp: "", "tp_dst": str(DNS_PORT)}, CONTROLLER)
     yield flow("responders", 100, cause, {**mark, "udp": "", "tp_src": "68", "tp_dst": "67"}, CONTROLLER)
 
@@ -49,8 +51,13 @@ def port_answers(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     for address in port.intent.addresses:
         if address.version == 4:
             own = {**port.mark, "arp": "", "arp_op": "1", "arp_tpa": str(address)}
-            yield flow("responders", 110, port.cause, own, drop("responders", "no_neighbour"))
+            yield flow("responders", 110, port.cause, own, own_question(overlay))
             yield arp_answer(port.cause, overlay.mark, str(address), port.intent.mac)
+
+
+def own_question(overlay: Overlay) -> tuple[str, ...]:
+    """What becomes of a port's question for its own address: only a provider network has others to tell it to."""
+    return (goto("responders", "router"),) if overlay.network.is_provider else drop("responders", "no_neighbour")
 
 
 def arp_answer(cause: Cause, mark: dict[str, str], address: str, mac: str) -> Flow:

@@ -100,6 +100,7 @@ def fixed_rule_flows() -> Iterator[Flow]:
 def gateway_flows(overlay: Overlay) -> Iterator[Flow]:
     """What a guest may always ask of its gateway, and answer it, on one network."""
     onward = (goto("conntrack_egress", "responders"),)
+    is_provider = overlay.network.is_provider  # then the gateway is a machine outside, and like any other
     gateways: set[Address] = {subnet.gateway for subnet in overlay.network.subnets}
     if any(gateway.version == 6 for gateway in gateways):
         gateways.add(eui64(LINK_LOCAL, overlay.network.router_mac))
@@ -111,7 +112,7 @@ def gateway_flows(overlay: Overlay) -> Iterator[Flow]:
             {f"udp{six}": "", "tp_dst": str(DNS_PORT)},
             {f"tcp{six}": "", "tp_dst": str(SSH_PROBE_PORT)},
         )
-        for service in services:
+        for service in services[2:] if is_provider else services:
             yield flow("conntrack_egress", 110, overlay.cause, {**target, **service}, onward)
 
 

@@ -17,7 +17,7 @@ MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
 def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
     """Floods, and the tunnel's way in and out."""
     mark, cause, vni = overlay.mark, overlay.cause, overlay.network.vni
-    flood = [action for port in overlay.local for action in _copy_to(port)]
+    flood = [action for port in overlay.local for action in copy_to(port)]
     everywhere = list(flood)
     if overlay.tunnel_ofport is not None:
         tunnel = {"in_port": str(overlay.tunnel_ofport)}
@@ -33,7 +33,7 @@ def tunnel_flows(overlay: Overlay) -> Iterator[Flow]:
     yield flow("l2_lookup", 80, cause, {**mark, "dl_dst": MULTICAST}, tuple(everywhere))
 
 
-def _copy_to(port: LocalPort) -> tuple[str, ...]:
+def copy_to(port: LocalPort) -> tuple[str, ...]:
     """A flood's copy for a port here, judged there like any other packet."""
     target = load(port.intent.id & 0xFFFFFFFF, Register.TARGET_PORT)
     judge = f"resubmit(,{TABLE_BY_NAME['conntrack_ingress'].table_id})"

@@ -111,8 +111,8 @@ def _settings(port: PortIntent, network: NetworkIntent, subnet: SubnetIntent, *,
         for code, seconds in ((51, LEASE_S), (58, LEASE_S // 2), (59, LEASE_S * 7 // 8)):
             options += _option(code, struct.pack("!I", seconds))
     options += _option(1, subnet.cidr.netmask.packed) + _option(3, subnet.gateway.packed)
-    servers = (subnet.gateway, *subnet.dns)  # the gateway knows the team's names; the others serve when it is away
-    options += _option(6, b"".join(server.packed for server in servers if server.version == 4))
+    if servers := b"".join(server.packed for server in network.resolvers(subnet) if server.version == 4):
+        options += _option(6, servers)
     options += _option(12, port.name.encode("ascii", "replace")[:63])
     if network.domain:
         options += _option(15, network.domain.encode("ascii", "replace")[:255])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from sdn.controller.datagrams import Datagram, format_datagram, format_names, mac_bytes, parse_datagram
-from sdn.controller.ra import ipv6_subnets, router_address, search_domains
+from sdn.controller.ra import ipv6_subnets, resolvers, router_address, search_domains
 from sdn.model.intent import NetworkIntent, PortIntent
 
 SOLICIT, ADVERTISE, REQUEST, CONFIRM, RENEW, REBIND, REPLY = 1, 2, 3, 4, 5, 6, 7
@@ -136,7 +136,7 @@ def _given(asked: Question, port: PortIntent, network: NetworkIntent) -> bytes:
 
 
 def _settings(network: NetworkIntent) -> bytes:
-    servers = b"".join(subnet.gateway.packed for subnet in ipv6_subnets(network))
+    servers = b"".join(server.packed for server in resolvers(network))
     names = format_names(search_domains(network))
     return _option(DNS_SERVERS, servers) + (_option(DOMAIN_LIST, names) if names else b"")
 

@@ -150,7 +150,7 @@ def _voice(outside: Outside) -> Ours | None:
 
 
 def _out(outside: Outside, ofport: int) -> tuple[str, ...]:
-    return (*vlan_tag(outside.external), f"output:{ofport}")
+    return (*vlan_tag(outside.external.vid), f"output:{ofport}")
 
 
 def neighbours_of_flows(installed: Iterable[WireFlow]) -> dict[Neighbour, Mac]:

@@ -257,7 +257,7 @@ class HostLink:
         intent, facts = self._intent(), self.facts
         if intent is None or facts is None:
             return
-        database, wanted = self._database, bool(intent.externals) and EXTERNAL_BRIDGE in facts.bridges
+        database, wanted = self._database, intent.needs_cable and EXTERNAL_BRIDGE in facts.bridges
         if wanted == (facts.view.external_ofport is not None):
             return
         assert database is not None

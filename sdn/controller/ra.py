@@ -1,7 +1,8 @@
 """Router advertisements (RFC 4861, 4.2; RFC 8106 for the resolver) and answers to bare solicitations. Pure.
 
 The network itself is the guests' IPv6 router, at the link-local address that its router MAC makes. Its advertisement says
-how addresses are come by: a SLAAC subnet's prefix is autonomous (A), any other one's addresses come by DHCPv6 (M).
+how addresses are come by: a SLAAC subnet's prefix is autonomous (A), any other one's addresses come by DHCPv6 (M). A
+provider network has its router outside: there it tells addresses and MTU, and a lifetime of 0, which is "no router".
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ def ipv6_subnets(network: NetworkIntent) -> tuple[SubnetIntent, ...]:
     return tuple(subnet for subnet in network.subnets if subnet.cidr.version == 6)
 
 
+def resolvers(network: NetworkIntent) -> tuple[IPv6Address, ...]:
+    """Whom guests ask for names over IPv6: the gateways, or in a provider network, which has none of ours, others."""
+    if not network.is_provider:
+        return tuple(subnet.gateway for subnet in ipv6_subnets(network) if isinstance(subnet.gateway, IPv6Address))
+    return tuple(one for subnet in ipv6_subnets(network) for one in subnet.dns if isinstance(one, IPv6Address))
+
+
 def answer(frame: bytes, port: PortIntent, network: NetworkIntent, known: tuple[PortIntent, ...] = ()) -> bytes | None:
     """The answer to a router solicitation, or to a neighbour solicitation that has no link-layer option (flows answer
     the others) for an address of the network's gateway or of the `known` ports; None where there is none."""
@@ -52,17 +60,21 @@ def advertisement(port: PortIntent, network: NetworkIntent, to: IPv6Address | No
     if not subnets:
         return None
     flags = OTHER | (0 if all(subnet.is_slaac for subnet in subnets) else MANAGED)
-    body = struct.pack("!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, 64, flags, ROUTER_LIFETIME_S, 0, 0)
+    body = struct.pack(
+        "!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, 64, flags, 0 if network.is_provider else ROUTER_LIFETIME_S, 0, 0
+    )
     body += struct.pack("!BBHI", 5, 1, 0, network.mtu)
     for subnet in subnets:
         prefix = ON_LINK | (AUTONOMOUS if subnet.is_slaac and subnet.cidr.prefixlen == 64 else 0)
         body += struct.pack("!BBBBIII", 3, 4, subnet.cidr.prefixlen, prefix, VALID_S, PREFERRED_S, 0)
         body += subnet.cidr.network_address.packed
-    servers = b"".join(subnet.gateway.packed for subnet in subnets)
-    body += struct.pack("!BBHI", 25, 1 + len(servers) // 8, 0, RDNSS_LIFETIME_S) + servers
+    if servers := b"".join(server.packed for server in resolvers(network)):
+        body += struct.pack("!BBHI", 25, 1 + len(servers) // 8, 0, RDNSS_LIFETIME_S) + servers
     for subnet in subnets:
         body += b"".join(
-            _route(route.destination) for route in subnet.routes if isinstance(route.destination, IPv6Network)
+            _route(route.destination)
+            for route in (() if network.is_provider else subnet.routes)
+            if isinstance(route.destination, IPv6Network)
         )
     body += _search_list(network) + b"\x01\x01" + mac_bytes(network.router_mac)
     to_mac = mac_bytes(port.mac) if to else ALL_NODES_MAC

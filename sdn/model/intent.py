@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
+from sdn.model.mtu import PROVIDER_KINDS, Encapsulation
 
 Address = IPv4Address | IPv6Address
 Cidr = IPv4Network | IPv6Network
@@ -44,19 +45,31 @@ class SubnetIntent:
 
 @dataclass(frozen=True, slots=True)
 class NetworkIntent:
-    """One overlay network. `zone` is the conntrack zone that it had before ports had their own, `mtu` in bytes.
+    """One network: an overlay (`kind` is how it is encapsulated), or a provider network, which lies on `br-ex` of the hosts.
 
+    A provider network is a VLAN (`vid`) or the untagged segment there. Its gateways are machines outside: told to guests,
+    answered by nobody here. `vni` then is its number inside the switches alone, never on a wire. `mtu` is in bytes.
     `domain` ("payments-net.payments.internal") is what its ports' names are in; what follows the first dot is the team's.
     """
 
     id: int
     name: str
     vni: Vni
-    zone: int
     mtu: int
     router_mac: Mac
     subnets: tuple[SubnetIntent, ...]
     domain: str = ""
+    kind: Encapsulation = "vxlan"
+    vid: int | None = None
+
+    @property
+    def is_provider(self) -> bool:
+        """Does it lie on `br-ex`, with its gateways outside?"""
+        return self.kind in PROVIDER_KINDS
+
+    def resolvers(self, subnet: SubnetIntent) -> tuple[Address, ...]:
+        """Whom guests are told to ask for names: the gateway, which knows the team's and asks `dns`, and these beside it."""
+        return subnet.dns if self.is_provider else (subnet.gateway, *subnet.dns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +203,11 @@ class IntentSnapshot:
     groups: tuple[SecurityGroupIntent, ...] = ()
     routers: tuple[RouterIntent, ...] = ()
     externals: tuple[ExternalIntent, ...] = ()
+
+    @property
+    def needs_cable(self) -> bool:
+        """Is there anything behind `br-ex` that br-int must lead to?"""
+        return bool(self.externals) or any(network.is_provider for network in self.networks)
 
 
 @dataclass(frozen=True, slots=True)

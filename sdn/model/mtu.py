@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Encapsulation = Literal["vxlan", "geneve", "vlan", "flat"]
+PROVIDER_KINDS: tuple[Encapsulation, ...] = ("vlan", "flat")  # on a segment that the hosts' switches only join
 INNER_ETHERNET = 14
 OUTER_IP = {4: 20, 6: 40}
 OUTER_UDP = 8

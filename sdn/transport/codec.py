@@ -89,6 +89,8 @@ TRANSPORTS = {name + family: name for name in ("tcp", "udp", "sctp") for family 
 FRAGMENTS = {"later": 3}
 VLAN_PRESENT = 0x1000  # OFPVID_PRESENT (OpenFlow 1.4, 7.2.3.7)
 UNTAGGED = "0x0000/0x1fff"  # how ovs-ofctl prints OFPVID_NONE
+# OpenFlow 1.4, 7.2.3.7: no tag, and any tag (OFPVID_PRESENT alone, masked), as value and mask
+VLAN_TCI: dict[str, tuple[bytes, bytes | None]] = {UNTAGGED: (b"\0\0", None), "0x1000/0x1000": (b"\x10\0", b"\x10\0")}
 CT_BITS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 MOVES = {  # Nicira's names: (NXM class, field, bits)
     "NXM_OF_ETH_DST": (0, 1, 48),
@@ -210,9 +212,9 @@ def _value(kind: str, text: str, size: int) -> tuple[bytes, bytes | None]:
     if kind == "vid":
         return (VLAN_PRESENT | int(text)).to_bytes(size), None
     if kind == "untagged":
-        if text != UNTAGGED:
-            raise ValueError(f"only {UNTAGGED}, which means untagged, is written")
-        return bytes(size), None
+        if text not in VLAN_TCI:
+            raise ValueError(f"only {' (no tag) and '.join(VLAN_TCI)} (any tag) are written")
+        return VLAN_TCI[text]
     if kind in ("ip", "ip6"):
         network = ip_network(text)
         mask_bytes = network.netmask.packed

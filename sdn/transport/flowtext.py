@@ -28,6 +28,7 @@ from sdn.transport.codec import (
     TRANSPORTS,
     UNTAGGED,
     VLAN_PRESENT,
+    VLAN_TCI,
 )
 
 _FIELD_NAMES = {(class_, field): name for name, (class_, field, _, _) in FIELDS.items()}
@@ -213,7 +214,8 @@ def _field(header: bytes, payload: bytes) -> tuple[str, str]:
     value, mask = payload[:half], payload[half:] if has_mask else b""
     if (class_, field) == _VLAN and len(value) == 2:
         number = int.from_bytes(value)
-        return ("dl_vlan", str(number & 0xFFF)) if number & VLAN_PRESENT else ("vlan_tci", UNTAGGED)
+        tci = next((text for text, bits in VLAN_TCI.items() if bits == (value, mask or None)), UNTAGGED)
+        return ("dl_vlan", str(number & 0xFFF)) if number & VLAN_PRESENT and tci == UNTAGGED else ("vlan_tci", tci)
     words = _VALUE_TEXTS.get(FIELDS[name][3]) if name else None
     strange = name == "nw_frag" and (bool(mask) or not value or value[0] not in FRAGMENTS.values())
     if name is None or words is None or half != FIELDS[name][2] or strange:

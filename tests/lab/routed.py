@@ -36,7 +36,7 @@ EXTERNAL_ADDRESS, FLOATING = IPv4Address("198.51.100.10"), IPv4Address("198.51.1
 def network(row_id: int, name: str, vni: int, cidr: str) -> NetworkIntent:
     block = IPv4Network(cidr)
     subnet = SubnetIntent(row_id, block, block[1], ())
-    return NetworkIntent(row_id, name, Vni(vni), row_id, 1450, Mac(f"52:54:00:ff:00:{row_id:02x}"), (subnet,))
+    return NetworkIntent(row_id, name, Vni(vni), 1450, Mac(f"52:54:00:ff:00:{row_id:02x}"), (subnet,))
 
 
 def port(row_id: int, network_id: int, host: HostName, address: str, name: str) -> PortIntent:

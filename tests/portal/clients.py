@@ -8,6 +8,9 @@ from django.utils import timezone
 from portal.compute.models import VM
 from portal.compute.requests import VMSpec, create_vm
 from portal.hosts.models import Host
+from portal.networks.models import Network
+from portal.networks.network_requests import NetworkSpec, SubnetSpec
+from portal.networks.provider_requests import ProviderSpec, create_provider
 from portal.traces.models import TraceRequest
 from tests.cast import Cast
 
@@ -44,3 +47,11 @@ def made_host(name: str = "hv1", ram_mib: int = 8192) -> Host:
 def made_trace(cast: Cast, **columns: object) -> TraceRequest:
     """A trace of Payments that waits for its answer."""
     return TraceRequest.objects.create(team=cast.payments, created_by=cast.alice, title="web-1 → db-1 icmp", **columns)
+
+
+def made_provider(cast: Cast, name: str = "office", vid: int = 200, cidr: str = "10.60.0.0/24", shared: bool = False) -> Network:  # fmt: skip
+    """A provider network of Payments, by Olga; the same row when it is asked for again."""
+    found = Network.objects.filter(vid=vid).first()
+    teams = ("payments", "search") if shared else ("payments",)
+    asked = NetworkSpec(name, SubnetSpec(cidr, pool_start="10.60.0.20"), kind="vlan", vid=vid)
+    return found or create_provider(ProviderSpec(asked, teams), cast.olga)

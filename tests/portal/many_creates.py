@@ -26,7 +26,6 @@ def main(creates: int, room: int) -> None:
         team=Team.objects.create(name="Payments", slug="payments"),
         name="net",
         vni=1,
-        zone=1,
         router_mac="02:00:00:00:00:01",
     )
     Subnet.objects.create(

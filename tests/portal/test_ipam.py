@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture
 def network(db: None) -> Network:
     team = Team.objects.create(name="Payments", slug="payments")
-    network = Network.objects.create(team=team, name="Payments net", vni=4097, zone=1, router_mac="52:54:00:ff:00:01")
+    network = Network.objects.create(team=team, name="Payments net", vni=4097, router_mac="52:54:00:ff:00:01")
     Subnet.objects.create(
         network=network, cidr="10.0.0.0/24", gateway="10.0.0.1", pool_start="10.0.0.1", pool_end="10.0.0.254",
         exclusions=[["10.0.0.3", "10.0.0.5"]], routes=[["10.9.0.0/16", "10.0.0.77"]],

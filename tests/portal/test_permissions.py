@@ -31,7 +31,7 @@ from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from portal.traces.requests import TraceSpec
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_host, made_trace, made_vm
+from tests.portal.clients import client_of, made_host, made_provider, made_trace, made_vm
 
 ROLES = {"alice": "owner", "bob": "member", "charlie": "viewer", "dana": None, "olga": None, "stranger": None}
 
@@ -78,6 +78,7 @@ def world(cast: Cast) -> World:
         "floating_change": {"uuid": allocate_floating(cast.payments, cast.external).uuid},
         "vm_floating": {"uuid": vm.uuid},
         "external_delete": {"uuid": cast.external.uuid},
+        **{name: {"uuid": made_provider(cast).uuid} for name in ("provider_share", "provider_delete")},
         "console": {"uuid": vm.uuid},
         "console_ticket": {"uuid": vm.uuid},
         "operation": {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid},
@@ -99,6 +100,8 @@ def world(cast: Cast) -> World:
 
 def _number(path: str, cast: Cast) -> int:
     """The number of a row below another, of the kind that the path names."""
+    if "/provider-networks/" in path:
+        return made_provider(cast).subnets.all()[0].pk
     if "/subnets/" in path:
         return cast.network.subnets.all()[0].pk
     if "/ports/" in path:
@@ -205,6 +208,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     method, _, path = operation.partition(" ")
     vm = world.arguments["vm"]["uuid"]
     uuids = {"vms": vm, "operations": world.arguments["operation"]["uuid"], "traces": world.arguments["trace"]["uuid"]}
+    uuids |= {"provider-networks": made_provider(world.cast).uuid}
     uuids |= {"networks": world.cast.network.uuid, "routers": world.cast.router.uuid}
     uuids |= {
         "external-networks": world.cast.external.uuid,
@@ -235,6 +239,9 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
         "POST /api/v1/networks": {"name": "back", "cidr": "10.30.0.0/24"},
         "POST /api/v1/networks/{uuid}/subnets": {"cidr": "10.31.0.0/24"},
         "POST /api/v1/routers": {"name": "second"},
+        "POST /api/v1/provider-networks": {"name": "dc", "cidr": "10.61.0.0/24", "vid": 61, "teams": ["search"]},
+        "PATCH /api/v1/provider-networks/{uuid}": {"shared_with": ["search"]},
+        "POST /api/v1/provider-networks/{uuid}/subnets": {"cidr": "10.62.0.0/24"},
         "PATCH /api/v1/routers/{uuid}": {"external": None},
         "POST /api/v1/routers/{uuid}/ports": {"subnet": 1},
         "POST /api/v1/routers/{uuid}/routes": {"destination": "172.17.0.0/16", "next_hop": "10.20.0.9"},

@@ -1,4 +1,4 @@
-"""Random worlds with everything in them, and random changes of them: networks of both families, routers, SNAT and floating addresses, static routes, groups that name groups, pairs, unsecured ports, ports anywhere."""
+"""Random worlds with everything in them, and random changes of them: networks of both families, some of them VLANs, routers, SNAT and floating addresses, static routes, groups that name groups, pairs, unsecured ports, ports anywhere."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from sdn.model.intent import (
     SecurityGroupIntent,
     SubnetIntent,
 )
+from sdn.model.mtu import Encapsulation
 
 NEXT_HOP = IPv4Address("198.51.100.1")
 EXTERNAL = ExternalIntent(1, "internet", None, 1500, IPv4Network("198.51.100.0/24"), NEXT_HOP)
@@ -66,7 +67,9 @@ def _network(chance: random.Random, number: int) -> NetworkIntent:
     if chance.random() < 0.4:
         subnets.append(_subnet(number * 10 + 1, IPv6Network(f"fd00:{number}::/64")))
     mac = Mac(f"52:54:00:ff:00:{number:02x}")
-    return NetworkIntent(number, f"net-{number}", Vni(0x1000 + number), number, 1450, mac, tuple(subnets))
+    kind: Encapsulation = chance.choice(("vxlan", "vxlan", "vxlan", "vlan"))
+    vid = 100 + number if kind == "vlan" else None
+    return NetworkIntent(number, f"net-{number}", Vni(0x1000 + number), 1450, mac, tuple(subnets), "", kind, vid)
 
 
 def _subnet(row_id: int, cidr: IPv4Network | IPv6Network) -> SubnetIntent:

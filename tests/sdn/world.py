@@ -49,7 +49,7 @@ def network(row_id: int, name: str, vni: Vni, cidr: str) -> NetworkIntent:
     """A network with one subnet, whose first address is the gateway."""
     block = IPv4Network(cidr)
     subnet = SubnetIntent(row_id, block, block[1], (IPv4Address("1.1.1.1"), IPv4Address("9.9.9.9")))
-    return NetworkIntent(row_id, name, vni, row_id + 100, 1450, GATEWAY_MAC, (subnet,))
+    return NetworkIntent(row_id, name, vni, 1450, GATEWAY_MAC, (subnet,))
 
 
 def port(row_id: int, network_id: int, host: HostName | None, mac: Mac, address: str, name: str) -> PortIntent:

@@ -31,7 +31,7 @@ def make_world(hosts: int, networks: int, ports: list[tuple[int, int | None]]) -
 def _network(number: int) -> NetworkIntent:
     subnet = SubnetIntent(number + 1, IPv4Network("10.20.0.0/24"), IPv4Address("10.20.0.1"), ())
     mac = Mac(f"52:54:00:ff:00:{number:02x}")
-    return NetworkIntent(number + 1, f"net-{number}", Vni(4097 + number), number + 1, 1450, mac, (subnet,))
+    return NetworkIntent(number + 1, f"net-{number}", Vni(4097 + number), 1450, mac, (subnet,))
 
 
 def _port(number: int, network: int, host: int | None) -> PortIntent:

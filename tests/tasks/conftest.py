@@ -26,7 +26,7 @@ def world(db, tmp_path, monkeypatch):
         name="hv1", libvirt_uri="fake:", ovsdb="", ovs_rundir="", controller_target="", datapath_type="netdev",
         disks_dir=str(tmp_path), underlay_ip="192.0.2.11", vcpus=4, ram_mib=4096, libvirt_seen_at=timezone.now(),
     )  # fmt: skip
-    network = Network.objects.create(team=team, name="net", vni=4097, zone=1, router_mac="02:00:00:00:00:01")
+    network = Network.objects.create(team=team, name="net", vni=4097, router_mac="02:00:00:00:00:01")
     Subnet.objects.create(
         network=network, cidr="10.0.0.0/24", gateway="10.0.0.1", pool_start="10.0.0.10", pool_end="10.0.0.99"
     )
