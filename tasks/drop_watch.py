@@ -23,6 +23,7 @@ from portal.drops.presentation import drops_as_json, drops_of_port
 from portal.hosts.models import Host
 from portal.live.transient import Change, TransientWriter
 from portal.networks.models import Port
+from portal.networks.owners import owner_of
 from sdn.controller.drops import DropCount
 from sdn.model.cookie import CauseKind
 from sdn.reconcile import WireKey
@@ -123,11 +124,11 @@ class DropDesk:
         """A port that drops, and once more one that has stopped."""
         ids = {*grown, *self._dropping}
         self._dropping = grown
-        ports = Port.objects.filter(pk__in=ids).select_related("network__team") if ids else ()
+        ports = Port.objects.filter(pk__in=ids).select_related("network__team", "vm__team") if ids else ()
         changes: dict[str, list[Change]] = {}
         for port in ports:
             data = drops_as_json(drops_of_port(port), grown.get(port.pk, {}))
-            changes.setdefault(port.network.team.slug, []).append(Change("port.changed", f"port:{port.uuid}", data))
+            changes.setdefault(owner_of(port).slug, []).append(Change("port.changed", f"port:{port.uuid}", data))
         for slug in {*changes, *self._writers}:
             writer, since = self._writers.get(slug) or (_writer(slug), now)
             if slug in changes:

@@ -69,4 +69,4 @@ def _end(table_id: int, out: int, host: TraceHost) -> End:
         return "controller"
     if out == IN_PORT:
         return "answer"
-    return "tunnel" if out == host.tunnel_ofport else "port"
+    return "tunnel" if out in host.known_tunnels else "port"

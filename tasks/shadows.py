@@ -83,13 +83,19 @@ def read_intent() -> tuple[IntentSnapshot, tuple[HostView, ...]]:
         if host in plugged and ofport:
             plugged[host].append((IfaceId(str(uuid)), ofport))
     gateways = {router.gateway_host for router in snapshot.routers}
-    views = (_view(HostName(name), tuple(sorted(ports)), HostName(name) in gateways) for name, ports in plugged.items())
+    on_wire = any(network.is_provider for network in snapshot.networks)
+    views = (
+        _view(HostName(name), tuple(sorted(ports)), on_wire or HostName(name) in gateways, snapshot.needs_geneve)
+        for name, ports in plugged.items()
+    )
     return snapshot, tuple(views)
 
 
-def _view(host: HostName, ports: tuple[tuple[IfaceId, int], ...], is_gateway: bool) -> HostView:
+def _view(host: HostName, ports: tuple[tuple[IfaceId, int], ...], has_cable: bool, has_geneve: bool) -> HostView:
     """The switch's own ports get numbers that no plugged one has: rows do not tell them, and no verdict depends on them."""
     taken = {ofport for _, ofport in ports}
     free = (number for number in range(1, MOST_OFPORTS) if number not in taken)
-    tunnel, cable = next(free), next(free)
-    return HostView(host, ports, tunnel, cable if is_gateway else None)
+    tunnel, cable, geneve = next(free), next(free), next(free)
+    return HostView(
+        host, ports, tunnel, cable if has_cable else None, geneve_ofport=geneve if has_geneve else None
+    )  # fmt: skip

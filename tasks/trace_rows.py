@@ -21,7 +21,7 @@ from sdn.model.packet import ECHO_REPLY, ECHO_REQUEST, Address, Packet, Protocol
 from sdn.model.trace import Direction
 from sdn.trace import Endpoint, Question, TraceHost
 from sdn.trace.fields import frame_bytes
-from sdn.trace.question import Moment
+from sdn.trace.question import Moment, WireSegment
 
 CLIENT_PORT = 49152  # the source port of a predicted packet: any connection that is not there yet
 BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
@@ -141,8 +141,17 @@ def question_of(request: TraceRequest, setting: Setting, source: Port, target: P
         started_at=timezone.now().isoformat(),
         direction=direction,
         moment=cast(Moment, request.moment),
+        segment=_segment(source, target),
     )
     return question, found
+
+
+def _segment(source: Port, target: Port | None) -> WireSegment | None:
+    """The wire that leads from the one to the other, where both are on one provider network."""
+    network = source.network
+    if target is None or target.network_id != network.pk or not network.is_provider:
+        return None
+    return WireSegment(network.vid)
 
 
 def _packet(request: TraceRequest, source: Port, target: Port | None, here: Endpoint, to: Address, direction: Direction) -> tuple[Packet, tuple[str, ...]]:  # fmt: skip

@@ -15,7 +15,7 @@ from portal.traces.models import TraceRequest
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, to_json
 from sdn.trace import HostUnreachable, LiveWorld, Question, predict
-from sdn.trace.question import tunnel_port
+from sdn.trace.question import tunnel_ports
 from tasks.probes import probe
 from tasks.trace_rows import question_of, read_ports, read_setting
 
@@ -88,15 +88,15 @@ class _Explained:
 def _with_tunnels(question: Question, predicted: Trace, world: LiveWorld) -> Question:
     """The question with the tunnel ports of the hosts on the path, as their switches told them."""
     crossed = {hop.host for hop in predicted.hops}
-    known = {host.name: _tunnel(world, host.name, question.bridge) for host in question.hosts if host.name in crossed}
-    return replace(question, hosts=tuple(replace(host, tunnel_ofport=known.get(host.name)) for host in question.hosts))
+    known = {host.name: _tunnels(world, host.name, question.bridge) for host in question.hosts if host.name in crossed}
+    return replace(question, hosts=tuple(replace(host, tunnels=known.get(host.name, ())) for host in question.hosts))
 
 
-def _tunnel(world: LiveWorld, host: str, bridge: str) -> int | None:
+def _tunnels(world: LiveWorld, host: str, bridge: str) -> tuple[tuple[int, str], ...]:
     try:
-        return tunnel_port(world.ports(host), bridge)
+        return tuple(tunnel_ports(world.ports(host), bridge).items())
     except HostUnreachable:
-        return None
+        return ()
 
 
 def _store_probe(request: TraceRequest, answer: dict[str, object]) -> None:

@@ -72,6 +72,7 @@ class SubnetIn(Schema):
 class NetworkIn(SubnetIn):
     name: str
     mtu: int | None = None
+    kind: str = Field("vxlan", description="vxlan or geneve: how it is carried between hosts")
 
 
 class SubnetOut(Schema):
@@ -226,7 +227,7 @@ def get_network(request: HttpRequest, uuid: UUID) -> Any:
 
 @routes.post("/networks", response={201: NetworkOut}, summary="Make a network")
 def post_network(request: HttpRequest, asked: NetworkIn) -> Any:
-    made = create_network(_writing(request), NetworkSpec(asked.name, subnet_spec_of(asked), asked.mtu))
+    made = create_network(_writing(request), NetworkSpec(asked.name, subnet_spec_of(asked), asked.mtu, kind=asked.kind))
     return Status(201, network_as_json(made))
 
 

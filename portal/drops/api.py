@@ -14,6 +14,7 @@ from portal.accounts.access import require, team_for
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.drops.presentation import drops_as_json, drops_of_port
 from portal.networks.models import Port
+from portal.networks.owners import owned_by, owned_by_person, owner_of
 
 router = Router()
 
@@ -44,7 +45,7 @@ def list_drops(
     paging: Query[PageQuery],
     reason: Annotated[str | None, Query(description="only ports that lost some for this reason")] = None,
 ) -> Any:
-    rows = Port.objects.filter(network__team=team_for(request, "vm.see"), drops__isnull=False).distinct()
+    rows = Port.objects.filter(owned_by(team_for(request, "vm.see")), drops__isnull=False).distinct()
     if reason is not None:
         rows = rows.filter(drops__reason=reason.replace("\0", ""))
     found, after = page_of(rows.select_related("network"), paging)
@@ -53,9 +54,9 @@ def list_drops(
 
 @router.get("/ports/{uuid}/drops", response=PortDropsOut, summary="What one port lost, and why")
 def get_drops(request: HttpRequest, uuid: UUID) -> Any:
-    ports = Port.objects.filter(network__team__memberships__user_id=request.user.pk or 0)
-    port = get_object_or_404(ports.select_related("network__team"), uuid=uuid)
-    require(request, "vm.see", port.network.team)
+    ports = Port.objects.filter(owned_by_person(request.user.pk or 0))
+    port = get_object_or_404(ports.select_related("network__team", "vm__team"), uuid=uuid)
+    require(request, "vm.see", owner_of(port))
     return _as_json(port)
 
 

@@ -12,7 +12,7 @@ from django.db.models import Max, Sum
 from django.urls import reverse
 
 from portal.drops.models import DropCounter
-from portal.networks.models import Network, Port
+from portal.networks.models import Port
 from sdn.pipeline import DROP_REASON_BY_NAME
 from sdn.trace.words import SUGGESTIONS
 
@@ -48,9 +48,9 @@ def drops_of_port(port: Port) -> list[DropLine]:
     return _latest_first(_line(row, port) for row in rows)
 
 
-def drops_of_network(network: Network) -> list[DropLine]:
-    """The drops of the network's ports by reason, the latest first."""
-    rows = DropCounter.objects.filter(port__network=network).values("reason")
+def drops_of_ports(ports: Iterable[Port]) -> list[DropLine]:
+    """The drops of these ports together by reason, the latest first."""
+    rows = DropCounter.objects.filter(port__in=[port.pk for port in ports]).values("reason")
     return _latest_first(_line(row) for row in rows.annotate(packets=Sum("packets"), bytes=Sum("bytes"), last_at=Max("last_at")))  # fmt: skip
 
 

@@ -10,12 +10,14 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.accounts.access import may, require, team_for
-from portal.drops.presentation import drops_of_network
+from portal.accounts.access import current_team, may, require, role_in, team_for
+from portal.accounts.models import Team
+from portal.drops.presentation import drops_of_ports
 from portal.networks import numbers
 from portal.networks.models import Network, Port, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.network_requests import (
+    OVERLAYS,
     NetworkSpec,
     SubnetSpec,
     add_subnet,
@@ -28,7 +30,7 @@ from portal.networks.owners import owned_by, owned_by_person, usable_networks, v
 from portal.networks.problems import Errors, NetworkProblem
 from sdn.model.mtu import PROVIDER_KINDS
 
-FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu")
+FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu", "kind")
 
 
 @require_safe
@@ -52,7 +54,8 @@ def network_create(request: HttpRequest) -> HttpResponse:
     errors: Errors = {}
     if request.method == "POST":
         mtu, errors = number_of(request.POST, "mtu")
-        spec = NetworkSpec(request.POST.get("name", "").strip(), subnet_spec(request.POST), mtu)
+        kind = request.POST.get("kind", "") or OVERLAYS[0]
+        spec = NetworkSpec(request.POST.get("name", "").strip(), subnet_spec(request.POST), mtu, kind=kind)
         try:
             if not errors:
                 return redirect("network", create_network(team, spec).uuid)
@@ -128,9 +131,15 @@ def _network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpRes
     values: dict[str, Any] = {field: request.POST.get(field, "") for field in FIELDS}
     context = {
         "network": row, "errors": errors, "values": values, "may": may(request, change_right(row), row.team),
-        "drops": drops_of_network(row),
+        "drops": drops_of_ports(row.ports.all()), "drops_team": _reader(request, row),
     }  # fmt: skip
     return render(request, "networks/network.html", context, status=422 if errors else 200)
+
+
+def _reader(request: HttpRequest, network: Network) -> Team:
+    """The team as which the person sees the network: its own, or the one that it is shared with."""
+    own = current_team(request) if role_in(request, network.team) is None else None
+    return own or network.team
 
 
 def change_right(network: Network) -> str:

@@ -144,9 +144,14 @@ class HostOnMap:
 
 @dataclass(frozen=True, slots=True)
 class NetworkOnMap:
+    """`carried_by` says how, in words: "VXLAN, VNI 4097", "VLAN 200 on br-ex"."""
+
     uuid: str
     name: str
+    kind: str
     vni: int
+    vid: int | None
+    carried_by: str
     mtu: int
     team: str
     subnets: tuple[str, ...]
@@ -408,11 +413,12 @@ def _networks(scope: Scope) -> tuple[NetworkOnMap, ...]:
     subnets: dict[int, list[tuple[str, str]]] = {}
     for network, cidr, gateway in Subnet.objects.order_by("id").values_list("network_id", "cidr", "gateway"):
         subnets.setdefault(network, []).append((cidr, str(gateway or "")))
-    rows = Network.objects.filter(mine).order_by("id").values_list("id", "uuid", "name", "vni", "mtu", "team__name")
+    rows = Network.objects.filter(mine).order_by("id").select_related("team")
     return tuple(
         NetworkOnMap(
-            str(uuid), name, vni, mtu, team, tuple(cidr for cidr, _ in subnets.get(pk, ())),
-            tuple(gateway for _, gateway in subnets.get(pk, ()) if gateway),
+            str(row.uuid), row.name, row.kind, row.vni, row.vid, row.carried_by, row.mtu, row.team.name,
+            tuple(cidr for cidr, _ in subnets.get(row.pk, ())),
+            tuple(gateway for _, gateway in subnets.get(row.pk, ()) if gateway),
         )
-        for pk, uuid, name, vni, mtu, team in rows
+        for row in rows
     )  # fmt: skip

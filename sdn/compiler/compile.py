@@ -123,7 +123,7 @@ Here = Mapping[int, Sequence[LocalPort]]  # network → its ports that are plugg
 
 def _scopes(index: IntentIndex, view: HostView, here: Here, networks: Set[int]) -> Iterator[Scope]:
     """Everything that the host has, which knows of these networks."""
-    yield Scope("system", (view.tunnel_ofport,), lambda: _system(view))
+    yield Scope("system", (view.tunnel_ofports,), lambda: _system(view))
     yield from _group_scopes(index, here)
     yield from _scopes_around(index, view, here, networks)
     led = (index.routers[router_id] for router_id in sorted(index.led_by.get(view.host, ())))
@@ -158,17 +158,26 @@ def _leads(index: IntentIndex, view: HostView, router: RouterIntent) -> bool:
 
 def _system(view: HostView) -> Iterator[Piece]:
     def make(_: str) -> Iterator[Flow]:
-        yield from system_flows(view.tunnel_ofport)
+        yield from system_flows(view.tunnel_ofports)
         yield from fixed_rule_flows()
         yield from system_security_flows()
         yield from system_neighbours()
 
-    yield Piece("all", (view.tunnel_ofport,), make)
+    yield Piece("all", (view.tunnel_ofports,), make)
 
 
 def _network_scope(index: IntentIndex, view: HostView, network: NetworkIntent, here: tuple[LocalPort, ...]) -> Scope:
     ports = index.ports_of.get(network.id, ())
-    inputs = (network, here, ports, index.hosts, view.host, view.tunnel_ofport, view.external_ofport)
+    inputs = (
+        network,
+        here,
+        ports,
+        index.hosts,
+        view.host,
+        view.tunnel_ofport,
+        view.geneve_ofport,
+        view.external_ofport,
+    )
     local = {port.intent.id: port for port in here}
     return Scope(("network", network.id), inputs, lambda: _network(overlay_of(index, view, network, local)))
 

@@ -99,4 +99,4 @@ def overlay_of(index: IntentIndex, view: HostView, network: NetworkIntent, local
     ports = tuple(here), tuple(remote), tuple(absent)
     if network.is_provider:
         return Overlay(network, *ports, None, view.external_ofport, tuple(index.hosts.values()))
-    return Overlay(network, *ports, view.tunnel_ofport)
+    return Overlay(network, *ports, view.geneve_ofport if network.kind == "geneve" else view.tunnel_ofport)

@@ -17,14 +17,13 @@ MARKED = {reg(Register.FLAGS): f"{FLAG_PROBE:#x}/{FLAG_PROBE:#x}"}
 SET_VNI_BIT = f"load:0x1->NXM_NX_TUN_ID[{PROBE_VNI_BIT.bit_length() - 1}]"
 
 
-def probe_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
+def probe_flows(tunnel_ofports: tuple[int, ...]) -> Iterator[Flow]:
     """The system's flows for probes on a host."""
     yield flow("output", 100, SYSTEM, MARKED, REPORT)
     yield flow("drop", 200, SYSTEM, MARKED, REPORT)
-    if tunnel_ofport is None:
-        return
-    away = {**MARKED, reg(Register.OUT): f"{tunnel_ofport:#x}"}
-    yield flow("output", 110, SYSTEM, away, (*REPORT, SET_VNI_BIT, f"output:{tunnel_ofport}"))
-    stray = {"in_port": str(tunnel_ofport), "tun_id": f"{PROBE_VNI_BIT:#x}/{PROBE_VNI_BIT:#x}"}
-    marked_again = load(FLAG_PROBE, Register.FLAGS)
-    yield flow("classify", 2, SYSTEM, stray, (marked_again, *drop("classify", "unknown_vni")))
+    for tunnel_ofport in tunnel_ofports:
+        away = {**MARKED, reg(Register.OUT): f"{tunnel_ofport:#x}"}
+        yield flow("output", 110, SYSTEM, away, (*REPORT, SET_VNI_BIT, f"output:{tunnel_ofport}"))
+        stray = {"in_port": str(tunnel_ofport), "tun_id": f"{PROBE_VNI_BIT:#x}/{PROBE_VNI_BIT:#x}"}
+        marked_again = load(FLAG_PROBE, Register.FLAGS)
+        yield flow("classify", 2, SYSTEM, stray, (marked_again, *drop("classify", "unknown_vni")))

@@ -26,7 +26,7 @@ MISS_REASON = {
 }
 
 
-def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
+def system_flows(tunnel_ofports: tuple[int, ...]) -> Iterator[Flow]:
     for table in TABLES:
         if table.name == "drop":
             continue
@@ -35,11 +35,11 @@ def system_flows(tunnel_ofport: int | None) -> Iterator[Flow]:
     yield flow("drop", 0, SYSTEM, {}, ())
     for reason_ in DROP_REASONS:
         yield flow("drop", 100, SYSTEM, {reg(Register.DROP_REASON): f"{reason_.code:#x}"}, ())
-    if tunnel_ofport is not None:
+    for tunnel_ofport in tunnel_ofports:
         yield flow("classify", 1, SYSTEM, {"in_port": str(tunnel_ofport)}, drop("classify", "unknown_vni"))
     yield flow("responders", 50, SYSTEM, {"arp": ""}, drop("responders", "no_neighbour"))
     yield flow("nat", 1, SYSTEM, {reg(Register.ROUTER): "0"}, (goto("nat", "l2_lookup"),))
     yield flow("responders", 1, SYSTEM, {}, (goto("responders", "router"),))
-    yield from probe_flows(tunnel_ofport)
+    yield from probe_flows(tunnel_ofports)
     yield flow("output", 90, SYSTEM, {reg(Register.OUT): "0"}, drop("output", "port_down"))
     yield flow("output", 1, SYSTEM, {}, ("output:NXM_NX_REG3[]",))

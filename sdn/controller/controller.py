@@ -117,10 +117,10 @@ class Controller:
         for iface_id in set(self._probes) - but:
             self._probes.pop(iface_id).cancel()
 
-    def _channels(self) -> dict[HostName, tuple[Channel, int | None]]:
-        """Each connected switch's channel, and the tunnel's ofport there."""
+    def _channels(self) -> dict[HostName, tuple[Channel, tuple[int, ...]]]:
+        """Each connected switch's channel, and the tunnels' ofports there."""
         return {
-            link.connection.name: (link.channel, link.facts.view.tunnel_ofport if link.facts else None)
+            link.connection.name: (link.channel, link.facts.view.tunnel_ofports if link.facts else ())
             for link in self._hosts.values()
             if link.channel is not None
         }

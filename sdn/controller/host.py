@@ -144,7 +144,7 @@ class HostLink:
                     self._is_news = False  # before it is read: what comes meanwhile is news again
                     self.facts = await self._patience.run(self._observe)
                 await self._tell_bridges()
-                await self._ensure_cable()
+                await self._ensure_ports()
                 await self._sync()
                 await self._sleep(FULL_EVERY_S if self.channel else ASK_AGAIN_S)
             except asyncio.CancelledError:
@@ -252,16 +252,18 @@ class HostLink:
         connection = self.connection
         self._database.ensure_bridge(connection.datapath_type, connection.underlay_ip, self._target)
 
-    async def _ensure_cable(self) -> None:
-        """At once when an external network came or went; the rest of the bridge is looked at now and then."""
-        intent, facts = self._intent(), self.facts
-        if intent is None or facts is None:
+    async def _ensure_ports(self) -> None:
+        """At once when the first network came, or the last went, that needs the cable to br-ex or the Geneve port; the
+        rest of the bridge is looked at now and then."""
+        intent, facts, database = self._intent(), self.facts, self._database
+        if intent is None or facts is None or database is None:
             return
-        database, wanted = self._database, intent.needs_cable and EXTERNAL_BRIDGE in facts.bridges
-        if wanted == (facts.view.external_ofport is not None):
-            return
-        assert database is not None
-        await self._patience.run(lambda: database.ensure_cable(wanted))
+        cable = intent.needs_cable and EXTERNAL_BRIDGE in facts.bridges
+        geneve, underlay_ip = intent.needs_geneve, self.connection.underlay_ip
+        if cable != (facts.view.external_ofport is not None):
+            await self._patience.run(lambda: database.ensure_cable(cable))
+        if geneve != (facts.view.geneve_ofport is not None):
+            await self._patience.run(lambda: database.ensure_geneve(geneve, underlay_ip))
 
     def _observe(self) -> BridgeFacts | None:
         assert self._database is not None

@@ -38,7 +38,7 @@ class _Flight:
 class Probes:
     """Sends probes over the channels that `channels` gives by host, and collects their reports."""
 
-    def __init__(self, channels: Callable[[], Mapping[HostName, tuple[Channel, int | None]]]) -> None:
+    def __init__(self, channels: Callable[[], Mapping[HostName, tuple[Channel, tuple[int, ...]]]]) -> None:
         self._channels = channels
         self._flights: dict[bytes, _Flight] = {}
         self._loop = asyncio.get_running_loop()
@@ -76,11 +76,11 @@ class Probes:
         if not packet.registers.get(Register.FLAGS, 0) & FLAG_PROBE:
             return False
         flight = self._flights.get(token_of(packet.frame) or b"")
-        found = next(((host, tunnel) for host, (one, tunnel) in self._channels().items() if one is channel), None)
+        found = next(((host, tunnels) for host, (one, tunnels) in self._channels().items() if one is channel), None)
         if flight is not None and found is not None:
-            host, tunnel_ofport = found
+            host, tunnel_ofports = found
             flight.sightings.append((host, self._loop.time(), packet))
-            if _is_end(packet, tunnel_ofport):
+            if _is_end(packet, tunnel_ofports):
                 flight.ended.set()
         return True
 
@@ -110,7 +110,7 @@ def _reports(flight: _Flight, trips: Mapping[HostName, float], source: HostName)
     )  # fmt: skip
 
 
-def _is_end(packet: PacketIn, tunnel_ofport: int | None) -> bool:
-    """Whether the packet goes no further than this report: all do but those that leave by the tunnel."""
-    away = packet.table_id == TABLE_BY_NAME["output"].table_id and tunnel_ofport is not None
-    return not (away and packet.registers.get(Register.OUT, 0) == tunnel_ofport)
+def _is_end(packet: PacketIn, tunnel_ofports: tuple[int, ...]) -> bool:
+    """Whether the packet goes no further than this report: all do but those that leave by a tunnel."""
+    away = packet.table_id == TABLE_BY_NAME["output"].table_id
+    return not (away and packet.registers.get(Register.OUT, 0) in tunnel_ofports)

@@ -209,6 +209,11 @@ class IntentSnapshot:
         """Is there anything behind `br-ex` that br-int must lead to?"""
         return bool(self.externals) or any(network.is_provider for network in self.networks)
 
+    @property
+    def needs_geneve(self) -> bool:
+        """Is there a network that goes by Geneve? VXLAN is always there: it carries what routers send to their gateway."""
+        return any(network.kind == "geneve" for network in self.networks)
+
 
 @dataclass(frozen=True, slots=True)
 class HostView:
@@ -223,3 +228,9 @@ class HostView:
     tunnel_ofport: int | None  # the flow-based VXLAN port of br-int
     external_ofport: int | None = None
     neighbours: tuple[tuple[int, IPv4Address, Mac], ...] = ()
+    geneve_ofport: int | None = None  # the flow-based Geneve port, which is there while a network wants it
+
+    @property
+    def tunnel_ofports(self) -> tuple[int, ...]:
+        """Every tunnel's."""
+        return tuple(number for number in (self.tunnel_ofport, self.geneve_ofport) if number is not None)

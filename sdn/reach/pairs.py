@@ -13,6 +13,7 @@ from sdn.model.flow import Flow
 from sdn.model.intent import HostView, IntentSnapshot, NetworkIntent, PortIntent
 from sdn.model.packet import ECHO_REQUEST, Address, Packet
 from sdn.trace import Endpoint, Question, TraceHost
+from sdn.trace.question import WireSegment
 
 CLIENT_PORT = 49152
 ServiceProtocol = Literal["icmp", "tcp", "udp", "sctp"]
@@ -85,7 +86,12 @@ class Scene:
             hosts.append(TraceHost(str(host.name), str(host.underlay_ip), None, _Plugged(self, str(host.name), family, named)))  # fmt: skip
         packet = self._packet(source, target, service, here.address, there.address)
         started = ""
-        return Question("", here, there, packet, tuple(hosts), self.snapshot.generation, started, moment="first")
+        network = self.networks[source.network_id]
+        on_wire = network.is_provider and target.network_id == network.id
+        return Question(
+            "", here, there, packet, tuple(hosts), self.snapshot.generation, started, moment="first",
+            segment=WireSegment(network.vid) if on_wire else None,
+        )  # fmt: skip
 
     def _packet(self, source: PortIntent, target: PortIntent, service: Service, from_: Address, to: Address) -> Packet:
         same = source.network_id == target.network_id

@@ -20,7 +20,7 @@ from sdn.trace.question import HostUnreachable, PortFacts
 from sdn.transport.ofctl import OfctlError, dump_table
 from sdn.transport.unixctl import UnixctlClient, UnixctlError
 
-BRIDGE, TUNNEL_PORT, EXTERNAL_PORT = "br-int", "vxlan0", "the cable to br-ex"
+BRIDGE, TUNNEL_PORT, GENEVE_PORT, EXTERNAL_PORT = "br-int", "vxlan0", "geneve0", "the cable to br-ex"
 DUMP_DEADLINE_S = 5.0
 PORTS_AT_ONCE = 200  # of one ovs-vsctl's words
 
@@ -33,6 +33,7 @@ class Switch:
     ofports: frozenset[int]
     tunnel_ofport: int | None
     external_ofport: int | None
+    geneve_ofport: int | None
     flows: Mapping[FlowKey, Flow]
 
 
@@ -90,6 +91,8 @@ class ShadowWorld:
         plugged = [PortFacts(BRIDGE, number, f"port {number}", "dummy", "") for number in sorted(switch.ofports)]
         if switch.tunnel_ofport is not None:
             plugged.append(PortFacts(BRIDGE, switch.tunnel_ofport, TUNNEL_PORT, "vxlan", ""))
+        if switch.geneve_ofport is not None:
+            plugged.append(PortFacts(BRIDGE, switch.geneve_ofport, GENEVE_PORT, "geneve", ""))
         if switch.external_ofport is not None:
             plugged.append(PortFacts(BRIDGE, switch.external_ofport, EXTERNAL_PORT, "patch", ""))
         return tuple(plugged)
@@ -123,7 +126,12 @@ class ShadowWorld:
 
     def _loaded(self, before: Switch | None, bridge: str, view: HostView, flows: dict[FlowKey, Flow]) -> Switch:
         after = Switch(
-            bridge, frozenset(number for _, number in view.ofports), view.tunnel_ofport, view.external_ofport, flows
+            bridge,
+            frozenset(number for _, number in view.ofports),
+            view.tunnel_ofport,
+            view.external_ofport,
+            view.geneve_ofport,
+            flows,
         )
         if before is None:
             ports = tuple(ShadowPort(_port_name(bridge, number), number) for number in sorted(_numbers(after)))
@@ -158,7 +166,8 @@ def flow_mods(before: Mapping[FlowKey, Flow], after: Mapping[FlowKey, Flow]) -> 
 
 
 def _numbers(switch: Switch) -> frozenset[int]:
-    return switch.ofports | {number for number in (switch.tunnel_ofport, switch.external_ofport) if number is not None}
+    own = (switch.tunnel_ofport, switch.external_ofport, switch.geneve_ofport)
+    return switch.ofports | {number for number in own if number is not None}
 
 
 def _port_name(bridge: str, ofport: int) -> str:

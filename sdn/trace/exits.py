@@ -11,7 +11,7 @@ from sdn.trace.fields import carried
 from sdn.trace.journey import Journey, Leg, with_hops
 from sdn.trace.near import Near, TableFlow, nearest, parse_flows
 from sdn.trace.parser import Lookup
-from sdn.trace.question import Endpoint, HostUnreachable, PortFacts, TraceHost, tunnel_port
+from sdn.trace.question import Endpoint, HostUnreachable, PortFacts, TraceHost, cable_port, tunnel_ports
 from sdn.trace.walked import DROP_TABLE, Exit, Seen, Walk
 
 MAX_BRANCHES = 16
@@ -84,7 +84,7 @@ def _leave(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) -> Leg:
 def _out(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) -> Leg:
     question = journey.question
     on_main = exit_.lookup.bridge in ("", question.bridge)
-    if exit_.kind == "output" and exit_.tun_dst and exit_.ofport == _tunnel_of(journey, host) and on_main:
+    if exit_.kind == "output" and exit_.tun_dst and on_main and exit_.ofport in _tunnels_of(journey, host):
         return _through_tunnel(journey, host, walk, exit_)
     endpoint = host.ports.get(exit_.ofport) if on_main else None
     if endpoint is None:
@@ -120,8 +120,9 @@ def _is_group(fields: dict[str, str]) -> bool:
 def _through_tunnel(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) -> Leg:
     question = journey.question
     there = next((other for other in question.hosts if other.underlay_ip == exit_.tun_dst), None)
-    mouth = hops.encap_hops(host, exit_, journey.size)
-    fit = sizes.fit_tunnel(host.name, host.underlay_mtu, journey.size)
+    kind = _tunnels_of(journey, host)[exit_.ofport]
+    mouth = hops.encap_hops(host, exit_, journey.size, kind)
+    fit = sizes.fit_tunnel(host.name, host.underlay_mtu, journey.size, hops.KIND_WORDS.get(kind, kind))
     journey.find(sizes.tight_path(question.source.mtu, host.underlay_mtu, host.name))
     if not fit.fits:
         return Leg("dropped", f"Dropped on {host.name}: {fit.words}.", [*mouth], suggestion=fit.suggestion, where=f"tunnel to {exit_.tun_dst}", host=host.name)  # fmt: skip
@@ -132,28 +133,52 @@ def _through_tunnel(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) 
         reason = f"It leaves {host.name} for {exit_.tun_dst or 'an unknown tunnel'}, a host that we do not know."
         return Leg("unknown", reason, [*mouth], where=f"tunnel to {exit_.tun_dst}", host=host.name)
     try:
-        ofport = _tunnel_of(journey, there)
+        ofport = next((number for number, of in _tunnels_of(journey, there).items() if of == kind), None)
     except HostUnreachable as problem:
         return Leg("unknown", f"Unknown past here: {problem}.", [*mouth], where=there.name, host=there.name, suggestion=f"Look after the Open vSwitch of {there.name}.")  # fmt: skip
     if ofport is None:
-        return Leg("unknown", f"Unknown past here: {there.name} has no tunnel port.", [*mouth], where=there.name, host=there.name)  # fmt: skip
+        return Leg("unknown", f"Unknown past here: {there.name} has no {hops.KIND_WORDS.get(kind, kind)} port.", [*mouth], where=there.name, host=there.name)  # fmt: skip
     entry = {"in_port": str(ofport), "tun_id": exit_.tun_id, "tun_src": host.underlay_ip, "tun_dst": there.underlay_ip}
-    over = [*mouth, *hops.decap_hops(host, there, exit_, ofport)]
+    over = [*mouth, *hops.decap_hops(host, there, exit_, ofport, kind)]
     return with_hops(over, journey.enter(journey, there, entry, carried(exit_.fields)))
 
 
-def _tunnel_of(journey: Journey, host: TraceHost) -> int | None:
-    """The ofport of the host's tunnel: given, or as its switch tells. Raises HostUnreachable."""
-    if host.tunnel_ofport is not None:
-        return host.tunnel_ofport
+def _tunnels_of(journey: Journey, host: TraceHost) -> dict[int, str]:
+    """The kinds of the host's tunnels by ofport: given, or as its switch tells. Raises HostUnreachable."""
+    if known := host.known_tunnels:
+        return known
     if host.name not in journey.tunnels:
-        ports = journey.world.ports(host.name)
-        journey.tunnels[host.name] = tunnel_port(ports, journey.question.bridge) or 0
-    return journey.tunnels[host.name] or None
+        journey.tunnels[host.name] = tunnel_ports(journey.world.ports(host.name), journey.question.bridge)
+    return journey.tunnels[host.name]
+
+
+def _over_wire(journey: Journey, host: TraceHost, exit_: Exit) -> Leg | None:
+    """On to the target's host by the wire that a provider network lies on; None where that is not the way."""
+    question = journey.question
+    target, segment = question.target, question.segment
+    if segment is None or target is None or target.host == host.name:
+        return None
+    there = next((other for other in question.hosts if other.name == target.host), None)
+    if there is None:
+        return None
+    out = hops.wire_hops(host, there, exit_.fields, segment, journey.size)
+    try:
+        cable = cable_port(journey.world.ports(there.name), question.bridge)
+    except HostUnreachable as problem:
+        return Leg("unknown", f"Unknown past here: {problem}.", [*out[:2]], where=there.name, host=there.name, suggestion=f"Look after the Open vSwitch of {there.name}.")  # fmt: skip
+    if cable is None:
+        return Leg("unknown", f"Unknown past here: br-int of {there.name} is not cabled to br-ex.", [*out], where=there.name, host=there.name)  # fmt: skip
+    packet = carried(exit_.fields)
+    packet.pop("dl_vlan", None)
+    if segment.vid is not None:
+        packet["dl_vlan"] = str(segment.vid)
+    return with_hops(out, journey.enter(journey, there, {"in_port": str(cable.ofport)}, packet))
 
 
 def _learned(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) -> Leg:
     """NORMAL: the switch's own MAC table chose; the ports are those of the datapath's actions."""
+    if exit_.lookup.bridge not in ("", journey.question.bridge) and (over := _over_wire(journey, host, exit_)):
+        return over
     try:
         ports = {port.datapath_port: port for port in journey.world.ports(host.name)}
     except HostUnreachable:
@@ -179,6 +204,8 @@ def _name_of(host: TraceHost, port: PortFacts) -> str:
 
 def _to_stranger(journey: Journey, host: TraceHost, exit_: Exit) -> Leg:
     """An output that no port of ours is behind: named as the switch names it."""
+    if (over := _over_wire(journey, host, exit_)) is not None:
+        return over
     bridge = exit_.lookup.bridge or journey.question.bridge
     try:
         ports = journey.world.ports(host.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdn.model.cookie import OWNER_MARK, Cause, parse_cookie
 from sdn.model.trace import Hop, HopKind, Intent, NearFlow, Step
@@ -12,11 +12,12 @@ from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
 from sdn.trace.fields import header_of, stack_of
 from sdn.trace.near import Near
 from sdn.trace.parser import Lookup
-from sdn.trace.question import Endpoint, PortFacts, TraceHost
-from sdn.trace.sizes import VXLAN_OVERHEAD_BYTES
+from sdn.trace.question import Endpoint, PortFacts, TraceHost, WireSegment
+from sdn.trace.sizes import TUNNEL_OVERHEAD_BYTES
 from sdn.trace.walked import Exit, Seen
 
 Shown = tuple[dict[str, str], tuple[str, ...]]  # a packet's header and header stack
+KIND_WORDS = {"vxlan": "VXLAN", "geneve": "Geneve", "gre": "GRE"}
 _OUTER = re.compile(r"eth\(dst=([0-9a-f:]+),src=([0-9a-f:]+)")
 
 
@@ -156,7 +157,7 @@ def _note(seen: Seen, host: TraceHost) -> str:
     if any(action.startswith("output") for action in lookup.actions):
         if target == 0xFFF8:
             return "back to where it came from"
-        return "into the tunnel" if target == host.tunnel_ofport else f"to port {target}"
+        return "into the tunnel" if target in host.known_tunnels else f"to port {target}"
     return table.purpose if table else ""
 
 
@@ -174,22 +175,23 @@ def near_flow(near: Near, words: Mapping[Cause, Intent]) -> NearFlow:
     return NearFlow(step, near.differs)
 
 
-def encap_hops(host: TraceHost, exit_: Exit, size: int) -> list[Hop]:
+def encap_hops(host: TraceHost, exit_: Exit, size: int, kind: str = "vxlan") -> list[Hop]:
     """The tunnel's mouth and the NIC that the outer packet leaves by."""
+    port = f"{kind}0"
     vni = _number(exit_.tun_id)
     inner = header_of(exit_.fields)
     outer = {"outer_src": host.underlay_ip, "outer_dst": exit_.tun_dst, "tun_id": exit_.tun_id}
     if found := _OUTER.search(exit_.datapath):
         outer |= {"outer_dl_dst": found[1], "outer_dl_src": found[2]}
-    stack = ("eth", "ipv4", "udp", f"vxlan {vni}", *stack_of(exit_.fields))
+    stack = ("eth", "ipv4", "udp", f"{kind} {vni}", *stack_of(exit_.fields))
     told = "; ".join(note for note in exit_.notes if note.startswith(("tunneling", "output to native")))
     encap = Hop(
-        "tunnel_encap", "overlay", host.name, "vxlan0", f"VNI {vni}, +{VXLAN_OVERHEAD_BYTES} B, to {exit_.tun_dst}",
+        "tunnel_encap", "overlay", host.name, port, f"VNI {vni}, +{TUNNEL_OVERHEAD_BYTES} B, to {exit_.tun_dst}",
         header_before=inner, header_after=inner | outer, header_stack=stack,
-        commands=("ovs-vsctl list interface vxlan0", "ovs-appctl tnl/ports/show"), evidence=told,
+        commands=(f"ovs-vsctl list interface {port}", "ovs-appctl tnl/ports/show"), evidence=told,
     )  # fmt: skip
     commands = ("ovs-appctl ovs/route/show", "ovs-appctl tnl/neigh/show", "ip -s link show br-ex")
-    mtu = f", {size + VXLAN_OVERHEAD_BYTES} of {host.underlay_mtu} B" if host.underlay_mtu else ""
+    mtu = f", {size + TUNNEL_OVERHEAD_BYTES} of {host.underlay_mtu} B" if host.underlay_mtu else ""
     nic = Hop(
         "underlay_nic", "underlay", host.name, "br-ex", f"{host.underlay_ip}{mtu}", header_before=inner | outer,
         header_after=inner | outer, header_stack=stack, commands=commands, evidence=exit_.datapath,
@@ -197,12 +199,13 @@ def encap_hops(host: TraceHost, exit_: Exit, size: int) -> list[Hop]:
     return [encap, nic]
 
 
-def decap_hops(host: TraceHost, there: TraceHost, exit_: Exit, tunnel_ofport: int) -> list[Hop]:
+def decap_hops(host: TraceHost, there: TraceHost, exit_: Exit, tunnel_ofport: int, kind: str = "vxlan") -> list[Hop]:  # fmt: skip
     """Over the wire, into the other host's NIC, out of the tunnel."""
+    port = f"{kind}0"
     vni = _number(exit_.tun_id)
     inner = header_of(exit_.fields)
     inside = stack_of(exit_.fields)
-    stack = ("eth", "ipv4", "udp", f"vxlan {vni}", *inside)
+    stack = ("eth", "ipv4", "udp", f"{kind} {vni}", *inside)
     outer = inner | {"outer_src": host.underlay_ip, "outer_dst": there.underlay_ip, "tun_id": exit_.tun_id}
     wire = Hop(
         "underlay", "underlay", "", "underlay", f"{host.underlay_ip} to {there.underlay_ip}", header_before=outer,
@@ -213,10 +216,28 @@ def decap_hops(host: TraceHost, there: TraceHost, exit_: Exit, tunnel_ofport: in
         header_stack=stack, commands=("ip -s link show br-ex",), measured=False,
     )  # fmt: skip
     decap = Hop(
-        "tunnel_decap", "overlay", there.name, "vxlan0", f"VNI {vni}, −{VXLAN_OVERHEAD_BYTES} B, port {tunnel_ofport}",
-        header_before=outer, header_after=inner, header_stack=inside, commands=("ovs-vsctl list interface vxlan0",),
+        "tunnel_decap", "overlay", there.name, port, f"VNI {vni}, −{TUNNEL_OVERHEAD_BYTES} B, port {tunnel_ofport}",
+        header_before=outer, header_after=inner, header_stack=inside, commands=(f"ovs-vsctl list interface {port}",),
     )  # fmt: skip
     return [wire, nic, decap]
+
+
+def wire_hops(host: TraceHost, there: TraceHost, fields: Mapping[str, str], segment: WireSegment, size: int) -> list[Hop]:  # fmt: skip
+    """Out by the one host's NIC, over the wire that both are on, in by the other's NIC and its `br-ex`; nothing is added."""
+    room = f", {size} of {host.underlay_mtu} B" if host.underlay_mtu else ""
+    nics = ("ovs-vsctl list-ports br-ex", "ovs-appctl fdb/show br-ex")
+    bare = Hop(
+        "underlay_nic", "underlay", host.name, "br-ex", f"{segment}{room}", header_before=header_of(fields),
+        header_after=header_of(fields), header_stack=stack_of(fields), commands=nics, measured=False,
+    )  # fmt: skip
+    way = f"{segment}, {host.name} to {there.name}"
+    wire = replace(bare, kind="underlay", host="", object="underlay", detail=way, commands=())
+    return [
+        bare,
+        wire,
+        replace(bare, host=there.name, detail=str(segment)),
+        patch_hop(there, "br-ex", "br-int", fields),
+    ]
 
 
 def external_hop(host: TraceHost, port: PortFacts, fields: Mapping[str, str]) -> Hop:

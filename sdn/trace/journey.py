@@ -41,7 +41,7 @@ class Journey:
     size: int = 0  # of the IP packet, as it is on the wire
     visited: set[tuple[str, str]] = field(default_factory=set)
     findings: list[str] = field(default_factory=list)
-    tunnels: dict[str, int] = field(default_factory=dict)
+    tunnels: dict[str, dict[int, str]] = field(default_factory=dict)  # host → kind by ofport
 
     def find(self, words_: str) -> None:
         if words_ and words_ not in self.findings:

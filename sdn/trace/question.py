@@ -45,18 +45,40 @@ class PortFacts:
 
 @dataclass(frozen=True, slots=True)
 class TraceHost:
-    """One host of the overlay. `ports` names what is behind br-int's ofports; a tunnel's ofport of None is asked for."""
+    """One host of the overlay. `ports` names what is behind br-int's ofports.
+
+    `tunnel_ofport` is its VXLAN port's, or `tunnels` every tunnel's (ofport, kind); where neither is given it is asked for.
+    """
 
     name: str
     underlay_ip: str
     tunnel_ofport: int | None
     ports: Mapping[int, Endpoint]
     underlay_mtu: int = 0
+    tunnels: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def known_tunnels(self) -> dict[int, str]:
+        """Kind by ofport, as far as it was given."""
+        if self.tunnel_ofport is None:
+            return dict(self.tunnels)
+        return {self.tunnel_ofport: "vxlan", **dict(self.tunnels)}
+
+
+@dataclass(frozen=True, slots=True)
+class WireSegment:
+    """What both ends' provider network lies on behind `br-ex` of each host: a VLAN, or (vid None) the untagged segment."""
+
+    vid: int | None
+
+    def __str__(self) -> str:
+        return f"VLAN {self.vid}" if self.vid else "untagged"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Where would this packet go? `target` is None where nobody has its address.
+    """Where would this packet go? `target` is None where nobody has its address. With a `segment`, hosts hand the packet
+    on by their wire.
 
     `moment` "as_is" takes each connection as conntrack has it, "first" as not there yet, "established" as answered.
     """
@@ -73,6 +95,7 @@ class Question:
     moment: Moment = "as_is"
     ct_next: tuple[str, ...] = ()  # states that were given; the rest are looked up
     is_one_host: bool = False  # what leaves the host has arrived, as far as this question goes
+    segment: WireSegment | None = None
 
     @property
     def target_name(self) -> str:
@@ -101,9 +124,16 @@ class TraceWorld(Protocol):
         """One table's flows, as `ovs-ofctl --no-names dump-flows` prints them."""
 
 
-def tunnel_port(ports: tuple[PortFacts, ...], bridge: str) -> int | None:
-    """The ofport of the bridge's overlay tunnel, None where it has none."""
-    of = (
-        port.ofport for port in ports if port.bridge == bridge and (port.type in TUNNEL_TYPES or port.name == "vxlan0")
-    )
-    return next(of, None)
+def tunnel_ports(ports: tuple[PortFacts, ...], bridge: str) -> dict[int, str]:
+    """The bridge's tunnels, kind by ofport."""
+    return {
+        port.ofport: port.type if port.type in TUNNEL_TYPES else "vxlan"
+        for port in ports
+        if port.bridge == bridge and (port.type in TUNNEL_TYPES or port.name == "vxlan0")
+    }
+
+
+def cable_port(ports: tuple[PortFacts, ...], bridge: str) -> PortFacts | None:
+    """The bridge's end of the cable to `br-ex`, None where it has none."""
+    patches = [port for port in ports if port.bridge == bridge and port.type == "patch"]
+    return next((port for port in patches if port.name == "hs-ex"), patches[0] if patches else None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sdn.model.packet import Packet
 from sdn.trace.fields import ETHERNET_BYTES
 
-VXLAN_OVERHEAD_BYTES = 50
+TUNNEL_OVERHEAD_BYTES = 50  # of VXLAN, and of Geneve without options, which is what we send
 IPV4_HEADER_BYTES = 20
 
 
@@ -43,14 +43,14 @@ def fit_guest(name: str, mtu: int, size: int) -> Fit:
     return Fit(words=words, size_bytes=mtu)
 
 
-def fit_tunnel(host: str, underlay_mtu: int, size: int) -> Fit:
+def fit_tunnel(host: str, underlay_mtu: int, size: int, kind: str = "VXLAN") -> Fit:
     """Into the tunnel: the outer packet must fit the underlay."""
-    outer = size + VXLAN_OVERHEAD_BYTES
+    outer = size + TUNNEL_OVERHEAD_BYTES
     if not underlay_mtu or outer <= underlay_mtu:
         return Fit(size_bytes=size)
-    room = underlay_mtu - VXLAN_OVERHEAD_BYTES
+    room = underlay_mtu - TUNNEL_OVERHEAD_BYTES
     words = (
-        f"too big for the underlay of {host}: {size} bytes and {VXLAN_OVERHEAD_BYTES} of VXLAN make {outer}, its MTU is "
+        f"too big for the underlay of {host}: {size} bytes and {TUNNEL_OVERHEAD_BYTES} of {kind} make {outer}, its MTU is "
         f"{underlay_mtu}, and the outer packet may not be fragmented"
     )
     return Fit(False, words, f"Lower the network's MTU to {room}, or raise the underlay's to {outer}.", size)
@@ -66,7 +66,7 @@ def fit_receiver(name: str, mtu: int, size: int) -> Fit:
 
 def tight_path(mtu: int, underlay_mtu: int, host: str) -> str:
     """A finding where a guest may send more than the underlay carries; "" where it all fits."""
-    if not mtu or not underlay_mtu or mtu + VXLAN_OVERHEAD_BYTES <= underlay_mtu:
+    if not mtu or not underlay_mtu or mtu + TUNNEL_OVERHEAD_BYTES <= underlay_mtu:
         return ""
-    room = underlay_mtu - VXLAN_OVERHEAD_BYTES
+    room = underlay_mtu - TUNNEL_OVERHEAD_BYTES
     return f"The guests' MTU is {mtu}, but the underlay of {host} (MTU {underlay_mtu}) carries {room}: larger packets vanish"

@@ -155,6 +155,8 @@ class _Walker:
             value = hex(int(old, 0) & ~some | (int(value, 0) << bits[0]) & some)
         elif mask and _is_number(mask) and _is_number(value) and _is_number(old):
             value = hex(int(old, 0) & ~int(mask, 0) | int(value, 0) & int(mask, 0))
+        if name == "dl_vlan" and _is_number(value):
+            value = str(int(value, 0) & 0xFFF)  # OpenFlow's vlan_vid has a bit that says "tagged"
         self._set(lookup, name, value)
 
     def _set_tunnel(self, action: str, lookup: Lookup) -> None:

@@ -22,7 +22,7 @@ from sdn.transport.switch_seen import read_switch
 
 log = logging.getLogger("hopsight.ovsdb")
 BRIDGE = "br-int"
-TUNNEL = "vxlan0"
+TUNNEL, GENEVE = "vxlan0", "geneve0"
 EXTERNAL_BRIDGE = "br-ex"
 CABLE, CABLE_FAR_END = "hs-ex", "hs-int"  # the patch ports between br-int and br-ex
 TIMEOUT_S = 10
@@ -117,6 +117,16 @@ class HostDatabase:
                     txn.add(self._api.del_port(name, bridge=bridge, if_exists=True))
             log.info("host=%s cable to %s made=%d removed=%d", self.host, EXTERNAL_BRIDGE, len(missing), len(left))
 
+    def ensure_geneve(self, wanted: bool, underlay_ip: str) -> None:
+        """br-int's Geneve port, or none."""
+        with self._lock, self._api.transaction(check_error=True) as txn:
+            if not wanted:
+                txn.add(self._api.del_port(GENEVE, bridge=BRIDGE, if_exists=True))
+                return
+            options = {"remote_ip": "flow", "key": "flow", "local_ip": underlay_ip}
+            txn.add(self._api.add_port(BRIDGE, GENEVE, may_exist=True))
+            txn.add(self._api.db_set("Interface", GENEVE, ("type", "geneve"), ("options", options)))
+
     def observe(self) -> BridgeFacts | None:
         """What br-int is now; None while it is not there."""
         tables = self._api.tables
@@ -125,7 +135,7 @@ class HostDatabase:
             return None
         ofports: list[tuple[IfaceId, int]] = []
         names: dict[IfaceId, str] = {}
-        tunnel = cable = None
+        tunnel = cable = geneve = None
         for port in bridge.ports:
             for interface in port.interfaces:
                 number = interface.ofport[0] if interface.ofport else -1
@@ -133,13 +143,15 @@ class HostDatabase:
                     continue
                 if interface.name == TUNNEL:
                     tunnel = number
+                elif interface.name == GENEVE:
+                    geneve = number
                 elif interface.name == CABLE:
                     cable = number
                 elif iface_id := interface.external_ids.get("iface-id"):
                     ofports.append((IfaceId(iface_id), number))
                     names[IfaceId(iface_id)] = interface.name
         version = next((str(row.ovs_version[0]) for row in tables["Open_vSwitch"].rows.values() if row.ovs_version), "")
-        view = HostView(self.host, tuple(sorted(ofports)), tunnel, cable)
+        view = HostView(self.host, tuple(sorted(ofports)), tunnel, cable, geneve_ofport=geneve)
         bridges = tuple(sorted(str(row.name) for row in list(tables["Bridge"].rows.values())))
         return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names, bridges)
 

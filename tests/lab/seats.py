@@ -18,6 +18,7 @@ from lab.paths import HypervisorPaths, lab_netns
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName
 from sdn.model.intent import IntentSnapshot, PortIntent
+from sdn.probe import ProbeOrder, ProbeReport
 
 T = TypeVar("T")
 NEW_NET = 0x40000000  # CLONE_NEWNET, sched.h
@@ -102,6 +103,10 @@ class Keeper:
             told.get(host, (0, ()))[0] == snapshot.generation and ids <= set(told[host][1])
             for host, ids in wanted.items()
         )
+
+    def probe(self, order: ProbeOrder) -> tuple[ProbeReport, ...]:
+        """Inject a marked packet; what the switches report of it."""
+        return self._run(self._controller.probes.send(order, 2.0))
 
     def close(self) -> None:
         """End the controller; the switches keep their flows."""

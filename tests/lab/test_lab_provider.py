@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,6 +31,13 @@ from sdn.model.intent import (
     SubnetIntent,
 )
 from sdn.model.mtu import Encapsulation
+from sdn.model.packet import Packet
+from sdn.model.trace import Trace
+from sdn.pipeline import TABLE_BY_NAME, Register
+from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
+from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
+from sdn.trace.question import WireSegment
+from sdn.transport.unixctl import find_vswitchd_socket
 from tests.lab.seats import Keeper, netns_of, plug, unplug
 from tests.sdn.world import OPEN
 from tests.waiting import wait_for
@@ -46,6 +54,8 @@ PORTS = tuple(
     )
     for number in (1, 2)
 )  # fmt: skip
+TOKEN, OUTSIDE_MAC = bytes(range(TOKEN_BYTES)), "02:00:00:00:00:77"
+OUTPUT = TABLE_BY_NAME["output"].table_id
 DHCP = '#!/bin/sh\n[ "$1" = bound ] && echo "{\\"ip\\": \\"$ip\\", \\"router\\": \\"$router\\", \\"dns\\": \\"$dns\\", \\"mtu\\": \\"$mtu\\"}"\nexit 0\n'
 
 
@@ -61,6 +71,7 @@ class Office:
     hosts: tuple[HypervisorPaths, ...]
     keeper: Keeper
     generation: int = 0
+    kind: tuple[Encapsulation, int | None] = ("vlan", 200)
 
     @property
     def name(self) -> str:
@@ -77,6 +88,7 @@ class Office:
     def set(self, kind: Encapsulation = "vlan", vid: int | None = 200, *groups: int) -> None:
         """The network of this kind, its ports in these groups, in force on both hosts."""
         self.generation += 1
+        self.kind = kind, vid
         network = NetworkIntent(1, "office", Vni(4097), 1500, Mac("52:54:00:ff:00:01"), (SUBNET,), "", kind, vid)
         hosts = tuple(HostIntent(int(one.name[2:]), HostName(one.name), IPv4Address(one.underlay_ip)) for one in self.hosts)  # fmt: skip
         ports = tuple(replace(port, groups=groups or (OPEN.id,)) for port in PORTS)
@@ -84,14 +96,40 @@ class Office:
         self.keeper.set_intent(snapshot)
         wait_for(lambda: self.keeper.has(snapshot), 30, "both hosts are wired as the intent says")
 
+    def trace(self, to: str = "10.60.0.22", target: PortIntent | None = PORTS[1]) -> Trace:
+        """The predicted way of vm-1's ping, asked of the lab's own switches."""
+        network = NetworkIntent(1, "office", Vni(4097), 1500, Mac("52:54:00:ff:00:01"), (SUBNET,), "", *self.kind)
+        hosts = tuple(TraceHost(one.name, one.underlay_ip, None, {self.ofport(port): self.end(port)}, 1600) for one, port in zip(self.hosts, PORTS, strict=True))  # fmt: skip
+        to_mac = target.mac if target else OUTSIDE_MAC
+        packet = Packet("icmp", PORTS[0].mac, Mac(to_mac), PORTS[0].addresses[0], IPv4Address(to), port_dst=8, size_bytes=1400)  # fmt: skip
+        segment = WireSegment(network.vid) if network.is_provider and target else None
+        question = Question("1", self.end(PORTS[0]), self.end(target) if target else None, packet, hosts, 1, "", segment=segment)  # fmt: skip
+        world = LiveWorld({one.name: one.ovs_rundir for one in self.hosts})
+        try:
+            return predict(question, world, lambda causes: {})
+        finally:
+            world.close()
+
+    def end(self, port: PortIntent) -> Endpoint:
+        return Endpoint(port.name, "eth0", port.mac, port.addresses[0], str(port.host), port.name, self.ofport(port), "veth", "veth pair", "-", 1500)  # fmt: skip
+
+    def ofport(self, port: PortIntent) -> int:
+        return int(vsctl(self.hosts[PORTS.index(port)], "get", "Interface", port.name, "ofport"))
+
+    def probe(self) -> list[tuple[str, int, int]]:
+        """What the switches report of a real marked packet from vm-1 to vm-2: (host, table, ofport)."""
+        frame = build_frame(Packet("icmp", PORTS[0].mac, PORTS[1].mac, PORTS[0].addresses[0], PORTS[1].addresses[0], port_dst=8), TOKEN)  # fmt: skip
+        reports = self.keeper.probe(ProbeOrder(TOKEN, HostName("hv1"), self.ofport(PORTS[0]), frame))
+        return [(str(one.host), one.table_id, one.registers.get(Register.OUT, 0)) for one in reports]
+
     def ping(self, netns: str, to: str, size: int = 56) -> bool:
         argv = ["ip", "netns", "exec", netns, "ping", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), to]
         return subprocess.run(argv, capture_output=True, timeout=20).returncode == 0
 
-    def tunnelled(self) -> int:
-        """Packets that left by the tunnels of both hosts so far."""
-        words = ("--format=json", "get", "Interface", "vxlan0", "statistics:tx_packets")
-        return sum(int(run("ovs-vsctl", f"--db={host.ovsdb}", *words[1:])) for host in self.hosts)
+    def tunnelled(self, port: str = "vxlan0") -> int:
+        """Packets that left by the tunnel of hv1 so far."""
+        path = ("ovs-ofctl", "-O", "OpenFlow14", "dump-ports", f"unix:{self.hosts[0].ovs_rundir}/br-int.mgmt", port)
+        return int(re.findall(r"tx pkts=(\d+)", run(*path))[0])
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +226,43 @@ def test_a_flat_network_is_untagged_and_its_guests_reach_no_host(office: Office,
     assert not office.ping(guests[0], underlay)
     words = subprocess.run(["ovs-ofctl", "-O", "OpenFlow14", "dump-flows", f"unix:{office.hosts[0].ovs_rundir}/br-int.mgmt", "table=250,reg4=0x2c"], capture_output=True, text=True, check=True).stdout  # fmt: skip
     assert "n_packets=0," not in words and "n_packets=" in words, words
+
+
+def test_a_trace_follows_the_vlan_from_host_to_host(office: Office, guests: tuple[str, ...]) -> None:
+    """[vm-1]--[br-int@hv1]--[br-ex@hv1]--VLAN 200--[br-ex@hv2]--[br-int@hv2]--[vm-2], whether br-ex knows the MAC or not"""
+    for is_learned in (False, True):
+        for host in office.hosts:
+            run("ovs-appctl", "-t", str(find_vswitchd_socket(host.ovs_rundir)), "fdb/flush", "br-ex")
+        if is_learned:
+            wait_for(lambda: office.ping(guests[0], "10.60.0.22"), 10, "br-ex learns")
+        trace = office.trace()
+        assert (trace.verdict, trace.reason) == ("delivered", "vm-1 reaches vm-2."), trace
+        ways = [(hop.kind, hop.host, hop.object) for hop in trace.hops]
+        assert ways[1:] == [
+            ("veth", "hv1", "vm-1"), ("bridge", "hv1", "br-int"), ("patch", "hv1", "br-int ↔ br-ex"), ("bridge", "hv1", "br-ex"),
+            ("underlay_nic", "hv1", "br-ex"), ("underlay", "", "underlay"), ("underlay_nic", "hv2", "br-ex"),
+            ("patch", "hv2", "br-ex ↔ br-int"), ("bridge", "hv2", "br-int"), ("veth", "hv2", "vm-2"), ("guest_nic", "hv2", "vm-2 eth0"),
+        ]  # fmt: skip
+        wire = next(hop for hop in trace.hops if hop.kind == "underlay")
+        assert wire.detail == "VLAN 200, hv1 to hv2" and "vlan 200" in wire.header_stack, wire
+        assert "vlan 200" not in trace.hops[-1].header_stack
+    beyond = office.trace(BEYOND, None)
+    assert beyond.verdict in ("delivered", "flooded") and beyond.hops[-1].object in ("br-ex", "under0"), beyond
+
+
+def test_geneve_carries_a_network_and_its_probes_and_goes_with_it(office: Office, guests: tuple[str, ...]) -> None:
+    """[vm-1]--[br-int@hv1]==Geneve, vni 4097==[br-int@hv2]--[vm-2]; the probe's mark is the VNI's top bit there too"""
+    office.set("geneve", None)
+    assert wait_for(lambda: office.ping(guests[0], "10.60.0.22", 1400), 15, "vm-1 reaches vm-2")
+    before = office.tunnelled("geneve0"), office.tunnelled("vxlan0")
+    assert office.ping(guests[0], "10.60.0.22", 1400)
+    wait_for(lambda: office.tunnelled("geneve0") > before[0], 5, "the tunnel counts it")
+    assert office.tunnelled("vxlan0") == before[1]
+    trace = office.trace()
+    assert trace.verdict == "delivered", trace
+    tunnel = [hop for hop in trace.hops if hop.kind in ("tunnel_encap", "tunnel_decap")]
+    assert [hop.object for hop in tunnel] == ["geneve0", "geneve0"] and "geneve 4097" in tunnel[0].header_stack
+    geneve = int(vsctl(office.hosts[0], "get", "Interface", "geneve0", "ofport"))
+    assert office.probe() == [("hv1", OUTPUT, geneve), ("hv2", OUTPUT, office.ofport(PORTS[1]))]
+    office.set()
+    wait_for(lambda: "geneve0" not in vsctl(office.hosts[0], "list-ports", "br-int"), 15, "the Geneve port goes")

@@ -171,3 +171,15 @@ def test_a_team_makes_no_network_of_a_shared_ones_name(cast: Cast) -> None:
     made_provider(cast, shared=True)
     with pytest.raises(NetworkProblem, match="Payments shares a network office already"):
         create_network(cast.search, NetworkSpec("office", SubnetSpec("10.99.0.0/24")))
+
+
+def test_a_team_chooses_geneve_for_an_overlay_and_no_segment_of_the_wire(cast: Cast) -> None:
+    made_host()
+    said = ask(cast.bob, "post", "networks", name="gen", cidr="10.70.0.0/24", kind="geneve")
+    assert (said.status_code, said.json()["kind"], said.json()["mtu"]) == (201, "geneve", 1450)
+    assert load_snapshot().needs_geneve
+    wrong = ask(cast.bob, "post", "networks", name="x", cidr="10.71.0.0/24", kind="vlan")
+    assert wrong.status_code == 422 and "vxlan and geneve are allowed" in wrong.json()["errors"]["kind"][0]
+    form = {"name": "gen-2", "cidr": "10.72.0.0/24", "kind": "geneve"}
+    assert client_of(cast.bob).post(reverse("network_create"), form).status_code == 302
+    assert Network.objects.get(name="gen-2").carried_by.startswith("Geneve, VNI ")

@@ -1,4 +1,4 @@
-"""Random worlds with everything in them, and random changes of them: networks of both families, some of them VLANs, routers, SNAT and floating addresses, static routes, groups that name groups, pairs, unsecured ports, ports anywhere."""
+"""Random worlds with everything in them, and random changes of them: networks of both families, some of them Geneve or VLANs, routers, SNAT and floating addresses, static routes, groups that name groups, pairs, unsecured ports, ports anywhere."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def random_view(chance: random.Random, world: IntentSnapshot, host: HostName) ->
     ofports = tuple(sorted((port.iface_id, 100 + port.id) for port in plugged))
     neighbours = tuple((1, NEXT_HOP, Mac("02:00:00:00:00:01")) for _ in range(chance.randrange(2)))
     tunnel, cable = chance.choice((1, 1, 1, None)), chance.choice((9, 9, None))
-    return HostView(host, ofports, tunnel, cable, neighbours)
+    return HostView(host, ofports, tunnel, cable, neighbours, chance.choice((8, 8, None)))
 
 
 def _network(chance: random.Random, number: int) -> NetworkIntent:
@@ -67,7 +67,7 @@ def _network(chance: random.Random, number: int) -> NetworkIntent:
     if chance.random() < 0.4:
         subnets.append(_subnet(number * 10 + 1, IPv6Network(f"fd00:{number}::/64")))
     mac = Mac(f"52:54:00:ff:00:{number:02x}")
-    kind: Encapsulation = chance.choice(("vxlan", "vxlan", "vxlan", "vlan"))
+    kind: Encapsulation = chance.choice(("vxlan", "vxlan", "geneve", "vlan"))
     vid = 100 + number if kind == "vlan" else None
     return NetworkIntent(number, f"net-{number}", Vni(0x1000 + number), 1450, mac, tuple(subnets), "", kind, vid)
 

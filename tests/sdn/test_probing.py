@@ -77,7 +77,7 @@ async def test_it_is_reported_where_it_leaves_by_the_tunnel(switches: dict[str, 
     """probe at vm-0 --[br-int@hv1]== report, and on; dummy tunnels carry nothing, so the wait runs out"""
     async with _running(switches, WORLD) as told:
         (report,) = await probe(told, tcp(0, 1), within_s=0.3)
-        assert report.registers[Register.OUT] == told.controller._channels()[HV1][1]
+        assert (report.registers[Register.OUT],) == told.controller._channels()[HV1][1]
 
 
 async def test_a_hundred_at_once_are_told_apart(switches: dict[str, Shadow]) -> None:

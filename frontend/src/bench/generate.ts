@@ -30,7 +30,10 @@ function network(at: number): unknown {
   return {
     uuid: `n${at}`,
     name: `net-${at}`,
+    kind: "vxlan" as const,
     vni: 4097 + at,
+    vid: null,
+    carried_by: `VXLAN, VNI ${4097 + at}`,
     mtu: 1450,
     subnets,
     gateways: [`10.${20 + at}.0.1`],

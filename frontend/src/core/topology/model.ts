@@ -68,7 +68,11 @@ export interface HostData {
 export interface NetworkData {
   uuid: string;
   name: string;
+  kind: "vxlan" | "geneve" | "vlan" | "flat";
   vni: number;
+  vid: number | null;
+  /** How, in words: "VXLAN, VNI 4097", "VLAN 200 on br-ex". */
+  carried_by: string;
   mtu: number;
   team?: string;
   subnets: string[];

@@ -72,8 +72,11 @@ function* entries(inventory: Inventory): Generator<Entry> {
     }
   }
   for (const [uuid, network] of inventory.networks) {
-    const words = [`VNI ${network.vni}`, String(network.vni), ...network.subnets, ...network.gateways];
-    yield { id: `network:${uuid}`, name: network.name, note: `network, VNI ${network.vni}`, words };
+    const number = network.vid
+      ? [`VLAN ${network.vid}`, String(network.vid)]
+      : [`VNI ${network.vni}`, String(network.vni)];
+    const words = [...number, ...network.subnets, ...network.gateways];
+    yield { id: `network:${uuid}`, name: network.name, note: `network, ${network.carried_by}`, words };
   }
   for (const [uuid, router] of inventory.routers)
     yield { id: `router:${uuid}`, name: router.name, note: "router", words: router.addresses };

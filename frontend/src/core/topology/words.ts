@@ -1,7 +1,7 @@
 /** The words of boxes and of the selection: a title, a line, facts, the commands that tell the same, and where to go. */
 import { BRIDGE } from "./cards";
 import { type Thing, thingOf, tunnelsOf } from "./lookup";
-import type { GuestData, HostData, Inventory } from "./model";
+import type { GuestData, HostData, Inventory, NetworkData } from "./model";
 import type { Box } from "./scene";
 
 export interface Label {
@@ -73,7 +73,7 @@ export function plural(count: number, word: string): string {
 function networkLabel(inventory: Inventory, uuid: string): Label {
   const network = inventory.networks.get(uuid);
   if (!network) return { title: "", line: "", mono: false, foreign: false };
-  const line = [...network.subnets, `VNI ${network.vni}`, `mtu ${network.mtu}`].join(", ");
+  const line = [...network.subnets, network.carried_by, `mtu ${network.mtu}`].join(", ");
   return { title: network.name, line, mono: true, foreign: false };
 }
 
@@ -180,7 +180,15 @@ function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Ur
 
 function networkWords(inventory: Inventory, uuid: string): string {
   const network = inventory.networks.get(uuid);
-  return network ? `${network.name}, VNI ${network.vni}` : "";
+  return network ? `${network.name}, ${network.carried_by}` : "";
+}
+
+/** The flows that take its packets in: from a tunnel, or from the VLAN (or untagged) behind br-ex. */
+function networkCommand(network: NetworkData): string {
+  const dump = `ovs-ofctl -O OpenFlow14 dump-flows ${BRIDGE}`;
+  if (network.kind === "vlan") return `${dump} dl_vlan=${network.vid ?? 0}`;
+  if (network.kind === "flat") return `${dump} table=0,vlan_tci=0`;
+  return `${dump} tun_id=${network.vni}`;
 }
 
 function interfaceCommand(name: string): string {
@@ -293,12 +301,12 @@ function networkFacts(inventory: Inventory, uuid: string, urls: Urls): Facts {
       ["Team", network?.team ?? ""],
       ["Subnets", network?.subnets.join(", ") ?? ""],
       ["Gateway", network?.gateways.join(", ") ?? ""],
-      ["VNI", String(network?.vni ?? "")],
+      ["Carried by", network?.carried_by ?? ""],
       ["MTU", String(network?.mtu ?? "")],
       ["Guests", guests.map((guest) => guest.name).join(", ")],
       ["On hosts", [...new Set(guests.map((guest) => guest.host).filter(Boolean))].sort().join(", ")],
     ],
-    commands: [`ovs-ofctl -O OpenFlow14 dump-flows ${BRIDGE} tun_id=${network?.vni ?? 0}`],
+    commands: network ? [networkCommand(network)] : [],
     links: urls.networks ? [{ title: "Networks of the team", url: urls.networks }] : [],
   });
 }
