@@ -18,7 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
-SWEEP_S, ORPHANS_S, CHECKS_S = 5.0, 30.0, 2.0
+SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S = 5.0, 30.0, 2.0, 20.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -34,6 +34,7 @@ app.conf.update(
     beat_schedule={
         "sweep": {"task": "hopsight.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
         "checks": {"task": "hopsight.run_checks", "schedule": CHECKS_S, "options": {"expires": CHECKS_S}},
+        "purge": {"task": "hopsight.purge", "schedule": PURGE_S, "options": {"expires": PURGE_S}},
         "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
     },
 )
@@ -95,6 +96,15 @@ def sweep() -> None:
     release_dead_workers()
     for operation_id in due_operations():
         enqueue_operation(operation_id)
+
+
+@app.task(name="hopsight.purge")  # type: ignore[untyped-decorator]
+def purge() -> None:
+    """Delete for good the VMs whose time to be had back is over."""
+    from portal.compute.changes import purge_deleted
+
+    close_old_connections()
+    purge_deleted()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -35,7 +35,7 @@ from tasks.inventory import record_foreign_domains
 log = logging.getLogger("hopsight.collector")
 EVERY_S, RETRY_S, HOSTS_EVERY_S = 2.0, 2.0, 5.0
 PATIENCE_S = 5.0  # for one call: a healthy host answers a list in milliseconds
-OURS = (VMState.CREATING, VMState.DELETING)  # these states are the sagas' to change
+OURS = (VMState.CREATING, VMState.DELETING, VMState.DELETED)  # these states are the sagas' to change
 
 
 async def collect() -> None:

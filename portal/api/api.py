@@ -42,6 +42,8 @@ from portal.api.schemas import (
 )
 from portal.checks.api import router as checks_router
 from portal.compute.actions import change_flags, offers_of, request_action
+from portal.compute.api import router as compute_router
+from portal.compute.changes import bin_vm, changes_of, rename_vm
 from portal.compute.forms import images_for
 from portal.compute.models import Flavor, VMState
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
@@ -112,12 +114,16 @@ def post_vm(request: HttpRequest, asked: VMIn) -> Any:
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
 
 
-@api.delete("/vms/{uuid}", response={202: Accepted}, summary="Delete a VM with its disk")
-def remove_vm(request: HttpRequest, uuid: UUID) -> Any:
+@api.delete("/vms/{uuid}", response={202: Accepted}, summary="Delete a VM with its disk, for good or to be had back")
+def remove_vm(
+    request: HttpRequest,
+    uuid: UUID,
+    keep: Annotated[bool, Query(description="keep it for a while: the action undelete takes it back")] = False,
+) -> Any:
     team = team_for(request, "vm.see")
     row = get_object_or_404(vms_of(team), uuid=uuid)
     require(request, "vm.delete", team)
-    return Status(202, {"operation": operation_as_json(delete_vm(row, person(request)))})
+    return Status(202, {"operation": operation_as_json((bin_vm if keep else delete_vm)(row, person(request)))})
 
 
 @api.get("/vms/{uuid}/actions", response=list[ActionOut], summary="What can be done with a VM now, and why not")
@@ -126,7 +132,7 @@ def list_actions(request: HttpRequest, uuid: UUID) -> Any:
     return [
         {"name": offer.action.name, "title": offer.action.title, "disabled_reason": offer.disabled_reason}
         for offer in offers_of(row)
-    ]
+    ] + [{"name": name, "title": name.capitalize(), "disabled_reason": why} for name, why in changes_of(row).items()]
 
 
 @api.post("/vms/{uuid}/actions/{action}", response={202: Accepted}, summary="Start, stop, restart, … a VM")
@@ -137,11 +143,15 @@ def post_action(request: HttpRequest, uuid: UUID, action: str) -> Any:
     return Status(202, {"operation": operation_as_json(request_action(row, person(request), action))})
 
 
-@api.patch("/vms/{uuid}", response=VMOut, summary="Let a VM start with its host, protect it from being deleted")
+@api.patch(
+    "/vms/{uuid}", response=VMOut, summary="Rename a VM, let it start with its host, protect it from being deleted"
+)
 def patch_vm(request: HttpRequest, uuid: UUID, asked: VMFlags) -> Any:
     team = team_for(request, "vm.see")
     row = get_object_or_404(vms_of(team), uuid=uuid)
     require(request, "vm.power", team)
+    if asked.name is not None:
+        row = rename_vm(row, person(request), asked.name)
     changed = change_flags(row, person(request), autostart=asked.is_autostarted, protected=asked.is_protected)
     return vm_as_json(changed)
 
@@ -263,6 +273,7 @@ api.add_router("", provider_routes)
 api.add_router("", groups_router)
 api.add_router("", checks_router)
 api.add_router("", drops_router)
+api.add_router("", compute_router)
 api.add_router("", elsewhere)
 
 

@@ -25,6 +25,7 @@ class VMIn(Schema):
 
 
 class VMFlags(Schema):
+    name: str | None = None
     is_autostarted: bool | None = None
     is_protected: bool | None = None
 
@@ -69,6 +70,9 @@ class VMOut(Schema):
     observed_at: datetime | None
     is_autostarted: bool
     is_protected: bool
+    pending: str
+    rescue_image: str | None
+    purge_at: datetime | None
 
 
 class ActionOut(Schema):

@@ -5,15 +5,16 @@ Nothing here acts: an action is an operation with stages (portal.operations.stag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from portal.accounts.models import Team, User
 from portal.compute.models import VM, VMState
-from portal.compute.requests import VMProblem, start_operation
+from portal.compute.requests import VMProblem, rescue_image, start_operation
 from portal.live.publishers import vm_changed
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import TITLES
@@ -31,6 +32,7 @@ class Action:
     words: str
     states: frozenset[str]
     meanwhile: frozenset[str] = frozenset()
+    refuse: Callable[[VM], str] = lambda _vm: ""  # a reason of its own, once the state is right
 
     @property
     def kind(self) -> str:
@@ -61,14 +63,29 @@ ACTIONS: dict[str, Action] = {
             "force_off", "Force off", "power", "Cut its power: what the guest has not written yet is lost",
             frozenset({VMState.RUNNING, VMState.PAUSED}), frozenset({"vm.stop", "vm.reboot"}),
         ),
+        Action(
+            "rescue", "Rescue", "flag", "Boot it from a rescue image, with its own disk as the second one", OFF,
+            refuse=lambda vm: f"it is {vm.state} and in rescue already" if vm.rescue_image_id else "",
+        ),
+        Action(
+            "unrescue", "End rescue", "flag", "Cut its power and boot its own disk again", OFF | ON,
+            refuse=lambda vm: "" if vm.rescue_image_id else f"it is {vm.state} and not in rescue",
+        ),
+        Action("undelete", "Undelete", "refresh", "Take it back, as it was when it was deleted", frozenset({VMState.DELETED})),
     )
 }  # fmt: skip
 
 
 def unfinished_of(uuids: Iterable[UUID]) -> dict[UUID, str]:
     """The kind of the unfinished operation of each object that has one; one query for all."""
-    rows = Operation.objects.filter(object_uuid__in=list(uuids), state__in=UNFINISHED).order_by("id")
-    return dict(rows.values_list("object_uuid", "kind"))
+    mine = Q(object_uuid__in=list(uuids)) | Q(kind="vm.clone")  # a clone holds its source too
+    rows = Operation.objects.filter(mine, state__in=UNFINISHED).order_by("id")
+    found = {}
+    for uuid, kind, params in rows.values_list("object_uuid", "kind", "params"):
+        found[uuid] = kind
+        if kind == "vm.clone":
+            found.setdefault(UUID(params["source"]), kind)
+    return found
 
 
 def offers_of(vm: VM, unfinished: Mapping[UUID, str] | None = None) -> list[Offer]:
@@ -85,6 +102,8 @@ def shown_of(offers: list[Offer]) -> tuple[list[Offer], list[Offer]]:
         first = ("resume",)
     elif [offer.action.name for offer in enabled] == ["force_off"]:
         first = ("force_off",)
+    elif any(offer.action.name == "undelete" for offer in enabled):
+        first = ("undelete",)
     return (
         [offer for offer in offers if offer.action.name in first],
         [offer for offer in offers if offer.action.name not in first],
@@ -97,6 +116,11 @@ def _refusal(vm: VM, action: Action, busy: str) -> str:
     if vm.state not in action.states:
         wanted = " or ".join(sorted(VMState(state).label.lower() for state in action.states))
         return f"it is {VMState(vm.state).label.lower()}; only a VM that is {wanted} takes this"
+    return action.refuse(vm) or host_refusal(vm)
+
+
+def host_refusal(vm: VM) -> str:
+    """Why the VM's host can be asked nothing now."""
     if vm.host is None:
         return "it has no host"
     if vm.host.libvirt_error:
@@ -118,7 +142,17 @@ def request_action(vm: VM, user: User, name: str) -> Operation:
         reason = _refusal(fresh, action, unfinished_of([fresh.uuid]).get(fresh.uuid, ""))
         if reason:
             raise VMProblem({"action": [f"{action.title} of {fresh.name} is not possible now: {reason}"]})
-        return start_operation(action.kind, fresh, user)
+        return start_operation(action.kind, fresh, user, _params_of(fresh, name))
+
+
+def _params_of(vm: VM, name: str) -> dict[str, object]:
+    """What an action's saga must know beside the VM."""
+    if name != "rescue":
+        return {}
+    image = rescue_image(vm.team)
+    if image is None:
+        raise VMProblem({"action": ["there is no rescue image: one whose kernel the host gives is needed"]})
+    return {"image": image.pk}
 
 
 def change_flags(vm: VM, user: User, *, autostart: bool | None = None, protected: bool | None = None) -> VM:

@@ -77,6 +77,7 @@ class VMState(models.TextChoices):
     PAUSED = "paused", "Paused"
     CRASHED = "crashed", "Crashed"
     DELETING = "deleting", "Deleting"
+    DELETED = "deleted", "Deleted"  # kept until purge_at, and can be had back
     UNKNOWN = "unknown", "Unknown"
 
 
@@ -105,6 +106,17 @@ class VM(models.Model):
     started_at = models.DateTimeField(null=True, blank=True, help_text="libvirt reported it running")
     ssh_at = models.DateTimeField(null=True, blank=True, help_text="its SSH port first answered the controller")
     observed_at = models.DateTimeField(null=True, blank=True)
+    live_vcpus = models.PositiveIntegerField(null=True, blank=True, help_text="what its running domain has")
+    live_ram_mib = models.PositiveIntegerField(null=True, blank=True, help_text="what its running domain has")
+    purge_at = models.DateTimeField(null=True, blank=True, help_text="a deleted VM is gone for good then")
+    rescue_image = models.ForeignKey(
+        Image,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="it boots from this, not from its disk",
+    )
 
     class Meta:
         ordering = ["name"]
@@ -120,3 +132,13 @@ class VM(models.Model):
     def domain(self) -> str:
         """The libvirt domain's name: unique on a host whatever teams call their VMs."""
         return f"hs-{self.uuid}"
+
+    @property
+    def pending(self) -> str:
+        """What was changed and takes effect at the next start, in words; nothing when the guest has it all."""
+        if self.state not in (VMState.RUNNING, VMState.PAUSED) or self.live_vcpus is None:
+            return ""
+        runs, wanted = (self.live_vcpus, self.live_ram_mib), (self.vcpus, self.ram_mib)
+        if runs == wanted:
+            return ""
+        return f"It runs with {runs[0]} vCPU and {runs[1]} MiB; from its next start on it has {wanted[0]} vCPU and {wanted[1]} MiB."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, Max, Q, Sum
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -73,17 +74,28 @@ def use_of(team: Team) -> Use:
 
 def over_quota(team: Team, use: Use, flavor: Flavor) -> list[str]:
     """Why a size does not fit the team's quota; empty when it does."""
+    return over_quota_by(team, use, Use(flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1))
+
+
+def over_quota_by(team: Team, use: Use, more: Use) -> list[str]:
+    """Why so much more does not fit the team's quota; what grows by nothing never is the reason."""
     checks = (
-        ("vCPU", use.vcpus, flavor.vcpus, team.max_vcpus, ""),
-        ("RAM", use.ram_mib, flavor.ram_mib, team.max_ram_mib, " MiB"),
-        ("disk", use.disk_gib, flavor.disk_gib, team.max_disk_gib, " GiB"),
-        ("VMs", use.vms, 1, team.max_vms, ""),
+        ("vCPU", use.vcpus, more.vcpus, team.max_vcpus, ""),
+        ("RAM", use.ram_mib, more.ram_mib, team.max_ram_mib, " MiB"),
+        ("disk", use.disk_gib, more.disk_gib, team.max_disk_gib, " GiB"),
+        ("VMs", use.vms, more.vms, team.max_vms, ""),
     )
     return [
         f"over quota: {wanted}{unit} {what} asked, {max(0, limit - used)}{unit} of {limit}{unit} left"
         for what, used, wanted, limit, unit in checks
-        if used + wanted > limit
+        if wanted > 0 and used + wanted > limit
     ]
+
+
+def rescue_image(team: Team) -> Image | None:
+    """What a VM in rescue boots from: the first image whose kernel the host gives, so that no disk of its own is in the way."""
+    rows = Image.objects.filter(Q(team=None) | Q(team=team), boot=Image.Boot.KERNEL)
+    return rows.order_by("id").first()
 
 
 def largest_host_ram_mib() -> int | None:
@@ -118,7 +130,7 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
         return Creation(vm, operation)
 
 
-def delete_vm(vm: VM, user: User) -> Operation:
+def delete_vm(vm: VM, user: User | None) -> Operation:
     """The operation that removes the VM; asked twice it is the same one. Raises VMProblem for a protected one."""
     with transaction.atomic():
         Team.objects.select_for_update().get(pk=vm.team_id)
@@ -135,16 +147,18 @@ def delete_vm(vm: VM, user: User) -> Operation:
         return operation
 
 
-def start_operation(kind: str, vm: VM, user: User) -> Operation:
-    """A queued operation with its stages, published, and sent to a worker on commit."""
+def start_operation(kind: str, vm: VM, user: User | None, params: dict[str, Any] | None = None) -> Operation:
+    """A queued operation with its stages, published, and sent to a worker on commit; nobody's is Hopsight's own."""
     operation = Operation.objects.create(
-        team=vm.team, kind=kind, object_type="vm", object_uuid=vm.uuid, object_name=vm.name, created_by=user
-    )
+        team=vm.team, kind=kind, object_type="vm", object_uuid=vm.uuid, object_name=vm.name, created_by=user,
+        params=params or {},
+    )  # fmt: skip
     OperationStage.objects.bulk_create(
         OperationStage(operation=operation, position=position, name=name, title=title)
         for position, (name, title) in enumerate(STAGES[kind])
     )
-    record(kind, vm.team, user, ("vm", str(vm.uuid), vm.name), after=_audited(vm) if kind == "vm.create" else None)
+    after = _audited(vm) if kind == "vm.create" else params
+    record(kind, vm.team, user, ("vm", str(vm.uuid), vm.name), after=after)
     operation_changed(operation)
     transaction.on_commit(lambda: enqueue_operation(operation.pk))
     return operation
@@ -157,7 +171,7 @@ def _audited(vm: VM) -> dict[str, object]:
 def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
     """Field → what is wrong with it, all at once; empty when the VM can be made."""
     errors: dict[str, list[str]] = {}
-    name = _check_name(team, spec.name)
+    name = check_name(team, spec.name)
     if name:
         errors["name"] = [name]
     image, flavor = spec.image, spec.flavor
@@ -197,7 +211,8 @@ def next_name(team: Team, stem: str = "vm") -> str:
     return f"{stem}-{number}"
 
 
-def _check_name(team: Team, name: str) -> str:
+def check_name(team: Team, name: str) -> str:
+    """Why the team cannot have a VM of that name; nothing when it can."""
     if not NAME.fullmatch(name):
         shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
         return f"“{shown}” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end"

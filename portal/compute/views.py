@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,6 +21,7 @@ from portal.accounts.models import AuditRow, Team
 from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
 from portal.compute.actions import Offer, offers_of, shown_of, unfinished_of
+from portal.compute.changes import bin_vm, changes_of
 from portal.compute.forms import form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
 from portal.compute.models import VM, Flavor
 from portal.compute.presentation import (
@@ -177,10 +179,16 @@ def vm_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
         try:
-            return redirect("operation", delete_vm(row, person(request)).uuid)
+            ask = bin_vm if "keep" in request.POST else delete_vm
+            return redirect("operation", ask(row, person(request)).uuid)
         except VMProblem as problem:
             errors = problem.errors
-    context = {"vm": row, "lines": errors.get("vm", [])}
+    context = {
+        "vm": row,
+        "lines": errors.get("vm", []),
+        "hours": settings.UNDELETE_HOURS,
+        "not_kept": changes_of(row)["bin"],
+    }
     return render(request, "compute/vm_delete.html", context, status=409 if errors else 200)
 
 

@@ -17,6 +17,7 @@ NOT_ON = {
     VMState.STOPPED: "is off: its console opens when it starts.",
     VMState.CRASHED: "has crashed: its console opens when it starts.",
     VMState.DELETING: "is being deleted.",
+    VMState.DELETED: "is deleted: take it back first.",
 }
 NO_SCREEN = (
     "has no screen: its kernel is given by the host and speaks on the serial line. "

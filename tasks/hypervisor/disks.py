@@ -13,6 +13,7 @@ from uuid import UUID
 
 FORMATS = ("qcow2", "raw")
 PATIENCE_S = 60.0
+COPY_PATIENCE_S = 3600.0
 
 
 class DiskProblem(Exception):
@@ -27,8 +28,18 @@ class VMFiles:
     seed: Path
     console_log: Path
 
+    @property
+    def rescue(self) -> Path:
+        """The disk that a VM in rescue boots from."""
+        return self.disk.with_name(f"{self.disk.stem}-rescue.qcow2")
+
+    @property
+    def old_disk(self) -> Path:
+        """Where a rebuild keeps the disk until the new one runs."""
+        return self.disk.with_name(f"{self.disk.stem}-old.qcow2")
+
     def all(self) -> tuple[Path, ...]:
-        return (self.disk, self.seed, self.console_log)
+        return (self.disk, self.seed, self.console_log, self.rescue, self.old_disk)
 
 
 def files_of(disks_dir: str, vm_uuid: UUID) -> VMFiles:
@@ -50,6 +61,35 @@ def ensure_overlay(target: Path, base: str, base_format: str, size_gib: int) -> 
     scratch = target.with_name(target.name + ".new")
     _qemu_img("create", "-q", "-f", "qcow2", *backing, str(scratch), str(size_bytes))
     os.replace(scratch, target)
+
+
+def copy_disk(source: Path, target: Path, base: str, base_format: str) -> None:
+    """A copy of a disk that nobody writes to, over the same base (none: standing alone); complete or not there.
+
+    qemu-img takes the image's own lock, so that a guest cannot start on the source meanwhile, nor it be copied in use.
+    """
+    if target.exists():
+        return
+    if not source.is_file():
+        raise DiskProblem(f"the disk {source} is not there: was it removed behind our back?")
+    backing = ["-B", os.path.abspath(base), "-F", base_format] if base else []
+    scratch = target.with_name(target.name + ".new")
+    _qemu_img(
+        "convert", "-q", "-f", "qcow2", "-O", "qcow2", *backing, str(source), str(scratch), patience_s=COPY_PATIENCE_S
+    )
+    os.replace(scratch, target)
+
+
+def grow_file(target: Path, size_gib: int) -> None:
+    """The qcow2 has at least that size."""
+    if disk_size_gib(target) < size_gib:
+        _qemu_img("resize", "-q", "-f", "qcow2", str(target), f"{size_gib}G")
+
+
+def disk_size_gib(target: Path) -> int:
+    """The size that a guest sees, in whole GiB, rounded up; also while a guest uses it."""
+    facts = json.loads(_qemu_img("info", "-U", "--output=json", "-f", "qcow2", str(target)))
+    return -(-int(facts["virtual-size"]) // 1024**3)
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -88,15 +128,15 @@ def _checked_size_of(base: str, base_format: str, version: tuple[int, ...]) -> i
     return int(facts["virtual-size"])
 
 
-def _qemu_img(*arguments: str) -> str:
+def _qemu_img(*arguments: str, patience_s: float = PATIENCE_S) -> str:
     try:
         done = subprocess.run(
-            ["qemu-img", *arguments], capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL
+            ["qemu-img", *arguments], capture_output=True, text=True, timeout=patience_s, stdin=subprocess.DEVNULL
         )
     except FileNotFoundError:
         raise DiskProblem("qemu-img is not installed where the worker runs (package qemu-utils)") from None
     except subprocess.TimeoutExpired:
-        raise DiskProblem(f"qemu-img {arguments[0]} did not end within {PATIENCE_S:.0f} s") from None
+        raise DiskProblem(f"qemu-img {arguments[0]} did not end within {patience_s:.0f} s") from None
     if done.returncode != 0:
         raise DiskProblem(f"qemu-img {arguments[0]}: {(done.stderr or done.stdout).strip()[:200]}")
     return done.stdout

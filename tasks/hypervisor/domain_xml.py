@@ -52,6 +52,8 @@ class DomainSpec:
     has_screen: bool = (
         False  # a frame buffer, shown by VNC on a unix socket that libvirt names, in the host's own folder
     )
+    vcpus_max: int = 0  # room for vCPUs that are plugged while it runs; 0: none
+    rescue_disk: str = ""  # boots before the VM's own disk, which is then the second one
     domain_type: str = ""  # only for libvirt's test driver; else by accelerator
 
     @property
@@ -67,7 +69,7 @@ def format_domain(spec: DomainSpec) -> str:
     _text(root, "title", " ".join(_clean(spec.title).split()) or spec.name)
     _metadata(root, spec)
     _text(root, "memory", str(spec.ram_mib), unit="MiB")
-    _text(root, "vcpu", str(spec.vcpus))
+    _vcpus(root, spec)
     _os(root, spec)
     if spec.type != "test":
         features = etree.SubElement(root, "features")
@@ -81,6 +83,11 @@ def format_domain(spec: DomainSpec) -> str:
     _devices(root, spec)
     etree.indent(root)
     return etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _vcpus(root: etree._Element, spec: DomainSpec) -> None:
+    room = {"current": str(spec.vcpus)} if spec.vcpus_max > spec.vcpus else {}
+    _text(root, "vcpu", str(max(spec.vcpus, spec.vcpus_max)), **room)
 
 
 def _metadata(root: etree._Element, spec: DomainSpec) -> None:
@@ -106,10 +113,11 @@ def _os(root: etree._Element, spec: DomainSpec) -> None:
 
 def _devices(root: etree._Element, spec: DomainSpec) -> None:
     devices = etree.SubElement(root, "devices")
-    if spec.disk:
-        _disk(devices, spec.disk, "vda", "qcow2")
+    disks = [path for path in (spec.rescue_disk, spec.disk) if path]
+    for path, target in zip(disks, ("vda", "vdb"), strict=False):
+        _disk(devices, path, target, "qcow2")
     if spec.seed:
-        _disk(devices, spec.seed, "vdb", "raw", is_readonly=True)
+        _disk(devices, spec.seed, "vdc" if spec.rescue_disk else "vdb", "raw", is_readonly=True)
     for nic in spec.nics:
         _nic(devices, nic)
     if spec.type == "test":

@@ -111,3 +111,9 @@ class Hypervisor(Protocol):
 
     def capacity(self) -> Capacity:
         """What the host has."""
+
+    def plug_vcpus(self, domain: str, count: int) -> int:
+        """Give a running guest so many vCPUs if its definition leaves room for them; how many it then has."""
+
+    def grow_disk(self, domain: str, target: str, size_bytes: int) -> None:
+        """Tell a running guest that its disk is larger, and make it so; a disk that is as large is left alone."""

@@ -20,6 +20,8 @@ class FakeHypervisor:
     paused: set[str] = field(default_factory=set)
     autostarted: set[str] = field(default_factory=set)
     is_deaf: bool = False  # its guests do not listen to the power button
+    vcpus: dict[str, int] = field(default_factory=dict)
+    grown: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
 
@@ -81,6 +83,17 @@ class FakeHypervisor:
     def capacity(self) -> Capacity:
         self._enter("capacity")
         return Capacity(vcpus=8, ram_mib=16384, libvirt_version="9.0.0")
+
+    def plug_vcpus(self, domain: str, count: int) -> int:
+        self._enter("plug_vcpus")
+        node = etree.fromstring(self.definitions[domain]).find("vcpu")
+        most = int(node.text or 1) if node is not None else 1
+        self.vcpus[domain] = max(self.vcpus.get(domain, 1), min(count, most))
+        return self.vcpus[domain]
+
+    def grow_disk(self, domain: str, target: str, size_bytes: int) -> None:
+        self._enter("grow_disk")
+        self.grown[domain] = size_bytes
 
     def _enter(self, call: str) -> None:
         self.calls.append(call)

@@ -27,6 +27,7 @@ from tasks.hypervisor.driver import (
     HostUnreachable,
     LiveInterface,
 )
+from tasks.hypervisor.libvirt_changes import LibvirtChanges
 
 T = TypeVar("T")
 IN_FLIGHT = 4  # libvirtd's max_client_requests is 5 by default, and a keepalive needs one
@@ -73,7 +74,7 @@ def _run_events() -> None:
 libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions; not on stderr too
 
 
-class LibvirtHypervisor:
+class LibvirtHypervisor(LibvirtChanges):
     """The Hypervisor of one libvirt URI."""
 
     def __init__(self, name: str, uri: str, deadline_s: float = CALL_DEADLINE_S) -> None:

@@ -17,7 +17,7 @@ from tasks.sagas.engine import Context, StageError
 
 def vm_or_none(uuid: UUID) -> VM | None:
     """The operation's VM, if it is still there."""
-    return VM.objects.select_related("team", "host", "image", "flavor").filter(uuid=uuid).first()
+    return VM.objects.select_related("team", "host", "image", "flavor", "rescue_image").filter(uuid=uuid).first()
 
 
 def vm_of(context: Context) -> VM:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.sagas import vm_create, vm_delete, vm_life
+from tasks.sagas import vm_change, vm_create, vm_delete, vm_life
 from tasks.sagas.engine import Saga
 
-SAGAS: Mapping[str, Saga] = {"vm.create": vm_create.SAGA, "vm.delete": vm_delete.SAGA, **vm_life.SAGAS}
+SAGAS: Mapping[str, Saga] = {
+    "vm.create": vm_create.SAGA,
+    "vm.delete": vm_delete.SAGA,
+    **vm_life.SAGAS,
+    **vm_change.SAGAS,
+}

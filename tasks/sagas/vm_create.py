@@ -25,6 +25,7 @@ from tasks.sagas.placement import choose_host
 from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
 
 WIRE_DEADLINE_S = 10.0
+HOTPLUG_VCPUS = 16  # room for so many, or what the host has
 FAST_POLL_S, SLOW_POLL_S, FAST_FOR_S = 0.01, 0.05, 1.0
 
 
@@ -91,7 +92,8 @@ def start(context: Context) -> str:
     with transaction.atomic():
         record_interfaces(vm, interfaces)
         # the boot whose time to SSH is kept: later ones leave it as it is
-        update_vm(vm, started_at=vm.started_at if vm.ssh_at else timezone.now())
+        started_at = vm.started_at if vm.ssh_at else timezone.now()
+        update_vm(vm, started_at=started_at, live_vcpus=vm.vcpus, live_ram_mib=vm.ram_mib)
     return "tap " + ", ".join(interface.tap for interface in interfaces) if interfaces else "no NIC"
 
 
@@ -164,9 +166,9 @@ def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
     ports = vm.ports.select_related("network").order_by("id")
     has_offloads = host.datapath_type != "netdev"
     nics = tuple(NicSpec(str(port.uuid), port.mac, port.network.mtu, has_offloads=has_offloads) for port in ports)
-    boot = None
-    if vm.image.boot == Image.Boot.KERNEL:
-        boot = KernelBoot(vm.image.kernel_path, vm.image.initrd_path, vm.image.cmdline)
+    boot, image = None, vm.rescue_image or vm.image
+    if image.boot == Image.Boot.KERNEL:
+        boot = KernelBoot(image.kernel_path, image.initrd_path, image.cmdline)
     return DomainSpec(
         name=vm.domain,
         uuid=str(vm.uuid),
@@ -181,6 +183,8 @@ def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
         nics=nics,
         boot=boot,
         has_screen=has_screen(vm),
+        vcpus_max=max(vm.vcpus, min(host.vcpus, HOTPLUG_VCPUS)),
+        rescue_disk=str(files.rescue) if vm.rescue_image else "",
         domain_type="test" if host.libvirt_uri.startswith("test:") else "",
     )
 

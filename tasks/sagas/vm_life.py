@@ -18,7 +18,7 @@ from portal.operations.models import Operation, OperationState
 from tasks.hypervisor.driver import DomainState, Hypervisor
 from tasks.sagas.engine import Context, Saga, Stage, StageError
 from tasks.sagas.rows import placed, placed_or_none, update_vm
-from tasks.sagas.vm_create import WIRE_DEADLINE_S, wire
+from tasks.sagas.vm_create import WIRE_DEADLINE_S, define, wire
 from tasks.sagas.vm_create import start as power_on
 
 SHUTDOWN_DEADLINE_S = 45.0
@@ -92,8 +92,10 @@ def tell_autostart(context: Context) -> str:
     return "on" if vm.is_autostarted else "off"
 
 
+# The end of every saga that leaves a VM running.
+RUN: Saga = (Stage("start", start, unstart), Stage("wire", wire, deadline_s=WIRE_DEADLINE_S))
 SAGAS: dict[str, Saga] = {
-    "vm.start": (Stage("start", start, unstart), Stage("wire", wire, deadline_s=WIRE_DEADLINE_S)),
+    "vm.start": (Stage("define", define), *RUN),
     "vm.stop": (Stage("shutdown", shutdown),),
     "vm.force_off": _power(lambda hypervisor, domain: hypervisor.destroy(domain)),
     "vm.reboot": _power(lambda hypervisor, domain: hypervisor.reboot(domain)),

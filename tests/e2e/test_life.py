@@ -69,6 +69,83 @@ def test_a_guest_lives_as_its_owner_asks(product: Product, api: Api, vm: dict[st
     assert virsh(product, vm, "domid") == before, "a restart is not a new domain"
 
 
+def ended(api: Api, answer: dict[str, Any], timeout_s: float = 90) -> None:
+    path = f"/operations/{answer['operation']['uuid']}"
+    found = wait_for(lambda: (one := api.get(path))["state"] in ("done", "failed") and one, timeout_s, "it ends", 0.1)
+    assert found["state"] == "done", found["error"]
+
+
+def answers_ssh(product: Product, address: str) -> bool:
+    ask = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/22 && head -n 1 <&3"]
+    return "SSH-" in product.in_access("timeout", "2", *ask).stdout
+
+
+def test_a_running_guest_is_given_a_vcpu_and_a_larger_disk_and_memory_at_its_next_start(
+    product: Product, api: Api, vm: dict[str, Any]
+) -> None:
+    path = f"/vms/{vm['uuid']}"
+    assert api.get(path)["state"] == "running"
+    status, answer = api.send("POST", f"{path}/resize", {"flavor": "M"})
+    assert status == 202, answer
+    ended(api, answer)
+    now = api.get(path)
+    assert virsh(product, vm, "vcpucount", "--live", "--current") == str(min(now["vcpus"], 2))
+    size = re.search(r"Capacity:\s+(\d+)", virsh(product, vm, "domblkinfo", "--device", "vda"))
+    assert size and int(size[1]) == now["disk_gib"] * 1024**3
+    assert "from its next start on" in now["pending"]
+    act(api, vm, "force_off")
+    act(api, vm, "start")
+    assert api.get(path)["pending"] == ""
+    assert f"{now['ram_mib'] * 1024}" in virsh(product, vm, "dommemstat") or str(now["ram_mib"] * 1024) in virsh(
+        product, vm, "dominfo"
+    )
+
+
+def test_a_clone_has_the_disks_content_and_answers_at_its_own_address(
+    product: Product, api: Api, vm: dict[str, Any]
+) -> None:
+    act(api, vm, "force_off")
+    disks = LABS / product.lab / vm["host"] / "disks"
+    write = ["qemu-io", "-f", "qcow2", "-c", "write -P 77 64k 4096", str(disks / f"hs-{vm['uuid']}.qcow2")]
+    subprocess.run(write, check=True, stdout=subprocess.DEVNULL)
+    status, answer = api.send("POST", f"/vms/{vm['uuid']}/clone", {"name": "life-2"})
+    assert status == 202, answer
+    ended(api, answer)
+    clone = api.get(f"/vms/{answer['vm']['uuid']}")
+    read = ["qemu-io", "-r", "-U", "-f", "qcow2", "-c", "read -P 77 64k 4096", str(disks / f"hs-{clone['uuid']}.qcow2")]
+    assert subprocess.run(read, stdout=subprocess.DEVNULL).returncode == 0
+    assert clone["address"] != vm["address"]
+    wait_for(lambda: answers_ssh(product, clone["address"]), 60, "the clone answers", 0.2)
+    status, answer = api.send("DELETE", f"/vms/{clone['uuid']}?keep=true")
+    ended(api, answer)
+    assert api.get(f"/vms/{clone['uuid']}")["state"] == "deleted" and virsh(product, clone, "domstate") == "shut off"
+    act(api, clone, "undelete")
+    act(api, clone, "start")
+    wait_for(lambda: answers_ssh(product, clone["address"]), 60, "the clone answers again", 0.2)
+    ended(api, api.send("DELETE", f"/vms/{clone['uuid']}")[1])
+    act(api, vm, "start")
+
+
+def test_rescue_boots_with_its_own_disk_beside_and_a_rebuild_makes_it_fresh(
+    product: Product, api: Api, vm: dict[str, Any]
+) -> None:
+    act(api, vm, "force_off")
+    act(api, vm, "rescue")
+    devices = virsh(product, vm, "domblklist")
+    assert "-rescue.qcow2" in devices.splitlines()[0] and f"hs-{vm['uuid']}.qcow2" in devices.splitlines()[1]
+    wait_for(lambda: answers_ssh(product, vm["address"]), 60, "rescue answers", 0.2)
+    act(api, vm, "unrescue")
+    assert "-rescue" not in virsh(product, vm, "domblklist")
+    status, answer = api.send("POST", f"/vms/{vm['uuid']}/rebuild")
+    assert status == 202, answer
+    ended(api, answer)
+    disks = LABS / product.lab / vm["host"] / "disks"
+    read = ["qemu-io", "-r", "-U", "-f", "qcow2", "-c", "read -P 77 64k 4096", str(disks / f"hs-{vm['uuid']}.qcow2")]
+    assert subprocess.run(read, stdout=subprocess.DEVNULL).returncode == 1, "the disk is fresh"
+    assert not [path for path in disks.iterdir() if "-old" in path.name or "-rescue" in path.name]
+    wait_for(lambda: answers_ssh(product, vm["address"]), 60, "the rebuilt guest answers", 0.2)
+
+
 def test_the_page_follows_and_says_what_can_be_done(product: Product, api: Api, vm: dict[str, Any]) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_ARGS)

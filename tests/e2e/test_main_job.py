@@ -183,7 +183,7 @@ def _option(page: Page, select: str, name: str) -> str:
 def _delete(product: Product, page: Page, vms: tuple[dict[str, Any], ...]) -> None:
     for vm in vms:
         page.goto(f"{product.url}/vms/{vm['uuid']}/delete/")
-        page.locator("main form button.btn").first.click()
+        page.get_by_role("button", name="Delete for good now").click()
     for vm in vms:
         wait_for(lambda vm=vm: not _vm(product, page, str(vm["name"])), 60, f"{vm['name']} is gone\n{product.log()}")
     root = Path("/var/lib/hopsight/labs") / product.lab

@@ -48,7 +48,8 @@ BASELINE: dict[str, int] = {
     "status_line": 5,
     "api_docs": 6,
     "vm": 25,
-    "vm_delete": 12,
+    "vm_delete": 13,
+    "vm_change": 18,
     "console": 12,
     "operation": 8,
     "trace": 8,
@@ -88,7 +89,13 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     made_host()
     vm, trace = made_vm(cast), made_trace(cast)
     group = default_group(cast.payments.pk)
-    arguments = {"vm": vm.uuid, "vm_delete": vm.uuid, "trace": trace.uuid, "security_group": group.uuid}
+    arguments = {
+        "vm": vm.uuid,
+        "vm_delete": vm.uuid,
+        "vm_change": vm.uuid,
+        "trace": trace.uuid,
+        "security_group": group.uuid,
+    }
     arguments |= {"network": cast.network.uuid, "router": cast.router.uuid, "console": vm.uuid}
     arguments["what_if"] = asked_of_shadow(cast, Port.objects.get(vm=vm), "203.0.113.1")
     arguments["operation"] = Operation.objects.get(object_uuid=vm.uuid).uuid

@@ -18,13 +18,14 @@ from tests.cast import Cast
 from tests.portal.test_vms import client_of
 
 TAKES = {
-    VMState.STOPPED: {"start"},
-    VMState.CRASHED: {"start"},
+    VMState.STOPPED: {"start", "rescue"},
+    VMState.CRASHED: {"start", "rescue"},
     VMState.RUNNING: {"stop", "reboot", "suspend", "reset", "force_off"},
     VMState.PAUSED: {"resume", "force_off"},
     VMState.CREATING: set(),
     VMState.DELETING: set(),
     VMState.UNKNOWN: set(),
+    VMState.DELETED: {"undelete"},
 }  # fmt: skip
 
 

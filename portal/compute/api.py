@@ -1,0 +1,74 @@
+"""The API of a VM's changes: size, image, clone."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from ninja import Router, Schema, Status
+from pydantic import Field
+
+from portal.accounts.access import require, team_for
+from portal.accounts.views import person
+from portal.api.schemas import Accepted, VMCreated
+from portal.compute.changes import clone_vm, rebuild_vm, resize_vm
+from portal.compute.forms import images_for
+from portal.compute.models import VM, Flavor
+from portal.compute.serialize import vm_as_json
+from portal.compute.views import vms_of
+from portal.operations.models import Operation
+from portal.operations.serialize import operation_as_json
+
+router = Router()
+
+
+class ResizeIn(Schema):
+    flavor: str = Field(max_length=20)
+
+
+class RebuildIn(Schema):
+    image: str = Field("", max_length=40, description="none given: the image it has")
+
+
+class CloneIn(Schema):
+    name: str = Field(max_length=200)
+    request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
+
+
+@router.post("/vms/{uuid}/resize", response={202: Accepted}, summary="Give a VM another size")
+def resize(request: HttpRequest, uuid: UUID, asked: ResizeIn) -> Any:
+    row = _vm(request, uuid, "vm.change")
+    flavor = Flavor.objects.filter(name=_plain(asked.flavor)).first()
+    return _accepted(resize_vm(row, person(request), flavor))
+
+
+@router.post("/vms/{uuid}/rebuild", response={202: Accepted}, summary="Give a VM a fresh disk of an image")
+def rebuild(request: HttpRequest, uuid: UUID, asked: RebuildIn) -> Any:
+    row = _vm(request, uuid, "vm.change")
+    slug = asked.image or row.image.slug
+    image = next((one for one in images_for(row.team) if one.slug == slug), None)
+    return _accepted(rebuild_vm(row, person(request), image))
+
+
+@router.post("/vms/{uuid}/clone", response={202: VMCreated}, summary="A VM like this one, with a copy of its disk")
+def clone(request: HttpRequest, uuid: UUID, asked: CloneIn) -> Any:
+    made = clone_vm(_vm(request, uuid, "vm.create"), person(request), asked.name, _plain(asked.request_key))
+    return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
+
+
+def _vm(request: HttpRequest, uuid: UUID, right: str) -> VM:
+    team = team_for(request, "vm.see")
+    row = get_object_or_404(vms_of(team), uuid=uuid)
+    require(request, right, team)
+    return row
+
+
+def _accepted(operation: Operation) -> Any:
+    return Status(202, {"operation": operation_as_json(operation)})
+
+
+def _plain(text: str) -> str:
+    """What no row is called, for what no database can hold."""
+    return text.encode(errors="replace").decode().replace("\0", "?")
