@@ -111,6 +111,7 @@ WORDS: dict[str, str] = {
     "invitation.create": "made an invitation link for a",
     "invitation.end": "ended the invitation link for a",
     "token.create": "made the API token",
+    "device.deny": "turned away the program",
     "token.delete": "deleted the API token",
     "key.add": "added the SSH key",
     "key.delete": "deleted the SSH key",

@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from portal.accounts import person_views, team_views, views
+from portal.accounts import device_views, person_views, team_views, views
 
 urlpatterns = [
     path("login/", login_not_required(views.LogIn.as_view()), name="login"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("keys/<int:key_id>/delete/", views.key_delete, name="key_delete"),
     path("tokens/", person_views.tokens, name="tokens"),
     path("tokens/<int:token_id>/delete/", person_views.token_delete, name="token_delete"),
+    path("device/", device_views.device, name="device"),
     path("sessions/", person_views.sessions, name="sessions"),
     path("sessions/<int:session_id>/end/", person_views.session_end, name="session_end"),
     path("password/", person_views.password, name="password"),

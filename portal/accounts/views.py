@@ -76,10 +76,15 @@ def keys(request: HttpRequest) -> HttpResponse:
 def key_delete(request: HttpRequest, key_id: int) -> HttpResponse:
     """Forget a key; VMs made with it keep their copy."""
     row = get_object_or_404(KeyPair, pk=key_id, user_id=request.user.pk)
-    with transaction.atomic():
-        record("key.delete", None, person(request), ("key", str(row.pk), row.name))
-        row.delete()
+    remove_key(row, person(request))
     return redirect("keys")
+
+
+def remove_key(row: KeyPair, by: User) -> None:
+    """The key is forgotten."""
+    with transaction.atomic():
+        record("key.delete", None, by, ("key", str(row.pk), row.name))
+        row.delete()
 
 
 def add_key(user: User, name: str, text: str) -> KeyPair:

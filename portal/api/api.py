@@ -12,6 +12,7 @@ from ninja import Query, Router, Status
 from ninja.security import django_auth
 
 from portal.accounts.access import require, team_for
+from portal.accounts.api import router as accounts_router
 from portal.accounts.models import AuditRow, Membership
 from portal.accounts.views import person
 from portal.api.auth import TokenAuth
@@ -49,6 +50,7 @@ from portal.compute.models import Flavor, VMState
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
 from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
+from portal.console.api import router as console_router
 from portal.drops.api import router as drops_router
 from portal.hosts.models import Host
 from portal.live.topics import refusal_of, snapshot_of
@@ -57,6 +59,7 @@ from portal.networks.groups_api import router as groups_router
 from portal.networks.owners import network_named
 from portal.operations.models import Operation, OperationState
 from portal.operations.serialize import operation_as_json
+from portal.traces.api import TraceLine, list_traces
 from portal.traces.models import TraceRequest
 from portal.traces.presentation import probe_data
 from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
@@ -203,6 +206,9 @@ def live_snapshot(request: HttpRequest, topic: str) -> Any:
     return snapshot_of(topic)
 
 
+api.get("/traces", response=Page[TraceLine], summary="The team's traces, newest first")(list_traces)
+
+
 @api.post("/traces", response={202: TraceAsked}, summary="Ask which way a packet takes")
 def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
     team = team_for(request, "trace.ask")
@@ -268,6 +274,8 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
     return problem(404, TITLES[404])
 
 
+api.add_router("", accounts_router)
+api.add_router("", console_router)
 api.add_router("", network_routes)
 api.add_router("", provider_routes)
 api.add_router("", groups_router)

@@ -23,4 +23,5 @@ class TokenAuth(HttpBearer):
         if not row.can_write and request.method not in READING:
             raise PermissionDenied(f"the token {row.name} may only read: make one that may write")
         request.user = row.user
+        request.api_token = row  # type: ignore[attr-defined]
         return row.user

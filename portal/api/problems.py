@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from portal.accounts.teams import TeamProblem
 from portal.checks.requests import CheckProblem
 from portal.compute.requests import VMProblem
 from portal.networks.groups import GroupProblem
@@ -58,7 +59,7 @@ def install(api: NinjaAPI) -> None:
         return problem(401, TITLES[401])
 
     def refused(request: HttpRequest, error: Raised) -> HttpResponse:
-        assert isinstance(error, VMProblem | FieldProblem | GroupProblem | NetworkProblem | CheckProblem)
+        assert isinstance(error, VMProblem | FieldProblem | TeamProblem | GroupProblem | NetworkProblem | CheckProblem)
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
     def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
@@ -79,7 +80,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused),
+        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused),
          (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

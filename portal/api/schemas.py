@@ -63,6 +63,8 @@ class VMOut(Schema):
     ram_mib: int
     disk_gib: int
     address: str | None
+    login_user: str
+    ssh: str | None = Field(description="the command, where people sit")
     ports: list[PortOut]
     created_at: datetime
     started_at: datetime | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portal.compute.models import VM
+from portal.compute.presentation import ssh_line
 
 
 def vm_as_json(vm: VM) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def vm_as_json(vm: VM) -> dict[str, Any]:
         }
         for port in vm.ports.all()
     ]
+    address = next((row.address for port in vm.ports.all() for row in port.addresses.all()), None)
     return {
         "uuid": str(vm.uuid),
         "name": vm.name,
@@ -39,7 +41,9 @@ def vm_as_json(vm: VM) -> dict[str, Any]:
         "vcpus": vm.vcpus,
         "ram_mib": vm.ram_mib,
         "disk_gib": vm.disk_gib,
-        "address": next((row.address for port in vm.ports.all() for row in port.addresses.all()), None),
+        "address": address,
+        "login_user": vm.image.login_user,
+        "ssh": ssh_line(vm, address) or None,
         "ports": ports,
         "created_at": _moment(vm.created_at),
         "started_at": _moment(vm.started_at),

@@ -16,6 +16,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from portal.accounts.callers import TokensOnSockets  # noqa: E402
 from portal.console.socket import console_socket  # noqa: E402
 from portal.live.consumers import LiveConsumer  # noqa: E402
 from portal.operations.dispatch import warm_up  # noqa: E402
@@ -23,6 +24,9 @@ from portal.operations.dispatch import warm_up  # noqa: E402
 consoles: Any = console_socket  # Django's `path` knows views, Channels' router takes applications
 sockets = URLRouter([path("ws/live", LiveConsumer.as_asgi()), path("ws/vms/<uuid:vm>/console/<str:kind>", consoles)])
 application = ProtocolTypeRouter(
-    {"http": django_application, "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets))}
+    {
+        "http": django_application,
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(TokensOnSockets(sockets))),
+    }
 )
 threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from uuid import UUID
 
-from django.conf import settings
-
+from portal.accounts.callers import is_live
 from portal.accounts.models import Membership
 from portal.accounts.permissions import is_allowed
 from portal.compute.models import VM, Image, VMState
@@ -41,9 +39,9 @@ class Refused:
     words: str
 
 
-def access_of(user_id: int, session_key: str, vm_uuid: UUID, kind: Kind) -> Access | Refused:
+def access_of(user_id: int, key: str, vm_uuid: UUID, kind: Kind) -> Access | Refused:
     """The person's access to the console now. Strangers cannot tell another team's VM from none."""
-    if not import_module(settings.SESSION_ENGINE).SessionStore().exists(session_key):
+    if not is_live(key, user_id, writing=True):
         return Refused(Close.LOGGED_OUT, "You are logged out.")
     vm = VM.objects.select_related("image", "team").filter(uuid=vm_uuid).first()
     memberships = Membership.objects.filter(user_id=user_id, user__is_active=True, team=vm.team if vm else None)

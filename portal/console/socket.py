@@ -1,7 +1,8 @@
 """The console's WebSocket: a relay between a browser and the console process, bounded in both directions.
 
 Its rules:
-- The handshake is taken from our own pages only (Origin), from a person who is logged in. The first message is the ticket.
+- The handshake is taken from our own pages only (Origin), from a person who is logged in, or
+  from a program with a token that may write. The first message is the ticket.
 - Bytes are binary messages. Text is JSON: `{"ack": n}` for n bytes taken and `{"take": true}` for the pen come in; what
   `portal.console.wire` lists goes out.
 - Towards the browser at most WINDOW_BYTES are not acknowledged: beyond, nothing is read from the console process, whose own
@@ -26,6 +27,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 
 from portal.accounts.audit import Source, record, source
+from portal.accounts.callers import key_of_scope
 from portal.accounts.models import User
 from portal.compute.models import VM
 from portal.console.access import Access, Refused, access_of
@@ -117,7 +119,7 @@ class _Console:
 
     def _redeem(self, ticket: str) -> Access | Refused:
         user: User = self._scope["user"]
-        if not redeem_ticket(ticket, Holder(user.pk, self._session_key(), str(self._vm), self._kind)):
+        if not redeem_ticket(ticket, Holder(user.pk, self._key(), str(self._vm), self._kind)):
             return USED
         access = self._access()
         if isinstance(access, Access):
@@ -128,10 +130,10 @@ class _Console:
         return access
 
     def _access(self) -> Access | Refused:
-        return access_of(self._scope["user"].pk, self._session_key(), self._vm, self._kind)
+        return access_of(self._scope["user"].pk, self._key(), self._vm, self._kind)
 
-    def _session_key(self) -> str:
-        return self._scope["session"].session_key or ""
+    def _key(self) -> str:
+        return key_of_scope(self._scope)
 
     async def _relay(self, access: Access, reader: StreamReader, writer: StreamWriter) -> Refused | None:
         self._may_write = access.may_write

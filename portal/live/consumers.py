@@ -12,6 +12,7 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from portal.accounts.callers import is_live
 from portal.accounts.models import User
 from portal.live.hub import Mailbox, frame_of, hub
 from portal.live.topics import refusal_of, snapshot_of
@@ -116,8 +117,10 @@ def _parse(text: str | None) -> dict[str, str]:
 def _refused(scope: dict[str, Any], topics: tuple[str, ...]) -> dict[str, str] | None:
     """Topic → reason for those that the person may read no more; None when nobody is logged in any more."""
     user = User.objects.filter(pk=scope["user"].pk, is_active=True).first()
-    session = scope.get("session")
-    if user is None or (session is not None and session.session_key and not session.exists(session.session_key)):
+    session, token = scope.get("session"), scope.get("token_key")
+    if user is None or (token and not is_live(token, user.pk)):
+        return None
+    if not token and session is not None and session.session_key and not session.exists(session.session_key):
         return None
     scope["user"] = user
     reasons = {topic: refusal_of(user, topic) for topic in topics}

@@ -28,9 +28,14 @@ ORIGIN = (b"origin", b"http://localhost")
 class ConsoleBrowser(Socket):
     """A console's socket: bytes and messages as they come."""
 
-    def __init__(self, client: Client, vm: object, kind: str = "serial", origin: tuple[bytes, bytes] = ORIGIN) -> None:
+    def __init__(
+        self, client: Client, vm: object, kind: str = "serial", origin: tuple[bytes, bytes] = ORIGIN, bearer: str = ""
+    ) -> None:
         cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
-        super().__init__(application, [(b"cookie", cookie.encode()), (b"host", b"localhost"), origin])
+        headers = [(b"cookie", cookie.encode()), (b"host", b"localhost"), origin]
+        if bearer:
+            headers.append((b"authorization", f"Bearer {bearer}".encode()))
+        super().__init__(application, headers)
         self.scope["path"] = f"/ws/vms/{vm}/console/{kind}"
         self.seen = b""
         self.told: list[dict[str, Any]] = []

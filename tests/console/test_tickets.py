@@ -6,8 +6,10 @@ import json
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.test import Client
 from django.urls import reverse
 
+from portal.accounts.tokens import delete_token, make_token
 from portal.compute.models import VM, VMState
 from portal.console.socket import TICKET_WITHIN_S, is_same_origin
 from portal.console.tickets import LIFE_S, Holder, issue_ticket, redeem_ticket
@@ -142,3 +144,32 @@ async def test_a_vm_that_is_off_has_no_ticket_and_says_why(consoles: Consoles, s
     assert answer.json()["off"].startswith("web-1 ") and "ticket" not in answer.json()
     page = await sync_to_async(client.get)(reverse("console", args=[consoles.vm.uuid]))
     assert answer.json()["off"] in page.content.decode()
+
+
+async def test_a_program_opens_the_console_with_its_token_until_the_token_ends(consoles: Consoles) -> None:
+    consoles.doors.start(consoles.vm.uuid, "cat")
+    row, secret = await sync_to_async(make_token)(consoles.cast.alice, "laptop", True, 7)
+    headers = {"Authorization": f"Bearer {secret}"}
+    program = Client()
+    asked = await sync_to_async(program.post)(
+        f"/api/v1/vms/{consoles.vm.uuid}/console-ticket", {}, content_type="application/json", headers=headers
+    )
+    assert asked.status_code == 201, asked.content
+    browser = ConsoleBrowser(program, consoles.vm.uuid, bearer=secret)
+    assert await browser.open()
+    consoles.open_ones.append(browser)
+    await browser.send(text=json.dumps({"ticket": asked.json()["ticket"]}))
+    await browser.pen(mine=True)
+    await sync_to_async(delete_token)(row)
+    assert (await browser.closed())[0] == Close.LOGGED_OUT
+
+
+async def test_a_ticket_of_a_token_is_no_good_to_a_session_and_a_false_token_opens_nothing(consoles: Consoles) -> None:
+    _, secret = await sync_to_async(make_token)(consoles.cast.alice, "laptop", True, 7)
+    asked = await sync_to_async(Client().post)(
+        f"/api/v1/vms/{consoles.vm.uuid}/console-ticket", {}, content_type="application/json",
+        headers={"Authorization": f"Bearer {secret}"},
+    )  # fmt: skip
+    client = await consoles.client("alice")
+    assert (await (await consoles.browser(client, asked.json()["ticket"])).closed())[0] == Close.REFUSED
+    assert not await ConsoleBrowser(client, consoles.vm.uuid, bearer="hst_false").open()

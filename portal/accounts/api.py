@@ -1,0 +1,139 @@
+"""Who one is, over REST, and how a program gets its token by its person's browser."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from ninja import Path, Router, Schema, Status
+from pydantic import Field
+
+from portal.accounts.access import memberships_of, require
+from portal.accounts.device import INTERVAL_S, LIFE_S, ask, fetch
+from portal.accounts.keys import KeyProblem
+from portal.accounts.models import ApiToken
+from portal.accounts.tokens import delete_token
+from portal.accounts.views import add_key, person, remove_key
+from portal.api.problems import FieldProblem
+from portal.compute.models import KeyPair
+
+router = Router()
+Number = Annotated[int, Path(ge=1, le=2**53 - 1)]
+
+
+class TeamOut(Schema):
+    slug: str
+    name: str
+    role: str
+
+
+class TokenOut(Schema):
+    """The token that the request was sent with."""
+
+    name: str
+    can_write: bool
+    expires_at: datetime
+
+
+class MeOut(Schema):
+    username: str
+    is_operator: bool
+    teams: list[TeamOut]
+    token: TokenOut | None
+
+
+class LogInAsked(Schema):
+    name: str = Field("hopsight", description="what the program calls itself; the person is shown it")
+    can_write: bool = True
+
+
+class LogInCodes(Schema):
+    """`code` is for the person, who types it on `page`; `device_code` is the program's own, to fetch the token with."""
+
+    device_code: str
+    code: str
+    page: str
+    expires_s: int
+    interval_s: int
+
+
+class LogInFetch(Schema):
+    device_code: str = Field(max_length=100)
+
+
+class LogInOut(Schema):
+    """`state` is pending, agreed, denied or expired; with agreed comes the token, this once."""
+
+    state: str
+    token: str | None
+    username: str | None
+
+
+class KeyIn(Schema):
+    name: str = Field("", max_length=200, description="none given: the key's own comment")
+    public_key: str = Field(max_length=20_000, description="one line, as ~/.ssh/id_ed25519.pub has it")
+
+
+class KeyOut(Schema):
+    id: int
+    name: str
+    fingerprint: str
+    public_key: str
+
+
+@router.get("/me", response=MeOut, summary="Who you are, your teams, and the token you came with")
+def me(request: HttpRequest) -> Any:
+    require(request, "person.see")
+    user = person(request)
+    teams = [{"slug": row.team.slug, "name": row.team.name, "role": row.role} for row in memberships_of(request)]
+    token: ApiToken | None = getattr(request, "api_token", None)
+    return {"username": user.username, "is_operator": user.is_operator, "teams": teams, "token": token}
+
+
+@router.delete("/me/token", response={204: None}, summary="End the token that this is sent with")
+def end_token(request: HttpRequest) -> Any:
+    require(request, "person.change")
+    token: ApiToken | None = getattr(request, "api_token", None)
+    if token is not None:
+        delete_token(token)
+    return Status(204, None)
+
+
+@router.get("/keys", response=list[KeyOut], summary="Your SSH keys")
+def list_keys(request: HttpRequest) -> Any:
+    require(request, "person.see")
+    return list(person(request).keys.order_by("id"))
+
+
+@router.post("/keys", response={201: KeyOut}, summary="Add an SSH key; one that is there is given back")
+def post_key(request: HttpRequest, asked: KeyIn) -> Any:
+    require(request, "person.change")
+    try:
+        return Status(201, add_key(person(request), asked.name, asked.public_key))
+    except KeyProblem as problem:
+        raise FieldProblem("public_key", str(problem)) from None
+
+
+@router.delete("/keys/{number}", response={204: None}, summary="Forget an SSH key; VMs made with it keep their copy")
+def delete_key(request: HttpRequest, number: Number) -> Any:
+    require(request, "person.change")
+    remove_key(get_object_or_404(KeyPair, pk=number, user=person(request)), person(request))
+    return Status(204, None)
+
+
+@router.post("/log-ins", response={201: LogInCodes}, auth=None, summary="Ask for a token by a person's browser")
+def post_log_in(request: HttpRequest, asked: LogInAsked) -> Any:
+    address = str(request.META.get("REMOTE_ADDR", ""))[:45]
+    long_code, waiting = ask(asked.name, address, asked.can_write)
+    page = f"{request.build_absolute_uri(reverse('device'))}?code={waiting.code}"
+    codes = {"device_code": long_code, "code": waiting.code, "page": page}
+    return Status(201, {**codes, "expires_s": LIFE_S, "interval_s": INTERVAL_S})
+
+
+@router.post("/log-ins/token", response=LogInOut, auth=None, summary="Fetch the token once the person has agreed")
+def fetch_token(request: HttpRequest, asked: LogInFetch) -> Any:
+    state, token, user = fetch(asked.device_code)
+    return {"state": state, "token": token or None, "username": user.username if user else None}
