@@ -38,6 +38,11 @@ class Api:
         assert answer is not None, f"{method} {path}: no answer"
         return answer
 
+    def post_page(self, path: str, **fields: str) -> str:
+        """The page that a form's post leads to."""
+        token = next((cookie.value for cookie in self._cookies if cookie.name == "csrftoken"), "") or ""
+        return self._open(path, urllib.parse.urlencode({"csrfmiddlewaretoken": token, **fields}).encode())
+
     def _ask(self, method: str, path: str, value: object) -> tuple[int, Any] | None:
         token = next((cookie.value for cookie in self._cookies if cookie.name == "csrftoken"), "")
         headers = {"Content-Type": "application/json", "X-CSRFToken": token or "", "Referer": self._product.url}

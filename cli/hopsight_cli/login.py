@@ -1,0 +1,125 @@
+"""Logging in: by the browser, with a code that is typed there, or with a token made on the page "API tokens"."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import webbrowser
+from typing import Annotated, Any
+
+import typer
+
+from hopsight_cli import config
+from hopsight_cli.client import Api, CliError, WrongWords
+from hopsight_cli.context import AsJson, api_of
+from hopsight_cli.output import clean, pairs, show
+
+TOKEN_PREFIX = "hst_"
+
+
+def add_to(app: typer.Typer) -> None:
+    """login, logout, whoami, usage."""
+    app.command("login")(login)
+    app.command("logout")(logout)
+    app.command("whoami")(whoami)
+    app.command("usage")(usage)
+
+
+def login(
+    ctx: typer.Context,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="The server, as https://hopsight.example")] = None,
+    token: Annotated[
+        bool, typer.Option("--token", help="Read a token from stdin instead of asking the browser.")
+    ] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Ask for a token that can change nothing.")] = False,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page, or only print it.")] = True,
+    team: Annotated[str | None, typer.Option(help="Team to work in from now on, by its slug.")] = None,
+) -> None:
+    """Log in to a server, by your browser.
+
+    It shows a page where you type a short code. The log-in is kept in ~/.config/hopsight/login.json, which only you can read, for 30 days.
+    """
+    where = (url or ctx.find_root().params.get("url") or config.load().url).rstrip("/")
+    if not where.startswith(("https://", "http://")):
+        raise WrongWords(f"{clean(where)!r} was given; an address begins with https:// (or http:// on this machine)")
+    if config.is_in_clear(where):
+        typer.secho(
+            f"hopsight: {where} is not encrypted: others on the network can read your token", fg="yellow", err=True
+        )
+    secret = _typed() if token else _by_browser(Api(config.Profile(where)), read_only, browser)
+    profile = config.Profile(where, secret, team or "")
+    me = Api(profile).get("/me")
+    slugs = [row["slug"] for row in me["teams"]]
+    if team and team not in slugs:
+        raise WrongWords(f"team {clean(team)!r} was given; yours are {', '.join(slugs) or 'none'}")
+    file = config.save(profile)
+    typer.echo(f"Logged in to {where} as {clean(me['username'])}; teams: {clean(slugs)}. Kept in {file}.")
+
+
+def logout() -> None:
+    """End this log-in; its token works no more."""
+    kept = config.load()
+    if not kept.token:
+        typer.echo("You are not logged in.")
+        return
+    try:
+        Api(config.Profile(kept.url, kept.token)).send("DELETE", "/me/token")
+    except CliError as problem:
+        typer.echo(f"hopsight: the token could not be ended on the server: {clean(problem)}", err=True)
+    config.forget()
+    typer.echo(f"Logged out of {kept.url}.")
+
+
+def whoami(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Show who you are, your teams and your token."""
+    api = api_of(ctx)
+
+    def draw(me: dict[str, Any]) -> str:
+        token = me["token"]
+        teams = [f"{row['slug']} ({row['role']})" for row in me["teams"]]
+        told = (
+            f"{token['name']}, {'reads and writes' if token['can_write'] else 'reads'}, ends {token['expires_at'][:10]}"
+        )
+        lines: list[tuple[str, object]] = [("server", api.profile.url), ("person", me["username"]), ("teams", teams)]
+        lines += [("operator", me["is_operator"]), ("token", told if token else None)]
+        return pairs(lines)
+
+    show(lambda: api.get("/me"), draw, as_json)
+
+
+def usage(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Show what the team uses of its quota."""
+    api = api_of(ctx)
+
+    def draw(value: dict[str, Any]) -> str:
+        lines: list[tuple[str, object]] = [("team", value["team"])]
+        lines += [(name, f"{row['used']} of {row['limit']}") for name, row in value.items() if isinstance(row, dict)]
+        return pairs(lines)
+
+    show(lambda: api.get("/usage"), draw, as_json)
+
+
+def _typed() -> str:
+    secret = (typer.prompt("Token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    if not secret.startswith(TOKEN_PREFIX) or not secret.isascii():
+        raise WrongWords(f"that is no token: one begins with {TOKEN_PREFIX} and is made on the page “API tokens”")
+    return str(secret)
+
+
+def _by_browser(api: Api, read_only: bool, browser: bool) -> str:
+    name = f"hopsight on {platform.node() or 'a machine'}"[:60]
+    codes = api.send("POST", "/log-ins", {"name": name, "can_write": not read_only})
+    typer.echo(f"Open {clean(codes['page'])}\nand agree there, if it shows the code {clean(codes['code'])}.", err=True)
+    if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or platform.system() != "Linux"):
+        webbrowser.open(codes["page"])
+    last = time.monotonic() + codes["expires_s"]
+    while time.monotonic() < last:
+        time.sleep(codes["interval_s"])
+        told = api.send("POST", "/log-ins/token", {"device_code": codes["device_code"]})
+        if told["state"] == "agreed":
+            return str(told["token"])
+        if told["state"] != "pending":
+            break
+    raise CliError("you were not let in: nobody agreed in time, or the answer was no")

@@ -1,0 +1,71 @@
+"""The command tree, and what every command ends with."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import click
+import typer
+
+from hopsight_cli import checks, console, hosts, keys, login, networks, operations, shell, traces, vms
+from hopsight_cli.client import CliError
+from hopsight_cli.output import complain
+
+INTERRUPTED = 130
+app = typer.Typer(
+    name="hopsight",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Virtual machines on your team's hosts, and the way of every packet between them.
+
+    \b
+    Begin with:
+      hopsight login https://hopsight.example
+      hopsight vm create web-1
+      hopsight ssh web-1
+      hopsight trace web-1 db-1 --tcp 5432
+
+    Every command has --help. Lists take --json and --watch. `--install-completion` teaches your shell the commands and
+    the names of your VMs.
+    """,
+)
+app.add_typer(vms.app, name="vm")
+app.add_typer(keys.app, name="key")
+app.add_typer(networks.app, name="network")
+app.add_typer(checks.app, name="check")
+app.add_typer(hosts.app, name="host")
+app.add_typer(operations.app, name="operation")
+for module in (login, shell, console, traces):
+    module.add_to(app)
+
+
+@app.callback()
+def options(
+    url: Annotated[
+        str | None, typer.Option(help="Another server than the one you logged in to (or HOPSIGHT_URL).")
+    ] = None,
+    team: Annotated[str | None, typer.Option(help="Team to work in, by its slug (or HOPSIGHT_TEAM).")] = None,
+) -> None:
+    """Read where they are needed: hopsight_cli.context.api_of."""
+
+
+def run() -> None:
+    """The entry point: problems in words on stderr, and an exit code."""
+    try:
+        code: Any = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except CliError as problem:
+        complain(problem)
+        sys.exit(problem.code)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        typer.echo("", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `hopsight vm list | head -1`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,96 @@
+"""`hopsight trace`: which way a packet takes, and why it does not arrive."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from hopsight_cli.client import CliError, WrongWords
+from hopsight_cli.context import UUID, AsJson, VmName, Watch, api_of, find_vm, until
+from hopsight_cli.output import Columns, age, clean, show, table
+from hopsight_cli.picture import ASCII, Detail, draw
+from hopsight_cli.services import Service, Tcp, Udp
+
+TRACE_WAIT_S = 60.0
+COLUMNS: Columns = {
+    "TRACE": lambda row: row["title"], "STATE": lambda row: row["state"], "VERDICT": lambda row: row["verdict"],
+    "WHY": lambda row: row["reason"][:70], "ASKED": lambda row: f"{age(row['created_at'])} ago",
+    "BY": lambda row: row["created_by"], "UUID": lambda row: row["uuid"],
+}  # fmt: skip
+
+
+def add_to(app: typer.Typer) -> None:
+    """trace, traces."""
+    app.command("trace")(trace)
+    app.command("traces")(list_traces)
+
+
+def trace(
+    ctx: typer.Context,
+    source: VmName,
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="A VM's name, or an address.")] = None,
+    tcp: Tcp = None,
+    udp: Udp = None,
+    arp: Annotated[bool, typer.Option("--arp", help="Ask who has the address, by ARP.")] = False,
+    size: Annotated[int, typer.Option(help="Bytes of the IP packet, to find MTU mistakes.", min=28, max=65535)] = 84,
+    moment: Annotated[str, typer.Option(help="as_is, first or established: which packet of its connection.")] = "as_is",
+    flows: Annotated[
+        bool, typer.Option("--flows", "-v", help="Show each flow, and the commands that tell the same.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 unless it is delivered.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the way of a packet from a VM.
+
+    To another VM or to an address; a ping if you do not say what.
+
+    \b
+      hopsight trace web-1 db-1 --tcp 5432
+      hopsight trace web-1 203.0.113.9 --size 1500
+      hopsight trace UUID            a trace that was asked for before
+    """
+    api = api_of(ctx)
+    if target is None and UUID.fullmatch(source):
+        uuid = source
+    elif target is None:
+        raise WrongWords("where to? Give a VM's name or an address after the source (or one trace's uuid alone)")
+    else:
+        row = find_vm(api, source)
+        if not row["ports"]:
+            raise WrongWords(f"{clean(row['name'])} has no port yet")
+        body = {"source": row["ports"][0]["uuid"], "target": target, "moment": moment, "size_bytes": size}
+        uuid = api.send("POST", "/traces", body | Service.of(tcp, udp, arp).body())["uuid"]
+    until(lambda: api.get(f"/traces/{uuid}")["state"] != "running", "the trace is answered", TRACE_WAIT_S)
+    answer = show(lambda: api.get(f"/traces/{uuid}"), lambda told: _printable(draw(told, Detail(flows))), as_json)
+    _judge(answer, strict)
+
+
+def list_traces(
+    ctx: typer.Context,
+    most: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 20,
+    as_json: AsJson = False,
+    watch: Watch = False,
+) -> None:
+    """List the team's traces, newest first."""
+    api = api_of(ctx)
+    empty = "No trace. Ask for one: hopsight trace web-1 db-1 --tcp 5432"
+    show(lambda: api.pages("/traces", most), lambda rows: table(rows, COLUMNS, empty), as_json, watch)
+
+
+def _judge(answer: dict[str, Any], strict: bool) -> None:
+    if answer["state"] == "failed":
+        raise CliError(f"the trace failed: {answer['error']}")
+    verdict = (answer["result"] or {}).get("verdict")
+    if strict and verdict != "delivered":
+        raise CliError(f"the packet was not delivered: {verdict}")
+
+
+def _printable(text: str) -> str:
+    """Without the drawing characters where the terminal has none."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return text.translate(ASCII).encode("ascii", "replace").decode()
+    return text
