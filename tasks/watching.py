@@ -19,6 +19,7 @@ from django.db import DatabaseError
 from sdn.transport.openflow import ChannelError
 from tasks.counter_watch import watch_counters
 from tasks.flow_watch import watch_flows
+from tasks.observe_watch import watch_observed
 from tasks.topology_watch import watch_topology
 
 log = logging.getLogger("hopsight.watching")
@@ -29,6 +30,7 @@ READERS: dict[str, Callable[[str], Awaitable[None]]] = {
     "flows": watch_flows,
     "counters": watch_counters,
     "topology": watch_topology,
+    "observed": watch_observed,
 }
 EXPECTED = (OSError, redis.RedisError, DatabaseError, ObjectDoesNotExist, ChannelError, TimeoutError)
 

@@ -61,6 +61,7 @@ from portal.operations.models import Operation, OperationState
 from portal.operations.serialize import operation_as_json
 from portal.traces.api import TraceLine, list_traces
 from portal.traces.models import TraceRequest
+from portal.traces.observed_api import router as observed_router
 from portal.traces.presentation import probe_data
 from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
 
@@ -282,6 +283,7 @@ api.add_router("", groups_router)
 api.add_router("", checks_router)
 api.add_router("", drops_router)
 api.add_router("", compute_router)
+api.add_router("", observed_router)
 api.add_router("", elsewhere)
 
 

@@ -39,7 +39,7 @@ def _role_over(user: User, kind: str, name: str) -> str | None:
     memberships = Membership.objects.filter(user_id=user.pk, user__is_active=True)
     if kind in ("team", "topology", "drops") and name:
         return memberships.filter(team__slug=name).values_list("role", flat=True).first()
-    if kind in ("trace", "counters") and _uuid(name):
+    if kind in ("trace", "counters", "observed") and _uuid(name):
         return memberships.filter(team__traces__uuid=name).values_list("role", flat=True).first()
     return None
 
@@ -77,7 +77,7 @@ STATES: dict[str, Callable[[str], dict[str, Any]]] = {
     "trace": _trace_state,
     "hosts": _hosts_state,
 }
-TRANSIENT = ("counters", "flows", "topology", "drops")
+TRANSIENT = ("counters", "flows", "topology", "drops", "observed")
 
 
 def _uuid(text: str) -> bool:

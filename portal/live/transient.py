@@ -17,6 +17,7 @@ from django.utils import timezone
 from portal.live.events import channel_of, connection
 
 EXPIRY_S = 60
+WATCH_PREFIX, WATCH_EXPIRY_S = "hopsight:watch:", 10
 MOST_AT_ONCE = 500
 # KEYS: number, state.  ARGV: channel, expiry, first number, "1" to begin from nothing (with a gap, so that every
 # reader fetches the snapshot), then per change: object, data
@@ -106,6 +107,12 @@ def _run(topic: str, changes: Sequence[Change], *, afresh: bool = False) -> int:
     keys = [f"hopsight:seq:{topic}", f"hopsight:state:{topic}"]
     answer: Any = connection().eval(_SCRIPT, 2, *keys, *words)
     return int(answer)
+
+
+def keep_watched(topic: str) -> None:
+    """Somebody looks at the topic: whoever writes it goes on for the next ten seconds."""
+    connection().set(WATCH_PREFIX + topic, "1", ex=WATCH_EXPIRY_S)
+    connection().publish("hopsight:poke:watch", topic)
 
 
 def transient_snapshot(topic: str) -> dict[str, Any]:

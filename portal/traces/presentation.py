@@ -59,7 +59,7 @@ def addresses_of(packet: dict[str, str]) -> tuple[str, str]:
     return source, target
 
 
-def _with_cookie_text(value: dict[str, Any]) -> dict[str, Any]:
+def with_cookie_text(value: dict[str, Any]) -> dict[str, Any]:
     """JavaScript's numbers hold 53 bits of a cookie's 64: the page gets it as text too."""
     hops = [{**hop, "steps": [_step_with_text(step) for step in hop["steps"]]} for hop in value["hops"]]
     cause = value.get("cause")
@@ -79,7 +79,7 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
     return {
         "uuid": str(request_row.uuid),
         "state": request_row.state,
-        "trace": _with_cookie_text(value) if value and read_trace(value) else None,
+        "trace": with_cookie_text(value) if value and read_trace(value) else None,
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
         "source": _end(source, request_row.address),
         "target": _end(target, request_row.address),
@@ -95,7 +95,7 @@ def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:
         return probe
     if read_trace(probe["trace"]) is None:
         return None
-    return {**probe, "trace": _with_cookie_text(probe["trace"])}
+    return {**probe, "trace": with_cookie_text(probe["trace"])}
 
 
 def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, direction: str) -> str:

@@ -170,9 +170,28 @@ def _counters_move(product: Product, page: Page, key: Path, web: dict[str, Any],
         )
         assert rates > 0
         page.screenshot(path=str(ARTIFACTS / "trace-counting.png"))
+        _real_traffic_is_seen(product, page)
     finally:
         pinging.terminate()
         pinging.wait()
+
+
+def _real_traffic_is_seen(product: Product, page: Page) -> None:
+    """The pings' datapath entries on both hosts are joined into the third lane, live, and over the API."""
+    uuid = re.search(r"/trace/([0-9a-f-]{36})/", page.url)[1]  # type: ignore[index]
+    url = f"{product.url}/api/v1/traces/{uuid}/observed"
+    seen = wait_for(lambda: _pinging(page.request.get(url).json()["forward"]), 20, "pings are seen", 0.3)
+    assert (seen["trace"]["verdict"], seen["divergence"]) == ("delivered", None), seen
+    assert "agree" in seen["sentence"] and {one["host"] for one in seen["connections"]} == {"hv1", "hv2"}, seen
+    expect(page.locator("[data-lane=observed] .ln.meas").nth(1)).to_be_visible()
+    page.locator("[data-lane=observed] button").click()
+    page.locator(".tr-real summary").click()
+    expect(page.locator(".tr-real [data-sentence]")).to_contain_text("real traffic agree")
+    page.screenshot(path=str(ARTIFACTS / "trace-observed.png"))
+
+
+def _pinging(view: dict[str, Any] | None) -> dict[str, Any] | None:
+    return view if view and view["trace"]["verdict"] == "delivered" and view["pps"] > 0 else None
 
 
 def _option(page: Page, select: str, name: str) -> str:

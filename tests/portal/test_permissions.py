@@ -284,7 +284,7 @@ def test_a_topic_may_be_joined_as_the_table_says_and_a_stranger_cannot_tell_it_f
 ) -> None:
     trace = world.arguments["trace"]["uuid"]
     topics = {"team": "team:payments", "trace": f"trace:{trace}", "counters": f"counters:{trace}", "hosts": "hosts"}
-    topics |= {"topology": "topology:payments", "drops": "drops:payments"}
+    topics |= {"topology": "topology:payments", "drops": "drops:payments", "observed": f"observed:{trace}"}
     topic = topics.get(kind, "flows:hv1/br-int")
     for person, role in ROLES.items():
         if person == "stranger":

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { measured, probedMarks } from "./lanes";
+import { measured, observedMarks, probedMarks } from "./lanes";
 import { type Hop, layoutOf, type Step, type Trace } from "./trace";
 
 const step = (table: number): Step => ({
@@ -84,4 +84,23 @@ test("where a probe was dropped the lane ends, with the verdict there", () => {
 test("a time below its error bar is said to be below it", () => {
   expect(measured(40, 700)).toBe("< 700 µs");
   expect(measured(2700, 700)).toBe("2.7 ms");
+});
+
+test("real traffic is laid over the prediction with its packets a second, and ends where it was dropped", () => {
+  const path = [
+    hop("tap", "hv1"),
+    hop("bridge", "hv1", { steps: [step(0), step(10)] }),
+    hop("bridge", "hv2"),
+  ];
+  const layout = layoutOf(trace(path));
+  const seen = trace(
+    [path[0], path[1]].filter((one) => one !== undefined),
+    { verdict: "dropped" },
+  );
+  const marks = observedMarks(layout, seen, [null, 4.96]);
+  expect(marks.map((mark) => [mark.kind, mark.text, mark.verdict])).toEqual([
+    ["passed", "", null],
+    ["measured", "5.0/s", "dropped"],
+    ["gap", "", null],
+  ]);
 });

@@ -44,6 +44,20 @@ export function probedMarks(layout: Layout, probed: Trace): Mark[] {
   return marks;
 }
 
+/** Real traffic as marks over the prediction's steps: packets a second where a switch counts them. */
+export function observedMarks(layout: Layout, observed: Trace, hopPps: readonly (number | null)[]): Mark[] {
+  return hopsOf(layout).map((group, index) => {
+    const hop = observed.hops[index];
+    if (hop?.kind !== group.hop.kind || hop.host !== group.hop.host) return gap(group);
+    const verdict = index === observed.hops.length - 1 ? observed.verdict : null;
+    const base = { from: group.from, span: group.span, verdict, slowest: false };
+    const pps = hopPps[index] ?? null;
+    if (!hop.measured) return { ...base, kind: "gap", text: "", title: "no counter here" };
+    if (pps === null) return { ...base, kind: "passed", text: "", title: "passed" };
+    return { ...base, kind: "measured", text: `${pps.toFixed(1)}/s`, title: hop.detail };
+  });
+}
+
 interface Group {
   hop: Hop;
   from: number;

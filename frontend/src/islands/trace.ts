@@ -19,7 +19,32 @@ export interface TraceInput {
   probe: { trace: Trace; divergence: Divergence | null } | { refused: string } | null;
 }
 
-export type Lane = "predicted" | "probed";
+export type Lane = "predicted" | "probed" | "observed";
+
+export interface Connection {
+  host: string;
+  zone: number;
+  protocol: string;
+  state: string;
+  timeout_s: number;
+  original: string;
+  reply: string;
+  translated: boolean;
+}
+
+/** What real traffic does now, as `observed:<trace>` tells it for one direction. */
+export interface Observed {
+  trace: Trace;
+  sentence: string;
+  divergence: Divergence | null;
+  pps: number;
+  bps: number;
+  packets: number;
+  bytes: number;
+  hop_pps: (number | null)[];
+  connections: Connection[];
+  explained_by: string;
+}
 
 export interface Reading {
   packets: number;
