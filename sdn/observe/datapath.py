@@ -23,6 +23,7 @@ _NESTED = {
     "icmp": {"type": "icmp_type"},
     "icmpv6": {"type": "icmp_type"},
     "arp": {"sip": "arp_spa", "tip": "arp_tpa", "op": "arp_op"},
+    "vlan": {"vid": "dl_vlan"},
     "tunnel": {"tun_id": "tun_id", "src": "tun_src", "dst": "tun_dst"},
 }
 _BARE = {"eth_type": "dl_type"}
@@ -134,7 +135,9 @@ def _named(keys: list[str]) -> Iterator[tuple[str, str]]:
 
 def _fields(named: Mapping[str, str]) -> Iterator[tuple[str, Masked]]:
     for key, body in named.items():
-        if key in _BARE and (one := _masked(body)):
+        if key == "encap":  # what is behind a VLAN tag, its own eth_type included
+            yield from _fields(dict(_named(split_list(body))))
+        elif key in _BARE and "encap" not in named and (one := _masked(body)):
             yield _BARE[key], one
         for name, value in (part.partition("=")[::2] for part in split_list(body) if key in _NESTED):
             field = _NESTED[key].get(name)

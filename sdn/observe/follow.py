@@ -22,6 +22,7 @@ _CT = re.compile(r"^ct\((.*)\)$")
 _TUNNEL_ENDS = re.compile(r"ipv4\(src=([\d.]+),dst=([\d.]+)")
 _VNI = re.compile(r"vni=(0x[0-9a-f]+)")
 _SET = re.compile(r"^set\((eth|ipv4|ipv6|tcp|udp|tunnel)\((.*)\)\)$")
+_PUSH_VLAN = re.compile(r"^push_vlan\((?:.*,)?vid=(\d+)")
 _SET_FIELDS = {
     "eth": {"src": "dl_src", "dst": "dl_dst"}, "ipv4": {"src": "nw_src", "dst": "nw_dst"},
     "ipv6": {"src": "ipv6_src", "dst": "ipv6_dst"}, "tcp": {"src": "tp_src", "dst": "tp_dst"},
@@ -92,8 +93,13 @@ class _Effect:
     zones: list[int] = field(default_factory=list)
 
 
-def follow(glances: Mapping[str, Glance], host: str, in_port: str, packet: Mapping[str, str]) -> tuple[Passage, ...]:
-    """The passages in order; none where no entry of the packet's class is at the port."""
+def follow(
+    glances: Mapping[str, Glance], host: str, in_port: str, packet: Mapping[str, str], wired_to: str = ""
+) -> tuple[Passage, ...]:
+    """The passages in order; none where no entry of the packet's class is at the port.
+
+    `wired_to` is the host that a provider network's wire leads to: what leaves by a port elsewhere goes on there.
+    """
     found: list[Passage] = []
     entry, now, arrival = {"in_port": in_port}, dict(packet), None
     while host in glances and len(found) < MAX_HOSTS:
@@ -101,6 +107,9 @@ def follow(glances: Mapping[str, Glance], host: str, in_port: str, packet: Mappi
         if passage is None:
             break
         found.append(passage)
+        if passage.end == "port" and wired_to in glances and host != wired_to:
+            entry, host, now, arrival = {}, wired_to, dict(passage.header), None
+            continue
         there = next((one for one in glances.values() if one.underlay_ip == passage.tun_dst), None)
         if passage.end != "tunnel" or there is None or any(one.host == there.host for one in found):
             break
@@ -134,10 +143,10 @@ def _through(glance: Glance, entry: Mapping[str, str], packet: dict[str, str], a
 
 def _stage(glance: Glance, entry: Mapping[str, str], recirc_id: int, packet: Mapping[str, str]) -> Stage | None:
     whole = {**packet, **{name: value for name, value in entry.items() if name != "in_port"}}
-    port = entry.get("in_port")
+    port = entry.get("in_port")  # none of a tunnel's, nor of a wire's: any that is, or is not, a tunnel
     found = [
         flow for flow in glance.flows
-        if flow.recirc_id == recirc_id and (glance.name(flow.in_port) == port if port else "tun_id" in flow.fields)
+        if flow.recirc_id == recirc_id and (glance.name(flow.in_port) == port if port else ("tun_id" in entry) == ("tun_id" in flow.fields))
         and flow.takes(whole)
     ]  # fmt: skip
     if not found:
@@ -160,6 +169,10 @@ def _act(glance: Glance, flow: DatapathFlow, packet: Mapping[str, str], known: l
             _set(effect.packet, found[1], found[2])
         elif found := _CT.match(action):
             effect.packet = _track(glance, found[1], effect.packet, known)
+        elif found := _PUSH_VLAN.match(action):
+            effect.packet["dl_vlan"] = found[1]
+        elif action == "pop_vlan":
+            effect.packet.pop("dl_vlan", None)
         elif found := _RECIRC.match(action):
             effect.recirc_id = int(found[1], 0)
             return effect

@@ -82,6 +82,7 @@ class Session:
     def _way(self, question: Question, glances: dict[str, Glance], problems: dict[str, str]) -> tuple[Passage, ...]:
         source = question.source
         wanted = source.host
+        wired = question.target.host if question.segment and question.target else ""
         way: tuple[Passage, ...] = ()
         while wanted and wanted not in problems:
             if wanted not in glances:
@@ -90,12 +91,14 @@ class Session:
                 except LookFailed as problem:
                     problems[wanted] = str(problem)
                     break
-            way = follow(glances, source.host, source.tap, real_packet(question))
-            wanted = self._next(way, glances)
+            way = follow(glances, source.host, source.tap, real_packet(question), wired)
+            wanted = self._next(way, glances, wired)
         return way
 
-    def _next(self, way: tuple[Passage, ...], glances: Mapping[str, Glance]) -> str:
+    def _next(self, way: tuple[Passage, ...], glances: Mapping[str, Glance], wired: str) -> str:
         """The host that the way goes on to and that was not asked yet; "" where it is whole."""
+        if way and way[-1].end == "port" and way[-1].host != wired:
+            return wired if wired not in glances else ""
         if not way or way[-1].end != "tunnel":
             return ""
         there = next((host for host, address in self._underlay.items() if address == way[-1].tun_dst), "")

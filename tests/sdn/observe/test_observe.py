@@ -95,6 +95,29 @@ def test_connections_are_of_the_packets_ends_and_of_its_zone() -> None:
     assert connections_of(CONNTRACK, WEB | {"tp_dst": "81"}) == ()
 
 
+def test_a_wire_with_a_tag_leads_on_to_the_host_that_it_is_given() -> None:
+    """[web-1]--t1--[hv1]--under0==VLAN 7==under0--[hv2]--t2--[db-1]"""
+    head = (
+        "ufid:{0}, recirc_id(0),in_port({1}),packet_type(ns=0,id=0),eth(src=52:54:00:00:00:01,dst=52:54:00:00:00:02),"
+    )
+    out = (
+        head
+        + "eth_type(0x0800),ipv4(dst=10.30.0.12,proto=1,frag=no), packets:5, bytes:490, used:0.1s, actions:push_vlan(vid=7,pcp=0),under0"
+    )
+    back = (
+        head
+        + "eth_type(0x8100),vlan(vid={2},pcp=0/0x0),encap(eth_type(0x0800),ipv4(dst=10.30.0.12,frag=no)), packets:5, bytes:490, used:0.1s, actions:pop_vlan,t2"
+    )
+    dumps = {"hv1": out.format("1", "t1"), "hv2": back.format("2", "under0", 8) + "\n" + back.format("3", "under0", 7)}
+    seen = {host: Glance.read(host, "", dump, "", {}) for host, dump in dumps.items()}
+    way = follow(seen, "hv1", "t1", PING | {"nw_dst": "10.30.0.12"}, "hv2")
+    assert [(one.host, one.port, one.stages[0].flow.ufid) for one in way] == [
+        ("hv1", "under0", "1"),
+        ("hv2", "t2", "3"),
+    ]
+    assert [one.host for one in follow(seen, "hv1", "t1", PING | {"nw_dst": "10.30.0.12"})] == ["hv1"]
+
+
 @given(st.text(max_size=400))
 def test_no_text_breaks_the_reading(text: str) -> None:
     parse_dump(text)
