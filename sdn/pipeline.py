@@ -101,6 +101,7 @@ class Register(IntEnum):
     EXTERNAL = 8  # low 32 bits of the id of the external network that it goes to or came from
     ROUTER = 9  # VNI of the router that has the packet; 0 on its way within a network
     NEXT_HOP = 10  # IPv4 address of the next hop on the external network
+    TOO_BIG = 12  # bit 0: larger than the network carries that it was routed to
     FLAGS = 15  # bit 0: probe
 
 
@@ -145,6 +146,7 @@ DROP_REASONS: tuple[DropReason, ...] = (
     DropReason(43, "nobody_asked", "it belongs to no connection that was opened from inside"),
     DropReason(44, "hosts_own", "it is for a host's own address on the segment, which guests may not reach"),
     DropReason(45, "tagged", "it has a VLAN tag of its own, and the network is a segment of the hosts' wire"),
+    DropReason(46, "too_big", "it is larger than the network carries that it is routed to"),
 )
 DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
 DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}

@@ -52,6 +52,15 @@ def format_value(value: int) -> str:
     return f"{value:#x}" if value else "0"
 
 
+TOLD_BYTES = 128  # of a packet that the controller answers with an ICMP error: all that one quotes
+
+
+def told_drop(here: str, reason: str) -> tuple[str, ...]:
+    """As `drop`, and the controller gets the packet's head, so that the sender is told (sdn.controller.icmp_errors)."""
+    *why, onward = drop(here, reason)
+    return (*why, f"CONTROLLER:{TOLD_BYTES}", onward)
+
+
 def drop(here: str, reason: str) -> tuple[str, ...]:
     """Go to the one drop table, saying why and from where."""
     return (

@@ -10,11 +10,11 @@ so that it wins over a static route to the same prefix; 0 no route.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from sdn.compiler.build import Match, drop, flow, goto, load, reg, to_prefix
+from sdn.compiler.build import TOLD_BYTES, Match, drop, flow, goto, load, reg, to_prefix
 from sdn.compiler.index import IntentIndex
 from sdn.compiler.overlay import Overlay
 from sdn.model.addresses import HostName
@@ -46,7 +46,7 @@ SWAP_MACS = (
     "pop:NXM_OF_ETH_DST[]",
 )
 ANYWHERE = 0  # prefix length of the default route
-TTL_BYTES = 128  # of a packet whose TTL ran out: all that an ICMP error quotes
+ETHERNET_BYTES = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +165,30 @@ def _ttl(routed: Routed) -> Iterator[Flow]:
             out = {**routed.mark, family: "", "nw_ttl": ttl}
             yield flow("route", 400, routed.cause, out, drop("route", "ttl_exceeded"))
         last = {**inside, family: "", "nw_ttl": "1"}
-        yield flow("route", 410, routed.cause, last, (f"CONTROLLER:{TTL_BYTES}", *drop("route", "ttl_exceeded")))
+        yield flow("route", 410, routed.cause, last, (f"CONTROLLER:{TOLD_BYTES}", *drop("route", "ttl_exceeded")))
 
 
 def _priority(cidr: Cidr, connected: bool) -> int:
     return 200 + 2 * cidr.prefixlen + connected
 
 
-def _onto(network: NetworkIntent) -> tuple[str, ...]:
+def _onto(network: NetworkIntent, legs: Iterable[Leg]) -> tuple[str, ...]:
     """From here on it is a packet of that network, sent by its router."""
-    return ("dec_ttl", f"set_field:{network.router_mac}->eth_src", load(network.vni, Register.VNI))
+    onto = ("dec_ttl", f"set_field:{network.router_mac}->eth_src", load(network.vni, Register.VNI))
+    return (*_measured(network.mtu, legs), *onto)
+
+
+def _measured(mtu: int, legs: Iterable[Leg]) -> tuple[str, ...]:
+    """Looks whether the packet fits; nothing where every network that it may come from carries as little itself."""
+    if max((leg.network.mtu for leg in legs), default=0) <= mtu:
+        return ()
+    return (f"check_pkt_larger({mtu + ETHERNET_BYTES})->NXM_NX_REG{int(Register.TOO_BIG)}[0]",)
 
 
 def _subnets(routed: Routed) -> Iterator[Flow]:
     for leg in routed.legs:
         match = {**routed.mark, **to_prefix(leg.subnet.cidr)}
-        there = (*_onto(leg.network), goto("route", "next_hop"))
+        there = (*_onto(leg.network, routed.legs), goto("route", "next_hop"))
         yield flow("route", _priority(leg.subnet.cidr, True), routed.cause, match, there)
 
 
@@ -194,7 +202,7 @@ def static_routes(routed: Routed) -> Iterator[Flow]:
             actions = drop("route", "no_neighbour")
         else:
             leg, port = found
-            actions = (*_onto(leg.network), f"set_field:{port.mac}->eth_dst", goto("route", "l2_lookup"))
+            actions = (*_onto(leg.network, routed.legs), f"set_field:{port.mac}->eth_dst", goto("route", "l2_lookup"))
         yield flow("route", _priority(route.destination, False), routed.cause, match, actions)
 
 
@@ -214,7 +222,7 @@ def _default_route(routed: Routed) -> Iterator[Flow]:
     external, router = routed.external, routed.router
     whole = {**routed.mark, reg(Register.EXTERNAL): "0", "ip": ""}
     beyond = whole if external.gateway is not None else {**whole, "nw_dst": str(external.cidr)}
-    leave = ("dec_ttl", load(router.vni, Register.VNI), goto("route", "nat"))
+    leave = (*_measured(external.mtu, routed.legs), "dec_ttl", load(router.vni, Register.VNI), goto("route", "nat"))
     if any(route.destination.prefixlen == ANYWHERE and route.destination.version == 4 for route in router.routes):
         beyond = {**whole, "nw_dst": str(external.cidr)}  # a static default goes before ours
     length = external.cidr.prefixlen if "nw_dst" in beyond else ANYWHERE

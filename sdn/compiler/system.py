@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sdn.compiler.build import SYSTEM, drop, flow, goto, reg
+from sdn.compiler.build import SYSTEM, Match, drop, flow, goto, reg, told_drop
 from sdn.compiler.probes import probe_flows
 from sdn.model.flow import Flow
-from sdn.pipeline import DROP_REASONS, TABLES, Register
+from sdn.pipeline import DROP_REASONS, FLAG_PROBE, TABLES, Register
 
 MISS_REASON = {
     "classify": "unknown_port",
@@ -40,6 +40,22 @@ def system_flows(tunnel_ofports: tuple[int, ...]) -> Iterator[Flow]:
     yield flow("responders", 50, SYSTEM, {"arp": ""}, drop("responders", "no_neighbour"))
     yield flow("nat", 1, SYSTEM, {reg(Register.ROUTER): "0"}, (goto("nat", "l2_lookup"),))
     yield flow("responders", 1, SYSTEM, {}, (goto("responders", "router"),))
+    yield from _told()
     yield from probe_flows(tunnel_ofports)
     yield flow("output", 90, SYSTEM, {reg(Register.OUT): "0"}, drop("output", "port_down"))
     yield flow("output", 1, SYSTEM, {}, ("output:NXM_NX_REG3[]",))
+
+
+def _told() -> Iterator[Flow]:
+    """Drops whose sender is told by ICMP, as a router must; not probes', which are reported by the drop itself.
+
+    A packet from outside is not: what an error would quote has been translated. It goes on even where it is too big.
+    """
+    inside: Match = {reg(Register.EXTERNAL): "0", reg(Register.FLAGS): f"0/{FLAG_PROBE:#x}"}
+    for family in ("ip", "ipv6"):
+        for table in ("router", "route"):
+            yield flow(table, 1, SYSTEM, {**inside, family: ""}, told_drop(table, "no_route"))
+        yield flow("next_hop", 1, SYSTEM, {**inside, family: ""}, told_drop("next_hop", "no_neighbour"))
+    too_big = {reg(Register.TOO_BIG): "0x1"}
+    for table in ("l2_lookup", "nat"):
+        yield flow(table, 200, SYSTEM, {**too_big, **inside}, told_drop(table, "too_big"))

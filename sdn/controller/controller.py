@@ -16,7 +16,7 @@ from sdn.controller.advertiser import Advertiser
 from sdn.controller.answers import Answers
 from sdn.controller.drops import DropCount, read_drop
 from sdn.controller.host import Common, HostLink
-from sdn.controller.outside_frames import time_exceeded
+from sdn.controller.icmp_errors import ERRORS, icmp_error
 from sdn.controller.probe import RST, SshAnswer, is_ssh_answer, syn_frame
 from sdn.controller.probing import Probes
 from sdn.controller.values import ControllerObserver, HostConnection
@@ -24,15 +24,25 @@ from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import DROPS_COOKIE, DROPS_COOKIE_MASK
 from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
 from sdn.model.switch import SwitchSeen
-from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
+from sdn.pipeline import DROP_REASON_BY_CODE, FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.transport.codec import packet_out
 from sdn.transport.openflow import Channel, ChannelError, PacketIn
 from sdn.transport.port_counters import PortCounters
 
 log = logging.getLogger("hopsight.controller")
-ROUTE = TABLE_BY_NAME["route"].table_id
+REWRITTEN = {TABLE_BY_NAME[name].table_id for name in ("next_hop", "l2_lookup")}  # the router is the frame's sender
+ROUTE, DROP = (TABLE_BY_NAME[name].table_id for name in ("route", "drop"))
 PROBE_EVERY_S = 0.2
 CONTROLLER_PORT = 0xFFFFFFFD
+
+
+def _told_reason(packet: PacketIn) -> str | None:
+    """Why the switch dropped a packet whose sender is to be told; None for a packet that is something else."""
+    if packet.table_id == DROP:
+        return None
+    code = packet.registers.get(Register.DROP_REASON, 0)
+    reason = DROP_REASON_BY_CODE[code].name if code in DROP_REASON_BY_CODE else "ttl_exceeded"
+    return reason if reason in ERRORS and (code or packet.table_id == ROUTE) else None
 
 
 class Controller:
@@ -132,9 +142,9 @@ class Controller:
         if port is None:
             return
         network, place = self._networks[port.network_id], (channel.dpid, packet.in_port)
-        if packet.table_id == ROUTE:
+        if (reason := _told_reason(packet)) is not None:
             if self._answers.may(place):
-                self._ttl_ran_out(channel, port, network, packet)
+                self._tell_dropped(channel, port, packet, reason)
             return
         said = is_ssh_answer(packet.frame)
         if said is not None:
@@ -149,14 +159,28 @@ class Controller:
         if later is not None:
             self._spawn(later)
 
-    def _ttl_ran_out(self, channel: Channel, port: PortIntent, network: NetworkIntent, packet: PacketIn) -> None:
+    def _tell_dropped(self, channel: Channel, port: PortIntent, packet: PacketIn, reason: str) -> None:
         """Answered in the name of the gateway of the sender's subnet: what a traceroute shows as its router."""
+        network = self._networks[port.network_id]
         version = 6 if packet.frame[12:14] == b"\x86\xdd" else 4
         own = [address for address in port.addresses if address.version == version]
         router = next((one.gateway for one in network.subnets for mine in own if mine in one.cidr), None)
-        answer = time_exceeded(packet.frame, network.router_mac, router) if router is not None else None
-        if answer is not None and not packet.registers.get(Register.FLAGS, 0) & FLAG_PROBE:
+        if router is None or packet.registers.get(Register.FLAGS, 0) & FLAG_PROBE:
+            return
+        mtu = self._mtu_of(packet.registers.get(Register.VNI, 0)) if reason == "too_big" else 0
+        to_mac = port.mac if packet.table_id in REWRITTEN else packet.frame[6:12].hex(":")
+        answer = icmp_error(packet.frame, reason, (network.router_mac, router), to_mac, mtu)
+        if answer is not None:
             channel.send(packet_out(answer, (f"output:{packet.in_port}",), CONTROLLER_PORT, channel.next_xid()))
+
+    def _mtu_of(self, vni: int) -> int:
+        """The MTU of the network of that number, or of where the router of that number leads outside."""
+        if self._index is None:
+            return 0
+        intent = self._index.snapshot
+        inside = next((network.mtu for network in intent.networks if network.vni == vni), None)
+        external = next((router.external_id for router in intent.routers if router.vni == vni), None)
+        return inside or next((one.mtu for one in intent.externals if one.id == external), 0)
 
     def _answered(
         self, channel: Channel, port: PortIntent, network: NetworkIntent, ofport: int, said: SshAnswer

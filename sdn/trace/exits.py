@@ -26,7 +26,7 @@ def look_at_tap(journey: Journey, endpoint: Endpoint) -> None:
 
 def follow(journey: Journey, host: TraceHost, walk: Walk) -> list[tuple[Exit, Leg]]:
     """Every exit with what becomes of the copy there; at least one."""
-    leaving, ended = walk.leaving[:MAX_BRANCHES], walk.ended
+    leaving, ended = [exit_ for exit_ in walk.leaving if not _is_told(exit_)][:MAX_BRANCHES], walk.ended
     if leaving:
         on = [(exit_, _leave(journey, host, walk, exit_)) for exit_ in leaving]
         side = [exit_ for exit_ in ended if "skipping output to input port" not in exit_.why]
@@ -38,6 +38,11 @@ def follow(journey: Journey, host: TraceHost, walk: Walk) -> list[tuple[Exit, Le
         return [_nothing(walk, f"The switch of {host.name} gave no trace that can be read: see the raw evidence.")]
     exit_ = Exit("drop", -1, walk.seen[-1].lookup, walk.fields)
     return [(exit_, _drop(journey, host, walk, exit_))]
+
+
+def _is_told(exit_: Exit) -> bool:
+    """A copy of a dropped packet for the controller, which tells the sender: the drop is what becomes of it."""
+    return exit_.kind == "controller" and exit_.fields.get("reg4", "0") not in ("0", "0x0")
 
 
 def _nothing(walk: Walk, reason: str) -> tuple[Exit, Leg]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace
 from sdn.trace import hops, sizes
+from sdn.trace.branches import keep_true_branches
 from sdn.trace.conntrack import ESTABLISHED, NEW, REPLY, ct_state
 from sdn.trace.exits import choose, follow, join, look_at_tap
 from sdn.trace.fields import flow_text, packet_fields
@@ -139,12 +140,17 @@ def _ask(journey: Journey, host: TraceHost, flow: str) -> tuple[Walk, str, tuple
     while _lacks_neighbour(walk) and journey.world.wait_for_neighbour(host.name, looks):
         looks += 1
         text = journey.world.ofproto_trace(host.name, journey.question.bridge, flow, states)
-        walk = walk_passes(parse_trace(text), journey.question.bridge)
+        walk = _walk(journey, text)
     if looks and not _lacks_neighbour(walk):
         journey.find(
             f"{host.name} had to ask for the other host's MAC by ARP: a first packet would have been lost there"
         )
     return walk, text, states
+
+
+def _walk(journey: Journey, text: str) -> Walk:
+    passes = keep_true_branches(parse_trace(text), journey.size)
+    return walk_passes(passes, journey.question.bridge)
 
 
 def _lacks_neighbour(walk: Walk) -> bool:
@@ -157,7 +163,7 @@ def _settle(journey: Journey, host: TraceHost, flow: str) -> tuple[Walk, str, tu
     states: tuple[str, ...] = ()
     text = journey.world.ofproto_trace(host.name, question.bridge, flow, states)
     for _ in range(MAX_STATES):
-        walk = walk_passes(parse_trace(text), question.bridge)
+        walk = _walk(journey, text)
         told = question.ct_next[: len(walk.zones)]
         looked_up = zip(walk.zones[len(told) :], walk.flows[len(told) :], strict=True)
         true = (*told, *(_state(journey, host, zone, at) for zone, at in looked_up))
@@ -166,7 +172,7 @@ def _settle(journey: Journey, host: TraceHost, flow: str) -> tuple[Walk, str, tu
             return walk, text, true
         states = true
         text = journey.world.ofproto_trace(host.name, question.bridge, flow, states)
-    return walk_passes(parse_trace(text), question.bridge), text, states
+    return _walk(journey, text), text, states
 
 
 def _state(journey: Journey, host: TraceHost, zone: int, packet: dict[str, str]) -> str:

@@ -273,6 +273,11 @@ def _load(value: str, name: str, bit: str) -> bytes:
     return _nicira(7, struct.pack("!H", int(bit) << 6) + _nxm(name) + int(value, 0).to_bytes(8))
 
 
+def _check_larger(size: str, name: str, bit: str) -> bytes:
+    """NXAST_CHECK_PKT_LARGER (OVS 2.12): the bit is whether the frame has more bytes."""
+    return _nicira(49, struct.pack("!HH", int(size), int(bit)) + _nxm(name) + bytes(6))
+
+
 def _conntrack(commit: str | None, table: str | None, zone: str | None, register: str | None, nat: str | None) -> bytes:
     """NXAST_CT (nicira-ext.h): the zone is a number, or a register's low 16 bits."""
     recirculate = int(table) if table else 0xFF
@@ -310,6 +315,7 @@ _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
             _conntrack,
         ),
         (r"conjunction\((\d+),(\d+)/(\d+)\)", _conjunction),
+        (r"check_pkt_larger\((\d+)\)->(\w+)\[(\d+)\]", _check_larger),
         (r"ct_clear", lambda: _nicira(43, b"")),
         (r"dec_ttl", lambda: struct.pack("!HHxxxx", 24, 8)),
         (r"push_vlan:0x8100", lambda: struct.pack("!HHHxx", 17, 8, 0x8100)),

@@ -168,6 +168,11 @@ def _output_field_text(body: bytes) -> str:
     return f"output:{_part(_nxm_name(body[2:]), place >> 6, (place & 63) + 1)}"
 
 
+def _check_larger_text(body: bytes) -> str:
+    size, bit = struct.unpack_from("!HH", body)
+    return f"check_pkt_larger({size})->{_part(_nxm_name(body[4:]), bit, 1)}"
+
+
 def _conntrack_text(body: bytes) -> str:
     flags, source, zone, table, alg = struct.unpack_from("!H4sHBxxxH", body)
     if flags & ~1 or alg:
@@ -202,7 +207,7 @@ def _stack_text(word: str, body: bytes) -> str:
 _NICIRA_TEXTS: dict[int, Callable[[bytes], str]] = {
     6: _move_text, 7: _load_text, 14: _resubmit_text, 15: _output_field_text, 34: _conjunction_text,
     35: _conntrack_text, 27: lambda body: _stack_text("push", body), 28: lambda body: _stack_text("pop", body),
-    36: _nat_text, 43: lambda body: "ct_clear",
+    36: _nat_text, 49: _check_larger_text, 43: lambda body: "ct_clear",
 }  # fmt: skip
 
 
@@ -212,7 +217,7 @@ def _field(header: bytes, payload: bytes) -> tuple[str, str]:
     has_mask = bool(field & 1)
     half = len(payload) // 2 if has_mask else len(payload)
     value, mask = payload[:half], payload[half:] if has_mask else b""
-    if (class_, field) == _VLAN and len(value) == 2:
+    if (class_, field & ~1) == _VLAN and len(value) == 2 and (not mask or (value, mask) in VLAN_TCI.values()):
         number = int.from_bytes(value)
         tci = next((text for text, bits in VLAN_TCI.items() if bits == (value, mask or None)), UNTAGGED)
         return ("dl_vlan", str(number & 0xFFF)) if number & VLAN_PRESENT and tci == UNTAGGED else ("vlan_tci", tci)

@@ -54,12 +54,20 @@ ROUTER = RouterIntent(
 )  # fmt: skip
 
 
-def world(router: RouterIntent, hosts: tuple[HypervisorPaths, ...], generation: int) -> IntentSnapshot:
+def world(
+    router: RouterIntent, hosts: tuple[HypervisorPaths, ...], generation: int, mtus: tuple[int, int]
+) -> IntentSnapshot:
     rows = tuple(
         HostIntent(number, HostName(host.name), IPv4Address(host.underlay_ip)) for number, host in enumerate(hosts, 1)
     )
     return IntentSnapshot(
-        generation, rows, (FRONT, BACK), (WEB_1, DB_1), (OPEN,), routers=(router,), externals=(EXTERNAL,)
+        generation,
+        rows,
+        (replace(FRONT, mtu=mtus[0]), replace(BACK, mtu=mtus[1])),
+        (WEB_1, DB_1),
+        (OPEN,),
+        routers=(router,),
+        externals=(EXTERNAL,),
     )
 
 
@@ -107,18 +115,18 @@ class Site:
         guest = lab_netns(self.lab, intent.name)
         ensure_namespace(guest)
         near = f"t{intent.id}"
-        ensure_cable((host.netns, near), (guest, "eth0"), 1450)
-        run("ip", "-n", guest, "link", "set", "eth0", "address", intent.mac)
+        ensure_cable((host.netns, near), (guest, "eth0"), 1500)
+        run("ip", "-n", guest, "link", "set", "eth0", "address", intent.mac, "mtu", "1450")
         ensure_address(guest, "eth0", f"{intent.addresses[0]}/24")
         run("ip", "-n", guest, "route", "replace", "default", "via", gateway)
         wait_for((host.ovs_rundir / "br-int.mgmt").exists, 15, f"br-int of {host.name}")
         names = ("--may-exist", "add-port", "br-int", near, "--", "set", "Interface", near)
         run("ovs-vsctl", f"--db={host.ovsdb}", "--timeout=10", *names, f"external_ids:iface-id={intent.iface_id}")
 
-    def set_router(self, **changes: Any) -> None:
-        """The router with these changes, in force on both hosts."""
+    def set_router(self, mtus: tuple[int, int] = (1450, 1450), **changes: Any) -> None:
+        """The router with these changes, in force on both hosts; `mtus` are front's and back's."""
         self._generation += 1
-        snapshot = world(replace(ROUTER, **changes), self.hosts, self._generation)
+        snapshot = world(replace(ROUTER, **changes), self.hosts, self._generation, mtus)
         self._call(self._controller.set_intent(snapshot))
         ports = {HV1: WEB_1.iface_id, HV2: DB_1.iface_id}
 

@@ -127,6 +127,46 @@ def test_another_host_takes_over_as_the_gateway(site: Site) -> None:
         assert wait_for(lambda guest=guest: page(site, guest, f"http://{SERVER}/"), 15, f"{guest}: the page by hv2")
 
 
+@pytest.fixture
+def wide(site: Site) -> Iterator[Site]:
+    """Guests that send 1500 bytes, and back carries 1400 alone."""
+    for guest in ("web-1", "db-1"):
+        site.inside(guest, "ip", "link", "set", "eth0", "mtu", "1500")
+    site.set_router(mtus=(1500, 1400))
+    try:
+        yield site
+    finally:
+        for guest in ("web-1", "db-1"):
+            site.inside(guest, "ip", "link", "set", "eth0", "mtu", "1450")
+            site.inside(guest, "ip", "route", "flush", "cache")
+
+
+def test_a_sender_learns_from_the_router_how_large_packets_may_be(wide: Site) -> None:
+    """[web-1, 1500]--[br-int@hv1: fragmentation needed, 1400] ✘ [db-1 on back, 1400] (RFC 1191)"""
+    wait_for(lambda: wide.inside("web-1", "ping", "-c", "1", "-W", "1", "10.30.0.12").returncode == 0, 15, "a ping")
+    said = wide.inside("web-1", "ping", "-c", "2", "-i", "0.3", "-W", "1", "-M", "do", "-s", "1440", "10.30.0.12")
+    assert "10.20.0.1" in said.stdout and "mtu = 1400" in said.stdout, said
+    assert "mtu 1400" in wide.inside("web-1", "ip", "route", "get", "10.30.0.12").stdout
+    fits = wide.inside("web-1", "ping", "-c", "1", "-W", "2", "-M", "do", "-s", "1372", "10.30.0.12")
+    assert fits.returncode == 0, fits.stdout
+
+
+def test_a_large_transfer_gets_through_a_smaller_network(wide: Site, served: str) -> None:
+    """[web-1: TCP segments of 1500 bytes]--[br-int@hv1: 1400 fit]--[db-1, who asked for as much]"""
+    script = "busybox wget -q -O - http://10.20.0.11/large | wc -c"
+    said = wide.inside("db-1", "timeout", "30", "sh", "-c", script, timeout=40).stdout.strip()
+    assert said == str(LARGE_BYTES)
+    assert "mtu 1400" in wide.inside("web-1", "ip", "route", "get", "10.30.0.12").stdout
+
+
+def test_a_sender_is_told_that_nobody_is_there_and_that_there_is_no_route(site: Site) -> None:
+    """[web-1]--[br-int@hv1: 10.20.0.1 says so]"""
+    site.set_router(external_id=None, external_address=None, gateway_host=None)
+    for to, words in (("10.30.0.77", "Destination Host Unreachable"), ("192.0.2.200", "Destination Net Unreachable")):
+        said = site.inside("web-1", "ping", "-c", "1", "-W", "2", to).stdout
+        assert f"From 10.20.0.1 icmp_seq=1 {words}" in said, said
+
+
 def test_br_ex_stays_as_it_was_but_for_the_cable(site: Site) -> None:
     """whoever made br-ex keeps its flows: NORMAL, and the underlay's NIC"""
     for host in site.hosts:

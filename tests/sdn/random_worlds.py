@@ -69,7 +69,9 @@ def _network(chance: random.Random, number: int) -> NetworkIntent:
     mac = Mac(f"52:54:00:ff:00:{number:02x}")
     kind: Encapsulation = chance.choice(("vxlan", "vxlan", "geneve", "vlan"))
     vid = 100 + number if kind == "vlan" else None
-    return NetworkIntent(number, f"net-{number}", Vni(0x1000 + number), 1450, mac, tuple(subnets), "", kind, vid)
+    return NetworkIntent(
+        number, f"net-{number}", Vni(0x1000 + number), chance.choice((1450, 1400)), mac, tuple(subnets), "", kind, vid
+    )
 
 
 def _subnet(row_id: int, cidr: IPv4Network | IPv6Network) -> SubnetIntent:

@@ -39,7 +39,10 @@ def test_decoding_gives_back_what_was_encoded(world) -> None:  # type: ignore[no
 @pytest.mark.parametrize("vid", [None, 100])
 async def test_routers_flows_have_one_text_too_and_a_switch_reports_what_was_sent(dummy_ovs: Switch, vid: int | None) -> None:  # fmt: skip
     external = replace(routed.SNAPSHOT.externals[0], vid=vid)
-    flows = compile_host(replace(routed.SNAPSHOT, externals=(external,)), routed.HV1_VIEW)
+    front, *others = routed.SNAPSHOT.networks  # packets into front are measured; danas' is a provider network
+    wire = ("vlan", 200) if vid is None else ("flat", None)
+    networks = (replace(front, mtu=1400), *(replace(one, kind=wire[0], vid=wire[1]) if one is routed.DANAS else one for one in others))  # fmt: skip
+    flows = compile_host(replace(routed.SNAPSHOT, networks=networks, externals=(external,)), routed.HV1_VIEW)
     dummy_ovs.shadow.load([ShadowBridge("br-int", (), "\n".join(map(format_flow, flows)))])
     assert sorted(map(format_flow, flows)) == dummy_ovs.flows()
     desired = [encode_flow(flow) for flow in flows]
@@ -73,6 +76,7 @@ STRANGE = (
     "table=99,priority=4,ip,nw_ttl=1,nw_tos=32 actions=dec_ttl,output:1",
     "table=99,priority=5,ipv6,ipv6_src=fe80::1 actions=learn(table=98,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])",
     "table=99,priority=6,vlan_tci=0x1005/0x1fff actions=strip_vlan,NORMAL",
+    "table=99,priority=6,vlan_tci=0x0004/0x0004 actions=drop",
     "table=99,priority=7,udp,tp_src=0x100/0xff00 actions=ct(commit,zone=5,nat(src=10.0.0.1),exec(set_field:7->ct_mark))",
     "table=99,priority=8,tcp6 actions=note:00.01.02,write_actions(output:3)",
     "table=99,priority=9,conj_id=3,ip,ct_mark=1/1,metadata=5 actions=resubmit(1,2),push_vlan:0x8100",

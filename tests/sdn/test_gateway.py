@@ -15,7 +15,8 @@ import pytest
 from os_ken.lib.packet import arp, ethernet, icmp, packet, tcp
 
 from sdn.controller import Controller, HostConnection
-from sdn.controller.outside_frames import parse_arp_answer, time_exceeded
+from sdn.controller.icmp_errors import icmp_error
+from sdn.controller.outside_frames import parse_arp_answer
 from sdn.model.addresses import HostName, Mac
 from sdn.model.intent import IntentSnapshot
 from sdn.shadow import Shadow
@@ -252,17 +253,17 @@ async def test_traceroute_sees_the_router(site: Site) -> None:
 )
 def test_junk_is_no_answer_and_gets_none(frame: bytes) -> None:
     assert parse_arp_answer(frame) is None
-    assert time_exceeded(frame, Mac(BACK_MAC), EXTERNAL_ADDRESS) is None
+    assert icmp_error(frame, "ttl_exceeded", (Mac(BACK_MAC), EXTERNAL_ADDRESS), BACK_MAC) is None
 
 
 def test_no_error_is_told_about_an_error_a_fragment_or_a_multicast() -> None:
     """RFC 1122, 3.2.2: else two routers would tell each other for ever"""
     plain = syn("203.0.113.80")
     plain.serialize()
-    assert time_exceeded(bytes(plain.data), Mac(BACK_MAC), EXTERNAL_ADDRESS) is not None
+    assert icmp_error(bytes(plain.data), "ttl_exceeded", (Mac(BACK_MAC), EXTERNAL_ADDRESS), BACK_MAC) is not None
     unreachable = ip_frame(APP, (BACK_MAC, INET), icmp.icmp(3, 3, 0, icmp.dest_unreach(data=b"\0" * 28)))
     unreachable.serialize()
     fragment, multicast = bytearray(plain.data), bytearray(plain.data)
     fragment[21], multicast[30] = 9, 224
     for refused in (bytes(unreachable.data), bytes(fragment), bytes(multicast)):
-        assert time_exceeded(refused, Mac(BACK_MAC), EXTERNAL_ADDRESS) is None
+        assert icmp_error(refused, "ttl_exceeded", (Mac(BACK_MAC), EXTERNAL_ADDRESS), BACK_MAC) is None
