@@ -8,13 +8,14 @@ import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, Mac
-from sdn.model.intent import IntentSnapshot
+from sdn.model.intent import ExternalIntent, IntentSnapshot
 from sdn.model.packet import Packet
 from sdn.model.trace import Trace, from_json, to_json
 from sdn.shadow.shadow import Shadow
@@ -40,6 +41,7 @@ class Told:
         self.wired: dict[str, dict[str, int]] = {}
         self.connected: list[str] = []
         self.bridges: dict[str, tuple[str, ...]] = {}
+        self.generations: list[int] = []
 
     async def host_connected(self, host: str, dpid: int, ovs_version: str) -> None:
         self.connected.append(host)
@@ -53,6 +55,7 @@ class Told:
         self, host: str, generation: int, ofports: dict[str, int], interface_names: dict[str, str]
     ) -> None:
         self.wired[host] = dict(ofports)
+        self.generations.append(generation)
 
     async def ssh_answered(self, iface_id: str) -> None: ...
 
@@ -214,6 +217,79 @@ async def test_what_nothing_explains_is_removed_and_what_is_foreign_stays(switch
         left = " ".join(_dump(shadow))
     assert "priority=7 " not in left
     assert "priority=8 " in left
+
+
+FOREIGN = (
+    "--", "--may-exist", "add-br", "br-theirs", "--", "set", "Bridge", "br-theirs", "datapath_type=dummy", "fail_mode=standalone",
+    "--", "--may-exist", "add-port", "br-theirs", "their0", "tag=7", "--", "set", "Interface", "their0", "type=dummy",
+    "--", "--may-exist", "add-port", "br-int", "their1", "--", "set", "Interface", "their1", "type=dummy",
+    "--", "--may-exist", "add-port", "br-int", "their2", "--", "set", "Interface", "their2", "type=vxlan", "options:remote_ip=192.0.2.99",
+    "--", "--may-exist", "add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=dummy",
+    "--", "--may-exist", "add-port", "br-ex", "their3", "--", "set", "Interface", "their3", "type=dummy",
+)  # fmt: skip
+THEIR_FLOWS = {"br-theirs": "table=3,priority=9,tcp,actions=NORMAL", "br-ex": "table=0,priority=5,udp,actions=drop", "br-int": "cookie=0x99,table=2,priority=6,icmp,actions=output:1"}  # fmt: skip
+
+
+def _theirs(shadow: Shadow) -> dict[str, object]:
+    """All that is not ours on the switch: rows of OVSDB and flows, as they are."""
+
+    def said(*argv: str) -> str:
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    def rows(table: str, columns: str, *names: str) -> str:
+        return said("ovs-vsctl", f"--db=unix:{shadow.rundir}/db.sock", "-f", "csv", f"--columns={columns}", "list", table, *names)  # fmt: skip
+
+    found: dict[str, object] = {
+        "bridge": rows("Bridge", "_uuid,fail_mode,controller,ports,protocols,other_config", "br-theirs"),
+        "ports": rows("Port", "_uuid,tag,interfaces", "their0", "their1", "their2", "their3"),
+        "interfaces": rows("Interface", "_uuid,type,options,ofport,external_ids", "their0", "their1", "their2", "their3"),
+    }  # fmt: skip
+    for bridge in THEIR_FLOWS:
+        dump = said("ovs-ofctl", "-O", "OpenFlow14", "--no-stats", "dump-flows", f"unix:{shadow.rundir}/{bridge}.mgmt")
+        found[bridge] = [line for line in dump.splitlines() if bridge != "br-int" or "cookie=0x4853" not in line]
+    return found
+
+
+async def test_nothing_foreign_is_touched_whatever_comes_and_goes(switches: dict[str, Shadow]) -> None:
+    """a bridge, ports and flows of theirs: as they were after every kind of network came and went, and a restart"""
+    shadow = switches["hv1"]
+    external = ExternalIntent(1, "internet", 9, 1500, IPv4Network("198.51.100.0/24"), None)
+    first, second = WORLD.networks
+    worlds = [
+        replace(WORLD, generation=50, networks=(replace(first, kind="geneve"), replace(second, kind="vlan", vid=7))),
+        replace(WORLD, generation=51, externals=(external,)),
+        replace(WORLD, generation=52, ports=WORLD.ports[:2]),
+        replace(WORLD, generation=53),
+    ]
+    async with _running(switches, WORLD):
+        await asyncio.to_thread(
+            subprocess.run, ["ovs-vsctl", f"--db=unix:{shadow.rundir}/db.sock", *FOREIGN], check=True
+        )
+        for bridge, flow in THEIR_FLOWS.items():
+            argv = ["ovs-ofctl", "-O", "OpenFlow14", "add-flow", f"unix:{shadow.rundir}/{bridge}.mgmt", flow]
+            subprocess.run(argv, check=True, capture_output=True)
+        before = _theirs(shadow)
+    for world in worlds:
+        await _live_through(switches, world)
+        assert _theirs(shadow) == before
+    assert not _ports_of(shadow) & {"geneve0", "hs-ex"}, "what was only for such networks is gone again"
+
+
+async def _live_through(switches: dict[str, Shadow], world: IntentSnapshot) -> None:
+    """A controller starts, and is told of the world; its flows and ports are there."""
+    async with _running(switches, WORLD) as told:
+        begun = len(told.generations)
+        await told.controller.set_intent(world)
+        wanted = {"geneve0"} if world.needs_geneve else set()
+        wanted |= {"hs-ex"} if world.needs_cable else set()
+        await _until(lambda: world.generation in told.generations[begun:], "the host is wired as the intent says")
+        await _until(lambda: _ports_of(switches["hv1"]) & {"geneve0", "hs-ex"} == wanted, "its ports are as wanted")
+        assert "br-theirs" in told.bridges["hv1"], "and theirs is told of, to be shown"
+
+
+def _ports_of(shadow: Shadow) -> set[str]:
+    argv = ["ovs-vsctl", f"--db=unix:{shadow.rundir}/db.sock", "list-ports", "br-int"]
+    return set(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split())
 
 
 async def test_junk_on_the_sockets_ends_that_connection_only(switches: dict[str, Shadow]) -> None:
