@@ -25,6 +25,7 @@ ip:iproute2:network namespaces
 ethtool:ethtool:offload settings
 tcpdump:tcpdump:looking at packets"
 TOOLS_TEST="chromium:chromium:the browser tests
+curl:curl:the examples of the API's page
 openssl:openssl:the tests' certificates
 pg_ctlcluster:postgresql:the tests on PostgreSQL
 ping:iputils-ping:the tests' real packets

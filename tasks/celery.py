@@ -18,7 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
-SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S = 5.0, 30.0, 2.0, 20.0
+SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S = 5.0, 30.0, 2.0, 20.0, 3600.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -36,6 +36,7 @@ app.conf.update(
         "checks": {"task": "hopsight.run_checks", "schedule": CHECKS_S, "options": {"expires": CHECKS_S}},
         "purge": {"task": "hopsight.purge", "schedule": PURGE_S, "options": {"expires": PURGE_S}},
         "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
+        "forget": {"task": "hopsight.forget", "schedule": FORGET_S, "options": {"expires": FORGET_S}},
     },
 )
 
@@ -120,3 +121,14 @@ def remove_orphans() -> None:
 
     close_old_connections()
     remove_all_orphans()
+
+
+@app.task(name="hopsight.forget")  # type: ignore[untyped-decorator]
+def forget() -> None:
+    """Drop answers and events that are kept for a day only."""
+    from django.utils import timezone
+
+    from portal.api.answers import forget_old
+
+    close_old_connections()
+    forget_old(timezone.now())

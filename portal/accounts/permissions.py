@@ -215,6 +215,7 @@ API: dict[str, str] = {
     "GET /api/v1/flavors": "person.see",
     "GET /api/v1/hosts": "host.see",
     "GET /api/v1/live/{topic}": "status.see",
+    "GET /api/v1/events/{topic}": "status.see",
     "POST /api/v1/traces": "trace.ask",
     "GET /api/v1/traces/{uuid}": "trace.see",
     "GET /api/v1/traces/{uuid}/observed": "trace.see",

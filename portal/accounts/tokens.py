@@ -11,6 +11,7 @@ from django.utils import timezone
 from portal.accounts.audit import record
 from portal.accounts.models import ApiToken, User
 from portal.accounts.teams import TeamProblem, digest_of
+from portal.live.events import rights_changed
 
 PREFIX = "hst_"
 TOKEN_DAYS = (7, 30, 90, 365)
@@ -52,5 +53,6 @@ def token_of(secret: str) -> ApiToken | None:
 def delete_token(row: ApiToken) -> None:
     """It works no more."""
     with transaction.atomic():
+        rights_changed(row.user_id)
         record("token.delete", None, row.user, ("token", str(row.pk), row.name))
         row.delete()

@@ -53,6 +53,7 @@ from portal.compute.views import vms_of
 from portal.console.api import router as console_router
 from portal.drops.api import router as drops_router
 from portal.hosts.models import Host
+from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
 from portal.networks.groups_api import router as groups_router
@@ -277,6 +278,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 
 api.add_router("", accounts_router)
 api.add_router("", console_router)
+api.add_router("", live_router)
 api.add_router("", network_routes)
 api.add_router("", provider_routes)
 api.add_router("", groups_router)

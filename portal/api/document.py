@@ -24,6 +24,27 @@ IDEMPOTENCY = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
     "description": "the same key and request again give the first answer",
 }
+MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "the ETag that GET on this address gave: nothing is done if it was changed since (412)",
+}
+FIELDS = {
+    "name": "fields",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "names by comma: only these fields come, of each item of a list",
+}
+COMMON = {
+    "get": [TEAM, FIELDS],
+    "post": [TEAM, IDEMPOTENCY],
+    "put": [TEAM, MATCH],
+    "patch": [TEAM, MATCH],
+    "delete": [TEAM, MATCH],
+}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -41,12 +62,12 @@ class HopsightAPI(NinjaAPI):
         for item in document["paths"].values():
             for method in METHODS:
                 if operation := item.get(method):
-                    headers = [TEAM, IDEMPOTENCY] if method == "post" else [TEAM]
-                    operation["parameters"] = [*operation.get("parameters", []), *headers]
+                    operation["parameters"] = [*operation.get("parameters", []), *COMMON[method]]
                     operation["responses"]["4XX"] = refusal
         document["info"]["description"] = (
             "Everything the pages do. Send `Authorization: Bearer hst_…` (made under API tokens) or a browser's session "
-            "with its CSRF token. Lists come in pages: follow `next`. Long work answers 202 with an operation."
+            "with its CSRF token. Lists come in pages: follow `next`. Long work answers 202 with an operation. Answers have an "
+            "ETag; refusals are application/problem+json and name every wrong field."
         )
         document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         return document

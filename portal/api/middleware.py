@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.http import ConditionalGetMiddleware
 
+from portal.api.answers import CHANGING, only_fields, refuse_stale
 from portal.api.models import KeptAnswer
 from portal.api.problems import MAX_BODY_BYTES, MEDIA_TYPE, TITLES, problem
 
@@ -31,11 +32,18 @@ class ApiAnswers:
             return self.next(request)
         if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
             return problem(413, TITLES[413], {"body": [TITLES[413]]})
-        response = self._once(request) if request.method == "POST" else self.next(request)
+        response = self._once(request) if request.method == "POST" else self._unless_stale(request)
+        response = only_fields(request, response)
         if response.status_code >= 400 and response.headers.get("Content-Type") != MEDIA_TYPE:
             response = problem(response.status_code, TITLES.get(response.status_code, response.reason_phrase))
         response.headers.setdefault("Cache-Control", "private, no-cache")
         return self.conditional.process_response(request, response)
+
+    def _unless_stale(self, request: HttpRequest) -> HttpResponseBase:
+        if "If-Match" not in request.headers or request.method not in CHANGING:
+            return self.next(request)
+        with transaction.atomic():
+            return refuse_stale(request, self.next) or self.next(request)
 
     def _once(self, request: HttpRequest) -> HttpResponseBase:
         """The answer to a create; with an Idempotency-Key that was used already, the answer of then."""

@@ -11,11 +11,7 @@ from django.views.decorators.http import require_safe
 
 from portal.api.api import api
 from portal.api.document import METHODS
-
-EXAMPLES: dict[str, Any] = {
-    "POST /api/v1/vms": {"name": "web-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},
-    "POST /api/v1/traces": {"source": "<port uuid>", "target": "<port uuid>", "protocol": "tcp", "port_dst": 22},
-}
+from portal.api.examples import command
 
 
 @require_safe
@@ -34,11 +30,6 @@ def api_docs(request: HttpRequest) -> HttpResponse:
 
 def _entry(path: str, method: str, operation: dict[str, Any], origin: str) -> dict[str, Any]:
     name = f"{method.upper()} {path}"
-    command = [f'curl -H "Authorization: Bearer $TOKEN" {origin}{path}'.replace("{", "$").replace("}", "")]
-    if method != "get":
-        command.append(f"  -X {method.upper()}")
-    if name in EXAMPLES:
-        command += ["  -H 'Content-Type: application/json'", f"  -d '{json.dumps(EXAMPLES[name])}'"]
     return {
         "anchor": name.lower().replace(" ", "").replace("/", "-").replace("{", "").replace("}", ""),
         "method": method.upper(),
@@ -48,5 +39,5 @@ def _entry(path: str, method: str, operation: dict[str, Any], origin: str) -> di
             {"name": row["name"], "where": row["in"], "words": row.get("description", ""), "required": row["required"]}
             for row in operation.get("parameters", [])
         ],
-        "command": " \\\n".join(command),
+        "command": command(method.upper(), path, origin),
     }

@@ -1,0 +1,66 @@
+"""A body that works for each operation that takes one: the docs page shows it, tests send it.
+
+`$name` stands for what a reader has of their own: `$uuid` of the path's object, `$port` and `$group` of one of theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /api/v1/vms": {"name": "api-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},
+    "PATCH /api/v1/vms/{uuid}": {"is_protected": True},
+    "POST /api/v1/vms/{uuid}/resize": {"flavor": "S"},
+    "POST /api/v1/vms/{uuid}/rebuild": {"image": "tiny"},
+    "POST /api/v1/vms/{uuid}/clone": {"name": "web-2"},
+    "POST /api/v1/provider-networks": {"name": "dc", "cidr": "10.61.0.0/24", "vid": 61, "teams": ["search"]},
+    "PATCH /api/v1/provider-networks/{uuid}": {"shared_with": ["search"]},
+    "POST /api/v1/provider-networks/{uuid}/subnets": {"cidr": "10.62.0.0/24"},
+    "POST /api/v1/vms/{uuid}/console-ticket": {"kind": "serial"},
+    "POST /api/v1/traces": {"source": "$port", "target": "203.0.113.10", "protocol": "tcp", "port_dst": 443},
+    "POST /api/v1/matrices": {"protocol": "tcp", "port_dst": 443},
+    "POST /api/v1/checks": {"source": "$port", "target": "203.0.113.10", "protocol": "icmp", "expected": "delivered"},
+    "POST /api/v1/what-ifs": {"group": "$group", "protocol": "tcp", "ports": "8080"},
+    "POST /api/v1/security-groups": {"name": "api", "description": "what the API's machines take"},
+    "POST /api/v1/security-groups/{uuid}/rules": {"protocol": "tcp", "ports": "8080", "cidr": "10.0.0.0/8"},
+    "PUT /api/v1/ports/{uuid}/groups": {"groups": ["default"]},
+    "PUT /api/v1/ports/{uuid}/security": {"is_secured": False},
+    "POST /api/v1/networks": {"name": "back", "cidr": "10.30.0.0/24"},
+    "POST /api/v1/networks/{uuid}/subnets": {"cidr": "10.31.0.0/24"},
+    "POST /api/v1/routers": {"name": "second"},
+    "PATCH /api/v1/routers/{uuid}": {"external": None},
+    "POST /api/v1/routers/{uuid}/ports": {"subnet": 1},
+    "POST /api/v1/routers/{uuid}/routes": {"destination": "172.17.0.0/16", "next_hop": "10.20.0.9"},
+    "POST /api/v1/floating-addresses": {"external": "internet"},
+    "PATCH /api/v1/floating-addresses/{uuid}": {"port": None},
+    "POST /api/v1/external-networks": {"name": "dmz", "cidr": "203.0.113.0/25", "vid": 7},
+    "POST /api/v1/keys": {
+        "name": "laptop",
+        "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKcJ2qVbYfRpbL3sZ9v1yYpSKcPzFmFfQhKzSsx0yqL laptop",
+    },
+    "POST /api/v1/log-ins": {"name": "my program", "can_write": False},
+    "POST /api/v1/log-ins/token": {"device_code": "what /log-ins told"},
+}
+
+
+def command(method: str, path: str, origin: str) -> str:
+    """A curl command that works as it is, once its `$` words are variables of the shell."""
+    lines = [f'curl -sS -H "Authorization: Bearer $TOKEN" {_variables(origin + path)}']
+    if path.endswith("/events/{topic}"):
+        lines.append("  -N --max-time 600")
+    body = BODIES.get(f"{method} {path}")
+    if method != "GET":
+        lines.append(f"  -X {method}")
+    if body is not None:
+        lines += ["  -H 'Content-Type: application/json'", f'  -d "{_json(body)}"']
+    return " \\\n".join(lines)
+
+
+def _variables(url: str) -> str:
+    return url.replace("{", "$").replace("}", "")
+
+
+def _json(value: object) -> str:
+    """JSON as it stands between a shell's double quotes, in which `$port` is read."""
+    return json.dumps(value).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,100 @@
+"""The docs page's commands, run as they stand by a shell and curl against a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from html import unescape
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from portal.accounts.keys import parse_public_key
+from portal.accounts.models import User
+from portal.accounts.tokens import make_token
+from portal.api.api import api
+from portal.api.examples import BODIES, command
+from portal.compute.models import VM, KeyPair
+from portal.networks.floating_requests import allocate_floating
+from portal.networks.groups import add_rule, create_group
+from portal.networks.router_requests import add_route
+from portal.networks.rule_check import RuleSpec
+from portal.operations.models import Operation
+from tests.cast import Cast, make_cast
+from tests.portal.clients import client_of, made_provider, made_trace, made_vm
+
+pytestmark = pytest.mark.xdist_group("examples")
+DOCUMENT = api.get_openapi_schema()["paths"]
+# What exists only after something else was asked for, or ends the very token that the examples are run with.
+LATER = re.compile(r"/(matrices|what-ifs|checks)/\{|DELETE /api/v1/me/token|/events/")
+
+
+def test_every_operation_that_takes_a_body_has_an_example() -> None:
+    taking = {
+        f"{method.upper()} {path}"
+        for path, item in DOCUMENT.items()
+        for method, operation in item.items()
+        if "requestBody" in operation
+    }
+    assert taking == set(BODIES)
+
+
+def test_the_page_shows_the_commands(cast: Cast) -> None:
+    page = unescape(client_of(cast.alice).get(reverse("api_docs")).content.decode())
+    for path, item in DOCUMENT.items():
+        for method in item:
+            assert command(method.upper(), path, "http://testserver") in page, path
+
+
+@pytest.fixture
+def variables(transactional_db: None, redis_server: str, settings: Any, live_server: Any) -> dict[str, dict[str, str]]:
+    """By the noun of a path what its `$` words are."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    cast = make_cast()
+    User.objects.filter(pk=cast.alice.pk).update(is_operator=True)
+    vm, group = made_vm(cast), create_group(cast.payments, "web")
+    port, route = vm.ports.get(), add_route(cast.router, "172.16.0.0/16", "10.20.0.9")
+    parsed = parse_public_key(BODIES["POST /api/v1/keys"]["public_key"])
+    provider = made_provider(cast)
+    key = KeyPair.objects.create(user=cast.alice, name="old", public_key=parsed.text, fingerprint="SHA256:old")
+    everywhere = {
+        "TOKEN": make_token(cast.alice, "docs", True, 7)[1], "URL": live_server.url, "port": str(port.uuid),
+        "group": str(group.uuid), "topic": "team:payments", "action": "stop",
+    }  # fmt: skip
+    of = {
+        "vms": {"uuid": str(vm.uuid)}, "operations": {"uuid": str(Operation.objects.get().uuid)},
+        "traces": {"uuid": str(made_trace(cast).uuid)}, "ports": {"uuid": str(port.uuid)},
+        "networks": {"uuid": str(cast.network.uuid), "number": str(cast.network.subnets.all()[0].pk)},
+        "provider-networks": {"uuid": str(provider.uuid), "number": str(provider.subnets.all()[0].pk)},
+        "routers": {"uuid": str(cast.router.uuid), "number": str(route.pk)},
+        "security-groups": {"uuid": str(group.uuid), "rule_id": str(add_rule(group, RuleSpec()).pk)},
+        "floating-addresses": {"uuid": str(allocate_floating(cast.payments, cast.external).uuid)},
+        "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
+    }  # fmt: skip
+    return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}
+
+
+def test_every_command_works_as_it_stands(variables: dict[str, dict[str, str]]) -> None:
+    VM.objects.update(state="running")
+    wrong = []
+    asked = [(path, method) for path, item in DOCUMENT.items() for method in item]
+    made = [one for one in sorted(asked) if one[1] != "delete"]
+    inside_out = sorted(sorted(asked, reverse=True), key=lambda one: -one[0].count("/"))
+    for path, method in made + [one for one in inside_out if one[1] == "delete"]:
+        if LATER.search(f"{method.upper()} {path}"):
+            continue
+        words = variables.get(path.split("/")[3], variables[""])
+        shown = command(method.upper(), path, words["URL"])
+        argv = ["sh", "-c", f"{shown} -w '\\n%{{http_code}}'"]
+        done = subprocess.run(argv, env={**os.environ, **words}, capture_output=True, text=True, timeout=60)
+        answer, _, status = done.stdout.rpartition("\n")
+        # A refusal in the API's own words about the state of things is an answer too; a form or an address that is wrong is none.
+        fits = status.startswith("2") or (
+            status == "422" and json.loads(answer)["title"].startswith("Nothing was changed")
+        )
+        if not fits:
+            wrong.append(f"{shown}\n{status} {answer[:300]} {done.stderr}")
+    assert not wrong, "\n\n".join(wrong)
