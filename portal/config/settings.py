@@ -156,6 +156,15 @@ PLAIN_TCP = os.environ.get("HOPSIGHT_PLAIN_TCP") == "1"  # tcp:ADDRESS:PORT to o
 METRICS_TOKEN = os.environ.get("HOPSIGHT_METRICS_TOKEN", "")
 UNDELETE_HOURS = int(os.environ.get("HOPSIGHT_UNDELETE_HOURS", "24"))  # a deleted VM is kept so long
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
+# Shared by all processes: ten failed log-ins are ten, however many web processes there are.
+CACHES = {
+    "default": {
+        "BACKEND": "portal.config.cache.SharedCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "hopsight-cache",
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 1},
+    }
+}
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 
 AUTH_USER_MODEL = "accounts.User"
