@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
@@ -24,6 +24,7 @@ class Source:
 
     address: str = ""
     request_id: str = ""
+    who: Callable[[], User | None] = lambda: None  # the request's person, once it is known
 
 
 UNKNOWN = Source()
@@ -33,10 +34,13 @@ source: ContextVar[Source] = ContextVar("audit_source", default=UNKNOWN)
 def record(
     action: str, team: Team | None, actor: User | None, what: tuple[str, str, str], **change: dict[str, Any] | None
 ) -> AuditRow:
-    """The row added in the caller's transaction. `what` is (type, id, name); `before` and `after` are the change."""
+    """The row added in the caller's transaction. `what` is (type, id, name); `before` and `after` are the change.
+    Without an actor it is the request's person, and outside of a request the product itself.
+    """
     with transaction.atomic():
         head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1)
         where = source.get()
+        actor = actor or where.who()
         row = AuditRow(
             id=head.last_id + 1,
             at=timezone.now(),
@@ -84,6 +88,27 @@ def problems() -> Iterator[str]:
 
 
 WORDS: dict[str, str] = {
+    "vm.flags": "changed the flags of",
+    "port.security": "changed the port security of",
+    "network.create": "made the network",
+    "network.delete": "deleted the network",
+    "network.subnet_add": "added a subnet to the network",
+    "network.subnet_delete": "deleted a subnet of the network",
+    "router.create": "made the router",
+    "router.delete": "deleted the router",
+    "router.attach": "attached a subnet to the router",
+    "router.detach": "detached a subnet from the router",
+    "router.route_add": "added a route to the router",
+    "router.route_remove": "removed a route from the router",
+    "router.external": "changed the way outside of the router",
+    "floating.allocate": "took the floating address",
+    "floating.release": "released the floating address",
+    "floating.give": "gave a VM the floating address",
+    "floating.take": "took from its VM the floating address",
+    "external.create": "made the external network",
+    "external.delete": "deleted the external network",
+    "group.create": "made the security group",
+    "group.delete": "deleted the security group",
     "rule.add": "added a rule to the group",
     "port.groups": "changed the security groups of",
     "rule.remove": "removed a rule from the group",

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
@@ -13,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from portal.accounts.audit import Source, source
-from portal.accounts.models import LogIn
+from portal.accounts.models import LogIn, User
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
 SEEN_EVERY = timedelta(minutes=1)
@@ -28,7 +29,7 @@ class RequestContext:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        token = source.set(Source(str(request.META.get("REMOTE_ADDR", ""))[:45], request_id))
+        token = source.set(Source(str(request.META.get("REMOTE_ADDR", ""))[:45], request_id, partial(_person, request)))
         try:
             _note_use(request)
             response = self.get_response(request)
@@ -45,6 +46,11 @@ class LogInForPages(LoginRequiredMiddleware):
         if request.path.startswith("/api/v1/"):
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+
+def _person(request: HttpRequest) -> User | None:
+    user = getattr(request, "user", None)  # an API token's person is known only inside of the view
+    return user if isinstance(user, User) else None
 
 
 def _note_use(request: HttpRequest) -> None:

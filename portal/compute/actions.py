@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
+from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.compute.models import VM, VMState
 from portal.compute.requests import VMProblem, rescue_image, start_operation
@@ -160,6 +161,7 @@ def change_flags(vm: VM, user: User, *, autostart: bool | None = None, protected
     with transaction.atomic():
         Team.objects.select_for_update().get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
+        before = {"protected": fresh.is_protected, "autostart": fresh.is_autostarted}
         if protected is not None:
             fresh.is_protected = protected
         if autostart is not None and autostart != fresh.is_autostarted:
@@ -167,5 +169,8 @@ def change_flags(vm: VM, user: User, *, autostart: bool | None = None, protected
             if fresh.host is not None:
                 start_operation("vm.autostart", fresh, user)
         fresh.save(update_fields=["is_protected", "is_autostarted"])
+        after = {"protected": fresh.is_protected, "autostart": fresh.is_autostarted}
+        if after != before:
+            record("vm.flags", fresh.team, user, ("vm", str(fresh.uuid), fresh.name), before=before, after=after)
         vm_changed(fresh)
         return fresh

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from django.db import transaction
 
+from portal.networks.audited import audit
 from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import ExternalAddress, ExternalNetwork
 from portal.networks.problems import Address, Findings, NetworkProblem, check_name, overlaps, parse_address, parse_cidr
@@ -39,7 +40,9 @@ def create_external(spec: ExternalSpec) -> ExternalNetwork:
             findings.add("mtu", f"{spec.mtu} was given; 576 to 9216 are allowed")
         values = _check_addresses(spec, findings)
         findings.stop()
-        return ExternalNetwork.objects.create(name=spec.name, vid=spec.vid, mtu=spec.mtu, **values)
+        made = ExternalNetwork.objects.create(name=spec.name, vid=spec.vid, mtu=spec.mtu, **values)
+        audit("create", made, after={"cidr": made.cidr, "vid": made.vid})
+        return made
 
 
 def delete_external(network: ExternalNetwork) -> None:
@@ -56,6 +59,7 @@ def delete_external(network: ExternalNetwork) -> None:
                 f"{floating} floating address{'es' if floating > 1 else ''} of it {'are' if floating > 1 else 'is'} given out",
             )
         findings.stop()
+        audit("delete", network, before={"cidr": network.cidr, "vid": network.vid})
         network.delete()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from portal.accounts.models import Team
+from portal.networks.audited import audit
 from portal.networks.external_requests import take_address
 from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import ExternalNetwork, FixedAddress, FloatingAddress, Port, Router
@@ -15,7 +16,9 @@ def allocate_floating(team: Team, external: ExternalNetwork, address: str = "") 
     """A floating address of the team, standing for nothing yet. Raises NetworkProblem."""
     with transaction.atomic():
         bump_generation(NO_PORT)
-        return FloatingAddress.objects.create(team=team, address=take_address(external, address))
+        made = FloatingAddress.objects.create(team=team, address=take_address(external, address))
+        audit("allocate", made, after={"external": external.name})
+        return made
 
 
 def release_floating(floating: FloatingAddress) -> None:
@@ -23,6 +26,7 @@ def release_floating(floating: FloatingAddress) -> None:
     with transaction.atomic():
         bump_generation(NO_PORT)
         address = floating.address
+        audit("release", floating)
         floating.delete()
         address.delete()
 
@@ -47,12 +51,14 @@ def associate(floating: FloatingAddress, port: Port) -> None:
             )
         floating.fixed = fixed
         floating.save(update_fields=["fixed"])
+        audit("give", floating, after={"port": port.name, "fixed": fixed.address})
 
 
 def disassociate(floating: FloatingAddress) -> None:
     """It stands for nothing; connections through it stop at once."""
     with transaction.atomic():
         bump_generation(NO_PORT)
+        audit("take", floating, before={"fixed": floating.fixed.address if floating.fixed else None})
         floating.fixed = None
         floating.save(update_fields=["fixed"])
 

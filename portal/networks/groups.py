@@ -13,6 +13,7 @@ from django.db import transaction
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
+from portal.networks.audited import audit
 from portal.networks.intent import NO_PORT, bump_generation, lock_intent, only_ports
 from portal.networks.models import Port, PortKind, SecurityGroup, SecurityRule
 from portal.networks.owners import owner_of
@@ -86,6 +87,7 @@ def create_group(team: Team, name: str, description: str = "") -> SecurityGroup:
     if errors:
         raise GroupProblem(errors)
     group = SecurityGroup.objects.create(team=locked, name=name, description=description)
+    audit("create", group)
     bump_generation(NO_PORT)
     return group
 
@@ -107,6 +109,7 @@ def delete_group(group: SecurityGroup) -> None:
         lines.append(f"rules of {_listed(referring)} name it: remove those first")
     if lines:
         raise GroupProblem({"group": lines})
+    audit("delete", group)
     group.delete()
     bump_generation(NO_PORT)
 
@@ -147,8 +150,7 @@ def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | N
     chosen = list(groups)
     before, after = ([group.name for group in some] for some in (port.groups.all(), chosen))
     port.groups.set(chosen)
-    what = ("vm", str(port.vm.uuid), port.vm.name) if port.vm else ("port", str(port.uuid), port.name)
-    record("port.groups", team, actor, what, before={"groups": ", ".join(before)}, after={"groups": ", ".join(sorted(after))})  # fmt: skip
+    record("port.groups", team, actor, _what(port), before={"groups": ", ".join(before)}, after={"groups": ", ".join(sorted(after))})  # fmt: skip
     _told(port)
 
 
@@ -156,6 +158,9 @@ def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | N
 def set_port_security(port: Port, is_secured: bool) -> None:
     """Whether the port is held to its addresses and filtered by its groups."""
     lock_intent()
+    if port.is_secured != is_secured:
+        change = {"before": {"is_secured": port.is_secured}, "after": {"is_secured": is_secured}}
+        record("port.security", owner_of(port), None, _what(port), **change)
     Port.objects.filter(pk=port.pk).update(is_secured=is_secured)
     port.is_secured = is_secured
     _told(port)
@@ -189,6 +194,10 @@ def _opens_ssh(rule: SecurityRule, seats: list[Port]) -> bool:
 
 def _store(group: SecurityGroup, direction: str, family: int, protocol: str, **columns: object) -> None:
     SecurityRule.objects.create(group=group, direction=direction, family=family, protocol=protocol, **columns)
+
+
+def _what(port: Port) -> tuple[str, str, str]:
+    return ("vm", str(port.vm.uuid), port.vm.name) if port.vm else ("port", str(port.uuid), port.name)
 
 
 def _told(port: Port) -> None:

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from portal.accounts.models import Team
 from portal.networks import numbers
+from portal.networks.audited import audit
 from portal.networks.intent import bump_generation
 from portal.networks.models import FloatingAddress, Network, NetworkKind, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
@@ -60,7 +61,9 @@ def create_network(team: Team, spec: NetworkSpec) -> Network:
         findings = Findings()
         if spec.kind not in OVERLAYS:
             findings.add("kind", f"{shown(spec.kind)} was given; {' and '.join(OVERLAYS)} are allowed")
-        return store_network(team, spec, findings)
+        made = store_network(team, spec, findings)
+        audit("create", made, after={"cidr": spec.subnet.cidr, "vni": made.vni, "mtu": made.mtu})
+        return made
 
 
 def store_network(team: Team | None, spec: NetworkSpec, findings: Findings) -> Network:
@@ -93,7 +96,9 @@ def add_subnet(network: Network, spec: SubnetSpec) -> Subnet:
         checked = _check_subnet(spec, list(network.subnets.all()), findings)
         findings.stop()
         assert checked is not None
-        return _store_subnet(network, checked)
+        made = _store_subnet(network, checked)
+        audit("subnet_add", network, after={"cidr": made.cidr})
+        return made
 
 
 def delete_network(network: Network) -> None:
@@ -104,6 +109,8 @@ def delete_network(network: Network) -> None:
         for reason in uses_of_network(network):
             findings.add("network", reason)
         findings.stop()
+        if network.kind in OVERLAYS:  # a provider network's end is told by its own requests
+            audit("delete", network)
         network.delete()
 
 
@@ -115,6 +122,7 @@ def delete_subnet(subnet: Subnet) -> None:
         for reason in _uses_of_subnet(subnet):
             findings.add("subnet", reason)
         findings.stop()
+        audit("subnet_delete", subnet.network, before={"cidr": subnet.cidr})
         subnet.delete()
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from portal.accounts.models import Team
 from portal.networks import numbers
+from portal.networks.audited import audit
 from portal.networks.external_requests import take_address
 from portal.networks.gateways import assign_gateway
 from portal.networks.intent import NO_PORT, bump_generation
@@ -54,6 +55,7 @@ def create_router(team: Team, spec: RouterSpec) -> Router:
         RouterPort.objects.bulk_create(RouterPort(router=router, subnet=subnet) for subnet in joined)
         if spec.external is not None:
             _lead_outside(router, spec.external)
+        audit("create", router, after={"subnets": [subnet.cidr for subnet in joined], "external": _name(spec.external)})
         return router
 
 
@@ -68,6 +70,7 @@ def delete_router(router: Router) -> None:
             )
         findings.stop()
         address = router.external_address
+        audit("delete", router)
         router.delete()
         if address is not None:
             address.delete()
@@ -80,6 +83,7 @@ def attach_subnet(router: Router, subnet: Subnet) -> RouterPort:
         findings = Findings()
         _check_leg(router, subnet, [leg.subnet for leg in router.ports.select_related("subnet")], findings)
         findings.stop()
+        audit("attach", router, after={"subnet": subnet.cidr})
         return RouterPort.objects.create(router=router, subnet=subnet)
 
 
@@ -96,6 +100,7 @@ def detach_subnet(port: RouterPort) -> None:
             if next_hop is not None and next_hop in cidr:
                 findings.add("subnet", f"the route to {route.destination} has its next hop in {cidr}: remove it first")
         findings.stop()
+        audit("detach", port.router, before={"subnet": port.subnet.cidr})
         port.delete()
 
 
@@ -119,6 +124,7 @@ def add_route(router: Router, destination: str, next_hop: str) -> StaticRoute:
         if to is not None and router.routes.filter(destination=str(to)).exists():
             findings.add("destination", f"{to} was given; there is a route to it already: remove that one first")
         findings.stop()
+        audit("route_add", router, after={"destination": str(to), "next_hop": str(via)})
         return StaticRoute.objects.create(router=router, destination=str(to), next_hop=str(via))
 
 
@@ -126,6 +132,7 @@ def remove_route(route: StaticRoute) -> None:
     """Forget a static route."""
     with transaction.atomic():
         bump_generation(NO_PORT)
+        audit("route_remove", route.router, before={"destination": route.destination, "next_hop": route.next_hop})
         route.delete()
 
 
@@ -147,6 +154,7 @@ def set_external(router: Router, external: ExternalNetwork | None) -> None:
         findings.stop()
         if external == router.external:
             return
+        audit("external", router, before={"external": _name(router.external)}, after={"external": _name(external)})
         before, router.external_address, router.external, router.gateway_host = (
             router.external_address,
             None,
@@ -158,6 +166,10 @@ def set_external(router: Router, external: ExternalNetwork | None) -> None:
             before.delete()
         if external is not None:
             _lead_outside(router, external)
+
+
+def _name(external: ExternalNetwork | None) -> str | None:
+    return external.name if external else None
 
 
 def floating_of(router: Router):  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ import pytest
 from django.urls import reverse
 
 from portal.accounts.keys import parse_public_key
-from portal.accounts.models import User
+from portal.accounts.models import AuditRow, User
 from portal.accounts.tokens import make_token
 from portal.api.api import api
 from portal.api.examples import BODIES, command
@@ -29,6 +29,9 @@ from tests.portal.clients import client_of, made_provider, made_trace, made_vm
 pytestmark = pytest.mark.xdist_group("examples")
 DOCUMENT = api.get_openapi_schema()["paths"]
 # What exists only after something else was asked for, or ends the very token that the examples are run with.
+UNAUDITED = re.compile(
+    r"/(traces|matrices|what-ifs|log-ins|console-ticket)"
+)  # questions, and what is told when it is used
 LATER = re.compile(r"/(matrices|what-ifs|checks)/\{|DELETE /api/v1/me/token|/events/")
 
 
@@ -88,6 +91,7 @@ def test_every_command_works_as_it_stands(variables: dict[str, dict[str, str]]) 
             continue
         words = variables.get(path.split("/")[3], variables[""])
         shown = command(method.upper(), path, words["URL"])
+        told = AuditRow.objects.count()
         argv = ["sh", "-c", f"{shown} -w '\\n%{{http_code}}'"]
         done = subprocess.run(argv, env={**os.environ, **words}, capture_output=True, text=True, timeout=60)
         answer, _, status = done.stdout.rpartition("\n")
@@ -95,6 +99,10 @@ def test_every_command_works_as_it_stands(variables: dict[str, dict[str, str]]) 
         fits = status.startswith("2") or (
             status == "422" and json.loads(answer)["title"].startswith("Nothing was changed")
         )
+        row = AuditRow.objects.first()
+        changed = status.startswith("2") and method != "get" and not UNAUDITED.search(path)
+        if changed and (AuditRow.objects.count() == told or row is None or row.actor != "alice"):
+            wrong.append(f"{shown}\n{status}, and the audit knows nothing of it")
         if not fits:
             wrong.append(f"{shown}\n{status} {answer[:300]} {done.stderr}")
     assert not wrong, "\n\n".join(wrong)
