@@ -42,6 +42,7 @@ RIGHTS: dict[str, Needs] = {
     "team.leave": Needs.VIEWER,
     "team.manage": Needs.OWNER,
     "vm.see": Needs.VIEWER,
+    "vm.look": Needs.VIEWER_OR_OPERATOR,  # its page, to run the host it is on; no console, no list, no change
     "vm.create": Needs.MEMBER,
     "vm.power": Needs.MEMBER,
     "vm.delete": Needs.MEMBER,
@@ -106,7 +107,7 @@ PAGES: dict[str, Page] = {
     "vm_list": Page("vm.see"),
     "vm_create": Page("vm.create", "vm.create"),
     "vm_effect": Page("vm.create"),
-    "vm": Page("vm.see"),
+    "vm": Page("vm.look"),
     "vm_delete": Page("vm.delete", "vm.delete"),
     "vm_action": Page(None, "vm.power"),
     "vm_flags": Page(None, "vm.power"),

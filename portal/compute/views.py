@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from portal.accounts.access import may, refusal, require, team_for
+from portal.accounts.access import may, refusal, require, role_in, team_for
 from portal.accounts.models import AuditRow, Team
 from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
@@ -37,7 +37,7 @@ from portal.config.context import url_or_nothing
 from portal.drops.presentation import drops_of_port
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
-from portal.networks.models import FloatingAddress
+from portal.networks.models import FloatingAddress, Port
 from portal.networks.owners import usable_networks
 from portal.operations.models import Operation
 
@@ -126,9 +126,12 @@ def vm_effect(request: HttpRequest) -> HttpResponse:
 @require_safe
 def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One VM: how to log in, where it is, how it came up."""
-    row = get_object_or_404(_visible(request), uuid=uuid)
+    row = get_object_or_404(_looked_at(request), uuid=uuid)
+    require(request, "vm.look", row.team)
     port = next(iter(row.ports.all()), None)
     addresses = [one.address for one in port.addresses.all()] if port else []
+    if role_in(request, row.team) is None:
+        return _operators_view(request, row, port, addresses)
     address = next(iter(addresses), None)
     second = next((one for one in addresses[1:] if ":" in one), None)
     operations = Operation.objects.filter(object_uuid=row.uuid, team=row.team).prefetch_related("stages")
@@ -165,6 +168,15 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "compute/vm.html", context)
 
 
+def _operators_view(request: HttpRequest, row: VM, port: Port | None, addresses: list[str]) -> HttpResponse:
+    """What an operator who is not in the team needs to run the host: where it is and by which devices, no more."""
+    context = {
+        "vm": row, "port": port, "addresses": addresses, "devices": devices_of(row, port), "commands": commands_of(row, port),
+        "drops": drops_of_port(port) if port else [],
+    }  # fmt: skip
+    return render(request, "compute/vm_operator.html", context)
+
+
 def _offers(request: HttpRequest, row: VM) -> list[Offer]:
     """The VM's actions; each with the reason why the person may not, where the role is too low."""
     reason = refusal(request, "vm.power", row.team)
@@ -192,8 +204,16 @@ def vm_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "compute/vm_delete.html", context, status=409 if errors else 200)
 
 
+def _looked_at(request: HttpRequest) -> QuerySet[VM]:
+    """The person's teams' VMs; an operator's are all."""
+    return _whole(VM.objects.all()) if person(request).is_operator else _visible(request)
+
+
 def _visible(request: HttpRequest) -> QuerySet[VM]:
-    rows = VM.objects.filter(team__memberships__user_id=request.user.pk or 0)
+    return _whole(VM.objects.filter(team__memberships__user_id=request.user.pk or 0))
+
+
+def _whole(rows: QuerySet[VM]) -> QuerySet[VM]:
     return rows.select_related("team", "image", "flavor", "host", "created_by").prefetch_related(
         "ports__addresses", "ports__network__team", "ports__groups"
     )

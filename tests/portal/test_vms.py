@@ -80,3 +80,14 @@ def test_strangers_may_not_join_a_teams_topic(cast: Cast) -> None:
     assert refusal_of(cast.dana, "team:payments")
     assert refusal_of(cast.bob, "flows:hv1/br-int")
     assert refusal_of(cast.olga, "flows:hv1/br-int") == ""
+
+
+def test_an_operator_sees_where_a_teams_vm_is_and_nothing_of_the_teams(cast: Cast) -> None:
+    row = made_vm(cast)
+    page = client_of(cast.olga).get(reverse("vm", args=[row.uuid]))
+    body = page.content.decode()
+    assert page.status_code == 200 and "as an operator" in body and row.ports.get().mac in body
+    assert "asked for the VM" not in body and reverse("console", args=[row.uuid]) not in body
+    assert "user_data" not in body and f"/vms/{row.uuid}/" not in body, "no link of it leads to the team's pages"
+    assert client_of(cast.olga).get(reverse("console", args=[row.uuid])).status_code == 404
+    assert "as an operator" not in client_of(cast.alice).get(reverse("vm", args=[row.uuid])).content.decode()
