@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from hopsight_cli import checks, console, hosts, keys, login, networks, operations, shell, traces, vms
+from hopsight_cli import checks, console, hosts, inventory, keys, login, networks, operations, shell, traces, vms
 from hopsight_cli.client import CliError
 from hopsight_cli.output import complain
 
@@ -38,7 +38,7 @@ app.add_typer(networks.app, name="network")
 app.add_typer(checks.app, name="check")
 app.add_typer(hosts.app, name="host")
 app.add_typer(operations.app, name="operation")
-for module in (login, shell, console, traces):
+for module in (login, shell, console, traces, inventory):
     module.add_to(app)
 
 

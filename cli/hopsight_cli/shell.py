@@ -93,14 +93,19 @@ def call(
 
 
 def _destination(row: dict[str, Any], user: str | None) -> str:
-    """`root@10.20.0.11`. The server's words become no option and no command of ssh."""
+    """`root@10.20.0.11`."""
+    return "@".join(login_of(row, user))
+
+
+def login_of(row: dict[str, Any], user: str | None) -> tuple[str, str]:
+    """(user, address). The server's words become no option and no command of ssh."""
     name, address = user or row["login_user"], row["address"]
     if not address:
         raise CliError(f"{row['name']} has no address yet")
     try:
         if not LOGIN_NAME.fullmatch(name):
             raise ValueError
-        return f"{name}@{ip_address(address)}"
+        return name, str(ip_address(address))
     except ValueError:
         raise CliError(f"the server tells a log-in that is none: {clean(name)}@{clean(address)}") from None
 

@@ -198,7 +198,7 @@ def test_hosts_are_for_operators(terminal: People, served: tuple[str, Cast]) -> 
     made_host()
     assert "hv1" in terminal("olga").ok("host", "list").out
     refused = terminal("bob").run("host", "list")
-    assert refused.code == 1 and "Hosts are for operators" in refused.err
+    assert refused.code == 1 and "are for operators" in refused.err
     assert "hv1" in terminal("bob").ok("host", "status").out
 
 
@@ -309,3 +309,17 @@ def test_a_public_key_is_added_and_a_private_one_stays_where_it_is(terminal: Peo
     assert said.code == 1, "another's key"
     bob.ok("key", "delete", str(number))
     assert "No key." in bob.ok("key", "list").out
+
+
+def test_ansible_reads_the_vms_by_group(terminal: People, served: tuple[str, Cast]) -> None:
+    vm, bob = made_vm(served[1]), terminal("bob")
+    told = bob.ok("inventory", "--list").json()
+    address = vm.ports.get().addresses.all()[0].address
+    assert (
+        told["_meta"]["hostvars"]["web-1"] | {"ansible_host": address, "ansible_user": "root"}
+        == (told["_meta"]["hostvars"]["web-1"])
+    )
+    assert told["image_tiny"] == told["network_payments_net"] == told["state_creating"] == {"hosts": ["web-1"]}
+    assert bob.ok("inventory", "--host", "web-1").json() == told["_meta"]["hostvars"]["web-1"]
+    assert bob.run("inventory", "--host", "web-9").code == 2
+    assert terminal("dana").ok("inventory").json() == {"_meta": {"hostvars": {}}}

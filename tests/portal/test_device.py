@@ -40,7 +40,7 @@ def test_the_person_sees_who_asks_and_agrees_and_the_program_gets_one_token(cast
     codes, browser = asked(), client_of(cast.bob)
     assert fetched(codes)["state"] == "pending"
     page = browser.post(reverse("device"), {"code": codes["code"].lower().replace("-", " ")}).content.decode()
-    assert "Let hopsight on a laptop in as bob?" in page and codes["code"] in page and "198.51." in page
+    assert "Let “hopsight on a laptop” in as bob?" in page and codes["code"] in page and "198.51." in page
     assert fetched(codes)["state"] == "pending", "looking is not agreeing"
     browser.post(reverse("device"), {"code": codes["code"], "word": "agree"})
     got = fetched(codes)
