@@ -6,10 +6,10 @@ import os
 import threading
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.config.settings")
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
@@ -17,6 +17,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from portal.accounts.callers import TokensOnSockets  # noqa: E402
+from portal.config.one_hop import OneHopHandler  # noqa: E402
 from portal.console.socket import console_socket  # noqa: E402
 from portal.live.consumers import LiveConsumer  # noqa: E402
 from portal.operations.dispatch import warm_up  # noqa: E402
@@ -25,7 +26,7 @@ consoles: Any = console_socket  # Django's `path` knows views, Channels' router 
 sockets = URLRouter([path("ws/live", LiveConsumer.as_asgi()), path("ws/vms/<uuid:vm>/console/<str:kind>", consoles)])
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": OneHopHandler(),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(TokensOnSockets(sockets))),
     }
 )
