@@ -10,7 +10,7 @@ from typing import Any
 
 import django
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.config.settings")
 django.setup()
@@ -51,15 +51,6 @@ def run_operation(operation_id: int) -> None:
     engine.run_operation(operation_id, SAGAS)
 
 
-@app.task(name="hopsight.run_trace")  # type: ignore[untyped-decorator]
-def run_trace(trace_id: int) -> None:
-    """Answer one trace request."""
-    from tasks.traces import run_trace as answer
-
-    close_old_connections()
-    answer(trace_id)
-
-
 @app.task(name="hopsight.run_matrix")  # type: ignore[untyped-decorator]
 def run_matrix(run_id: int) -> None:
     """Say who reaches whom."""
@@ -89,14 +80,16 @@ def run_checks(check_id: int = 0) -> None:
 
 @app.task(name="hopsight.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Send again every unfinished operation that no worker holds."""
+    """Send again every unfinished operation that no worker holds, and every trace that nobody answered."""
     from portal.operations.dispatch import enqueue_operation
     from tasks.sagas.engine import due_operations, release_dead_workers
+    from tasks.tracer import resend_traces
 
     close_old_connections()
     release_dead_workers()
     for operation_id in due_operations():
         enqueue_operation(operation_id)
+    resend_traces()
 
 
 @app.task(name="hopsight.purge")  # type: ignore[untyped-decorator]
@@ -112,6 +105,16 @@ def purge() -> None:
 def sweep_at_start(**_facts: object) -> None:
     """What an earlier worker left in the middle goes on now."""
     sweep.delay()
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def begin_tracing(**_facts: object) -> None:
+    """This worker's tracer takes orders from now on, until the worker is told to end."""
+    from tasks.tracer import Tracer
+
+    tracer = Tracer()
+    worker_shutting_down.connect(lambda **_: tracer.stop(), weak=False)
+    tracer.start()
 
 
 @app.task(name="hopsight.remove_orphans")  # type: ignore[untyped-decorator]

@@ -106,8 +106,12 @@ class Setting:
 
 def read_setting(ends: tuple[Port, ...]) -> Setting:
     """The hosts and the generation as they are now."""
-    generation = Generation.objects.filter(id=1).values_list("value", flat=True).first() or 0
-    return Setting(tuple(Host.objects.order_by("id")), generation, ends)
+    return Setting(tuple(Host.objects.order_by("id")), read_generation(), ends)
+
+
+def read_generation() -> int:
+    """The intent's generation as it is now."""
+    return next(iter(Generation.objects.filter(id=1).values_list("value", flat=True)), 0)
 
 
 def target_address(request: TraceRequest, source: Port, target: Port | None) -> Address:

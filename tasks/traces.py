@@ -3,40 +3,53 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.db import transaction
 
 from portal.live.publishers import trace_changed
-from portal.networks.causes import explain_causes
+from portal.traces.desk import tell_answered
 from portal.traces.models import TraceRequest
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, to_json
 from sdn.trace import HostUnreachable, LiveWorld, Question, predict
 from sdn.trace.question import tunnel_ports
 from tasks.probes import probe
-from tasks.trace_rows import question_of, read_ports, read_setting
+from tasks.trace_kept import Kept
+from tasks.trace_rows import Setting, question_of, read_generation, read_ports
 
 log = logging.getLogger("hopsight.traces")
 GONE = "An end of this path no longer exists."
 
 
-def run_trace(trace_id: int) -> None:
-    """Answer the request, both directions; whatever is wrong with a host ends as words in the answer."""
-    request = TraceRequest.objects.select_related("source", "target", "team").filter(id=trace_id).first()
+def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable[[], None]], None] | None = None) -> None:  # fmt: skip
+    """Answer the request, both directions; whatever is wrong with a host ends as words in the answer.
+
+    The answer is stored and told first; the real packet beside it is sent by `later` (None: here and now).
+    """
+    request = TraceRequest.objects.select_related("team").filter(id=trace_id).first()
     if request is None or request.state != TraceRequest.State.RUNNING:
         return
     try:
-        found = answer(request)
+        found = answer(request, kept or Kept())
     except Exception:  # the task's edge: the asker must not wait for ever
         log.exception("trace=%s failed", request.uuid)
-        _store(request, None, None, "The trace failed inside Hopsight; the log of the worker has the details.")
+        give_up(request, "The trace failed inside Hopsight; the log of the worker has the details.")
         return
     _store(request, found.result if found else None, found.reply if found else None, "")
     if found is not None:
-        _store_probe(request, probe(found.question, found.predicted))
+        (later or _now)(lambda: _store_probe(request, probe(found.question(), found.predicted)))
+
+
+def give_up(request: TraceRequest, why: str) -> None:
+    """The trace has failed, and says why."""
+    _store(request, None, None, why)
+
+
+def _now(work: Callable[[], None]) -> None:
+    work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +58,20 @@ class Answer:
 
     result: dict[str, object]
     reply: dict[str, object] | None
-    question: Question
+    asked: Question
     predicted: Trace
+    rundirs: dict[str, Path]
+
+    def question(self) -> Question:
+        """The question with the tunnel ports of the hosts on the path, as their switches tell them."""
+        world = LiveWorld(self.rundirs)
+        try:
+            return _with_tunnels(self.asked, self.predicted, world)
+        finally:
+            world.close()
 
 
-def answer(request: TraceRequest) -> Answer | None:
+def answer(request: TraceRequest, kept: Kept) -> Answer | None:
     """The answer there and back; None where an end of the path is gone."""
     if request.source_id is None or (request.target_id is None and not request.address):
         return None
@@ -57,9 +79,14 @@ def answer(request: TraceRequest) -> Answer | None:
     source, target = rows.get(request.source_id), rows.get(request.target_id or 0)
     if source is None or (request.target_id and target is None):
         return None
-    setting = read_setting((source, target) if target else (source,))
-    world = LiveWorld({host.name: Path(host.ovs_rundir) for host in setting.hosts})
-    explain = _Explained()
+    generation = read_generation()
+    setting = Setting(kept.hosts(generation), generation, (source, target) if target else (source,))
+    rundirs = {host.name: Path(host.ovs_rundir) for host in setting.hosts}
+    world = LiveWorld(rundirs)
+
+    def explain(causes: Iterable[Cause]) -> dict[Cause, Intent]:
+        return kept.explain(generation, causes)
+
     try:
         question, told = question_of(request, setting, source, target, "forward")
         predicted = predict(question, world, explain)
@@ -68,21 +95,9 @@ def answer(request: TraceRequest) -> Answer | None:
         if target is not None and request.protocol != "arp":
             back, _ = question_of(request, setting, target, source, "return")
             reply = to_json(predict(back, world, explain))
-        return Answer(to_json(predicted), reply, _with_tunnels(question, predicted, world), predicted)
+        return Answer(to_json(predicted), reply, question, predicted, rundirs)
     finally:
         world.close()
-
-
-class _Explained:
-    """Flows' causes in words, each looked up once for both directions."""
-
-    def __init__(self) -> None:
-        self._known: dict[Cause, Intent] = {}
-
-    def __call__(self, causes: Iterable[Cause]) -> dict[Cause, Intent]:
-        if missing := set(causes) - self._known.keys():
-            self._known |= explain_causes(missing)
-        return self._known
 
 
 def _with_tunnels(question: Question, predicted: Trace, world: LiveWorld) -> Question:
@@ -114,3 +129,4 @@ def _store(request: TraceRequest, result: object, reply: object, error: str) -> 
         request.state = TraceRequest.State.FAILED if gone else TraceRequest.State.DONE
         request.save(update_fields=["result", "reply", "error", "state"])
         trace_changed(request)
+    tell_answered(request.pk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Annotated, Any
 from uuid import UUID
@@ -65,6 +66,7 @@ from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
 from portal.traces.presentation import probe_data
 from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
+from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
 
 api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), django_auth], docs_url=None)
 install(api)
@@ -211,8 +213,9 @@ def live_snapshot(request: HttpRequest, topic: str) -> Any:
 api.get("/traces", response=Page[TraceLine], summary="The team's traces, newest first")(list_traces)
 
 
-@api.post("/traces", response={202: TraceAsked}, summary="Ask which way a packet takes")
+@api.post("/traces", response={200: TraceOut, 202: TraceAsked}, summary="Ask which way a packet takes", description=WAITING)  # fmt: skip
 def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
+    wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
     team = team_for(request, "trace.ask")
     source = get_object_or_404(ports_of(team), uuid=asked.source)
     target, address, unknown = find_target(team, source, _text("target", asked.target))
@@ -225,21 +228,25 @@ def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
         row = create_trace(team, person(request), spec)
     except TraceProblem as refused:
         raise VMProblem(refused.errors) from None
+    if wait_s and wait_for(row, wait_s):
+        answer = _trace_out(row)
+        answer["Preference-Applied"] = "wait"
+        return answer
     return Status(202, {"uuid": row.uuid, "state": row.state})
 
 
 @api.get("/traces/{uuid}", response=TraceOut, summary="A trace with its answer")
 def get_trace(request: HttpRequest, uuid: UUID) -> Any:
-    row = get_object_or_404(TraceRequest, uuid=uuid, team=team_for(request, "trace.see"))
-    return {
-        "uuid": row.uuid,
-        "title": row.title,
-        "state": row.state,
-        "result": row.result,
-        "reply": row.reply,
-        "probe": probe_data(row),
-        "error": row.error,
-    }
+    return _trace_out(get_object_or_404(TraceRequest, uuid=uuid, team=team_for(request, "trace.see")))
+
+
+def _trace_out(row: TraceRequest) -> HttpResponse:
+    """TraceOut's JSON, written at once: a trace is made of some thousand small values that need no second check."""
+    answer = {
+        "uuid": row.uuid, "title": row.title, "state": row.state, "result": row.result, "reply": row.reply,
+        "probe": probe_data(row), "error": row.error,
+    }  # fmt: skip
+    return HttpResponse(json.dumps(answer, default=str), content_type="application/json; charset=utf-8")
 
 
 @api.get("/usage", response=UsageOut, summary="What the team uses of its quota")

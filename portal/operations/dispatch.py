@@ -34,11 +34,6 @@ def enqueue_operation(operation_id: int) -> None:
     _send("hopsight.run_operation", operation_id)
 
 
-def enqueue_trace(trace_id: int) -> None:
-    """Ask a worker to answer a trace request."""
-    _send("hopsight.run_trace", trace_id)
-
-
 def enqueue_matrix(run_id: int) -> None:
     """Ask a worker who reaches whom."""
     _send("hopsight.run_matrix", run_id)

@@ -1,4 +1,4 @@
-"""Asking for a trace: the question is checked, stored and handed to a worker."""
+"""Asking for a trace: the question is checked, stored and handed to the tracer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from portal.accounts.models import Team, User
 from portal.networks.models import Port, PortKind
 from portal.networks.owners import owned_by, owner_of
-from portal.operations.dispatch import enqueue_trace
+from portal.traces.desk import order_trace
 from portal.traces.models import TraceRequest
 
 PROTOCOLS = ("icmp", "tcp", "udp", "arp")
@@ -155,7 +155,7 @@ def trace_title(spec: TraceSpec) -> str:
 
 
 def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
-    """A stored trace in state running, sent to a worker on commit. Raises TraceProblem, and then nothing is stored."""
+    """A stored trace in state running, ordered from the tracer on commit. Raises TraceProblem, and then nothing is stored."""
     errors = check_trace(team, spec)
     if errors:
         raise TraceProblem(errors)
@@ -172,7 +172,7 @@ def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
             size_bytes=spec.size_bytes,
             title=trace_title(spec),
         )
-        transaction.on_commit(lambda: enqueue_trace(trace.pk))
+        transaction.on_commit(lambda: order_trace(trace.pk))
     return trace
 
 

@@ -22,6 +22,7 @@ from sdn.shadow import ShadowError
 from sdn.trace import format_trace
 from tasks.bundles import FlowProblem, flow_between, trace_bundle
 from tasks.probes import probe
+from tasks.trace_kept import Kept
 from tasks.traces import answer
 
 VERDICTS = ("delivered", "dropped", "flooded", "to_controller", "unknown")
@@ -81,7 +82,7 @@ class Command(BaseCommand):
             raise CommandError(f"the shadow switch did not work: {problem}") from problem
 
     def _live(self, options: dict[str, Any]) -> Trace:
-        found = answer(_request(options))
+        found = answer(_request(options), Kept())
         if found is None:
             raise _bad("an end of this path no longer exists")
         if options["back"]:
@@ -90,7 +91,7 @@ class Command(BaseCommand):
             return from_json(found.reply)
         if not options["probe"]:
             return found.predicted
-        probed = probe(found.question, found.predicted)
+        probed = probe(found.question(), found.predicted)
         if "refused" in probed:
             raise CommandError(probed["refused"])
         return from_json(probed["trace"])
