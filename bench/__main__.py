@@ -18,7 +18,7 @@ from bench.pages import flow_change_to_page
 from bench.reach import matrix_100_vms, what_if_50_vms_s
 from bench.topology import measure_topology
 from bench.trace_api import trace_api
-from bench.traces import trace_predicted_two_hosts
+from bench.traces import trace_predicted
 from bench.vms import measure_vms
 from bench.wired import wired
 
@@ -30,7 +30,7 @@ def main(wanted: list[str]) -> None:
     metrics: dict[str, Any] = json.loads(RESULTS.read_text())["metrics"] if RESULTS.exists() and wanted else {}
     for name, measure in (
         ("flows_programmed_per_s", flows_programmed_per_s),
-        ("trace_predicted_two_hosts", trace_predicted_two_hosts),
+        ("trace_predicted", trace_predicted),
         ("reconnect_resync_s", reconnect_resync_s),
         ("packet_ins", packet_ins),
         ("wired", wired),

@@ -13,6 +13,7 @@ from portal.hosts.models import Host
 from portal.networks.causes import explain_causes
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent
+from sdn.transport.unixctl import UnixctlClient
 
 KEPT_S = 5.0
 
@@ -26,6 +27,14 @@ class Kept:
         self._generation, self._until = -1, 0.0
         self._causes: dict[Cause, Intent] = {}
         self._hosts: tuple[Host, ...] | None = None
+        self._lines = threading.local()
+
+    def lines(self) -> dict[str, UnixctlClient]:
+        """This thread's open connections to the hosts' switches."""
+        found: dict[str, UnixctlClient] | None = getattr(self._lines, "by_host", None)
+        if found is None:
+            found = self._lines.by_host = {}
+        return found
 
     def hosts(self, generation: int) -> tuple[Host, ...]:
         """Every host, by id."""

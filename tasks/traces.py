@@ -82,7 +82,7 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
     generation = read_generation()
     setting = Setting(kept.hosts(generation), generation, (source, target) if target else (source,))
     rundirs = {host.name: Path(host.ovs_rundir) for host in setting.hosts}
-    world = LiveWorld(rundirs)
+    world = LiveWorld(rundirs, lent=kept.lines())
 
     def explain(causes: Iterable[Cause]) -> dict[Cause, Intent]:
         return kept.explain(generation, causes)

@@ -22,10 +22,16 @@ _PORT = re.compile(r"^    (\S+) (\d+)/(\S+?): \((\w[\w-]*)")
 
 
 class LiveWorld:
-    """Asks ovs-vswitchd of each host, whose run folders are `rundirs`. One trace's worth: facts are read once."""
+    """Asks ovs-vswitchd of each host, whose run folders are `rundirs`. One trace's worth: facts are read once.
 
-    def __init__(self, rundirs: Mapping[str, Path], deadline_s: float = DEADLINE_S) -> None:
+    Connections are left open in `lent`, when given, for the next trace of the same thread.
+    """
+
+    def __init__(
+        self, rundirs: Mapping[str, Path], deadline_s: float = DEADLINE_S, lent: dict[str, UnixctlClient] | None = None
+    ) -> None:
         self._rundirs = rundirs
+        self._lent = lent
         self._deadline_s = deadline_s
         self._clients: dict[str, UnixctlClient] = {}
         self._spent_s: dict[str, float] = {}
@@ -70,9 +76,12 @@ class LiveWorld:
             self._spend(host, began)
 
     def close(self) -> None:
-        """Close the sockets."""
-        for client in self._clients.values():
-            client.close()
+        """Close the sockets, or leave them for the next."""
+        for host, client in self._clients.items():
+            if self._lent is None:
+                client.close()
+            else:
+                self._lent[host] = client
         self._clients.clear()
 
     def _run(self, host: str, *words: str) -> str:
@@ -81,8 +90,7 @@ class LiveWorld:
         began = time.monotonic()
         try:
             if host not in self._clients:
-                socket = find_vswitchd_socket(self._rundirs[host])
-                self._clients[host] = UnixctlClient(socket, self._left_s(host))
+                self._clients[host] = self._client(host)
             return self._clients[host].run(*words)
         except UnixctlTimeout:
             self._failed[host] = f"the switch of {host} did not answer within {self._deadline_s:.0f} s"
@@ -90,10 +98,22 @@ class LiveWorld:
         except KeyError:
             raise HostUnreachable(f"{host} is no host that we know") from None
         except UnixctlError as problem:
-            self._clients.pop(host, None)
+            if broken := self._clients.pop(host, None):
+                broken.close()
             raise HostUnreachable(f"the switch of {host} could not be asked: {problem}") from problem
         finally:
             self._spend(host, began)
+
+    def _client(self, host: str) -> UnixctlClient:
+        """The connection that an earlier trace left, unless it was to a daemon that is gone."""
+        socket = find_vswitchd_socket(self._rundirs[host])
+        left = self._lent.pop(host, None) if self._lent is not None else None
+        if left is not None and left.path == socket:
+            left.deadline_s = self._left_s(host)
+            return left
+        if left is not None:
+            left.close()
+        return UnixctlClient(socket, self._left_s(host))
 
     def _left_s(self, host: str) -> float:
         return max(self._deadline_s - self._spent_s.get(host, 0.0), 0.1)

@@ -33,8 +33,8 @@ class UnixctlClient:
     """One connection to a control socket; may be used from several threads. Reconnects by itself, once a call."""
 
     def __init__(self, path: Path, deadline_s: float = DEADLINE_S) -> None:
-        self._path = path
-        self._deadline_s = deadline_s
+        self.path = path
+        self.deadline_s = deadline_s
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._ids = itertools.count()
@@ -48,12 +48,12 @@ class UnixctlClient:
             except (ConnectionError, BrokenPipeError):
                 self.close()
                 if fresh:
-                    raise UnixctlError(f"{self._path}: the daemon closed the connection") from None
+                    raise UnixctlError(f"{self.path}: the daemon closed the connection") from None
             try:
                 return self._ask(command, arguments)
             except (ConnectionError, BrokenPipeError) as problem:
                 self.close()
-                raise UnixctlError(f"{self._path}: {problem}") from problem
+                raise UnixctlError(f"{self.path}: {problem}") from problem
 
     def list_commands(self) -> frozenset[str]:
         """The commands that this daemon knows, to find out what its version can do. Raises UnixctlError."""
@@ -67,16 +67,16 @@ class UnixctlClient:
             self._socket = None
 
     def _ask(self, command: str, arguments: tuple[str, ...]) -> str:
-        end = time.monotonic() + self._deadline_s
+        end = time.monotonic() + self.deadline_s
         connection = self._connection()
         request = {"id": next(self._ids), "method": command, "params": list(arguments)}
         try:
-            connection.settimeout(self._deadline_s)
+            connection.settimeout(self.deadline_s)
             connection.sendall(json.dumps(request).encode())
             answer = self._read(connection, end)
         except TimeoutError as problem:
             self.close()
-            raise UnixctlTimeout(f"{self._path}: no answer to {command} within {self._deadline_s:.0f} s") from problem
+            raise UnixctlTimeout(f"{self.path}: no answer to {command} within {self.deadline_s:.0f} s") from problem
         if answer.get("error") is not None:
             raise UnixctlError(str(answer["error"]).strip())
         return str(answer.get("result") or "")
@@ -84,15 +84,15 @@ class UnixctlClient:
     def _connection(self) -> socket.socket:
         if self._socket is None:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(self._deadline_s)
+            connection.settimeout(self.deadline_s)
             try:
-                connection.connect(str(self._path))
+                connection.connect(str(self.path))
             except TimeoutError as problem:
                 connection.close()
-                raise UnixctlTimeout(f"{self._path}: no connection within {self._deadline_s:.0f} s") from problem
+                raise UnixctlTimeout(f"{self.path}: no connection within {self.deadline_s:.0f} s") from problem
             except OSError as problem:
                 connection.close()
-                raise UnixctlError(f"no daemon answers at {self._path}: {problem}") from problem
+                raise UnixctlError(f"no daemon answers at {self.path}: {problem}") from problem
             self._socket = connection
         return self._socket
 

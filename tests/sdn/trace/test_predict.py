@@ -10,12 +10,14 @@ import os
 import signal
 import time
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
 from sdn.model.addresses import Mac
 from sdn.model.trace import Hop, Trace, from_json, to_json
-from sdn.trace import TraceWorld, predict
+from sdn.trace import LiveWorld, TraceWorld, predict
+from sdn.transport.unixctl import UnixctlClient
 from tests.sdn.trace.conftest import BROADCAST, Hosts
 from tests.sdn.world import DB_1_MAC, GATEWAY_MAC, WEB_1_MAC
 
@@ -152,3 +154,20 @@ def test_a_host_that_hangs_costs_its_deadline_once_and_the_path_is_unknown_past_
     assert bridges(there)[0].host == "hv1"
     assert took_s < 2.0
     assert hosts.trace("web-1", "db-1").verdict == "delivered"
+
+
+def test_the_next_trace_of_a_thread_finds_the_connections_open_and_a_new_daemon_is_connected_anew(hosts: Hosts) -> None:
+    lent: dict[str, UnixctlClient] = {}
+    rundirs = {name: Path(shadow.rundir) for name, shadow in hosts.shadows.items()}
+    kept = []
+    for _ in range(2):
+        world = LiveWorld(rundirs, lent=lent)
+        assert predict(hosts.question("web-1", "db-1"), world, lambda causes: {}).verdict == "delivered"
+        world.close()
+        kept.append(dict(lent))
+    assert kept[0] == kept[1]
+    assert set(kept[0]) == {"hv1", "hv2"}
+    lent["hv1"] = UnixctlClient(rundirs["hv1"] / "ovs-vswitchd.1.ctl")
+    world = LiveWorld(rundirs, lent=lent)
+    assert predict(hosts.question("web-1", "db-1"), world, lambda causes: {}).verdict == "delivered"
+    world.close()
