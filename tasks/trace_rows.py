@@ -15,6 +15,7 @@ from portal.hosts.models import Host
 from portal.networks.models import Generation, Port
 from portal.networks.owners import owner_of
 from portal.traces.models import TraceRequest
+from portal.traces.packets import KINDS
 from sdn.model.addresses import Mac
 from sdn.model.device import chain_from_json
 from sdn.model.packet import ECHO_REPLY, ECHO_REQUEST, Address, Packet, Protocol
@@ -115,11 +116,12 @@ def read_generation() -> int:
 
 
 def target_address(request: TraceRequest, source: Port, target: Port | None) -> Address:
-    """Where the packet goes: of a family that both have, IPv4 first."""
+    """Where the packet goes: of a family that both have, the packet's own or IPv4 first."""
     if target is None:
         return ip_address(request.address)
+    first = KINDS[request.protocol].family or 4
     wanted: list[Address] = sorted(
-        (ip_address(row.address) for row in target.addresses.all()), key=lambda one: one.version
+        (ip_address(row.address) for row in target.addresses.all()), key=lambda one: one.version != first
     )
     families = [ip_address(row.address).version for row in source.addresses.all()]
     return next((one for one in wanted if one.version in families), wanted[0] if wanted else NOBODY[4])
@@ -159,21 +161,22 @@ def _segment(source: Port, target: Port | None) -> WireSegment | None:
 
 
 def _packet(request: TraceRequest, source: Port, target: Port | None, here: Endpoint, to: Address, direction: Direction) -> tuple[Packet, tuple[str, ...]]:  # fmt: skip
-    family = to.version
-    if request.protocol == "arp" or (target is None and _is_neighbour(source, to)):
+    family, kind = to.version, KINDS[request.protocol]
+    asks_neighbour = kind.wire in ("arp", "nd")
+    if asks_neighbour or (target is None and _is_neighbour(source, to)):
         asks = f"{to} is on the network of {here.name}, so {here.name} first asks who has it: this is that question."
         protocol: Protocol = "arp" if family == 4 else "nd"
         packet = Packet(protocol, Mac(here.mac), BROADCAST, here.address, to, size_bytes=42 if family == 4 else 86)
-        return packet, () if request.protocol == "arp" else (asks,)
-    protocol = cast(Protocol, request.protocol)
-    if protocol == "icmp":
+        return packet, () if asks_neighbour else (asks,)
+    if kind.wire == "icmp":
         ports = (0, (ECHO_REQUEST if direction == "forward" else ECHO_REPLY)[family])
     else:
-        ports = (CLIENT_PORT, request.port_dst) if direction == "forward" else (request.port_dst, CLIENT_PORT)
+        there = kind.ports or (CLIENT_PORT, request.port_dst)
+        ports = there if direction == "forward" else there[::-1]
     flags = "ack" if request.moment == "established" else "syn" if direction == "forward" else "syn|ack"
-    to_mac = _next_mac(source, target, to)
+    asker = NOBODY[4] if request.protocol == "dhcp" else here.address  # who asks for an address has none yet
     packet = Packet(
-        protocol, Mac(here.mac), to_mac, here.address, to, port_src=ports[0], port_dst=ports[1],
+        kind.wire, Mac(here.mac), _next_mac(source, target, to), asker, to, port_src=ports[0], port_dst=ports[1],
         size_bytes=frame_bytes(request.size_bytes), tcp_flags=flags,
     )  # fmt: skip
     return packet, ()

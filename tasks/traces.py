@@ -12,6 +12,7 @@ from django.db import transaction
 from portal.live.publishers import trace_changed
 from portal.traces.desk import tell_answered
 from portal.traces.models import TraceRequest
+from portal.traces.packets import KINDS
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, to_json
 from sdn.trace import HostUnreachable, LiveWorld, Question, predict
@@ -92,7 +93,7 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
         predicted = predict(question, world, explain)
         predicted = replace(predicted, findings=(*told, *predicted.findings))
         reply: dict[str, object] | None = None
-        if target is not None and request.protocol != "arp":
+        if target is not None and KINDS[request.protocol].has_answer:
             back, _ = question_of(request, setting, target, source, "return")
             reply = to_json(predict(back, world, explain))
         return Answer(to_json(predicted), reply, question, predicted, rundirs)

@@ -218,7 +218,7 @@ def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
     wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
     team = team_for(request, "trace.ask")
     source = get_object_or_404(ports_of(team), uuid=asked.source)
-    target, address, unknown = find_target(team, source, _text("target", asked.target))
+    target, address, unknown = find_target(team, source, _text("target", asked.target), asked.protocol)
     if unknown and is_uuid(asked.target):
         raise Http404
     if unknown:

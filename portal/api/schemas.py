@@ -32,8 +32,10 @@ class VMFlags(Schema):
 
 class TraceIn(Schema):
     source: UUID = Field(description="a VM's port")
-    target: str = Field(description="a port's uuid, a VM's name or an IP address")
-    protocol: str = "icmp"
+    target: str = Field(
+        "", description="a port's uuid, a VM's name or an IP address; a DHCP or DNS question needs none"
+    )
+    protocol: str = Field("icmp", description="icmp, tcp, udp, sctp, arp, nd, dhcp or dns")
     port_dst: int = 0
     moment: str = Field("as_is", description="as the connection is now, or a first or an established packet")
     size_bytes: int = 84

@@ -19,7 +19,8 @@ from portal.networks.rule_check import RuleSpec, check_rule
 from portal.networks.rule_words import rule_words
 from portal.operations.dispatch import enqueue_checks, enqueue_matrix, enqueue_what_if
 from portal.traces.models import TraceRequest
-from portal.traces.requests import MAX_PORT, WITH_PORTS, TraceSpec, check_trace
+from portal.traces.packets import WITH_PORTS
+from portal.traces.requests import MAX_PORT, TraceSpec, check_trace
 
 PROTOCOLS = ("tcp", "udp", "icmp")
 MAX_CHECKS, KEPT_RUNS = 100, 30

@@ -8,7 +8,8 @@ from django import forms
 
 from portal.accounts.models import Team
 from portal.networks.models import Port
-from portal.traces.requests import DEFAULT_SIZE, MOMENTS, PROTOCOLS, TraceSpec, check_trace, find_target, ports_of
+from portal.traces.packets import KINDS
+from portal.traces.requests import DEFAULT_SIZE, MOMENTS, TraceSpec, check_trace, find_target, ports_of
 
 if TYPE_CHECKING:
     PortField = forms.ModelChoiceField[Port]
@@ -28,9 +29,11 @@ class PortChoice(PortField):
 
 class TraceForm(forms.Form):
     source = PortChoice(label="From", queryset=Port.objects.none(), to_field_name="uuid", empty_label="Choose a VM")
-    target = forms.CharField(label="To", max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": "VM or IP address", "autocomplete": "off", "spellcheck": "false"}))  # fmt: skip
-    protocol = forms.ChoiceField(choices=[(name, name.upper()) for name in PROTOCOLS], initial="icmp")
-    port_dst = forms.IntegerField(label="Port", required=False, initial=22)
+    target = forms.CharField(label="To", required=False, max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": "VM or IP address", "autocomplete": "off", "spellcheck": "false"}))  # fmt: skip
+    protocol = forms.ChoiceField(
+        label="Packet", choices=[(name, kind.label) for name, kind in KINDS.items()], initial="icmp"
+    )
+    port_dst = forms.IntegerField(label="Port of TCP, UDP or SCTP", required=False, initial=22)
     moment = forms.ChoiceField(label="Which packet", choices=MOMENTS, required=False, initial="as_is")
     size_bytes = forms.IntegerField(label="Size, bytes of IP", required=False, initial=DEFAULT_SIZE)
 
@@ -46,7 +49,7 @@ class TraceForm(forms.Form):
         cleaned = super().clean() or {}
         if self.errors:
             return cleaned
-        target, address, problem = find_target(self.team, cleaned["source"], cleaned["target"])
+        target, address, problem = find_target(self.team, cleaned["source"], cleaned["target"], cleaned["protocol"])
         if problem:
             self.add_error("target", problem)
             return cleaned

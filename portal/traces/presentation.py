@@ -7,6 +7,7 @@ from typing import Any
 
 from portal.hosts.models import Host
 from portal.traces.models import TraceRequest
+from portal.traces.packets import KINDS
 from sdn.model.trace import Hop, Step, Trace, from_json
 
 VERDICT_WORDS = {
@@ -104,7 +105,12 @@ def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, d
         return ""
     if shown.suggestion:
         return shown.suggestion
-    if shown.verdict != "delivered" or direction != "forward" or row.target is None or row.protocol == "arp":
+    if (
+        shown.verdict != "delivered"
+        or direction != "forward"
+        or row.target is None
+        or not KINDS[row.protocol].has_answer
+    ):
         return ""
     service = f"{row.protocol}/{row.port_dst}" if row.port_dst else row.protocol
     if other is not None and other.verdict == "dropped":

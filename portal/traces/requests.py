@@ -14,9 +14,8 @@ from portal.networks.models import Port, PortKind
 from portal.networks.owners import owned_by, owner_of
 from portal.traces.desk import order_trace
 from portal.traces.models import TraceRequest
+from portal.traces.packets import PROTOCOLS, WITH_PORTS, family_problem, target_of_itself
 
-PROTOCOLS = ("icmp", "tcp", "udp", "arp")
-WITH_PORTS = ("tcp", "udp")
 MOMENTS = (
     ("as_is", "as its connection is now"),
     ("first", "first of a new connection"),
@@ -59,12 +58,14 @@ def ports_of(team: Team) -> QuerySet[Port]:
     )
 
 
-def find_target(team: Team, source: Port | None, text: str) -> tuple[Port | None, str, str]:
+def find_target(team: Team, source: Port | None, text: str, protocol: str = "") -> tuple[Port | None, str, str]:
     """(port, address, problem) of what was typed as the target: a port's uuid, a VM's name, an IPv4 or IPv6 address.
 
-    An address belongs to the port of the source's network that has it, else to the team's only port that has it.
+    An address belongs to the port of the source's network that has it, else to the team's only port that has it. What a packet of the `protocol` goes to by itself need not be typed.
     """
     given = text.strip()
+    if protocol == "dhcp" or not given:
+        given = target_of_itself(protocol, source)
     if not given:
         return None, "", "target is empty: give a VM's name, or an IPv4 or IPv6 address"
     if (uuid := _uuid(given)) is not None:
@@ -137,14 +138,19 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
 
 
 def _family_problem(spec: TraceSpec) -> str:
-    """The source must have an address of the target's family."""
-    if not spec.address or spec.source is None:
+    """The source must have an address of the target's family, and both of the packet's."""
+    if spec.source is None:
         return ""
+    own = {ip_address(row.address).version for row in spec.source.addresses.all()}
+    if problem := family_problem(spec.protocol, own, spec.source.name):
+        return problem
+    if not spec.address:
+        theirs = {ip_address(row.address).version for row in spec.target.addresses.all()} if spec.target else set()
+        return family_problem(spec.protocol, theirs, spec.target.name if spec.target else "")
     version = ip_address(spec.address).version
-    own = [ip_address(row.address).version for row in spec.source.addresses.all()]
-    if version in own:
-        return ""
-    return f"{spec.address} is an IPv{version} address and {spec.source.name} has none of that family"
+    if version not in own:
+        return f"{spec.address} is an IPv{version} address and {spec.source.name} has none of that family"
+    return family_problem(spec.protocol, {version}, spec.address)
 
 
 def trace_title(spec: TraceSpec) -> str:

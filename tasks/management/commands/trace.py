@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from portal.accounts.models import Team
 from portal.traces.models import TraceRequest
+from portal.traces.packets import KINDS, WITH_PORTS
 from portal.traces.requests import DEFAULT_SIZE, MOMENTS, TraceSpec, check_trace, find_target
 from sdn.bundle import BundleError, BundleShadow, read_bundle
 from sdn.model.trace import Trace, from_json, to_json
@@ -28,6 +29,8 @@ from tasks.traces import answer
 VERDICTS = ("delivered", "dropped", "flooded", "to_controller", "unknown")
 BAD_INPUT = 2
 
+ASKING = tuple(name for name in KINDS if name != "icmp" and name not in WITH_PORTS)
+
 
 class Command(BaseCommand):
     help = "Predict the path of a packet between two VMs, from the hosts' own switches or from a support bundle."
@@ -38,7 +41,9 @@ class Command(BaseCommand):
         parser.add_argument("--team", default="payments", help="slug of the sender's team (default: payments)")
         parser.add_argument("--tcp", type=int, metavar="PORT", help="a TCP segment to this port")
         parser.add_argument("--udp", type=int, metavar="PORT", help="a UDP datagram to this port")
-        parser.add_argument("--arp", action="store_true", help="ask who has the address")
+        parser.add_argument("--sctp", type=int, metavar="PORT", help="an SCTP packet to this port")
+        for name in ASKING:
+            parser.add_argument(f"--{name}", action="store_true", help=KINDS[name].label)
         parser.add_argument("--moment", choices=[name for name, _ in MOMENTS], default="as_is", help="which packet of the connection")  # fmt: skip
         parser.add_argument("--size", type=int, default=DEFAULT_SIZE, metavar="BYTES", help="of the IP packet")
         parser.add_argument("--return", dest="back", action="store_true", help="the way back instead")
@@ -58,7 +63,7 @@ class Command(BaseCommand):
             trace = self._of_bundle(options)
         elif options["flow"]:
             raise _bad("--flow goes with --bundle DIR")
-        elif not options["source"] or not options["target"]:
+        elif not options["source"] or not (options["target"] or options["dhcp"] or options["dns"]):
             raise _bad("say from which VM to which one: manage.py trace web-1 db-1 --tcp 22")
         else:
             trace = self._live(options)
@@ -106,11 +111,10 @@ def _request(options: dict[str, Any]) -> TraceRequest:
     source, address, problem = find_target(team, None, options["source"])
     if source is None:
         raise _bad(problem.replace("target", "source", 1) or f"no port of {team.name} has the address {address}")
-    target, address, problem = find_target(team, source, options["target"])
-    protocol = "tcp" if options["tcp"] else "udp" if options["udp"] else "arp" if options["arp"] else "icmp"
-    spec = TraceSpec(
-        source, target, protocol, options["tcp"] or options["udp"] or 0, address, options["moment"], options["size"]
-    )
+    protocol = next((name for name in (*WITH_PORTS, *ASKING) if options[name]), "icmp")
+    target, address, problem = find_target(team, source, options["target"] or "", protocol)
+    port_dst = int(options[protocol]) if protocol in WITH_PORTS else 0
+    spec = TraceSpec(source, target, protocol, port_dst, address, options["moment"], options["size"])
     problems = [problem] if problem else [line for lines in check_trace(team, spec).values() for line in lines]
     if problems:
         raise _bad("; ".join(problems))
