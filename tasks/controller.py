@@ -23,6 +23,7 @@ from sdn.model.addresses import HostName, IfaceId
 from sdn.transport.tls import TlsFiles
 from tasks.controller_observer import RowObserver
 from tasks.drop_watch import keep_drops
+from tasks.flow_history import keep_flow_history
 from tasks.inventory import keep_switches
 from tasks.port_counts import keep_ports
 from tasks.probe_desk import ProbeDesk
@@ -81,7 +82,7 @@ async def run() -> None:
     watching = Watching()
     reader = IntentReader()
     settle_process()
-    keepers = (keep_switches, keep_drops, keep_ports)
+    keepers = (keep_switches, keep_drops, keep_ports, keep_flow_history)
     works = (
         _listen(wake, reader),
         watching.run(),

@@ -158,6 +158,7 @@ PAGES: dict[str, Page] = {
     "flow_hosts": Page("flow.see"),
     "flows": Page("flow.see"),
     "flows_text": Page("flow.see"),
+    "flows_history": Page("flow.see"),
     "flows_json": Page("flow.see"),
 }
 
@@ -215,6 +216,8 @@ API: dict[str, str] = {
     "GET /api/v1/images": "image.see",
     "GET /api/v1/flavors": "person.see",
     "GET /api/v1/hosts": "host.see",
+    "GET /api/v1/flows/{host}/{bridge}/history": "flow.see",
+    "GET /api/v1/flows/{host}/{bridge}/diff": "flow.see",
     "GET /api/v1/live/{topic}": "status.see",
     "GET /api/v1/events/{topic}": "status.see",
     "POST /api/v1/traces": "trace.ask",

@@ -61,6 +61,7 @@ from portal.networks.groups_api import router as groups_router
 from portal.networks.owners import network_named
 from portal.operations.models import Operation, OperationState
 from portal.operations.serialize import operation_as_json
+from portal.topology.history_api import router as flow_history_router
 from portal.traces.api import TraceLine, list_traces
 from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
@@ -293,6 +294,7 @@ api.add_router("", checks_router)
 api.add_router("", drops_router)
 api.add_router("", compute_router)
 api.add_router("", observed_router)
+api.add_router("", flow_history_router)
 api.add_router("", elsewhere)
 
 

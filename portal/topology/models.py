@@ -15,3 +15,53 @@ class HostSeen(models.Model):
     switch = models.JSONField(null=True, help_text="sdn.model.switch, none until the controller reached it")
     foreign_domains = models.JSONField(default=list, help_text="[{name, uuid, state}], by name")
     changed_at = models.DateTimeField(auto_now=True)
+
+
+class FlowRecord(models.Model):
+    """One bridge whose flow table's history is kept. `seen_at` is when it was last known to be as the rows below say."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="flow_records")
+    bridge = models.CharField(max_length=64)
+    seen_at = models.DateTimeField()
+    away = models.TextField(default="", blank=True, help_text="why its flows are not known now; empty while they are")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "bridge"], name="one_record_a_bridge")]
+
+
+class FlowCheckpoint(models.Model):
+    """The whole table at an instant, packed (portal.topology.flow_rows)."""
+
+    record = models.ForeignKey(FlowRecord, on_delete=models.CASCADE, related_name="checkpoints")
+    at = models.DateTimeField()
+    count = models.PositiveIntegerField()
+    flows = models.BinaryField()
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [models.Index(fields=["record", "at"], name="flow_checkpoint_at")]
+
+
+class FlowChange(models.Model):
+    """What changed at an instant, or a gap in which nobody could tell. `lines` are packed changes, in order."""
+
+    class Kind(models.TextChoices):
+        CHANGED = "changed", "changed"
+        FOUND = "found", "found changed after a gap"
+        GAP = "gap", "not known"
+
+    record = models.ForeignKey(FlowRecord, on_delete=models.CASCADE, related_name="changes")
+    at = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True, help_text="a gap's end")
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.CHANGED)
+    why = models.TextField(default="", blank=True)
+    generation = models.PositiveBigIntegerField(default=0)
+    set_flows = models.PositiveIntegerField(default=0, help_text="added or given other actions")
+    removed = models.PositiveIntegerField(default=0)
+    foreign = models.PositiveIntegerField(default=0, help_text="of both: flows without our mark")
+    causes = models.JSONField(default=list, blank=True, help_text="the causes in the words of then, a few")
+    lines = models.BinaryField(default=bytes)
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [models.Index(fields=["record", "at"], name="flow_change_at")]

@@ -31,7 +31,7 @@ def flow_hosts(request: HttpRequest) -> HttpResponse:
 def flows(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
     """One bridge's flows by table, as last read; the island keeps them true."""
     require_operator(request)
-    row, here = _bridge(host, bridge)
+    row, here = bridge_or_404(host, bridge)
     state = _flows(row.name, bridge)
     others = [one for other in Host.objects.order_by("name") for one in bridges_of(other.name) if one != here]
     legend = [] if here.foreign else [{"id": one.table_id, "name": one.name, "purpose": one.purpose} for one in TABLES]
@@ -59,14 +59,15 @@ def flows(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
 def flows_export(request: HttpRequest, host: str, bridge: str, kind: str) -> HttpResponse:
     """The flows as last read, as text that ovs-ofctl takes or as JSON."""
     require_operator(request)
-    row, _ = _bridge(host, bridge)
+    row, _ = bridge_or_404(host, bridge)
     rows = sorted(_flows(row.name, bridge).values(), key=_order)
     if kind == "json":
         return JsonResponse({"host": row.name, "bridge": bridge, "flows": rows})
     return HttpResponse("".join(f"{_line(flow)}\n" for flow in rows), content_type="text/plain; charset=utf-8")
 
 
-def _bridge(host: str, name: str) -> tuple[Host, Bridge]:
+def bridge_or_404(host: str, name: str) -> tuple[Host, Bridge]:
+    """The host and its bridge. Raises Http404 where there is none."""
     row = get_object_or_404(Host, name=host)
     found = next((bridge for bridge in bridges_of(row.name) if bridge.name == name), None)
     if found is None:

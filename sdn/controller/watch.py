@@ -34,14 +34,14 @@ async def watch_table(socket: Path, watcher: TableWatcher) -> None:
     """Tell the watcher until cancelled. Raises ChannelError when the switch is not there, refuses, or goes away."""
     channel = await open_channel(str(socket))
     try:
-        pending = _Pending()
+        pending = Pending()
         await channel.monitor_flows(pending.put)
         await _tell(channel, pending, watcher)
     finally:
         channel.close("no longer watched")
 
 
-async def _tell(channel: Channel, pending: _Pending, watcher: TableWatcher) -> None:
+async def _tell(channel: Channel, pending: Pending, watcher: TableWatcher) -> None:
     loop = asyncio.get_running_loop()
     count_at = 0.0
     while not channel.is_closed:
@@ -58,7 +58,7 @@ async def _tell(channel: Channel, pending: _Pending, watcher: TableWatcher) -> N
     raise ChannelError("the switch is gone")
 
 
-class _Pending:
+class Pending:
     """Updates not told yet: bounded, and saying so when it lost some."""
 
     def __init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.test import Client
 from django.utils import timezone
 
@@ -11,7 +13,10 @@ from portal.hosts.models import Host
 from portal.networks.models import Network
 from portal.networks.network_requests import NetworkSpec, SubnetSpec
 from portal.networks.provider_requests import ProviderSpec, create_provider
+from portal.topology.flow_rows import FlowDelta, pack
+from portal.topology.models import FlowRecord
 from portal.traces.models import TraceRequest
+from sdn.reconcile import WireFlow
 from tests.cast import Cast
 
 
@@ -42,6 +47,15 @@ def made_host(name: str = "hv1", ram_mib: int = 8192) -> Host:
         name=name, libvirt_uri="fake:", ovsdb="", ovs_rundir="", controller_target="", disks_dir="/tmp",
         underlay_ip=f"192.0.2.{number}", vcpus=8, ram_mib=ram_mib, libvirt_seen_at=timezone.now(),
     )  # fmt: skip
+
+
+def made_flow_record(host: Host) -> FlowRecord:
+    """The history of the host's br-int: one flow, and since a minute nothing."""
+    now = timezone.now()
+    record = FlowRecord.objects.create(host=host, bridge="br-int", seen_at=now)
+    packed = pack([FlowDelta(WireFlow(0, 1, b"", 0x77, b""))])
+    record.checkpoints.create(at=now - timedelta(minutes=1), count=1, flows=packed)
+    return record
 
 
 def made_trace(cast: Cast, **columns: object) -> TraceRequest:

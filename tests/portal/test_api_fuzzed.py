@@ -23,7 +23,7 @@ from portal.networks.groups import default_group
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from tests.cast import Cast
-from tests.portal.clients import made_host, made_trace, made_vm
+from tests.portal.clients import made_flow_record, made_host, made_trace, made_vm
 
 EXAMPLES = 8
 DOCUMENT = json.loads(json.dumps(api.get_openapi_schema(), default=str))
@@ -48,7 +48,7 @@ def kept_connection() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> None:
-    made_host()
+    made_flow_record(made_host())
     vm, trace = made_vm(cast), made_trace(cast)
     tokens = [make_token(person, "fuzz", True, 30)[1] for person in (cast.alice, cast.charlie, cast.dana, cast.olga)]
     schema: Any = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
@@ -73,6 +73,9 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
         number = next(turn)
         if number % 3 == 0 and "uuid" in (case.path_parameters or {}):
             case.path_parameters["uuid"] = next((value for noun, value in known.items() if noun in path), str(vm.uuid))
+        if number % 3 == 0 and "bridge" in (case.path_parameters or {}):
+            case.path_parameters |= {"host": "hv1", "bridge": "br-int"}
+            case.query = {}
         case.headers = {**(case.headers or {}), "Authorization": f"Bearer {tokens[number % len(tokens)]}"}
         case.headers.pop("Hopsight-Team", None)
         answered.add(case.call_and_validate(checks=CHECKS).status_code)

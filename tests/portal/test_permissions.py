@@ -23,6 +23,7 @@ from portal.api.api import api
 from portal.api.examples import BODIES
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
 from portal.compute.models import KeyPair
+from portal.hosts.models import Host
 from portal.live.topics import STATES, TRANSIENT, refusal_of
 from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import add_rule, create_group
@@ -32,7 +33,7 @@ from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from portal.traces.requests import TraceSpec
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_host, made_provider, made_trace, made_vm
+from tests.portal.clients import client_of, made_flow_record, made_host, made_provider, made_trace, made_vm
 
 ROLES = {"alice": "owner", "bob": "member", "charlie": "viewer", "dana": None, "olga": None, "stranger": None}
 
@@ -87,7 +88,10 @@ def world(cast: Cast) -> World:
         "trace": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},
         "trace_why": {"port": vm.ports.get().uuid},
-        **{name: {"host": host.name, "bridge": "br-int"} for name in ("flows", "flows_text", "flows_json")},
+        **{
+            name: {"host": host.name, "bridge": "br-int"}
+            for name in ("flows", "flows_text", "flows_json", "flows_history")
+        },
         "team_switch": {"slug": "payments"},
         "key_delete": {"key_id": key.pk},
         "token_delete": {"token_id": token.pk},
@@ -225,7 +229,9 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     }
     uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
-    url = url.replace("{number}", str(_number(path, world.cast)))
+    if "{bridge}" in path:
+        made_flow_record(Host.objects.get())
+    url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))
     url = url.replace("{rule_id}", str(rule["rule_id"]))
     bodies = {
         "POST /api/v1/vms": {"name": "api-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},

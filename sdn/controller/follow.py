@@ -1,0 +1,47 @@
+"""Following one bridge's flow table for its history: every change, and the whole table when it is needed. No counters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sdn.controller.watch import Pending
+from sdn.reconcile import WireFlow
+from sdn.transport.decode import FlowUpdate
+from sdn.transport.openflow import ChannelError, open_channel
+
+GATHER_S = 0.1  # so that a burst is one call
+LOOK_EVERY_S = 5.0
+
+
+class TableFollower(Protocol):
+    """Told of one bridge's flows, one call at a time."""
+
+    async def whole(self, flows: Sequence[WireFlow]) -> None:
+        """The table as it is: at the start, after a pause, and when asked for."""
+
+    async def changed(self, updates: Sequence[FlowUpdate]) -> bool:
+        """Changes in order; the answer says whether the whole table is wanted. Called with none every few seconds."""
+
+
+async def follow_table(socket: Path, follower: TableFollower) -> None:
+    """Tell the follower until cancelled. Raises ChannelError when the switch is not there, refuses, or goes away."""
+    channel = await open_channel(str(socket))
+    try:
+        pending = Pending()
+        await channel.monitor_flows(pending.put)
+        wants_whole = True
+        while not channel.is_closed:
+            if wants_whole:
+                rows = await channel.dump_counters()
+                await follower.whole([row.flow for row in rows])
+            updates = await pending.take(LOOK_EVERY_S)
+            if updates:
+                await asyncio.sleep(GATHER_S)
+                updates += await pending.take(0)
+            wants_whole = await follower.changed(updates) or any(update.kind == "resumed" for update in updates)
+        raise ChannelError("the switch is gone")
+    finally:
+        channel.close("no longer followed")
