@@ -139,6 +139,7 @@ DROP_REASONS: tuple[DropReason, ...] = (
     DropReason(17, "no_neighbour", "nobody has the address that it asks for"),
     DropReason(18, "unknown_protocol", "it is neither IPv4 nor ARP, which is all that the network carries"),
     DropReason(19, "no_ipv6", "it is IPv6, and the network has no IPv6 subnet"),
+    DropReason(20, "rate_limited", "the rate limit of its port was used up"),
     DropReason(30, "reply_denied", "it belongs to a connection that no rule allows any more"),
     DropReason(40, "external_down", "the host has no way to the networks behind br-ex"),
     DropReason(41, "not_translated", "it would leave with an address that is none of its router's"),

@@ -22,6 +22,7 @@ from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.transport.tls import TlsFiles
 from tasks.controller_observer import RowObserver
+from tasks.drop_samples import keep_samples
 from tasks.drop_watch import keep_drops
 from tasks.flow_history import keep_flow_history
 from tasks.inventory import keep_switches
@@ -82,7 +83,7 @@ async def run() -> None:
     watching = Watching()
     reader = IntentReader()
     settle_process()
-    keepers = (keep_switches, keep_drops, keep_ports, keep_flow_history)
+    keepers = (keep_switches, keep_drops, keep_samples, keep_ports, keep_flow_history)
     works = (
         _listen(wake, reader),
         watching.run(),

@@ -56,6 +56,8 @@ RIGHTS: dict[str, Needs] = {
     "group.change": Needs.MEMBER,
     "port.change": Needs.MEMBER,
     "port.unsecure": Needs.OWNER_OR_OPERATOR,
+    "sample.see": Needs.MEMBER,  # headers of dropped packets
+    "sample.ask": Needs.MEMBER,
     "external.manage": Needs.OPERATOR,
     "provider.manage": Needs.OPERATOR,
     "operation.see": Needs.VIEWER,
@@ -121,6 +123,7 @@ PAGES: dict[str, Page] = {
     "security_rule_delete": Page(None, "group.change"),
     "port_groups": Page(None, "port.change"),
     "port_security": Page(None, "port.unsecure"),
+    "port_sample": Page(None, "sample.ask"),
     "network_create": Page("network.change", "network.change"),
     "network": Page("network.see", "network.change"),
     "network_delete": Page("network.change", "network.change"),
@@ -242,6 +245,9 @@ API: dict[str, str] = {
     "DELETE /api/v1/me/token": "person.change",
     "POST /api/v1/log-ins": "login.open",
     "POST /api/v1/log-ins/token": "login.open",
+    "GET /api/v1/ports/{uuid}/sample": "sample.see",
+    "POST /api/v1/ports/{uuid}/sample": "sample.ask",
+    "DELETE /api/v1/ports/{uuid}/sample": "sample.ask",
     "GET /api/v1/usage": "team.see",
     "GET /api/v1/members": "team.see",
     "GET /api/v1/activity": "audit.see",
@@ -257,6 +263,7 @@ TOPICS: dict[str, str] = {
     "flows": "flow.see",
     "topology": "topology.see",
     "drops": "vm.see",
+    "sample": "sample.see",
 }
 
 

@@ -34,7 +34,7 @@ from portal.compute.presentation import (
 )
 from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
 from portal.config.context import url_or_nothing
-from portal.drops.presentation import drops_of_port
+from portal.drops.presentation import drops_context
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
 from portal.networks.models import FloatingAddress, Port
@@ -163,7 +163,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "entries": as_feed(AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]),
         "changing": row.ssh_at is None and row.created_at > timezone.now() - SETTLING,
         **port_groups_context(request, row.team, port),
-        "drops": drops_of_port(port) if port else [],
+        **drops_context(request, row.team, port),
     }
     return render(request, "compute/vm.html", context)
 

@@ -9,9 +9,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Max, Sum
+from django.http import HttpRequest
 from django.urls import reverse
 
+from portal.accounts.access import may
+from portal.accounts.models import Team
 from portal.drops.models import DropCounter
+from portal.drops.sampling import SECONDS, sample_of
 from portal.networks.models import Port
 from sdn.pipeline import DROP_REASON_BY_NAME
 from sdn.trace.words import SUGGESTIONS
@@ -46,6 +50,19 @@ def drops_of_port(port: Port) -> list[DropLine]:
     """The port's drops by reason, the latest first."""
     rows = port.drops.values("reason").annotate(packets=Sum("packets"), bytes=Sum("bytes"), last_at=Max("last_at"))
     return _latest_first(_line(row, port) for row in rows)
+
+
+def drops_context(request: HttpRequest, team: Team, port: Port | None) -> dict[str, Any]:
+    """What a VM's page shows of what was dropped for its port."""
+    if port is None:
+        return {}
+    may_sample = may(request, "sample.see", team)
+    return {
+        "drops": drops_of_port(port),
+        "may_sample": may_sample,
+        "sample": sample_of(port) if may_sample else None,
+        "sample_seconds": SECONDS,
+    }
 
 
 def drops_of_ports(ports: Iterable[Port]) -> list[DropLine]:

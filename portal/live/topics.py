@@ -17,6 +17,8 @@ from portal.hosts.models import Host
 from portal.hosts.serialize import host_as_json
 from portal.live.models import Topic
 from portal.live.transient import transient_snapshot
+from portal.networks.models import Port
+from portal.networks.owners import owner_of
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
@@ -39,6 +41,9 @@ def _role_over(user: User, kind: str, name: str) -> str | None:
     memberships = Membership.objects.filter(user_id=user.pk, user__is_active=True)
     if kind in ("team", "topology", "drops") and name:
         return memberships.filter(team__slug=name).values_list("role", flat=True).first()
+    if kind == "sample" and _uuid(name):
+        port = Port.objects.filter(uuid=name).select_related("vm__team", "network__team").first()
+        return memberships.filter(team=owner_of(port)).values_list("role", flat=True).first() if port else None
     if kind in ("trace", "counters", "observed") and _uuid(name):
         return memberships.filter(team__traces__uuid=name).values_list("role", flat=True).first()
     return None
@@ -77,7 +82,7 @@ STATES: dict[str, Callable[[str], dict[str, Any]]] = {
     "trace": _trace_state,
     "hosts": _hosts_state,
 }
-TRANSIENT = ("counters", "flows", "topology", "drops", "observed")
+TRANSIENT = ("counters", "flows", "topology", "drops", "observed", "sample")
 
 
 def _uuid(text: str) -> bool:

@@ -14,10 +14,12 @@ SYSTEM = Cause(CauseKind.SYSTEM, 0)
 TO_DROP = f"goto_table:{TABLE_BY_NAME['drop'].table_id}"
 
 
-def flow(table: str, priority: int, cause: Cause, match: dict[str, str], actions: tuple[str, ...]) -> Flow:
-    """One flow of the named table; its match is put in canonical order."""
+def flow(
+    table: str, priority: int, cause: Cause, match: dict[str, str], actions: tuple[str, ...], *, counts: bool = False
+) -> Flow:
+    """One flow of the named table; its match is put in canonical order. `counts`: of the drop table, and not empty."""
     key = FlowKey(TABLE_BY_NAME[table].table_id, priority, canonical_match(match.items()))
-    drops = actions[-1] == TO_DROP if actions else table == "drop"
+    drops = counts or (actions[-1] == TO_DROP if actions else table == "drop")
     return Flow(key, format_cookie(cause, drops=drops), actions)
 
 
@@ -59,6 +61,11 @@ def told_drop(here: str, reason: str) -> tuple[str, ...]:
     """As `drop`, and the controller gets the packet's head, so that the sender is told (sdn.controller.icmp_errors)."""
     *why, onward = drop(here, reason)
     return (*why, f"CONTROLLER:{TOLD_BYTES}", onward)
+
+
+def meter(meter_id: int) -> tuple[str, ...]:
+    """The instruction to pass a meter first; none for the id 0."""
+    return (f"meter:{meter_id}",) if meter_id else ()
 
 
 def drop(here: str, reason: str) -> tuple[str, ...]:

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Generic
 
-from sdn.compiler.build import drop, flow, goto, load
-from sdn.compiler.drops import port_drop_flows
+from sdn.compiler.build import drop, flow, goto, load, meter, reg
+from sdn.compiler.drops import port_drop_flows, sample_flows
 from sdn.compiler.external import Outside, external_flows, outsides
 from sdn.compiler.index import IntentIndex, index_intent
+from sdn.compiler.limits import wanted_meters
 from sdn.compiler.nat import nat_flows
 from sdn.compiler.neighbours import network_neighbours, port_neighbours, remote_neighbours, system_neighbours
 from sdn.compiler.overlay import LocalPort, Overlay, local_ports, overlay_of
@@ -55,6 +56,7 @@ from sdn.model.intent import (
     RouterIntent,
     SecurityGroupIntent,
 )
+from sdn.model.meter import Meter
 from sdn.pipeline import Register
 
 
@@ -75,6 +77,7 @@ class HostCompiler(Generic[F]):
         self._networks: set[int] = set()  # that this host's flows know of
         self._seen_by: tuple[object, HostView] | None = None
         self._store = PieceStore(encode, shared_flow, self._memo)
+        self.meters: dict[int, Meter] = {}  # that the flows name, by id
 
     @property
     def flows(self) -> Mapping[Any, F]:
@@ -96,6 +99,7 @@ class HostCompiler(Generic[F]):
             self._here = {}
             for port in self._local.values():
                 self._here.setdefault(port.intent.network_id, []).append(port)
+            self.meters = wanted_meters(self._local.values(), view.sampled)
             routers = _routers_here(index, view, self._here)
             self._networks = {leg.network_id for router in routers for leg in router.ports}.union(self._here)
             return self._store.update(_scopes(index, view, self._here, self._networks))
@@ -125,6 +129,9 @@ def _scopes(index: IntentIndex, view: HostView, here: Here, networks: Set[int]) 
     """Everything that the host has, which knows of these networks."""
     yield Scope("system", (view.tunnel_ofports,), lambda: _system(view))
     yield from _group_scopes(index, here)
+    wanted = frozenset(view.sampled)
+    sampled = tuple(port for ports in here.values() for port in ports if port.intent.id in wanted) if wanted else ()
+    yield Scope("sampled", (sampled,), lambda: [Piece("all", (sampled,), _making(sample_flows, sampled))])
     yield from _scopes_around(index, view, here, networks)
     led = (index.routers[router_id] for router_id in sorted(index.led_by.get(view.host, ())))
     for outside in outsides(routed_here(index, view.host, router) for router in led if _leads(index, view, router)):
@@ -247,7 +254,12 @@ def _plugged(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     row_id = intent.id & 0xFFFFFFFF
     zone = load(port.zone, Register.ZONE)
     identify = (load(row_id, Register.SOURCE_PORT), load(overlay.network.vni, Register.VNI), zone)
-    yield flow("classify", 100, cause, {"in_port": str(port.ofport)}, (*identify, goto("classify", "port_security")))
+    sends, receives = port.meters
+    come = (*meter(sends), *identify, goto("classify", "port_security"))
+    yield flow("classify", 100, cause, {"in_port": str(port.ofport)}, come)
+    if receives:
+        here = {reg(Register.OUT): f"{port.ofport:#x}"}
+        yield flow("output", 80, cause, here, (*meter(receives), "output:NXM_NX_REG3[]"))
     deliver = (load(row_id, Register.TARGET_PORT), load(port.ofport, Register.OUT), zone)
     to = {**overlay.mark, "dl_dst": intent.mac}
     yield flow("l2_lookup", 100, cause, to, (*deliver, goto("l2_lookup", "conntrack_ingress")))

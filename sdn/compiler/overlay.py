@@ -10,6 +10,7 @@ from sdn.compiler.index import IntentIndex
 from sdn.compiler.zones import port_zones
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.intent import HostIntent, HostView, NetworkIntent, PortIntent
+from sdn.model.meter import meter_ids
 from sdn.pipeline import Register
 
 
@@ -20,6 +21,7 @@ class LocalPort:
     intent: PortIntent
     ofport: int
     zone: int
+    meters: tuple[int, int] = (0, 0)  # of what it sends and of what it receives; 0 where it has no limit
 
     @property
     def cause(self) -> Cause:
@@ -76,11 +78,14 @@ def local_ports(
     known = before or {}
     plugged = [(port, ofport) for iface, ofport in view.ofports if (port := index.by_iface.get(iface)) is not None]
     zones = port_zones((port.id for port, _ in plugged), index.router_zones)
+    pairs = meter_ids(port.id for port, _ in plugged if port.is_limited)
     found: dict[int, LocalPort] = {}
     for port, ofport in sorted(plugged, key=lambda one: one[0].id):  # the order of a flood must not depend on the rows'
-        was, zone = known.get(port.id), zones[port.id]
+        was, zone, pair = known.get(port.id), zones[port.id], pairs.get(port.id, (0, 0))
+        meters = (pair[0] if port.sends else 0, pair[1] if port.receives else 0)
         is_same = was is not None and was.intent is port and was.ofport == ofport and was.zone == zone
-        found[port.id] = was if was is not None and is_same else LocalPort(port, ofport, zone)
+        is_same = is_same and was is not None and was.meters == meters
+        found[port.id] = was if was is not None and is_same else LocalPort(port, ofport, zone, meters)
     return found
 
 

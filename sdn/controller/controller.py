@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sdn.compiler import IntentIndex, index_intent
 from sdn.controller.advertiser import Advertiser
@@ -56,6 +56,8 @@ class Controller:
         self._hosts: dict[str, HostLink] = {}
         self._probes: dict[IfaceId, asyncio.Task[None]] = {}
         self._answers = Answers()
+        self._sampled: frozenset[IfaceId] = frozenset()
+        self._take_dropped: Callable[[HostName, PacketIn], None] | None = None
         self._by_iface: Mapping[IfaceId, PortIntent] = {}
         self._common = Common()
         advertiser = Advertiser(lambda: self._hosts.values(), lambda: (self._by_iface, self._networks))
@@ -117,6 +119,16 @@ class Controller:
                     counted[link.connection.name] = {iface: rows[number] for iface, number in ofports if number in rows}
         return counted
 
+    def set_sampled(self, ifaces: frozenset[IfaceId], take: Callable[[HostName, PacketIn], None]) -> None:
+        """The ports whose dropped packets are copied, metered, to `take`; whole, and none of them ends it."""
+        self._sampled, self._take_dropped = ifaces, take
+        for link in self._hosts.values():
+            link.set_sampled(self._sampled_ids())
+
+    def _sampled_ids(self) -> tuple[int, ...]:
+        ports = (self._index.by_iface.get(iface) for iface in self._sampled) if self._index else ()
+        return tuple(sorted(port.id for port in ports if port is not None))
+
     def probe_ssh(self, iface_id: IfaceId) -> None:
         """Ask the guest's port 22 every 200 ms until it answers; call again to go on, `forget_probe` to end."""
         if iface_id not in self._probes or self._probes[iface_id].done():
@@ -137,6 +149,11 @@ class Controller:
 
     def _packet_in(self, channel: Channel, packet: PacketIn) -> None:
         if self.probes.take(channel, packet):
+            return
+        if packet.table_id == DROP:
+            host = next((one for one, (known, _) in self._channels().items() if known is channel), None)
+            if host is not None and self._take_dropped is not None:
+                self._take_dropped(host, packet)
             return
         port = self._ports.get(packet.registers.get(Register.SOURCE_PORT, 0))
         if port is None:

@@ -12,10 +12,12 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 from sdn.compiler import HostCompiler, IntentIndex, Memo
 from sdn.controller.gateway import Gateway
 from sdn.controller.meter import Meter
+from sdn.controller.meters import MeterKeeper
 from sdn.controller.patience import Patience
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.intent import HostView, IntentSnapshot
@@ -75,6 +77,8 @@ class HostLink:
         self._target = ""
         self._asked_at = 0.0
         self._patience = Patience(str(connection.name))
+        self._meters = MeterKeeper()
+        self._sampled: tuple[int, ...] = ()
         self._gateway = Gateway(self.poke)
         self._meter = Meter()
         self._is_recovered = False
@@ -95,6 +99,12 @@ class HostLink:
     def poke(self) -> None:
         """Something changed: look again at once."""
         self._wake.set()
+
+    def set_sampled(self, port_ids: tuple[int, ...]) -> None:
+        """The ports whose dropped packets are wanted here, sorted."""
+        if port_ids != self._sampled:
+            self._sampled = port_ids
+            self.poke()
 
     def _attach(self, channel: Channel) -> None:
         self.channel = channel
@@ -288,7 +298,9 @@ class HostLink:
         self._synced = None  # until the switch has it, and if it is another by then
         if not plan.is_empty:
             log.info("host=%s generation=%d %s", self.name, intent.generation, format_plan(plan))
+            await self._meters.before(channel, self._compiler.meters)
             await channel.apply(plan)
+        await self._meters.after(channel, self._compiler.meters)
         self._synced = channel
         self._tick()
         self._wired = (intent.generation, facts)
@@ -313,19 +325,23 @@ class HostLink:
                 await asyncio.sleep(RETRY_S)
                 self._wired_news.set()
 
+    def _view(self, facts: BridgeFacts) -> HostView:
+        return replace(self._gateway.view(facts.view), sampled=self._sampled)
+
     async def _plan(self, index: IntentIndex, facts: BridgeFacts, channel: Channel) -> Plan:
         """What the switch lacks: found by looking at all it has where that is not known, else by what changed."""
         if self._synced is channel:
-            view = self._gateway.view(facts.view)
+            view = self._view(facts)
             before = await asyncio.to_thread(self._compiler.update, index, view)
             return plan_changes(before, self._compiler.flows)
         began = self._loop.time()
+        self._meters.forget()
         async with self._turns:
             observed: dict[WireKey, WireFlow] = {flow.key: flow for flow in await channel.dump_flows()}
             if not self._is_recovered:
                 self._is_recovered = True
                 self._gateway.recover(observed.values(), self._loop.time())
-            view = self._gateway.view(facts.view)
+            view = self._view(facts)
             await asyncio.to_thread(self._compiler.update, index, view)
             plan = await asyncio.to_thread(diff_flows, observed, self._compiler.flows.values())
         self._full_took_s = self._loop.time() - began

@@ -81,6 +81,14 @@ class AddressPair:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `rate_kbps` over time; a burst of `burst_kbit` passes at once."""
+
+    rate_kbps: int
+    burst_kbit: int
+
+
+@dataclass(frozen=True, slots=True)
 class PortIntent:
     """One port of a network, bound to a host or to none yet.
 
@@ -98,6 +106,12 @@ class PortIntent:
     groups: tuple[int, ...] = ()
     is_secured: bool = True
     pairs: tuple[AddressPair, ...] = ()
+    sends: RateLimit | None = None  # of what the guest sends; None: no limit
+    receives: RateLimit | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        return self.sends is not None or self.receives is not None
 
 
 RuleDirection = Literal["ingress", "egress"]
@@ -228,6 +242,7 @@ class HostView:
     tunnel_ofport: int | None  # the flow-based VXLAN port of br-int
     external_ofport: int | None = None
     neighbours: tuple[tuple[int, IPv4Address, Mac], ...] = ()
+    sampled: tuple[int, ...] = ()  # ids of the ports whose dropped packets are copied to the controller, sorted
     geneve_ofport: int | None = None  # the flow-based Geneve port, which is there while a network wants it
 
     @property

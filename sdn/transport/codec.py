@@ -233,17 +233,22 @@ def _mac(text: str) -> bytes:
 def _instructions(actions: tuple[str, ...]) -> bytes:
     if not actions:
         return b""
-    jump = b""
+    meter = jump = b""
+    if actions[0].startswith("meter:"):
+        meter = _METER.pack(6, 8, int(actions[0][6:]))
+        actions = actions[1:]
+        if not actions:
+            return meter
     if actions[-1].startswith("goto_table:"):
         jump = _GOTO.pack(1, 8, int(actions[-1][11:]))
         actions = actions[:-1]
     if not actions:
-        return jump
+        return meter + jump
     encoded = b"".join(map(action_bytes, actions))
-    return _APPLY.pack(4, 8 + len(encoded)) + encoded + jump
+    return meter + _APPLY.pack(4, 8 + len(encoded)) + encoded + jump
 
 
-_GOTO, _APPLY = struct.Struct("!HHBxxx"), struct.Struct("!HHxxxx")
+_GOTO, _APPLY, _METER = struct.Struct("!HHBxxx"), struct.Struct("!HHxxxx"), struct.Struct("!HHI")
 
 
 @lru_cache(maxsize=20_000)

@@ -97,6 +97,8 @@ def instruction_texts(instructions: bytes) -> tuple[str, ...]:
             texts += [action_text(kind, rest) for kind, rest in _sized(body[4:], 4)]
         elif type_ == 5:
             texts.append("clear_actions")
+        elif type_ == 6 and len(body) == 4:
+            texts.append(f"meter:{int.from_bytes(body)}")
         elif type_ == 3:
             texts.append(f"write_actions({','.join(action_text(kind, rest) for kind, rest in _sized(body[4:], 4))})")
         else:

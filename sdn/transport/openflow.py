@@ -12,9 +12,12 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from sdn.model.meter import Meter
 from sdn.reconcile import Plan, WireFlow
 from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, PORT_ANY, bundle_add, header
 from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates, decode_flows
+from sdn.transport.meters import METER_CONFIG, METER_STATS, MeterDrops, decode_meter_stats, decode_meters, meter_mod
+from sdn.transport.meters import REQUEST as ALL_METERS_REQUEST
 from sdn.transport.port_counters import PortCounters, decode_port_stats
 from sdn.transport.tls import names_of
 
@@ -161,6 +164,32 @@ class Channel(asyncio.Protocol):
         xid = self.next_xid()
         parts = await self._ask(xid, _multipart(PORT_STATS, struct.pack("!I4x", 0xFFFFFFFF), xid))
         return dict(row for part in parts for row in decode_port_stats(part))
+
+    async def dump_meters(self) -> list[Meter]:
+        """Every meter of the bridge, of whoever; none where the datapath has no meters."""
+        try:
+            parts = await self._ask_all(METER_CONFIG)
+        except ChannelError:
+            if self.is_closed:
+                raise
+            return []
+        return [meter for part in parts for meter in decode_meters(part)]
+
+    async def dump_meter_drops(self) -> list[MeterDrops]:
+        """What every meter of the bridge let through and dropped."""
+        return [row for part in await self._ask_all(METER_STATS) for row in decode_meter_stats(part)]
+
+    async def change_meters(self, changes: Iterable[tuple[int, Meter]]) -> None:
+        """Add, modify or delete (sdn.transport.meters) meters. Raises ChannelError with the switch's words."""
+        self._refused = ""
+        self.send(b"".join(meter_mod(command, meter, self.next_xid()) for command, meter in changes))
+        await self.barrier()
+        if self._refused:
+            raise ChannelError(f"meters were not changed: {self._refused}")
+
+    async def _ask_all(self, kind: int) -> list[bytes]:
+        xid = self.next_xid()
+        return await self._ask(xid, _multipart(kind, ALL_METERS_REQUEST, xid))
 
     async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
         """Tell of every flow added, modified or deleted from now on, by whomever. Raises VersionRefused if it has none."""

@@ -75,6 +75,7 @@ def world(cast: Cast) -> World:
         "security_rule_delete": {"uuid": group.uuid, "rule_id": rule.pk},
         "port_groups": {"uuid": vm.ports.get().uuid},
         "port_security": {"uuid": vm.ports.get().uuid},
+        "port_sample": {"uuid": vm.ports.get().uuid},
         **{name: {"uuid": cast.network.uuid} for name in ("network", "network_delete")},
         "subnet_delete": {"uuid": cast.network.uuid, "subnet_id": cast.network.subnets.all()[0].pk},
         **{name: {"uuid": cast.router.uuid} for name in ("router", "router_change", "router_delete")},
@@ -248,6 +249,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
         "POST /api/v1/security-groups/{uuid}/rules": {"ports": "8080"},
         "PUT /api/v1/ports/{uuid}/groups": {"groups": ["web"]},
         "PUT /api/v1/ports/{uuid}/security": {"is_secured": False},
+        "POST /api/v1/ports/{uuid}/sample": {"seconds": 30},
         "POST /api/v1/networks": {"name": "back", "cidr": "10.30.0.0/24"},
         "POST /api/v1/networks/{uuid}/subnets": {"cidr": "10.31.0.0/24"},
         "POST /api/v1/routers": {"name": "second"},
@@ -292,6 +294,7 @@ def test_a_topic_may_be_joined_as_the_table_says_and_a_stranger_cannot_tell_it_f
     trace = world.arguments["trace"]["uuid"]
     topics = {"team": "team:payments", "trace": f"trace:{trace}", "counters": f"counters:{trace}", "hosts": "hosts"}
     topics |= {"topology": "topology:payments", "drops": "drops:payments", "observed": f"observed:{trace}"}
+    topics |= {"sample": f"sample:{Port.objects.get(vm__uuid=world.arguments['vm']['uuid']).uuid}"}
     topic = topics.get(kind, "flows:hv1/br-int")
     for person, role in ROLES.items():
         if person == "stranger":
