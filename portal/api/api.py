@@ -58,6 +58,7 @@ from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
 from portal.networks.groups_api import router as groups_router
+from portal.networks.limits_api import router as limits_router
 from portal.networks.owners import network_named
 from portal.operations.models import Operation, OperationState
 from portal.operations.serialize import operation_as_json
@@ -292,6 +293,7 @@ api.add_router("", provider_routes)
 api.add_router("", groups_router)
 api.add_router("", checks_router)
 api.add_router("", drops_router)
+api.add_router("", limits_router)
 api.add_router("", compute_router)
 api.add_router("", observed_router)
 api.add_router("", flow_history_router)

@@ -34,6 +34,7 @@ from sdn.model.intent import (
     IntentSnapshot,
     NetworkIntent,
     PortIntent,
+    RateLimit,
     RouteIntent,
     RuleIntent,
     SecurityGroupIntent,
@@ -117,6 +118,13 @@ def read_whole(now: int) -> IntentSnapshot:
     return read_rest(now, read_ports())
 
 
+LIMIT_COLUMNS = ("sends_kbps", "sends_burst_kbit", "receives_kbps", "receives_burst_kbit")
+
+
+def _limit(kbps: int | None, burst_kbit: int | None) -> RateLimit | None:
+    return RateLimit(kbps, burst_kbit or kbps) if kbps else None
+
+
 def read_ports(ids: frozenset[int] | None = None) -> tuple[PortIntent, ...]:
     """All ports, or those, by id."""
     which = {} if ids is None else {"port_id__in": ids}
@@ -125,13 +133,14 @@ def read_ports(ids: frozenset[int] | None = None) -> tuple[PortIntent, ...]:
         addresses.setdefault(port_id, []).append(ip_address(address))
     groups_of, pairs = _port_groups(which), _pairs(which)
     rows = Port.objects.order_by("id") if ids is None else Port.objects.filter(id__in=ids).order_by("id")
-    columns = rows.values_list("id", "uuid", "network_id", "host__name", "mac", "name", "is_secured")
+    columns = rows.values_list("id", "uuid", "network_id", "host__name", "mac", "name", "is_secured", *LIMIT_COLUMNS)
     return tuple(
         PortIntent(
             row_id, IfaceId(str(uuid)), network_id, HostName(host) if host else None, Mac(mac),
             tuple(addresses.get(row_id, ())), name, groups_of.get(row_id, ()), is_secured, pairs.get(row_id, ()),
+            _limit(*limits[:2]), _limit(*limits[2:]),
         )
-        for row_id, uuid, network_id, host, mac, name, is_secured in columns
+        for row_id, uuid, network_id, host, mac, name, is_secured, *limits in columns
     )  # fmt: skip
 
 

@@ -189,6 +189,12 @@ class Port(models.Model):
     mac = models.CharField(max_length=17, unique=True)
     groups = models.ManyToManyField(SecurityGroup, related_name="ports", blank=True)
     is_secured = models.BooleanField(default=True, help_text="held to its addresses, and filtered by its groups")
+    sends_kbps = models.PositiveIntegerField(
+        null=True, blank=True, help_text="limit of what the guest sends; none: no limit"
+    )
+    sends_burst_kbit = models.PositiveIntegerField(null=True, blank=True)
+    receives_kbps = models.PositiveIntegerField(null=True, blank=True)
+    receives_burst_kbit = models.PositiveIntegerField(null=True, blank=True)
 
     tap = models.CharField(max_length=15, default="", blank=True)
     ofport = models.PositiveIntegerField(null=True, blank=True)

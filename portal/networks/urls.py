@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from portal.networks import external_views, floating_views, group_views, provider_views, router_views, views
+from portal.networks import (
+    external_views,
+    floating_views,
+    group_views,
+    limit_views,
+    provider_views,
+    router_views,
+    views,
+)
 
 urlpatterns = [
     path("networks/", views.networks, name="networks"),
@@ -31,5 +39,6 @@ urlpatterns = [
         name="security_rule_delete",
     ),
     path("ports/<uuid:uuid>/groups/", group_views.port_groups, name="port_groups"),
+    path("ports/<uuid:uuid>/limits/", limit_views.port_limits, name="port_limits"),
     path("ports/<uuid:uuid>/security/", group_views.port_security, name="port_security"),
 ]

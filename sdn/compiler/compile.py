@@ -78,6 +78,7 @@ class HostCompiler(Generic[F]):
         self._seen_by: tuple[object, HostView] | None = None
         self._store = PieceStore(encode, shared_flow, self._memo)
         self.meters: dict[int, Meter] = {}  # that the flows name, by id
+        self.limited: tuple[LocalPort, ...] = ()
 
     @property
     def flows(self) -> Mapping[Any, F]:
@@ -99,7 +100,8 @@ class HostCompiler(Generic[F]):
             self._here = {}
             for port in self._local.values():
                 self._here.setdefault(port.intent.network_id, []).append(port)
-            self.meters = wanted_meters(self._local.values(), view.sampled)
+            self.limited = tuple(port for port in self._local.values() if port.intent.is_limited)
+            self.meters = wanted_meters(self.limited, view.sampled)
             routers = _routers_here(index, view, self._here)
             self._networks = {leg.network_id for router in routers for leg in router.ports}.union(self._here)
             return self._store.update(_scopes(index, view, self._here, self._networks))

@@ -105,7 +105,9 @@ class Controller:
         for host, (channel, _) in self._channels().items():
             with contextlib.suppress(ChannelError):
                 rows = await channel.dump_counters(DROPS_COOKIE, DROPS_COOKIE_MASK)
-                counted[host] = tuple(count for row in rows if (count := read_drop(row)) is not None)
+                flows = [count for row in rows if (count := read_drop(row)) is not None]
+                link = self._hosts.get(str(host))
+                counted[host] = (*flows, *(await link.limits_counted() if link else ()))
         return counted
 
     async def ports_counted(self) -> dict[HostName, dict[IfaceId, PortCounters]]:

@@ -7,13 +7,16 @@ which has every packet once, by reason. `DropCount.is_total` tells the two apart
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sdn.model.cookie import Cause, CauseKind, parse_cookie
-from sdn.pipeline import DROP_REASON_BY_CODE, SENDER_REASONS, TABLE_BY_NAME, DropReason, Register
+from sdn.pipeline import DROP_REASON_BY_CODE, DROP_REASON_BY_NAME, SENDER_REASONS, TABLE_BY_NAME, DropReason, Register
 from sdn.reconcile import WireKey
 from sdn.transport.decode import FlowCounters
+from sdn.transport.meters import MeterDrops
 
+METER_TABLE = -1  # no table: a meter drops in front of them
 DROP_TABLE = TABLE_BY_NAME["drop"].table_id
 APPLY_ACTIONS, SET_FIELD = 4, 25  # OFPIT_, OFPAT_
 _REASON = struct.pack("!I", 0x0001 << 16 | int(Register.DROP_REASON) << 9 | 4)  # NXM_NX_REG4, 4 bytes, no mask
@@ -50,6 +53,16 @@ def read_drop(row: FlowCounters) -> DropCount | None:
     if cause is None or reason is None:
         return None
     return DropCount(flow.key, reason, cause, is_total, row.packets, row.bytes)
+
+
+def limit_drops(row: MeterDrops, places: Mapping[int, int]) -> Iterator[DropCount]:
+    """What a rate limit dropped, of its port and of the host in all; `places` tells each limit's port by its meter."""
+    if (port_id := places.get(row.meter_id)) is None:
+        return
+    reason = DROP_REASON_BY_NAME["rate_limited"]
+    for cause, is_total in ((Cause(CauseKind.PORT, port_id), False), (Cause(CauseKind.SYSTEM, 0), True)):
+        key = (METER_TABLE, row.meter_id, b"total" if is_total else b"")
+        yield DropCount(key, reason, cause, is_total, row.dropped_packets, row.dropped_bytes)
 
 
 def _reason_set(instructions: bytes) -> int:

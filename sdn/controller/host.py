@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sdn.compiler import HostCompiler, IntentIndex, Memo
+from sdn.controller.drops import DropCount, limit_drops
 from sdn.controller.gateway import Gateway
 from sdn.controller.meter import Meter
 from sdn.controller.meters import MeterKeeper
@@ -105,6 +106,13 @@ class HostLink:
         if port_ids != self._sampled:
             self._sampled = port_ids
             self.poke()
+
+    async def limits_counted(self) -> list[DropCount]:
+        """What the rate limits dropped. Raises ChannelError."""
+        places = {number: port.intent.id for port in self._compiler.limited for number in port.meters if number}
+        if not places or self.channel is None:
+            return []
+        return [count for row in await self.channel.dump_meter_drops() for count in limit_drops(row, places)]
 
     def _attach(self, channel: Channel) -> None:
         self.channel = channel

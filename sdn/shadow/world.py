@@ -10,7 +10,7 @@ Its switches have no connections and no learned MACs: every packet is the first 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdn.compiler import compile_host
 from sdn.model.flow import Flow, FlowKey, format_flow, format_match
@@ -37,6 +37,15 @@ class Switch:
     flows: Mapping[FlowKey, Flow]
 
 
+def without_limits(snapshot: IntentSnapshot) -> IntentSnapshot:
+    """The intent without rate limits: whether a packet gets through is no matter of how many there are, and a flow that
+    names a meter is refused by a switch without it."""
+    if not any(port.is_limited for port in snapshot.ports):
+        return snapshot
+    ports = tuple(replace(port, sends=None, receives=None) if port.is_limited else port for port in snapshot.ports)
+    return replace(snapshot, ports=ports)
+
+
 class ShadowWorld:
     """A TraceWorld over the switches of one intent. Raises ShadowError where the shadow fails, HostUnreachable in a trace."""
 
@@ -51,13 +60,14 @@ class ShadowWorld:
         if self._loaded_of == (snapshot, tuple(views)):
             return
         self._loaded_of = None
+        unlimited = without_limits(snapshot)
         given = {str(view.host): view for view in views}
         try:
             bridges = {str(host.name): f"{self._prefix}{host.id}" for host in snapshot.hosts if str(host.name) in given}
             # a host that went and came again by its name has another id, thus another bridge
             self._remove([name for name, was in self._switches.items() if bridges.get(name) != was.bridge])
             for name, view in given.items():
-                flows = {flow.key: flow for flow in compile_host(snapshot, view)}
+                flows = {flow.key: flow for flow in compile_host(unlimited, view)}
                 self._switches[name] = self._loaded(self._switches.get(name), bridges[name], view, flows)
         except ShadowError:
             self._switches.clear()

@@ -151,6 +151,9 @@ def _note(seen: Seen, host: TraceHost) -> str:
     if table is not None and table.name == "drop":
         code = _number(seen.before.get("reg4", "0"))
         return DROP_REASON_BY_CODE[code].words if code in DROP_REASON_BY_CODE else "dropped"
+    if any(action.startswith("meter") for action in lookup.actions):
+        way = "sends" if table is not None and table.name == "classify" else "receives"
+        return f"past the rate limit of what the port {way}: what comes faster is dropped here"
     if "ct_state" in lookup.match and "trk" in lookup.match:
         return "a new connection" if "+new" in lookup.match else "a known connection"
     target = _number(seen.before.get("reg3", "0"))

@@ -39,6 +39,7 @@ SUGGESTIONS: dict[str, str] = {
     "unknown_port": "Check that {source}'s port belongs to a network.",
     "ttl_exceeded": "Look for a routing loop, or send with a larger TTL.",
     "too_big": "Send smaller packets: the sender was told by ICMP how large they may be.",
+    "rate_limited": "Raise the rate limit of {source}, or send less: it is on the VM's page.",
     "no_ipv6": "Give the network an IPv6 subnet, or use the IPv4 address.",
     "unknown_protocol": "Use IPv4, IPv6 or ARP: the network carries nothing else.",
 }

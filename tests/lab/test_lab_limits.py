@@ -1,0 +1,93 @@
+"""Rate limits with real packets: what a limited port sends and receives, by iperf3 between namespaces.
+
+[vm-0]--[br-int@hv1]--[vm-1]: vm-0 may send 20 Mbit/s and receive 10
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from lab.commands import run
+from lab.paths import HypervisorPaths
+from sdn.model.intent import IntentSnapshot, RateLimit
+from tests.lab.seats import Keeper, netns_of, plug, unplug
+from tests.sdn.worlds import make_world
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.lab
+PLAIN = make_world(1, 1, [(0, 0), (0, 0)])
+SENDS, RECEIVES = RateLimit(20_000, 6_000), RateLimit(10_000, 3_000)
+HOLDS = 0.15
+SECONDS = 4
+
+
+def _limited(generation: int, sends: RateLimit | None, receives: RateLimit | None) -> IntentSnapshot:
+    first, *others = PLAIN.ports
+    return replace(PLAIN, generation=generation, ports=(replace(first, sends=sends, receives=receives), *others))
+
+
+class Bench:
+    """The lab's first hypervisor with two guests, and an iperf3 server in the second."""
+
+    def __init__(self, name: str, keeper: Keeper) -> None:
+        self.name, self.keeper, self.generation = name, keeper, 1
+
+    def limit(self, sends: RateLimit | None, receives: RateLimit | None) -> None:
+        self.generation += 1
+        snapshot = _limited(self.generation, sends, receives)
+        self.keeper.set_intent(snapshot)
+        wait_for(lambda: self.keeper.has(snapshot), 20, "the limits are in force")
+
+    def kbps(self, *options: str) -> float:
+        """What arrives in a second, after the burst at the beginning."""
+        client = ["ip", "netns", "exec", netns_of(self.name, PLAIN.ports[0]), "iperf3"]
+        words = ["-J", "-O", "1", "-t", str(SECONDS), "-c", str(PLAIN.ports[1].addresses[0]), *options]
+        done = subprocess.run([*client, *words], capture_output=True, text=True, timeout=60, check=False)
+        told = json.loads(done.stdout)
+        assert "error" not in told, told["error"]
+        end = told["end"]
+        return float(end.get("sum_received", end.get("sum", {}))["bits_per_second"]) / 1000
+
+
+@pytest.fixture(scope="module")
+def bench(lab: tuple[HypervisorPaths, ...]) -> Iterator[Bench]:
+    name, keeper = lab[0].root.parent.name, Keeper(lab[:1])
+    server = None
+    try:
+        keeper.set_intent(_limited(1, None, None))
+        wait_for(lambda: len(keeper.wired) == 1, 30, "the switch connects")
+        for port in PLAIN.ports:
+            plug(name, lab[0], port)
+        wait_for(lambda: keeper.has(_limited(1, None, None)), 30, "every port is wired")
+        netns = netns_of(name, PLAIN.ports[1])
+        server = subprocess.Popen(["ip", "netns", "exec", netns, "iperf3", "-s"], stdout=subprocess.DEVNULL)
+        listens = ["ip", "netns", "exec", netns, "ss", "-Hltn", "sport = :5201"]
+        wait_for(lambda: subprocess.run(listens, capture_output=True, check=True).stdout, 10, "iperf3 listens")
+        yield Bench(name, keeper)
+    finally:
+        if server is not None:
+            server.terminate()
+            server.wait(10)
+        keeper.close()
+        for port in PLAIN.ports:
+            unplug(name, lab[0], port)
+        run("ovs-vsctl", f"--db={lab[0].ovsdb}", "--if-exists", "del-br", "br-int")
+
+
+def test_a_limit_holds_in_both_directions_for_tcp_and_udp_and_none_is_much_more(bench: Bench) -> None:
+    free = bench.kbps()
+    assert free > 5 * SENDS.rate_kbps, f"without a limit {free:.0f} kbit/s: too little to tell"
+    bench.limit(SENDS, RECEIVES)
+    measured = {
+        "tcp sent": (bench.kbps(), SENDS), "tcp received": (bench.kbps("-R"), RECEIVES),
+        "udp sent": (bench.kbps("-u", "-b", "60M"), SENDS), "udp received": (bench.kbps("-R", "-u", "-b", "60M"), RECEIVES),
+    }  # fmt: skip
+    for way, (kbps, limit) in measured.items():
+        assert abs(kbps / limit.rate_kbps - 1) <= HOLDS, f"{way}: {kbps:.0f} kbit/s, not {limit.rate_kbps}"
+    bench.limit(None, None)
+    assert bench.kbps() > 5 * SENDS.rate_kbps, "a limit taken back holds no more"
