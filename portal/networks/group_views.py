@@ -109,7 +109,7 @@ def port_security(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Switch a port's security on or off: owners of the team, and operators."""
     port = _port(request, uuid)
     require(request, "port.unsecure", owner_of(port))
-    set_port_security(port, request.POST.get("is_secured") == "on")
+    set_port_security(port, request.POST.get("is_secured") == "on", person(request))
     return _back(port)
 
 

@@ -155,12 +155,12 @@ def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | N
 
 
 @transaction.atomic
-def set_port_security(port: Port, is_secured: bool) -> None:
-    """Whether the port is held to its addresses and filtered by its groups."""
+def set_port_security(port: Port, is_secured: bool, actor: User | None = None) -> None:
+    """Whether the port is held to its addresses and filtered by its groups; audited."""
     lock_intent()
     if port.is_secured != is_secured:
         change = {"before": {"is_secured": port.is_secured}, "after": {"is_secured": is_secured}}
-        record("port.security", owner_of(port), None, _what(port), **change)
+        record("port.security", owner_of(port), actor, _what(port), **change)
     Port.objects.filter(pk=port.pk).update(is_secured=is_secured)
     port.is_secured = is_secured
     _told(port)

@@ -134,7 +134,7 @@ def put_port_groups(request: HttpRequest, uuid: UUID, asked: PortGroupsIn) -> An
 def put_port_security(request: HttpRequest, uuid: UUID, asked: PortSecurityIn) -> Any:
     port = _port(request, uuid)
     require(request, "port.unsecure", owner_of(port))
-    set_port_security(port, asked.is_secured)
+    set_port_security(port, asked.is_secured, person(request))
     return _port_as_json(port)
 
 

@@ -57,3 +57,11 @@ def test_viewers_see_limits_and_members_set_them(cast: Cast, port: Port) -> None
     assert client_of(cast.dana).put(url, put, content_type="application/json").status_code == 404
     assert client_of(cast.bob).put(url, put, content_type="application/json").json()["sends_burst_kbit"] == 2000
     assert client_of(cast.charlie).get(url).json()["sends_kbps"] == 8000
+
+
+def test_switching_port_security_off_is_audited_with_who_did_it(cast: Cast, port: Port) -> None:
+    client_of(cast.alice).put(
+        f"/api/v1/ports/{port.uuid}/security", {"is_secured": False}, content_type="application/json"
+    )
+    row = AuditRow.objects.get(action="port.security", object_id=str(port.vm.uuid))
+    assert (row.actor, row.before, row.after) == ("alice", {"is_secured": True}, {"is_secured": False})
