@@ -10,8 +10,10 @@ import redis
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from portal.accounts.audit import record
 from portal.compute.models import VM
 from portal.hosts.models import Host
+from portal.hosts.removed import FLOWS_REMOVED
 from portal.live.publishers import vm_changed
 from portal.live.transient import Change, TransientWriter
 from portal.networks.models import Port
@@ -37,6 +39,9 @@ class RowObserver:
     async def bridges_seen(self, host: HostName, bridges: tuple[str, ...]) -> None:
         await asyncio.to_thread(_tell_bridges, host, bridges)
 
+    async def flows_removed(self, host: HostName, count: int, lines: tuple[str, ...]) -> None:
+        await _try(lambda: _note_removed(host, count, lines))
+
     async def ports_wired(
         self, host: HostName, generation: int, ofports: Mapping[IfaceId, int], interface_names: Mapping[IfaceId, str]
     ) -> None:
@@ -44,6 +49,13 @@ class RowObserver:
 
     async def ssh_answered(self, iface_id: IfaceId) -> None:
         await _try(lambda: _ssh_answered(iface_id))
+
+
+def _note_removed(name: str, count: int, lines: tuple[str, ...]) -> None:
+    host = Host.objects.filter(name=name).first()
+    if host is not None:
+        what = ("host", str(host.uuid), host.name)
+        record(FLOWS_REMOVED, None, None, what, before={"count": count, "flows": list(lines)})
 
 
 def _tell_bridges(host: str, bridges: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from portal.accounts.access import require
 from portal.hosts.models import Host
+from portal.hosts.removed import removals
 
 
 @require_safe
@@ -16,4 +17,4 @@ def hosts(request: HttpRequest) -> HttpResponse:
     """Every host with what its daemons told, and when."""
     require(request, "host.see")
     rows = Host.objects.annotate(vm_count=Count("vms"), ram_used=Sum("vms__ram_mib"))
-    return render(request, "hosts/hosts.html", {"hosts": rows})
+    return render(request, "hosts/hosts.html", {"hosts": rows, "removals": removals()})

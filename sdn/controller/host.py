@@ -26,6 +26,7 @@ from sdn.model.switch import SwitchSeen
 from sdn.pipeline import TABLE_BY_NAME
 from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan, plan_changes
 from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
+from sdn.transport.flowtext import format_wire_flow
 from sdn.transport.openflow import Channel, PacketIn
 from sdn.transport.ovsdb import EXTERNAL_BRIDGE, BridgeFacts, HostDatabase
 from sdn.transport.tls import Remote, expect_database, parse_remote, server_context
@@ -36,6 +37,7 @@ FULL_SHARE = 20.0  # a look at everything is followed by this many times its tim
 RETRY_S = 1.0
 ASK_AGAIN_S = 1.5
 TICK_S = 1.0
+MOST_TOLD = 20  # of the flows that nothing explains
 NEIGHBOUR_MISS, FROM_OUTSIDE = (TABLE_BY_NAME[name].table_id for name in ("external_neighbour", "external_in"))
 
 
@@ -350,8 +352,16 @@ class HostLink:
                 self._is_recovered = True
                 self._gateway.recover(observed.values(), self._loop.time())
             view = self._view(facts)
-            await asyncio.to_thread(self._compiler.update, index, view)
+            knew = bool(self._compiler.flows)
+            before = await asyncio.to_thread(self._compiler.update, index, view)
             plan = await asyncio.to_thread(diff_flows, observed, self._compiler.flows.values())
         self._full_took_s = self._loop.time() - began
         await self._observer.host_connected(self.connection.name, facts.dpid, facts.ovs_version)
+        # What the compiler never asked for has our mark from somebody else. Where it knows of no earlier intent, as after
+        # a start, it may be of rows that are gone.
+        strange = [flow for flow in plan.delete if knew and before.get(flow.key) is None]
+        if strange:
+            lines = tuple(format_wire_flow(flow) for flow in strange[:MOST_TOLD])
+            log.warning("host=%s flows that nothing explains are removed count=%d", self.name, len(strange))
+            await self._observer.flows_removed(self.connection.name, len(strange), lines)
         return plan

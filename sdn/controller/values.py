@@ -48,6 +48,9 @@ class ControllerObserver(Protocol):
 
     async def bridges_seen(self, host: HostName, bridges: tuple[str, ...]) -> None: ...
 
+    async def flows_removed(self, host: HostName, count: int, lines: tuple[str, ...]) -> None:
+        """Flows with our mark that no intent ever asked for are taken away; `lines` are some of them in ovs-ofctl's words."""
+
     async def ports_wired(
         self, host: HostName, generation: int, ofports: Mapping[IfaceId, int], interface_names: Mapping[IfaceId, str]
     ) -> None: ...

@@ -83,6 +83,8 @@ class Told:
 
     async def bridges_seen(self, *args: object) -> None: ...
 
+    async def flows_removed(self, *args: object) -> None: ...
+
     async def ports_wired(self, host: str, generation: int, ofports: dict[str, int], names: dict[str, str]) -> None:
         self.wired[host] = (generation, frozenset(ofports))
 

@@ -43,7 +43,7 @@ BASELINE: dict[str, int] = {
     "sessions": 7,
     "members": 8,
     "activity": 7,
-    "hosts": 7,
+    "hosts": 8,
     "flow_hosts": 7,
     "status_line": 5,
     "api_docs": 6,

@@ -40,6 +40,7 @@ class Told:
     def __init__(self) -> None:
         self.wired: dict[str, dict[str, int]] = {}
         self.connected: list[str] = []
+        self.removed: list[tuple[str, int, tuple[str, ...]]] = []
         self.bridges: dict[str, tuple[str, ...]] = {}
         self.generations: list[int] = []
 
@@ -56,6 +57,9 @@ class Told:
     ) -> None:
         self.wired[host] = dict(ofports)
         self.generations.append(generation)
+
+    async def flows_removed(self, host: str, count: int, lines: tuple[str, ...]) -> None:
+        self.removed.append((host, count, lines))
 
     async def ssh_answered(self, iface_id: str) -> None: ...
 
