@@ -24,8 +24,6 @@ def probe(question: Question, predicted: Trace) -> dict[str, Any]:
     source = question.source
     if source.ofport is None:
         return {"refused": f"{source.name} is not running: there is no switch port to send a packet from."}
-    if question.packet.ip_dst.version != 4:
-        return {"refused": "No real packet was sent: probes are IPv4 packets and ARP questions."}
     token = secrets.token_bytes(TOKEN_BYTES)
     order = ProbeOrder(token, HostName(source.host), source.ofport, build_frame(question.packet, token))
     try:

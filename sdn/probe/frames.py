@@ -1,20 +1,28 @@
-"""A packet of the model as a frame, with a probe's token in its payload. Built by os_ken.lib.packet, checksums too."""
+"""A packet of the model, of either IP family, as a frame with a probe's token in its payload. Built by os_ken.lib.packet,
+checksums too.
+"""
 
 from __future__ import annotations
 
-from os_ken.lib.packet import arp, ethernet, icmp, ipv4, tcp, udp
+from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, tcp, udp
 from os_ken.lib.packet.packet import Packet as Frame
+from os_ken.lib.packet.packet_utils import checksum_ip
 
 from sdn.model.packet import Packet
+from sdn.trace.fields import solicited_mac
 
 TOKEN_MARK = b"hopsight"
 TOKEN_BYTES = 16
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17}
+ICMP6, SOLICITATION = 58, 135
+SOURCE_LINK, EXPERIMENT = 1, 253  # RFC 4861, 4.6.1; RFC 4727, 5.1.3: receivers pass over what they do not know
 
 
 def build_frame(packet: Packet, token: bytes) -> bytes:
     """The frame, with the token after its last header (for ARP: behind the message, where a switch leaves it alone)."""
+    if packet.ip_dst.version == 6:
+        return _build_ipv6(packet, token)
     ether_type = 0x0806 if packet.protocol == "arp" else 0x0800
     frame = Frame()
     frame.add_protocol(ethernet.ethernet(dst=packet.eth_dst, src=packet.eth_src, ethertype=ether_type))
@@ -33,8 +41,41 @@ def build_frame(packet: Packet, token: bytes) -> bytes:
     return bytes(frame.data)
 
 
+def _build_ipv6(packet: Packet, token: bytes) -> bytes:
+    """The same of IPv6. A solicitation has the token in an option of its own, behind its sender's MAC."""
+    frame = Frame()
+    is_question = packet.protocol == "nd"
+    target = _solicited(packet.ip_dst.packed) if is_question else str(packet.ip_dst)
+    eth_dst = str(solicited_mac(packet.ip_dst.packed)) if is_question else packet.eth_dst
+    number = ICMP6 if is_question or packet.protocol == "icmp" else PROTOCOL_NUMBERS[packet.protocol]
+    frame.add_protocol(ethernet.ethernet(dst=eth_dst, src=packet.eth_src, ethertype=0x86DD))
+    limit = 255 if is_question else packet.ttl
+    header = ipv6.ipv6(nxt=number, hop_limit=limit, src=str(packet.ip_src), dst=target)
+    frame.add_protocol(header)
+    if is_question:
+        sender = bytes((SOURCE_LINK, 1)) + bytes.fromhex(str(packet.eth_src).replace(":", ""))
+        mine = TOKEN_MARK + token
+        option = bytes((EXPERIMENT, (len(mine) + 2 + 7) // 8)) + mine
+        body = bytes(4) + packet.ip_dst.packed + sender + option + bytes(-len(option) % 8)
+        whole = bytes((SOLICITATION, 0, 0, 0)) + body
+        frame.add_protocol(whole[:2] + checksum_ip(header, len(whole), whole).to_bytes(2) + body)
+    else:
+        _add_transport(frame, packet, TOKEN_MARK + token)
+    frame.serialize()
+    return bytes(frame.data)
+
+
+def _solicited(address: bytes) -> str:
+    """RFC 4291, 2.7.1: the solicited-node multicast address."""
+    return f"ff02::1:ff{address[-3]:02x}:{address[-2]:02x}{address[-1]:02x}"
+
+
 def _add_transport(frame: Frame, packet: Packet, payload: bytes) -> None:
     if packet.protocol == "icmp":
+        if packet.ip_dst.version == 6:
+            asked = icmpv6.echo(id_=int.from_bytes(payload[-2:]), seq=1, data=payload)
+            frame.add_protocol(icmpv6.icmpv6(type_=packet.port_dst, code=0, data=asked))
+            return
         echo = icmp.echo(id_=int.from_bytes(payload[-2:]), seq=1, data=payload)
         frame.add_protocol(icmp.icmp(type_=packet.port_dst, code=0, data=echo))
         return

@@ -10,20 +10,29 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sdn.model.addresses import HostName, Mac
+from sdn.model.intent import SubnetIntent
 from sdn.model.packet import Packet
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
 from sdn.probe import TOKEN_BYTES, ProbeOrder, ProbeReport, build_frame, token_of
 from sdn.shadow.shadow import Shadow
 from tests.sdn.test_controller import WORLD, Told, _running
+from tests.sdn.wire import checksum6_is_right
 
 OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
 HV1 = HostName("hv1")
+SUBNET_6 = SubnetIntent(66, ip_network("fd20::/64"), ip_address("fd20::1"), ())
+WORLD_6 = replace(
+    WORLD,
+    networks=tuple(replace(one, subnets=(*one.subnets, SUBNET_6)) for one in WORLD.networks),
+    ports=tuple(replace(one, addresses=(*one.addresses, ip_address(f"fd20::{one.id + 16:x}"))) for one in WORLD.ports),
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +104,37 @@ async def test_arp_is_answered_by_the_switch_and_the_answer_is_reported(switches
         (report,) = await probe(told, packet)
     assert report.registers[Register.OUT] == 0xFFF8
     assert report.frame[20:22] == b"\0\2", "an ARP answer"
+
+
+def six(protocol: str, target: int = 2) -> Packet:
+    ends = [
+        next(address for address in WORLD_6.ports[number].addresses if address.version == 6) for number in (0, target)
+    ]
+    return replace(tcp(0, target), protocol=protocol, ip_src=ends[0], ip_dst=ends[1], port_dst=128 if protocol == "icmp" else 22)  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", ["icmp", "tcp", "udp"])
+async def test_an_ipv6_probe_goes_the_guests_way(switches: dict[str, Shadow], protocol: str) -> None:
+    """probe at vm-0 --[br-int@hv1]-- report, not vm-2"""
+    async with _running(switches, WORLD_6) as told:
+        (report,) = await probe(told, six(protocol))
+        assert (report.table_id, report.registers[Register.OUT]) == (OUTPUT, told.wired["hv1"][WORLD.ports[2].iface_id])
+        (spoofed,) = await probe(told, replace(six(protocol), ip_src=ip_address("fd20::99")))
+    assert spoofed.registers[Register.DROP_REASON] == DROP_REASON_BY_NAME["spoofed_ipv6"].code
+
+
+async def test_a_neighbour_solicitation_is_answered_by_the_switch_and_reported(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD_6) as told:
+        (report,) = await probe(told, six("nd"))
+    assert (report.registers[Register.OUT], report.frame[54]) == (0xFFF8, 136), "an advertisement, sent back"
+
+
+@given(st.sampled_from(["icmp", "tcp", "udp", "nd"]), st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
+def test_an_ipv6_frame_keeps_its_token_and_is_what_its_header_says(protocol: str, token: bytes) -> None:
+    frame = build_frame(six(protocol, 1), token)
+    assert token_of(frame) == token and frame[12:14] == b"\x86\xdd"
+    assert int.from_bytes(frame[18:20]) == len(frame) - 54
+    assert checksum6_is_right(frame)
 
 
 @given(st.sampled_from(["icmp", "tcp", "udp", "arp"]), st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
