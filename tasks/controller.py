@@ -21,6 +21,7 @@ from portal.networks.models import Port
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.transport.tls import TlsFiles
+from tasks.capture_desk import CaptureDesk
 from tasks.controller_observer import RowObserver
 from tasks.drop_samples import keep_samples
 from tasks.drop_watch import keep_drops
@@ -88,6 +89,7 @@ async def run() -> None:
         _listen(wake, reader),
         watching.run(),
         ProbeDesk(controller).run(),
+        CaptureDesk(controller).run(),
         *(keep(controller) for keep in keepers),
     )
     listeners = [loop.create_task(work) for work in works]

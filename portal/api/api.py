@@ -42,6 +42,7 @@ from portal.api.schemas import (
     VMIn,
     VMOut,
 )
+from portal.captures.api import router as captures_router
 from portal.checks.api import router as checks_router
 from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.api import router as compute_router
@@ -297,6 +298,7 @@ api.add_router("", limits_router)
 api.add_router("", compute_router)
 api.add_router("", observed_router)
 api.add_router("", flow_history_router)
+api.add_router("", captures_router)
 api.add_router("", elsewhere)
 
 

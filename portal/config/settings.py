@@ -105,6 +105,7 @@ INSTALLED_APPS = [
     "portal.operations",
     "portal.live",
     "portal.traces",
+    "portal.captures",
     "portal.checks",
     "portal.drops",
     "portal.metrics",

@@ -44,6 +44,8 @@ def _role_over(user: User, kind: str, name: str) -> str | None:
     if kind == "sample" and _uuid(name):
         port = Port.objects.filter(uuid=name).select_related("vm__team", "network__team").first()
         return memberships.filter(team=owner_of(port)).values_list("role", flat=True).first() if port else None
+    if kind == "capture" and _uuid(name):
+        return memberships.filter(team__captures__uuid=name).values_list("role", flat=True).first()
     if kind in ("trace", "counters", "observed") and _uuid(name):
         return memberships.filter(team__traces__uuid=name).values_list("role", flat=True).first()
     return None
@@ -82,7 +84,7 @@ STATES: dict[str, Callable[[str], dict[str, Any]]] = {
     "trace": _trace_state,
     "hosts": _hosts_state,
 }
-TRANSIENT = ("counters", "flows", "topology", "drops", "observed", "sample")
+TRANSIENT = ("counters", "flows", "topology", "drops", "observed", "sample", "capture")
 
 
 def _uuid(text: str) -> bool:

@@ -28,6 +28,8 @@ def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -
     kind = cause.kind.name.lower()
     if cause.kind == CauseKind.SYSTEM:
         return Intent(kind, 0, "Hopsight's own pipeline, the same on every host")
+    if cause.kind == CauseKind.CAPTURE:
+        return Intent(kind, cause.row_id, "A packet capture that is under way: it copies, and ends by itself")
     if cause.kind == CauseKind.PORT and cause.row_id in ports:
         port = ports[cause.row_id]
         address = next((row.address for row in port.addresses.all()), "no address")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from sdn.compiler import IntentIndex, index_intent
 from sdn.controller.advertiser import Advertiser
 from sdn.controller.answers import Answers
+from sdn.controller.capturing import Captures
 from sdn.controller.drops import DropCount, read_drop
 from sdn.controller.host import Common, HostLink
 from sdn.controller.icmp_errors import ERRORS, icmp_error
@@ -64,6 +65,8 @@ class Controller:
         self._advertising = asyncio.get_running_loop().create_task(advertiser.run())
         self._tasks: set[asyncio.Task[None]] = set()
         self.probes = Probes(self._channels)
+        self.captures = Captures(self._channels)
+        self._common.keeps = self.captures.keeps
 
     async def stop(self) -> None:
         """End; the switches keep their flows."""
@@ -149,8 +152,15 @@ class Controller:
             if link.channel is not None
         }
 
+    def tunnel_and_cable(self, host: HostName) -> dict[str, tuple[int, ...]]:
+        """The ofports of a host's tunnels, and of its cable to the outside; none while they are not known."""
+        link = self._hosts.get(str(host))
+        view = link.facts.view if link and link.facts else None
+        cable = () if view is None or view.external_ofport is None else (view.external_ofport,)
+        return {"tunnel": view.tunnel_ofports if view else (), "cable": cable}
+
     def _packet_in(self, channel: Channel, packet: PacketIn) -> None:
-        if self.probes.take(channel, packet):
+        if self.captures.take(packet) or self.probes.take(channel, packet):
             return
         if packet.table_id == DROP:
             host = next((one for one, (known, _) in self._channels().items() if known is channel), None)

@@ -47,6 +47,7 @@ class Common:
     def __init__(self) -> None:
         self.memo: Memo[WireFlow] = Memo()
         self.turns = asyncio.Semaphore(2)
+        self.keeps: Callable[[int], bool] = lambda cookie: False  # flows that come and go beside the intent
 
 
 class HostLink:
@@ -68,6 +69,7 @@ class HostLink:
         self._on_packet_in = on_packet_in
         self._compiler = HostCompiler(encode_flow, common.memo)
         self._turns = common.turns
+        self._common = common
         self._synced: Channel | None = None  # whose switch has what the compiler has
         self._database: HostDatabase | None = None
         self._server: asyncio.Server | None = None
@@ -347,7 +349,9 @@ class HostLink:
         began = self._loop.time()
         self._meters.forget()
         async with self._turns:
-            observed: dict[WireKey, WireFlow] = {flow.key: flow for flow in await channel.dump_flows()}
+            observed: dict[WireKey, WireFlow] = {
+                flow.key: flow for flow in await channel.dump_flows() if not self._common.keeps(flow.cookie)
+            }
             if not self._is_recovered:
                 self._is_recovered = True
                 self._gateway.recover(observed.values(), self._loop.time())

@@ -29,6 +29,7 @@ class CauseKind(IntEnum):
     SECURITY_GROUP = 6
     EXTERNAL_NETWORK = 7
     FLOATING_ADDRESS = 8
+    CAPTURE = 9  # of no row that the compiler reads: these flows come and go by themselves
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -372,7 +372,8 @@ def flow_mod(flow: WireFlow, command: int, xid: int) -> bytes:
     padding = bytes(-match_length % 8)
     length = 48 + match_length + len(padding) + len(instructions)
     head = _FLOW_MOD.pack(
-        OFP_VERSION, 14, length, xid, flow.cookie, 0, flow.table_id, command, 0, 0, flow.priority, NO_BUFFER, PORT_ANY,
+        OFP_VERSION, 14, length, xid, flow.cookie, 0, flow.table_id, command, flow.timeouts >> 16, flow.timeouts & 0xFFFF,
+        flow.priority, NO_BUFFER, PORT_ANY,
         PORT_ANY, 0, 0, 1, match_length,
     )  # fmt: skip
     return b"".join((head, match, padding, instructions))

@@ -161,7 +161,7 @@ def _a_real_packet_agrees(product: Product, page: Page, uuid: str) -> None:
 
 def _counters_move(product: Product, page: Page, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:
     """While a ping runs, the packet counters of the path change on the page without a reload."""
-    argv = ["ssh", "-i", str(key), *SSH_OPTIONS, f"root@{web['address']}", f"ping -i 0.2 -c 60 {db['address']}"]
+    argv = ["ssh", "-i", str(key), *SSH_OPTIONS, f"root@{web['address']}", f"ping -i 0.2 -c 300 {db['address']}"]
     prefix = ["ip", "netns", "exec", f"hs-{product.lab}-access"]
     pinging = subprocess.Popen([*prefix, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -171,6 +171,7 @@ def _counters_move(product: Product, page: Page, key: Path, web: dict[str, Any],
         assert rates > 0
         page.screenshot(path=str(ARTIFACTS / "trace-counting.png"))
         _real_traffic_is_seen(product, page)
+        _packets_are_captured(product, page)
     finally:
         pinging.terminate()
         pinging.wait()
@@ -188,6 +189,23 @@ def _real_traffic_is_seen(product: Product, page: Page) -> None:
     page.locator(".tr-real summary").click()
     expect(page.locator(".tr-real [data-sentence]")).to_contain_text("real traffic agree")
     page.screenshot(path=str(ARTIFACTS / "trace-observed.png"))
+
+
+def _packets_are_captured(product: Product, page: Page) -> None:
+    """Copies of the pings at both taps and in both tunnels, listed while they come, and as a file at the end."""
+    page.locator(".tr-q a", has_text="Capture").click()
+    page.locator("input[name=packets]").fill("40")
+    page.get_by_role("button", name="Start capturing").click()
+    page.wait_for_url(re.compile(r"/captures/[0-9a-f-]{36}/"))
+    expect(page.locator("[data-part=capture-packets] tbody tr").nth(7)).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("40 packets were caught")).to_be_visible(timeout=30_000)
+    expect(page.locator("tbody td", has_text="as no. 1,").first).to_be_visible()
+    page.screenshot(path=str(ARTIFACTS / "capture.png"))
+    uuid = re.search(r"/captures/([0-9a-f-]{36})/", page.url)[1]  # type: ignore[index]
+    caught = page.request.get(f"{product.url}/api/v1/captures/{uuid}").json()
+    assert len({packet["point"] for packet in caught["packets"]}) == 4, caught["points"]
+    assert max(len(sights) for sights in caught["meetings"]) == 4, "one packet at four hops"
+    assert page.request.get(f"{page.url}packets.pcapng").body()[:4] == b"\n\r\r\n"
 
 
 def _pinging(view: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
+from portal.captures.models import Capture
 from portal.compute.models import VM
 from portal.compute.requests import VMSpec, create_vm
 from portal.hosts.models import Host
@@ -61,6 +62,14 @@ def made_flow_record(host: Host) -> FlowRecord:
 def made_trace(cast: Cast, **columns: object) -> TraceRequest:
     """A trace of Payments that waits for its answer."""
     return TraceRequest.objects.create(team=cast.payments, created_by=cast.alice, title="web-1 → db-1 icmp", **columns)
+
+
+def made_capture(cast: Cast, trace: TraceRequest) -> Capture:
+    """A capture of Payments that is over."""
+    return Capture.objects.create(
+        team=cast.payments, trace=trace, created_by=cast.alice, filter_words="icmp", max_packets=10, seconds=5,
+        state=Capture.State.DONE, file=b"x",
+    )  # fmt: skip
 
 
 def made_provider(cast: Cast, name: str = "office", vid: int = 200, cidr: str = "10.60.0.0/24", shared: bool = False) -> Network:  # fmt: skip

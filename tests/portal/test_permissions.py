@@ -33,7 +33,15 @@ from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from portal.traces.requests import TraceSpec
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_flow_record, made_host, made_provider, made_trace, made_vm
+from tests.portal.clients import (
+    client_of,
+    made_capture,
+    made_flow_record,
+    made_host,
+    made_provider,
+    made_trace,
+    made_vm,
+)
 
 ROLES = {"alice": "owner", "bob": "member", "charlie": "viewer", "dana": None, "olga": None, "stranger": None}
 
@@ -94,6 +102,8 @@ def world(cast: Cast) -> World:
             name: {"host": host.name, "bridge": "br-int"}
             for name in ("flows", "flows_text", "flows_json", "flows_history")
         },
+        "capture_new": {"uuid": trace.uuid},
+        **{name: {"uuid": made_capture(cast, trace).uuid} for name in ("capture", "capture_stop", "capture_file")},
         "team_switch": {"slug": "payments"},
         "key_delete": {"key_id": key.pk},
         "token_delete": {"token_id": token.pk},
@@ -215,7 +225,12 @@ def _expected_of_page(name: str, right: str | None, person: str, of_object: bool
 def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: World, operation: str) -> None:
     method, _, path = operation.partition(" ")
     vm = world.arguments["vm"]["uuid"]
-    uuids = {"vms": vm, "operations": world.arguments["operation"]["uuid"], "traces": world.arguments["trace"]["uuid"]}
+    uuids = {
+        "vms": vm,
+        "operations": world.arguments["operation"]["uuid"],
+        "traces": world.arguments["trace"]["uuid"],
+        "captures": world.arguments["capture"]["uuid"],
+    }
     uuids |= {"provider-networks": made_provider(world.cast).uuid}
     uuids |= {"networks": world.cast.network.uuid, "routers": world.cast.router.uuid}
     uuids |= {
@@ -242,6 +257,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
         "POST /api/v1/what-ifs": {"group": str(rule["uuid"]), "ports": "8080"},
         "POST /api/v1/vms/{uuid}/console-ticket": {"kind": "serial"},
         "POST /api/v1/traces": {"source": port, "target": port},
+        "POST /api/v1/traces/{uuid}/captures": {"points": ["source"]},
         "PATCH /api/v1/vms/{uuid}": {"is_protected": True},
         "POST /api/v1/vms/{uuid}/resize": {"flavor": "S"},
         "POST /api/v1/vms/{uuid}/rebuild": {"image": "tiny"},
@@ -297,6 +313,7 @@ def test_a_topic_may_be_joined_as_the_table_says_and_a_stranger_cannot_tell_it_f
     topics = {"team": "team:payments", "trace": f"trace:{trace}", "counters": f"counters:{trace}", "hosts": "hosts"}
     topics |= {"topology": "topology:payments", "drops": "drops:payments", "observed": f"observed:{trace}"}
     topics |= {"sample": f"sample:{Port.objects.get(vm__uuid=world.arguments['vm']['uuid']).uuid}"}
+    topics |= {"capture": f"capture:{world.arguments['capture']['uuid']}"}
     topic = topics.get(kind, "flows:hv1/br-int")
     for person, role in ROLES.items():
         if person == "stranger":
