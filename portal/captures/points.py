@@ -30,7 +30,8 @@ class Filter:
 
     def words(self) -> str:
         """As the page says it."""
-        service = f"{self.protocol}/{self.port}" if self.port else self.protocol
+        name = self.protocol if self.protocol == "any" else self.protocol.upper()
+        service = f"{name}/{self.port}" if self.port and self.protocol in WITH_PORTS else name
         return f"{service if service != 'any' else 'any protocol'}{' between the two ends' if self.is_between else ''}"
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, Product
+from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, ROOT, Product
 from tests.waiting import wait_for
 
+AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
 SSH_OPTIONS = [
     "-o",
@@ -195,17 +196,28 @@ def _packets_are_captured(product: Product, page: Page) -> None:
     """Copies of the pings at both taps and in both tunnels, listed while they come, and as a file at the end."""
     page.locator(".tr-q a", has_text="Capture").click()
     page.locator("input[name=packets]").fill("40")
+    _is_accessible(page, "capture-new.png")
     page.get_by_role("button", name="Start capturing").click()
     page.wait_for_url(re.compile(r"/captures/[0-9a-f-]{36}/"))
     expect(page.locator("[data-part=capture-packets] tbody tr").nth(7)).to_be_visible(timeout=20_000)
     expect(page.get_by_text("40 packets were caught")).to_be_visible(timeout=30_000)
     expect(page.locator("tbody td", has_text="as no. 1,").first).to_be_visible()
-    page.screenshot(path=str(ARTIFACTS / "capture.png"))
+    _is_accessible(page, "capture.png")
     uuid = re.search(r"/captures/([0-9a-f-]{36})/", page.url)[1]  # type: ignore[index]
     caught = page.request.get(f"{product.url}/api/v1/captures/{uuid}").json()
     assert len({packet["point"] for packet in caught["packets"]}) == 4, caught["points"]
     assert max(len(sights) for sights in caught["meetings"]) == 4, "one packet at four hops"
     assert page.request.get(f"{page.url}packets.pcapng").body()[:4] == b"\n\r\r\n"
+
+
+def _is_accessible(page: Page, shot: str) -> None:
+    """WCAG AA by axe, on a page that only a running VM has."""
+    page.screenshot(path=str(ARTIFACTS / shot))
+    page.evaluate(AXE.read_text())
+    told = page.evaluate(
+        "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']}).then((told) => told.violations)"
+    )
+    assert not told, [(one["id"], one["nodes"][0]["html"]) for one in told]
 
 
 def _pinging(view: dict[str, Any] | None) -> dict[str, Any] | None:
