@@ -34,7 +34,7 @@ from portal.compute.presentation import (
 )
 from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
 from portal.config.context import url_or_nothing
-from portal.drops.presentation import drops_context
+from portal.drops.presentation import drops_context, drops_of_port
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
 from portal.networks.models import FloatingAddress, Port
