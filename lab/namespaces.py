@@ -3,7 +3,8 @@ ours ever shows up in the machine's own: nothing to collide with, and a namespac
 
     hv1 ─ under0 ──┐                 ┌── under0 ─ hv2
                    [ underlay bridge ]            in hs-LAB-wire, 192.0.2.0/24, MTU 1600
-                           └── eth0 of hs-LAB-inet, 198.51.100.1/24; its web server is 203.0.113.80
+                           └── eth0 of hs-LAB-inet, 198.51.100.1/24 and 2001:db8:51::1/64; its web server is 203.0.113.80,
+                               and over IPv6 2001:db8:80::80 answers ping
 
 The external network shares the wire with the tunnels, each by a prefix of its own, as both are behind br-ex: a second
 NIC in br-ex would join two bridges twice, which is a loop. Nothing routes between the two prefixes.
@@ -21,7 +22,8 @@ from lab.paths import UNDERLAY_MTU, lab_netns
 
 RUN_NETNS = Path("/run/netns")
 OFFLOADS = ("rx", "tx", "sg", "tso", "gso", "gro")
-INET_GATEWAY = "198.51.100.1/24"
+INET_GATEWAY, INET_GATEWAY_6 = "198.51.100.1/24", "2001:db8:51::1/64"
+INET_HOST_6 = "2001:db8:80::80"
 WEB_SERVER = "203.0.113.80"
 
 
@@ -102,6 +104,8 @@ def ensure_wire(name: str) -> None:
     ensure_bridge(wire, "underlay", UNDERLAY_MTU)
     ensure_cable((inet, "eth0"), (wire, "inet"), 1500, "underlay")
     ensure_address(inet, "eth0", INET_GATEWAY)
+    ensure_address(inet, "eth0", INET_GATEWAY_6)
+    ensure_address(inet, "lo", f"{INET_HOST_6}/128")
     ensure_address(inet, "lo", f"{WEB_SERVER}/32")
 
 

@@ -123,6 +123,7 @@ class RouterOut(Schema):
     vni: int
     external: str | None
     external_address: str | None
+    external_address6: str | None
     gateway_host: str | None
     ports: list[LegOut]
     routes: list[RouteOut]
@@ -163,12 +164,14 @@ class ExternalIn(Schema):
     pool_end: str = ""
     vid: int | None = None
     mtu: int = 1500
+    cidr6: str = Field("", description="a /64: IPv6 leaves as a router's address of it; empty: it has no way outside")
 
 
 class ExternalOut(Schema):
     uuid: UUID
     name: str
     cidr: str
+    cidr6: str
     gateway: str | None
     vid: int | None
     mtu: int
@@ -199,6 +202,7 @@ def router_as_json(row: Router) -> dict[str, Any]:
         "uuid": str(row.uuid), "name": row.name, "vni": row.vni,
         "external": row.external.name if row.external else None,
         "external_address": row.external_address.address if row.external_address else None,
+        "external_address6": str(row.external_address6) if row.external_address6 else None,
         "gateway_host": row.gateway_host.name if row.gateway_host else None,
         "ports": [{"id": leg.pk, "subnet": leg.subnet_id, "cidr": leg.subnet.cidr} for leg in row.ports.all()],
         "routes": [{"id": one.pk, "destination": one.destination, "next_hop": one.next_hop} for one in row.routes.all()],

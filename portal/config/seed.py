@@ -28,7 +28,9 @@ PEOPLE = (
 FLAVORS = (("nano", 1, 128, 1), ("S", 1, 256, 2), ("M", 2, 512, 4), ("L", 2, 1024, 10), ("XL", 4, 4096, 40))
 NETWORKS = (("payments", "payments-net", 4097), ("search", "search-net", 4098))
 ACCESS_ADDRESS = "10.20.0.250"
-EXTERNAL = ExternalSpec("internet", "198.51.100.0/24", gateway="198.51.100.1", pool_start="198.51.100.10")
+EXTERNAL = ExternalSpec(
+    "internet", "198.51.100.0/24", gateway="198.51.100.1", pool_start="198.51.100.10", cidr6="2001:db8:51::/64"
+)
 
 
 class ImagePaths(Protocol):

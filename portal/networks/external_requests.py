@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from django.db import transaction
 
@@ -25,6 +25,7 @@ class ExternalSpec:
     pool_end: str = ""
     vid: int | None = None
     mtu: int = 1500
+    cidr6: str = ""
 
 
 def create_external(spec: ExternalSpec) -> ExternalNetwork:
@@ -39,8 +40,9 @@ def create_external(spec: ExternalSpec) -> ExternalNetwork:
         if not 576 <= spec.mtu <= 9216:
             findings.add("mtu", f"{spec.mtu} was given; 576 to 9216 are allowed")
         values = _check_addresses(spec, findings)
+        cidr6 = _check_cidr6(spec, findings)
         findings.stop()
-        made = ExternalNetwork.objects.create(name=spec.name, vid=spec.vid, mtu=spec.mtu, **values)
+        made = ExternalNetwork.objects.create(name=spec.name, vid=spec.vid, mtu=spec.mtu, cidr6=cidr6, **values)
         audit("create", made, after={"cidr": made.cidr, "vid": made.vid})
         return made
 
@@ -86,6 +88,25 @@ def take_address(network: ExternalNetwork, wanted: str = "") -> ExternalAddress:
     raise NetworkProblem(
         {"address": [f"all {size} addresses of {network.name} are in use: release one, or ask an operator"]}
     )
+
+
+def _check_cidr6(spec: ExternalSpec, findings: Findings) -> str:
+    """The /64 that IPv6 leaves as an address of; "" where none was asked for, or with sentences about `cidr6`."""
+    if not spec.cidr6.strip():
+        return ""
+    cidr = parse_cidr(spec.cidr6, "cidr6", findings)
+    if cidr is None:
+        return ""
+    if not isinstance(cidr, IPv6Network) or cidr.prefixlen != 64 or cidr.is_multicast or cidr.is_link_local:
+        findings.add(
+            "cidr6", f"{cidr} was given; an IPv6 network of /64 is allowed, as routers make their address in it"
+        )
+    if not spec.gateway.strip():
+        findings.add("gateway", "nothing was given; IPv6 leaves by the same next hop as IPv4: give its IPv4 address")
+    for other in ExternalNetwork.objects.exclude(cidr6=""):
+        if overlaps(cidr, IPv6Network(other.cidr6)):
+            findings.add("cidr6", f"{cidr} was given; {other.name} has {other.cidr6}, which shares addresses with it")
+    return str(cidr)
 
 
 def _check_addresses(spec: ExternalSpec, findings: Findings) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ from portal.networks.models import ExternalNetwork
 from portal.networks.problems import Errors, NetworkProblem
 from portal.networks.views import number_of
 
-FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "vid", "mtu")
+FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "vid", "mtu", "cidr6")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -30,7 +30,8 @@ def external_networks(request: HttpRequest) -> HttpResponse:
         name, cidr, gateway, start, end = (request.POST.get(field, "").strip() for field in FIELDS[:5])
         try:
             if not errors:
-                create_external(ExternalSpec(name, cidr, gateway, start, end, vid, mtu or 1500))
+                six = request.POST.get("cidr6", "").strip()
+                create_external(ExternalSpec(name, cidr, gateway, start, end, vid, mtu or 1500, six))
                 return redirect("external_networks")
         except NetworkProblem as problem:
             errors = problem.errors

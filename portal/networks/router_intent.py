@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
 from portal.networks.models import ExternalNetwork, FloatingAddress, Router, RouterPort, StaticRoute
 from sdn.model.addresses import HostName, Mac, Vni
@@ -12,7 +12,15 @@ from sdn.model.intent import ExternalIntent, FloatingIntent, RouteIntent, Router
 def read_externals() -> tuple[ExternalIntent, ...]:
     """Every external network, by id."""
     return tuple(
-        ExternalIntent(row.id, row.name, row.vid, row.mtu, IPv4Network(row.cidr), _address(row.gateway))
+        ExternalIntent(
+            row.id,
+            row.name,
+            row.vid,
+            row.mtu,
+            IPv4Network(row.cidr),
+            _address(row.gateway),
+            IPv6Network(row.cidr6) if row.cidr6 else None,
+        )
         for row in ExternalNetwork.objects.order_by("id")
     )
 

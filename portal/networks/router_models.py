@@ -7,11 +7,13 @@ from being given twice.
 from __future__ import annotations
 
 import uuid
+from ipaddress import IPv6Address, IPv6Network
 
 from django.db import models
 
 from portal.accounts.models import Team
 from portal.hosts.models import Host
+from sdn.model.addresses import eui64
 
 
 class ExternalNetwork(models.Model):
@@ -22,6 +24,7 @@ class ExternalNetwork(models.Model):
     vid = models.PositiveIntegerField(null=True, blank=True, unique=True, help_text="VLAN 1 … 4094; empty: untagged")
     mtu = models.PositiveIntegerField(default=1500)
     cidr = models.CharField(max_length=18)
+    cidr6 = models.CharField(max_length=43, default="", blank=True, help_text="a /64: IPv6 leaves as an address of it")
     gateway = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
     pool_start = models.GenericIPAddressField(protocol="IPv4")
     pool_end = models.GenericIPAddressField(protocol="IPv4")
@@ -62,6 +65,13 @@ class Router(models.Model):
     )
     external_mac = models.CharField(max_length=17)
     gateway_host = models.ForeignKey(Host, on_delete=models.SET_NULL, null=True, blank=True, related_name="gateway_of")
+
+    @property
+    def external_address6(self) -> IPv6Address | None:
+        """What its networks are seen as over IPv6; None where that has no way outside."""
+        if self.external is None or not self.external.cidr6 or not self.external.gateway:
+            return None
+        return eui64(IPv6Network(self.external.cidr6), self.external_mac)
 
     class Meta:
         ordering = ["name"]

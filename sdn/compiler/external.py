@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from sdn.compiler.build import Match, drop, flow, goto, load, reg
+from sdn.compiler.external6 import Ours6, external6_flows, way_out6
 from sdn.compiler.index import index_intent
 from sdn.compiler.nat import external_mark, floating_cause
 from sdn.compiler.responders import arp_reply
@@ -42,6 +43,7 @@ class Outside:
 
     external: ExternalIntent
     ours: tuple[Ours, ...]
+    ours6: tuple[Ours6, ...] = ()
 
     @property
     def cause(self) -> Cause:
@@ -54,11 +56,14 @@ class Outside:
 
 def outsides(routers: Iterable[Routed]) -> tuple[Outside, ...]:
     """The external networks that this host is a gateway host on, with the addresses it answers for."""
-    found: dict[int, tuple[ExternalIntent, list[Ours]]] = {}
+    found: dict[int, tuple[ExternalIntent, list[Ours], list[Ours6]]] = {}
     for routed in routers:
         if routed.is_gateway and routed.external is not None:
-            found.setdefault(routed.external.id, (routed.external, []))[1].extend(_addresses(routed))
-    return tuple(Outside(external, tuple(ours)) for _, (external, ours) in sorted(found.items()))
+            _, four, six = found.setdefault(routed.external.id, (routed.external, [], []))
+            four.extend(_addresses(routed))
+            if routed.address6 is not None and routed.router.external_mac is not None:
+                six.append(Ours6(routed.address6, routed.router.external_mac, routed.router, routed.cause))
+    return tuple(Outside(external, tuple(four), tuple(six)) for _, (external, four, six) in sorted(found.items()))
 
 
 def outsides_of(snapshot: IntentSnapshot, view: HostView) -> tuple[Outside, ...]:
@@ -87,6 +92,9 @@ def external_flows(outside: Outside, view: HostView) -> Iterator[Flow]:
     for ours in outside.ours:
         yield from _answers(outside, ours)
         yield from _translations(outside, ours)
+    for six in outside.ours6:
+        yield from external6_flows(outside.external, outside.mark, six)
+    yield from way_out6(outside.external, outside.mark, outside.cause)
 
 
 def _routes(outside: Outside) -> Iterator[Flow]:

@@ -60,6 +60,8 @@ def _translations(routed: Routed) -> Iterator[Flow]:
         yield flow("nat", 110, floating_cause(floating), own, _source(routed, str(floating.address)))
     if routed.router.external_address is not None:
         yield flow("nat", 100, routed.cause, mark, _source(routed, str(routed.router.external_address)))
+    if routed.address6 is not None:
+        yield flow("nat", 100, routed.cause, {**routed.mark, "ipv6": ""}, _source(routed, str(routed.address6)))
 
 
 def _source(routed: Routed, address: str) -> tuple[str, ...]:
@@ -80,6 +82,9 @@ def _guards(routed: Routed) -> Iterator[Flow]:
     )
     if router.external_address is not None:
         ours = {**routed.mark, "ip": "", "nw_src": str(router.external_address)}
+        yield flow("translated", 100, routed.cause, ours, leave)
+    if routed.address6 is not None:
+        ours = {**routed.mark, "ipv6": "", "ipv6_src": str(routed.address6)}
         yield flow("translated", 100, routed.cause, ours, leave)
     for floating in router.floating:
         ours = {**routed.mark, "ip": "", "nw_src": str(floating.address)}

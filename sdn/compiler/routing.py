@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from sdn.compiler.build import TOLD_BYTES, Match, drop, flow, goto, load, reg, to_prefix
 from sdn.compiler.index import IntentIndex
@@ -80,6 +80,11 @@ class Routed:
     @property
     def cause(self) -> Cause:
         return Cause(CauseKind.ROUTER, self.router.id)
+
+    @property
+    def address6(self) -> IPv6Address | None:
+        """What its networks are seen as outside over IPv6, None where that has no way there."""
+        return self.external.address6_of(self.router.external_mac) if self.external is not None else None
 
     @property
     def mark(self) -> Match:
@@ -227,6 +232,11 @@ def _default_route(routed: Routed) -> Iterator[Flow]:
         beyond = {**whole, "nw_dst": str(external.cidr)}  # a static default goes before ours
     length = external.cidr.prefixlen if "nw_dst" in beyond else ANYWHERE
     yield flow("route", 200 + 2 * length, routed.cause, beyond, leave)
+    if routed.address6 is not None and not any(
+        route.destination.prefixlen == ANYWHERE and route.destination.version == 6 for route in router.routes
+    ):
+        six = {**routed.mark, reg(Register.EXTERNAL): "0", "ipv6": ""}
+        yield flow("route", 200, routed.cause, six, leave)
 
 
 def next_hop_ports(routed: Routed) -> tuple[PortIntent, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
-from sdn.model.addresses import HostName, IfaceId, Mac, Vni
+from sdn.model.addresses import HostName, IfaceId, Mac, Vni, eui64
 from sdn.model.mtu import PROVIDER_KINDS, Encapsulation
 
 Address = IPv4Address | IPv6Address
@@ -156,6 +156,7 @@ class ExternalIntent:
     """An external network: a flat segment (or `vid`) behind the bridge `br-ex` of each gateway host.
 
     `gateway` is the next hop of whatever leaves. Addresses of `cidr` are given to routers (SNAT) and as floating ones.
+    With a `cidr6` (a /64) IPv6 leaves too, by the same next hop's MAC, as the router's own address there (`address6_of`).
     """
 
     id: int
@@ -164,6 +165,13 @@ class ExternalIntent:
     mtu: int
     cidr: IPv4Network
     gateway: IPv4Address | None
+    cidr6: IPv6Network | None = None
+
+    def address6_of(self, mac: Mac | None) -> IPv6Address | None:
+        """What a router with that external MAC is seen as over IPv6; None where IPv6 has no way outside."""
+        if self.cidr6 is None or self.gateway is None or mac is None:
+            return None
+        return eui64(self.cidr6, mac)
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,11 +300,13 @@ def _nat(text: str) -> bytes:
     if text == "nat":
         return _nicira(36, struct.pack("!xxHH", 0, 0))
     side, _, address = text[4:-1].partition("=")
+    if ":" in address:
+        return _nicira(36, struct.pack("!xxHH", NAT_SIDES[side], NAT_IPV6_MIN) + inet_pton(AF_INET6, address))
     return _nicira(36, struct.pack("!xxHH", NAT_SIDES[side], NAT_IPV4_MIN) + inet_aton(address))
 
 
 NAT_SIDES = {"src": 1, "dst": 2}
-NAT_IPV4_MIN = 1
+NAT_IPV4_MIN, NAT_IPV6_MIN = 1, 4
 
 
 def _stack(subtype: int, name: str) -> bytes:
@@ -316,7 +318,7 @@ _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
     for pattern, write in (
         (r"output:(\d+)", lambda port: _output(int(port))),
         (
-            r"ct\((commit,)?(?:table=(\d+),)?zone=(?:(\d+)|(NXM_NX_REG\d+)\[0\.\.15\])(?:,(nat|nat\((?:src|dst)=[\d.]+\)))?\)",
+            r"ct\((commit,)?(?:table=(\d+),)?zone=(?:(\d+)|(NXM_NX_REG\d+)\[0\.\.15\])(?:,(nat|nat\((?:src|dst)=[\da-f.:]+\)))?\)",
             _conntrack,
         ),
         (r"conjunction\((\d+),(\d+)/(\d+)\)", _conjunction),

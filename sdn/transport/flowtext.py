@@ -21,6 +21,7 @@ from sdn.transport.codec import (
     FRAGMENTS,
     MOVES,
     NAT_IPV4_MIN,
+    NAT_IPV6_MIN,
     NAT_SIDES,
     NICIRA,
     PROTOCOLS,
@@ -196,9 +197,12 @@ def _conjunction_text(body: bytes) -> str:
 
 def _nat_text(body: bytes) -> str:
     sides, ranges = struct.unpack_from("!xxHH", body)
-    if sides not in _NAT_WORDS or ranges not in (0, NAT_IPV4_MIN):
+    if sides not in _NAT_WORDS or ranges not in (0, NAT_IPV4_MIN, NAT_IPV6_MIN):
         raise ValueError("a nat that our compiler does not make")
-    return "nat" if not sides else f"nat({_NAT_WORDS[sides]}={IPv4Address(body[6:10])})"
+    if not sides:
+        return "nat"
+    address = IPv6Address(body[6:22]) if ranges == NAT_IPV6_MIN else IPv4Address(body[6:10])
+    return f"nat({_NAT_WORDS[sides]}={address})"
 
 
 def _stack_text(word: str, body: bytes) -> str:

@@ -7,14 +7,14 @@ import subprocess
 import threading
 from collections.abc import Coroutine
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
 from lab.commands import run
 from lab.namespaces import ensure_address, ensure_cable, ensure_namespace
 from lab.paths import HypervisorPaths, lab_netns
 from sdn.controller import Controller, HostConnection
-from sdn.model.addresses import HostName, IfaceId, Mac, Vni
+from sdn.model.addresses import LINK_LOCAL, HostName, IfaceId, Mac, Vni, eui64
 from sdn.model.intent import (
     ExternalIntent,
     HostIntent,
@@ -29,27 +29,29 @@ from tests.sdn.world import OPEN
 from tests.waiting import wait_for
 
 HV1, HV2 = HostName("hv1"), HostName("hv2")
-EXTERNAL = ExternalIntent(1, "internet", None, 1500, IPv4Network("198.51.100.0/24"), IPv4Address("198.51.100.1"))
+EXTERNAL = ExternalIntent(1, "internet", None, 1500, IPv4Network("198.51.100.0/24"), IPv4Address("198.51.100.1"), IPv6Network("2001:db8:51::/64"))  # fmt: skip
+OUTSIDE_6, HOST_6 = "2001:db8:51::1", "2001:db8:80::80"
 EXTERNAL_ADDRESS, FLOATING = IPv4Address("198.51.100.10"), IPv4Address("198.51.100.20")
 
 
 def network(row_id: int, name: str, vni: int, cidr: str) -> NetworkIntent:
     block = IPv4Network(cidr)
     subnet = SubnetIntent(row_id, block, block[1], ())
-    return NetworkIntent(row_id, name, Vni(vni), 1450, Mac(f"52:54:00:ff:00:{row_id:02x}"), (subnet,))
+    six = IPv6Network(f"fd{row_id}0::/64")
+    subnets = (subnet, SubnetIntent(row_id + 100, six, six[1], (), is_slaac=True))
+    return NetworkIntent(row_id, name, Vni(vni), 1450, Mac(f"52:54:00:ff:00:{row_id:02x}"), subnets)
 
 
 def port(row_id: int, network_id: int, host: HostName, address: str, name: str) -> PortIntent:
     mac = Mac(f"52:54:00:00:00:{row_id:02x}")
-    return PortIntent(
-        row_id, IfaceId(f"routed-{name}"), network_id, host, mac, (IPv4Address(address),), name, (OPEN.id,)
-    )
+    both = (IPv4Address(address), eui64(IPv6Network(f"fd{network_id}0::/64"), mac))
+    return PortIntent(row_id, IfaceId(f"routed-{name}"), network_id, host, mac, both, name, (OPEN.id,))
 
 
 FRONT, BACK = network(1, "front", 5001, "10.20.0.0/24"), network(2, "back", 5002, "10.30.0.0/24")
 WEB_1, DB_1 = port(1, 1, HV1, "10.20.0.11", "web-1"), port(2, 2, HV2, "10.30.0.12", "db-1")
 ROUTER = RouterIntent(
-    1, "payments", Vni(0x400001), 40001, (RouterPortIntent(1, 1), RouterPortIntent(2, 2)), (), 1, EXTERNAL_ADDRESS,
+    1, "payments", Vni(0x400001), 40001, (RouterPortIntent(1, 1), RouterPortIntent(2, 2), RouterPortIntent(1, 101), RouterPortIntent(2, 102)), (), 1, EXTERNAL_ADDRESS,
     Mac("0a:48:53:00:00:01"), HV1,
 )  # fmt: skip
 
@@ -121,6 +123,9 @@ class Site:
         run("ip", "-n", guest, "link", "set", "eth0", "address", intent.mac, "mtu", "1450")
         ensure_address(guest, "eth0", f"{intent.addresses[0]}/24")
         run("ip", "-n", guest, "route", "replace", "default", "via", gateway)
+        router6 = str(eui64(LINK_LOCAL, f"52:54:00:ff:00:{intent.network_id:02x}"))
+        ensure_address(guest, "eth0", f"{intent.addresses[1]}/64")
+        run("ip", "-n", guest, "-6", "route", "replace", "default", "via", router6, "dev", "eth0")
         wait_for((host.ovs_rundir / "br-int.mgmt").exists, 15, f"br-int of {host.name}")
         names = ("--may-exist", "add-port", "br-int", near, "--", "set", "Interface", near)
         run("ovs-vsctl", f"--db={host.ovsdb}", "--timeout=10", *names, f"external_ids:iface-id={intent.iface_id}")

@@ -8,17 +8,34 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from lab.paths import HypervisorPaths, lab_netns
+from lab.paths import LABS, HypervisorPaths, lab_netns
 from sdn.model.intent import FloatingIntent
-from tests.lab.routed import DB_1, EXTERNAL_ADDRESS, FLOATING, HV1, HV2, WEB_1, Site
+from sdn.model.packet import Packet
+from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
+from tests.lab.routed import (
+    DB_1,
+    EXTERNAL,
+    EXTERNAL_ADDRESS,
+    FLOATING,
+    FRONT,
+    HOST_6,
+    HV1,
+    HV2,
+    OUTSIDE_6,
+    ROUTER,
+    WEB_1,
+    Site,
+)
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
 SERVER = "203.0.113.80"
+INET_PAGES = LABS
 LARGE_BYTES = 8 << 20
 
 
@@ -165,6 +182,52 @@ def test_a_sender_is_told_that_nobody_is_there_and_that_there_is_no_route(site: 
     for to, words in (("10.30.0.77", "Destination Host Unreachable"), ("192.0.2.200", "Destination Net Unreachable")):
         said = site.inside("web-1", "ping", "-c", "1", "-W", "2", to).stdout
         assert f"From 10.20.0.1 icmp_seq=1 {words}" in said, said
+
+
+def ping6(site: Site, part: str, to: object) -> bool:
+    return site.inside(part, "ping", "-6", "-c", "1", "-W", "1", str(to)).returncode == 0
+
+
+@pytest.mark.parametrize("guest", ["web-1", "db-1"])
+def test_ipv6_has_a_way_outside_from_both_hosts_as_the_routers_own_address(routed: Site, guest: str) -> None:
+    """[web-1 fd10::…, db-1 fd20::… by the tunnel]--[br-int@hv1: NAT66]--[br-ex]--[inet, and a host beyond it]"""
+    for to in (OUTSIDE_6, HOST_6):
+        assert wait_for(lambda to=to: ping6(routed, guest, to), 15, f"{guest} reaches {to}")
+    with subprocess.Popen(["ip", "netns", "exec", lab_netns(routed.lab, "inet"), "busybox", "httpd", "-f", "-p", f"[{HOST_6}]:8086", "-h", str(INET_PAGES / routed.lab / "inet")]) as server:  # fmt: skip
+        try:
+            url = f"http://[{HOST_6}]:8086/"
+            assert "the packet left the cloud" in wait_for(lambda: page(routed, guest, url), 15, "the page over IPv6")
+        finally:
+            server.kill()
+
+
+def test_a_trace_shows_how_ipv6_leaves(routed: Site) -> None:
+    """[web-1]--[br-int@hv1: fd10::… becomes the router's own address]--[br-ex]--outside"""
+    assert wait_for(lambda: ping6(routed, "web-1", HOST_6), 15, "the next hop's MAC is known")
+    words = ("ovs-vsctl", f"--db={routed.hosts[0].ovsdb}", "get", "Interface", f"t{WEB_1.id}", "ofport")
+    ofport = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    here = Endpoint("web-1", "eth0", WEB_1.mac, WEB_1.addresses[1], "hv1", f"t{WEB_1.id}", ofport, "veth", "veth", "-")
+    asked = Packet("icmp", WEB_1.mac, FRONT.router_mac, WEB_1.addresses[1], ip_address(HOST_6), port_dst=128)
+    hosts = tuple(TraceHost(one.name, one.underlay_ip, None, {ofport: here} if one.name == "hv1" else {}) for one in routed.hosts)  # fmt: skip
+    world = LiveWorld({one.name: one.ovs_rundir for one in routed.hosts})
+    try:
+        trace = predict(Question("1", here, None, asked, hosts, 1, ""), world, lambda causes: {})
+    finally:
+        world.close()
+    assert trace.verdict in ("delivered", "flooded"), trace
+    bridge = next(hop for hop in trace.hops if hop.object == "br-int")
+    assert bridge.header_before["ipv6_src"] == str(WEB_1.addresses[1])
+    assert bridge.header_after["ipv6_src"] == str(EXTERNAL.address6_of(ROUTER.external_mac))
+    assert [step.table_name for step in bridge.steps][-5:] == ["nat", "translated", "external_route", "external_neighbour", "output"]  # fmt: skip
+
+
+def test_nothing_comes_in_over_ipv6_that_nobody_asked_for(routed: Site) -> None:
+    """[inet]--[br-ex]--[br-int@hv1]: the router's address is found and answers ping; web-1's own is not reached by it"""
+    address = EXTERNAL.address6_of(ROUTER.external_mac)
+    assert wait_for(lambda: ping6(routed, "inet", address), 15, "the router's address answers")
+    routed.inside("inet", "ip", "-6", "route", "replace", "fd10::/64", "via", str(address), "dev", "eth0")
+    assert not ping6(routed, "inet", WEB_1.addresses[1])
+    assert not page(routed, "inet", f"http://[{address}]/")
 
 
 def test_br_ex_stays_as_it_was_but_for_the_cable(site: Site) -> None:

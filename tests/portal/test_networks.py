@@ -61,6 +61,34 @@ def test_a_member_sees_every_page(cast: Cast, name: str) -> None:
     assert client_of(cast.bob).get(reverse(name)).status_code == 200
 
 
+def test_ipv6_outside_is_an_address_of_the_external_networks_prefix_or_none(cast: Cast) -> None:
+    """made of the router's external MAC: ff:fe in its middle (RFC 4291, appendix A)"""
+    router = seeded_router(cast)
+    said = ask(cast.bob, "get", f"routers/{router.uuid}").json()["external_address6"]
+    assert said.startswith("2001:db8:51:0:") and "ff:fe" in said
+    assert said in client_of(cast.bob).get(reverse("router", args=[router.uuid])).content.decode()
+    assert str(load_snapshot().externals[0].cidr6) == "2001:db8:51::/64"
+    ExternalNetwork.objects.update(cidr6="")
+    assert ask(cast.bob, "get", f"routers/{router.uuid}").json()["external_address6"] is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "words"),
+    [
+        ({"cidr6": "2001:db8:60::/48"}, "cidr6", "an IPv6 network of /64 is allowed"),
+        ({"cidr6": "203.0.113.128/26"}, "cidr6", "an IPv6 network of /64 is allowed"),
+        ({"cidr6": "2001:db8:60::1/64"}, "cidr6", "2001:db8:60::/64 is allowed"),
+        ({"cidr6": "2001:db8:51::/64"}, "cidr6", "internet has 2001:db8:51::/64"),
+        ({"cidr6": "2001:db8:60::/64", "gateway": ""}, "gateway", "IPv6 leaves by the same next hop"),
+    ],
+)
+def test_a_wrong_ipv6_prefix_outside_is_named(cast: Cast, changed: dict[str, str], field: str, words: str) -> None:
+    asked = {"name": "dmz", "cidr": "203.0.113.0/25", "gateway": "203.0.113.1", "vid": 7, **changed}
+    said = ask(cast.olga, "post", "external-networks", **asked)
+    assert said.status_code == 422 and words in " ".join(said.json()["errors"][field]), said.content
+    assert ExternalNetwork.objects.count() == 1
+
+
 def test_a_viewer_sees_and_changes_nothing(cast: Cast) -> None:
     router = seeded_router(cast)
     assert client_of(cast.charlie).get(reverse("router", args=[router.uuid])).status_code == 200

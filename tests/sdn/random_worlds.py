@@ -27,7 +27,7 @@ from sdn.model.intent import (
 from sdn.model.mtu import Encapsulation
 
 NEXT_HOP = IPv4Address("198.51.100.1")
-EXTERNAL = ExternalIntent(1, "internet", None, 1500, IPv4Network("198.51.100.0/24"), NEXT_HOP)
+EXTERNAL = ExternalIntent(1, "internet", None, 1500, IPv4Network("198.51.100.0/24"), NEXT_HOP, IPv6Network("2001:db8:51::/64"))  # fmt: skip
 NETWORKS, GROUPS, ROUTERS = 4, 3, 2
 
 

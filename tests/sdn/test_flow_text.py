@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from ipaddress import IPv6Network
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_decoding_gives_back_what_was_encoded(world) -> None:  # type: ignore[no
 
 @pytest.mark.parametrize("vid", [None, 100])
 async def test_routers_flows_have_one_text_too_and_a_switch_reports_what_was_sent(dummy_ovs: Switch, vid: int | None) -> None:  # fmt: skip
-    external = replace(routed.SNAPSHOT.externals[0], vid=vid)
+    external = replace(routed.SNAPSHOT.externals[0], vid=vid, cidr6=IPv6Network("2001:db8:51::/64"))
     front, *others = routed.SNAPSHOT.networks  # packets into front are measured; danas' is a provider network
     wire = ("vlan", 200) if vid is None else ("flat", None)
     networks = (replace(front, mtu=1400), *(replace(one, kind=wire[0], vid=wire[1]) if one is routed.DANAS else one for one in others))  # fmt: skip
