@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('networks', '0007_provider_networks'),
+        ('networks', '0008_external_ipv6'),
     ]
 
     operations = [
