@@ -34,7 +34,7 @@ class RowObserver:
         await _try(lambda: _update_host(host, fresh))
 
     async def host_lost(self, host: HostName, reason: str) -> None:
-        await _try(lambda: _update_host(host, {"ovs_error": reason[:300]}))
+        await _try(lambda: _lose_host(host, reason[:300]))
 
     async def bridges_seen(self, host: HostName, bridges: tuple[str, ...]) -> None:
         await asyncio.to_thread(_tell_bridges, host, bridges)
@@ -73,6 +73,12 @@ async def _try(work: Callable[[], None]) -> None:
         await in_rows(work)
     except DatabaseError as problem:
         log.warning("rows not written problem=%s", problem)
+
+
+def _lose_host(host: str, reason: str) -> None:
+    """A host that was fine until now was seen now: whoever counts how long it is away counts from here."""
+    fine = Host.objects.filter(name=host, ovs_error="", ovs_seen_at__isnull=False).exists()
+    _update_host(host, {"ovs_error": reason, **({"ovs_seen_at": timezone.now()} if fine else {})})
 
 
 def _update_host(host: str, fresh: Mapping[str, object]) -> None:

@@ -20,7 +20,9 @@ from portal.hosts.models import Host
 from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import Router
 
-LOST_AFTER = timedelta(seconds=8)  # a restarted switch is back long before that
+# Counted from when the connection ended. A switch that restarts, or that a fault of 10 s cuts off from us and whose
+# packets flow on, is back before: it took 6 s to be missed, and may take 8 s to try again.
+LOST_AFTER = timedelta(seconds=14)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -266,8 +267,16 @@ class HostLink:
         if connection.tls and connection.ovsdb.startswith("ssl:"):
             expect_database(connection.ovsdb, str(connection.name), connection.tls)
         self._database = await self._patience.run(
-            lambda: HostDatabase(connection.name, connection.ovsdb, changed), too_late=HostDatabase.close
+            lambda: HostDatabase(connection.name, connection.ovsdb, changed), too_late=self._adopt
         )
+
+    def _adopt(self, database: HostDatabase) -> None:
+        """A connection that came late is taken: a host with thousands of ports would else be read in vain for ever."""
+        if self._database is not None or self._task.done():
+            threading.Thread(target=database.close, daemon=True).start()
+            return
+        self._database = database
+        self.poke()
 
     def _ensure_bridge(self) -> None:
         assert self._database is not None

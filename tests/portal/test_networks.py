@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.compute.requests import VMSpec, create_vm
 from portal.hosts.models import Host
-from portal.networks.gateways import Candidate, choose_gateway, reassign_gateways
+from portal.networks.gateways import LOST_AFTER, Candidate, choose_gateway, reassign_gateways
 from portal.networks.intent import load_snapshot
 from portal.networks.models import ExternalNetwork, FloatingAddress, Network, Port, Router, Subnet
 from portal.networks.network_requests import NetworkSpec, SubnetSpec, create_network
@@ -19,6 +20,7 @@ from portal.networks.router_requests import RouterSpec, create_router
 from sdn.compiler import compile_host
 from sdn.model.addresses import HostName
 from sdn.model.intent import HostView
+from tasks.controller_observer import _lose_host
 from tests.cast import Cast
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -378,3 +380,18 @@ def test_routers_move_away_from_a_disabled_host_and_not_back(cast: Cast) -> None
     assert router.gateway_host == other
     Host.objects.update(enabled=True)
     assert reassign_gateways() == []
+
+
+def test_a_host_that_is_cut_off_for_ten_seconds_keeps_its_routers(cast: Cast) -> None:
+    home = host("hv1", 11)
+    host("hv2", 12)
+    reassign_gateways()
+    Router.objects.update(gateway_host=home)
+    Host.objects.update(ovs_error="", ovs_seen_at=timezone.now() - timedelta(seconds=20))  # last looked at long ago
+    _lose_host("hv1", "OpenFlow channel: no answer to echo")
+    assert reassign_gateways() == []
+    seen_at = Host.objects.get(pk=home.pk).ovs_seen_at
+    _lose_host("hv1", "the database did not answer")
+    assert Host.objects.get(pk=home.pk).ovs_seen_at == seen_at, "how long it is away counts from the first word of it"
+    Host.objects.filter(pk=home.pk).update(ovs_seen_at=timezone.now() - LOST_AFTER - timedelta(seconds=1))
+    assert seeded_router(cast) in reassign_gateways()
