@@ -87,3 +87,24 @@ def _joined(world: IntentSnapshot, one: PortIntent, other: PortIntent) -> bool:
         if not more:
             return other.network_id in reached
         reached |= more
+
+
+def reaches(world: IntentSnapshot, plugged: frozenset[int], sample: Sample) -> bool:
+    """Whether a new connection's first packet, from a port's guest to another port's address, is handed to that guest.
+
+    On one network it goes straight; else by the router of the sender's network, if that has a subnet which holds the address.
+    """
+    source, target = sample.source, sample.target
+    if not {source.id, target.id} <= plugged or verdict(world, sample) != "delivered":
+        return False
+    return source.network_id == target.network_id or _routes(world, source, target, sample.address(target))
+
+
+def _routes(world: IntentSnapshot, source: PortIntent, target: PortIntent, address: Address) -> bool:
+    subnets = {subnet.id: subnet for network in world.networks for subnet in network.subnets}
+    return any(
+        leg.network_id == target.network_id and address in subnets[leg.subnet_id].cidr
+        for router in world.routers
+        if any(leg.network_id == source.network_id for leg in router.ports)
+        for leg in router.ports
+    )
