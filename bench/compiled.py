@@ -43,7 +43,7 @@ from sdn.transport.codec import encode_flow
 ROOT = Path(__file__).resolve().parent.parent
 HOSTS, NETWORKS, PORTS, SPREAD, CHANGES = 20, 200, 50, 5, 20
 WHOLE_LIMIT_S, ONE_LIMIT_MS, MEMORY_LIMIT_MIB = 10.0, 20.0, 500
-REAL_HOSTS, REAL_NETWORKS = 4, 200
+REAL_HOSTS, REAL_NETWORKS = 20, 200
 SETTLE_S, FILL_DEADLINE_S = 5.0, 600.0
 
 
@@ -129,7 +129,7 @@ def _compile() -> None:
 
 
 def controller_memory_10k_ports() -> dict[str, object]:
-    """Resident memory of `manage.py controller` that keeps 10,000 plugged ports on four real switches, once it is in step."""
+    """Resident memory of `manage.py controller` that keeps 10,000 plugged ports on twenty real switches, once it is in step."""
     with tempfile.TemporaryDirectory(prefix="hs-memory-") as state:
         argv = [sys.executable, "-m", "bench.compiled", "memory"]
         told = subprocess.run(argv, env=environment(state), cwd=ROOT, capture_output=True, text=True)
@@ -182,7 +182,7 @@ def _fill(shadows: list[Shadow]) -> list[dict[str, str]]:
         group = default_group(team.pk)
         rows = []
         for k in range(PORTS):
-            at = (n * PORTS + k) % len(hosts)
+            at = (n * SPREAD + k % SPREAD) % len(hosts)
             one = uuid.uuid4()
             tail = n * PORTS + k
             own = f"52:54:00:{tail >> 16:02x}:{tail >> 8 & 255:02x}:{tail & 255:02x}"

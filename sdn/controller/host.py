@@ -21,12 +21,14 @@ from sdn.controller.gateway import Gateway
 from sdn.controller.meter import Meter
 from sdn.controller.meters import MeterKeeper
 from sdn.controller.patience import Patience
+from sdn.controller.standing import Floats
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.intent import HostView, IntentSnapshot
 from sdn.model.switch import SwitchSeen
 from sdn.pipeline import TABLE_BY_NAME
 from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan, plan_changes
 from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
+from sdn.transport.ctflush import flush_connections
 from sdn.transport.flowtext import format_wire_flow
 from sdn.transport.openflow import Channel, PacketIn
 from sdn.transport.ovsdb import EXTERNAL_BRIDGE, BridgeFacts, HostDatabase
@@ -86,6 +88,7 @@ class HostLink:
         self._meters = MeterKeeper()
         self._sampled: tuple[int, ...] = ()
         self._gateway = Gateway(self.poke)
+        self._floats = Floats()
         self._meter = Meter()
         self._is_recovered = False
         self._full_took_s = 0.0
@@ -322,6 +325,8 @@ class HostLink:
             await self._meters.before(channel, self._compiler.meters)
             await channel.apply(plan)
         await self._meters.after(channel, self._compiler.meters)
+        for ended in self._floats.ended(index, self.connection.name):
+            channel.send(flush_connections(*ended, channel.next_xid()))
         self._synced = channel
         self._tick()
         self._wired = (intent.generation, facts)

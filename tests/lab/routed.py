@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
@@ -25,6 +27,7 @@ from sdn.model.intent import (
     RouterPortIntent,
     SubnetIntent,
 )
+from tests.lab.seats import inside
 from tests.sdn.world import OPEN
 from tests.waiting import wait_for
 
@@ -147,6 +150,18 @@ class Site:
         """A command in a namespace of the lab: a guest's name, `inet`."""
         command = ["ip", "netns", "exec", lab_netns(self.lab, part), *argv]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+    @contextmanager
+    def holding(self, part: str, address: str, number: int) -> Iterator[socket.socket]:
+        """A TCP connection from a namespace of the lab."""
+        made = inside(lab_netns(self.lab, part), lambda: socket.create_connection((address, number), timeout=5))
+        with made:
+            yield made
+
+    def appctl(self, name: HostName, *words: str) -> str:
+        """What the host's ovs-vswitchd answers."""
+        host = next(host for host in self.hosts if host.name == name)
+        return run("ovs-appctl", "-t", str(next(host.ovs_rundir.glob("ovs-vswitchd.*.ctl"))), *words)
 
     async def _start(self) -> Controller:
         controller = Controller(self.told)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -122,6 +123,25 @@ def test_a_floating_address_is_reached_and_gone_at_once_when_it_is_taken_away(si
     site.set_router()
     assert site.inside("inet", "ping", "-c", "2", "-i", "0.2", "-W", "1", str(FLOATING)).returncode != 0
     assert not page(site, "inet", f"http://{FLOATING}/")
+
+
+def test_a_connection_ends_when_its_floating_address_is_given_to_another(site: Site, served: str) -> None:
+    """[inet]--DNAT--[web-1], then [inet]--DNAT--[db-1]: nobody goes on talking to the one that it was"""
+    mine = FloatingIntent(1, FLOATING, WEB_1.id, WEB_1.addresses[0])  # type: ignore[arg-type]
+    site.set_router(floating=(mine,))
+    assert wait_for(lambda: page(site, "inet", f"http://{FLOATING}/"), 15, "the page from outside") == served
+    with site.holding("inet", str(FLOATING), 80) as connection:
+        zone = "dpctl/dump-conntrack", f"zone={ROUTER.zone}"
+        assert f"src={WEB_1.addresses[0]}" in site.appctl(HV1, *zone)
+        site.set_router(floating=(replace(mine, port_id=DB_1.id, fixed=DB_1.addresses[0]),))
+        wait_for(
+            lambda: f"src={WEB_1.addresses[0]},dst=198.51.100" not in site.appctl(HV1, *zone), 5, "it is forgotten"
+        )
+        connection.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+        connection.settimeout(1.5)
+        with pytest.raises(OSError):  # nothing, or a reset by the one that has the address now
+            assert connection.recv(100) == b"", "the server that had the address still answers"
+            raise ConnectionResetError
 
 
 def test_a_large_transfer_arrives_whole(site: Site, served: str) -> None:
