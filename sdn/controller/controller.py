@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from sdn.compiler import IntentIndex, index_intent
 from sdn.controller.advertiser import Advertiser
+from sdn.controller.announcer import Announcer
 from sdn.controller.answers import Answers
 from sdn.controller.capturing import Captures
 from sdn.controller.drops import DropCount, read_drop
@@ -62,7 +63,9 @@ class Controller:
         self._by_iface: Mapping[IfaceId, PortIntent] = {}
         self._common = Common()
         advertiser = Advertiser(lambda: self._hosts.values(), lambda: (self._by_iface, self._networks))
-        self._advertising = asyncio.get_running_loop().create_task(advertiser.run())
+        self._announcer = Announcer(lambda: self._hosts.values())
+        loop = asyncio.get_running_loop()
+        self._unasked = [loop.create_task(work) for work in (advertiser.run(), self._announcer.run())]
         self._tasks: set[asyncio.Task[None]] = set()
         self.probes = Probes(self._channels)
         self.captures = Captures(self._channels)
@@ -70,7 +73,7 @@ class Controller:
 
     async def stop(self) -> None:
         """End; the switches keep their flows."""
-        for work in (*self._probes.values(), *self._tasks, self._advertising):
+        for work in (*self._probes.values(), *self._tasks, *self._unasked):
             work.cancel()
         await asyncio.gather(*(link.stop() for link in self._hosts.values()), return_exceptions=True)
 
@@ -93,6 +96,7 @@ class Controller:
         self._index = index
         self._networks, self._ports, self._by_iface = index.networks, index.ports, index.by_iface
         self._answers.set_intent(index)
+        self._announcer.set_intent(index, asyncio.get_running_loop().time())
         for link in self._hosts.values():
             link.poke()
         return True

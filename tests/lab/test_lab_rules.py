@@ -168,3 +168,28 @@ def _datagrams(port: int) -> socket.socket:
 def test_the_gateway_answers_ping_whatever_the_rules(bench: Bench) -> None:
     bench.allow()
     run("ip", "netns", "exec", bench.netns(1), "ping", "-c1", "-W3", "10.20.0.1")
+
+
+def test_a_neighbour_learns_at_once_who_has_an_address_now(bench: Bench) -> None:
+    """vm-1's address goes to vm-2: vm-0, which sends nothing meanwhile, has the new MAC"""
+    pings = RuleIntent(52, "ingress", 4, "icmp")
+    bench.allow(pings)
+    address, (_, old, new) = bench.address(1), WORLD.ports
+    ping = ("ip", "netns", "exec", bench.netns(0), "ping", "-n", "-c", "1", "-W", "2", address)
+    neighbours = ("ip", "-n", bench.netns(0), "neighbour", "show", address)
+    run(*ping)
+    assert old.mac in run(*neighbours)
+    bench.generation += 1
+    before = world(bench.generation, pings)
+    moved = {old.id: (), new.id: (*new.addresses, *old.addresses)}
+    ports = tuple(replace(port, addresses=moved.get(port.id, port.addresses)) for port in before.ports)
+    run("ip", "-n", bench.netns(2), "address", "add", f"{address}/24", "dev", "eth0")
+    run("ip", "-n", bench.netns(1), "address", "del", f"{address}/24", "dev", "eth0")
+    try:
+        bench.keeper.set_intent(replace(before, ports=ports))
+        wait_for(lambda: new.mac in run(*neighbours), 10, "vm-0 was told")
+        run(*ping)
+    finally:
+        run("ip", "-n", bench.netns(2), "address", "del", f"{address}/24", "dev", "eth0")
+        run("ip", "-n", bench.netns(1), "address", "add", f"{address}/24", "dev", "eth0")
+        bench.allow(pings)
