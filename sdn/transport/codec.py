@@ -161,7 +161,7 @@ def _protocol(name: str) -> tuple[bytes, ...]:
     return (ethernet,) if protocol is None else (ethernet, oxm("nw_proto", str(protocol)))
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4_000)
 def oxm(name: str, text: str) -> bytes:
     """One OXM field of a match: header, value and, where `text` has one, mask."""
     known = _HEADS.get(name)
@@ -229,7 +229,7 @@ def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4_000)
 def _instructions(actions: tuple[str, ...]) -> bytes:
     if not actions:
         return b""
@@ -251,7 +251,7 @@ def _instructions(actions: tuple[str, ...]) -> bytes:
 _GOTO, _APPLY, _METER = struct.Struct("!HHBxxx"), struct.Struct("!HHxxxx"), struct.Struct("!HHI")
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4_000)
 def action_bytes(action: str) -> bytes:
     """One action. Raises CodecError, naming it, for one that the codec does not write."""
     if action.startswith("set_field:"):
