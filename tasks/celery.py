@@ -96,9 +96,11 @@ def sweep() -> None:
 def purge() -> None:
     """Delete for good the VMs whose time to be had back is over."""
     from portal.compute.changes import purge_deleted
+    from portal.images.requests import abandon_old
 
     close_old_connections()
     purge_deleted()
+    abandon_old()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

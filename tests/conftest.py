@@ -46,12 +46,13 @@ def redis_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def cast(db: None, redis_server: str, settings):  # type: ignore[no-untyped-def]
+def cast(db: None, redis_server: str, settings, tmp_path):  # type: ignore[no-untyped-def]
     from tests.cast import make_cast
     from tests.lock_order import watched
 
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # five of argon2's take a second
 
+    settings.IMAGE_CACHE = tmp_path / "images"
     made = make_cast()
     with watched():
         yield made

@@ -55,6 +55,7 @@ from portal.compute.views import vms_of
 from portal.console.api import router as console_router
 from portal.drops.api import router as drops_router
 from portal.hosts.models import Host
+from portal.images.api import router as images_router
 from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
@@ -296,6 +297,7 @@ api.add_router("", checks_router)
 api.add_router("", drops_router)
 api.add_router("", limits_router)
 api.add_router("", compute_router)
+api.add_router("", images_router)
 api.add_router("", observed_router)
 api.add_router("", flow_history_router)
 api.add_router("", captures_router)

@@ -18,6 +18,7 @@ from portal.networks.problems import NetworkProblem
 log = logging.getLogger("hopsight.api")
 MEDIA_TYPE = "application/problem+json"
 MAX_BODY_BYTES = 256 * 1024
+MAX_CHUNK_BYTES = 4 * 1024**2  # of an upload
 TITLES = {
     401: "Log in, or send a token: Authorization: Bearer hst_…",
     404: "Nothing of that name is in your teams",

@@ -101,6 +101,7 @@ INSTALLED_APPS = [
     "portal.hosts",
     "portal.networks",
     "portal.compute",
+    "portal.images",
     "portal.console",
     "portal.operations",
     "portal.live",
@@ -218,6 +219,10 @@ IMAGE_CACHE = Path(
         "/var/cache/hopsight/images" if os.getuid() == 0 else Path.home() / ".cache" / "hopsight" / "images",
     )
 )
+IMAGE_MAX_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_GIB", "20"))  # of one image's file
+IMAGE_MAX_VIRTUAL_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_VIRTUAL_GIB", "200"))  # of the disk that guests see
+IMAGE_TEAM_GIB = int(os.environ.get("HOPSIGHT_IMAGE_TEAM_GIB", "50"))  # of all images of a team
+IMAGE_FETCH_ALSO: tuple[str, ...] = ()  # networks besides the internet that images may be fetched from; tests set it
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -65,6 +65,13 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "vm.bin": (("stop", "Cut its power"), ("keep", "Keep its disk, to be had back")),
     "vm.undelete": (("restore", "Take it back"),),
+    "image.import": (
+        ("bring", "Get its bytes"),
+        ("check", "Compare the checksum, inspect the header"),
+        ("convert", "Convert to a fresh qcow2"),
+        ("publish", "Offer it to the team"),
+    ),
+    "image.delete": (("row", "Offer it no more"), ("file", "Remove its file")),
 }
 TITLES: dict[str, str] = {
     "vm.create": "Create VM",
@@ -84,4 +91,6 @@ TITLES: dict[str, str] = {
     "vm.unrescue": "End rescue of VM",
     "vm.bin": "Delete VM",
     "vm.undelete": "Undelete VM",
+    "image.import": "Import image",
+    "image.delete": "Delete image",
 }

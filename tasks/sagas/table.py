@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.sagas import vm_change, vm_create, vm_delete, vm_life
+from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life
 from tasks.sagas.engine import Saga
 
 SAGAS: Mapping[str, Saga] = {
@@ -12,4 +12,5 @@ SAGAS: Mapping[str, Saga] = {
     "vm.delete": vm_delete.SAGA,
     **vm_life.SAGAS,
     **vm_change.SAGAS,
+    **image.SAGAS,
 }

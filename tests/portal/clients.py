@@ -8,9 +8,11 @@ from django.test import Client
 from django.utils import timezone
 
 from portal.captures.models import Capture
-from portal.compute.models import VM
+from portal.compute.models import VM, Image
 from portal.compute.requests import VMSpec, create_vm
 from portal.hosts.models import Host
+from portal.images.models import ImageImport
+from portal.images.requests import ImageSpec, begin_import
 from portal.networks.models import Network
 from portal.networks.network_requests import NetworkSpec, SubnetSpec
 from portal.networks.provider_requests import ProviderSpec, create_provider
@@ -70,6 +72,20 @@ def made_capture(cast: Cast, trace: TraceRequest) -> Capture:
         team=cast.payments, trace=trace, created_by=cast.alice, filter_words="icmp", max_packets=10, seconds=5,
         state=Capture.State.DONE, file=b"x",
     )  # fmt: skip
+
+
+def made_import(cast: Cast, name: str = "Mine", size_bytes: int = 8) -> ImageImport:
+    """An upload of Payments that Alice began."""
+    return begin_import(cast.payments, cast.alice, ImageSpec(name, size_bytes=size_bytes))[0]
+
+
+def made_image(cast: Cast, name: str = "Ours") -> ImageImport:
+    """An image of Payments, as its import left it; its file aside."""
+    row = made_import(cast, name)
+    row.image = Image.objects.create(slug=row.slug, name=row.name, team=cast.payments, disk_path="")
+    row.received_bytes = row.size_bytes
+    row.save()
+    return row
 
 
 def made_provider(cast: Cast, name: str = "office", vid: int = 200, cidr: str = "10.60.0.0/24", shared: bool = False) -> Network:  # fmt: skip

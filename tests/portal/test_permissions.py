@@ -38,6 +38,8 @@ from tests.portal.clients import (
     made_capture,
     made_flow_record,
     made_host,
+    made_image,
+    made_import,
     made_provider,
     made_trace,
     made_vm,
@@ -78,6 +80,7 @@ def world(cast: Cast) -> World:
         "vm_action": {"uuid": vm.uuid, "action": "start"},
         "vm_flags": {"uuid": vm.uuid},
         "vm_change": {"uuid": vm.uuid},
+        "image_delete": {"uuid": made_import(cast).uuid},
         "security_group": {"uuid": group.uuid},
         "security_group_delete": {"uuid": group.uuid},
         "security_rule_delete": {"uuid": group.uuid, "rule_id": rule.pk},
@@ -239,6 +242,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     }
     port = str(Port.objects.get(vm__uuid=vm).uuid)
     rule = world.arguments["security_rule_delete"]
+    uuids |= {"image-imports": world.arguments["image_delete"]["uuid"]}
     uuids |= {"security-groups": rule["uuid"], "ports": port}
     uuids |= {
         name: world.arguments[key]["uuid"]
@@ -249,9 +253,11 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     if "{bridge}" in path:
         made_flow_record(Host.objects.get())
     url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))
+    url = url.replace("{slug}", made_image(world.cast).slug if "{slug}" in path else "")
     url = url.replace("{rule_id}", str(rule["rule_id"]))
     bodies = {
         "POST /api/v1/vms": {"name": "api-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},
+        "POST /api/v1/image-imports": {"name": "api", "size_bytes": 10},
         "POST /api/v1/matrices": {"port_dst": 443},
         "POST /api/v1/checks": {"source": port, "target": "203.0.113.10", "protocol": "icmp"},
         "POST /api/v1/what-ifs": {"group": str(rule["uuid"]), "ports": "8080"},

@@ -16,7 +16,7 @@ from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from portal.traces.requests import TraceSpec
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_host, made_trace, made_vm
+from tests.portal.clients import client_of, made_host, made_image, made_import, made_trace, made_vm
 
 # Page → queries, those of the session, the person, the teams and the frame included. Fewer is welcome: lower it then.
 BASELINE: dict[str, int] = {
@@ -28,6 +28,7 @@ BASELINE: dict[str, int] = {
     "vm_list": 12,
     "vm_create": 31,
     "vm_effect": 11,
+    "images": 11,
     "networks": 12,
     "network": 15,
     "routers": 13,
@@ -104,11 +105,13 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
         for name in BASELINE
     }
     give_floating(cast.payments, vm.ports.get())
+    made_import(cast), made_image(cast)
     few = counts(cast, urls)
     for number in range(2, 7):
         made_vm(cast, f"web-{number}")
         made_host(f"hv{number}")
         made_trace(cast)
+        made_import(cast), made_image(cast)
         give_floating(cast.payments, Port.objects.get(name=f"web-{number}"))
         asked_of_shadow(cast, Port.objects.get(name=f"web-{number}"), f"203.0.113.{number}")
     assert counts(cast, urls) == few

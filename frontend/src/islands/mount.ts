@@ -1,6 +1,7 @@
 /** Finds the islands of a page. An element's attributes are an island's whole input. */
 import { console } from "./console";
 import { flows } from "./flows";
+import { imageUpload } from "./image-upload";
 import { liveList } from "./live-list";
 import { livePage } from "./live-page";
 import { operation } from "./operation";
@@ -14,6 +15,7 @@ type Island = (element: HTMLElement) => void;
 const ISLANDS: Record<string, Island> = {
   "live-list": liveList,
   "live-page": livePage,
+  "image-upload": imageUpload,
   operation,
   status,
   "vm-create": vmCreate,

@@ -1,0 +1,1 @@
+"""Images of teams: uploaded or fetched, checked, converted, and offered to their team."""

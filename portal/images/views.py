@@ -1,0 +1,79 @@
+"""The catalogue of images: what the team may boot, and how one more comes."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from portal.accounts.access import may, refusal, require, team_for
+from portal.accounts.models import Team
+from portal.accounts.views import person
+from portal.api.problems import MAX_CHUNK_BYTES
+from portal.compute.requests import VMProblem
+from portal.images.models import ImageImport
+from portal.images.presentation import failed_of, images_of, pending_of
+from portal.images.requests import FORMATS, GIB, Errors, ImageSpec, abandon, begin_import, bytes_left, delete_image
+
+FIELDS = ("name", "url", "disk_format", "checksum", "note", "login_user", "min_ram_mib", "min_disk_gib")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def images(request: HttpRequest) -> HttpResponse:
+    """The catalogue; a post imports an image by its URL."""
+    team = team_for(request, "image.see")
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "image.change", team)
+        try:
+            _, operation = begin_import(team, person(request), _spec(request.POST))
+            return redirect("operation", operation.uuid) if operation else redirect("images")
+        except VMProblem as problem:
+            errors = problem.errors
+    return _page(request, team, errors)
+
+
+@require_POST
+def image_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Delete an image of the team, or give up its upload; says what is in the way."""
+    rows = ImageImport.objects.filter(team__memberships__user_id=request.user.pk or 0)
+    row = get_object_or_404(rows.select_related("team", "image"), uuid=uuid)
+    require(request, "image.change", row.team)
+    try:
+        if row.image is None:
+            abandon(row, person(request))
+            return redirect("images")
+        return redirect("operation", delete_image(row.team, person(request), row.image).uuid)
+    except VMProblem as problem:
+        return _page(request, row.team, problem.errors)
+
+
+def _spec(posted: QueryDict) -> ImageSpec:
+    given = {field: posted.get(field, "").strip() for field in FIELDS}
+    return ImageSpec(
+        name=given["name"], url=given["url"], disk_format=given["disk_format"], note=given["note"],
+        checksum=given["checksum"], login_user=given["login_user"] or "root",
+        min_ram_mib=_number(given["min_ram_mib"], 64), min_disk_gib=_number(given["min_disk_gib"], 1),
+    )  # fmt: skip
+
+
+def _number(text: str, default: int) -> int:
+    """The number; -1, which is refused, for what is none."""
+    if not text:
+        return default
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+
+
+def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
+    defaults = {"disk_format": "qcow2", "login_user": "root", "min_ram_mib": 64, "min_disk_gib": 1}
+    context = {
+        "team": team, "images": images_of(team), "pending": pending_of(team), "failed": failed_of(team),
+        "errors": errors, "formats": FORMATS, "values": request.POST if errors else defaults,
+        "left_gib": f"{bytes_left(team) / GIB:.1f}", "room_gib": settings.IMAGE_TEAM_GIB, "most_gib": settings.IMAGE_MAX_GIB,
+        "chunk_bytes": MAX_CHUNK_BYTES, "may": may(request, "image.change", team),
+        "refusal": refusal(request, "image.change", team),
+    }  # fmt: skip
+    return render(request, "images/images.html", context, status=422 if errors else 200)
