@@ -19,6 +19,7 @@ from bench.reach import matrix_100_vms, what_if_50_vms_s
 from bench.topology import measure_topology
 from bench.trace_api import trace_api
 from bench.traces import trace_predicted
+from bench.vm_list import vm_list_10k_page_ms
 from bench.vms import measure_vms
 from bench.wired import wired
 
@@ -44,6 +45,7 @@ def main(wanted: list[str]) -> None:
         ("topology", measure_topology),
         ("console", console),
         ("vms", measure_vms),
+        ("vm_list_10k_page_ms", vm_list_10k_page_ms),
     ):
         if wanted and name not in wanted:
             continue

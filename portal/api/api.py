@@ -48,9 +48,11 @@ from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.api import router as compute_router
 from portal.compute.changes import bin_vm, changes_of, rename_vm
 from portal.compute.forms import images_for
+from portal.compute.listing import Asked, filtered
 from portal.compute.models import Flavor, VMState
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
 from portal.compute.serialize import vm_as_json
+from portal.compute.tags import set_tags
 from portal.compute.views import vms_of
 from portal.console.api import router as console_router
 from portal.drops.api import router as drops_router
@@ -91,8 +93,10 @@ def list_vms(
     state: Annotated[str | None, Query(description="only VMs in this state")] = None,
     name: Annotated[str | None, Query(description="only the VM of this name")] = None,
     host: Annotated[str | None, Query(description="only VMs on this host")] = None,
+    tag: Annotated[str | None, Query(description="only VMs with this tag")] = None,
+    q: Annotated[str, Query(max_length=100, description="words that name, tags, image, host or address have")] = "",
 ) -> Any:
-    rows = vms_of(team_for(request, "vm.see"))
+    rows = filtered(vms_of(team_for(request, "vm.see")), Asked(q=_text("q", q), tag=_text("tag", tag or "")))
     wanted = {"state": _choice("state", state, VMState.values), "name": name, "host__name": host}
     rows = rows.filter(**{field: _text(field, value) for field, value in wanted.items() if value is not None})
     found, after = page_of(rows, paging)
@@ -163,6 +167,8 @@ def patch_vm(request: HttpRequest, uuid: UUID, asked: VMFlags) -> Any:
     require(request, "vm.power", team)
     if asked.name is not None:
         row = rename_vm(row, person(request), asked.name)
+    if asked.tags is not None:
+        row = set_tags(row, person(request), [_text("tags", tag) for tag in asked.tags])
     changed = change_flags(row, person(request), autostart=asked.is_autostarted, protected=asked.is_protected)
     return vm_as_json(changed)
 

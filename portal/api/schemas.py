@@ -26,6 +26,7 @@ class VMIn(Schema):
 
 class VMFlags(Schema):
     name: str | None = None
+    tags: list[str] | None = Field(None, max_length=50)
     is_autostarted: bool | None = None
     is_protected: bool | None = None
 
@@ -46,6 +47,7 @@ class PortOut(Schema):
     name: str
     mac: str
     network: str
+    model: str
     tap: str
     ofport: int | None
     addresses: list[str]
@@ -75,6 +77,7 @@ class VMOut(Schema):
     is_autostarted: bool
     is_protected: bool
     pending: str
+    tags: list[str]
     rescue_image: str | None
     purge_at: datetime | None
 

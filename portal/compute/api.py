@@ -13,11 +13,15 @@ from pydantic import Field
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
 from portal.api.schemas import Accepted, VMCreated
+from portal.compute.bulk import MOST, act_on_many
 from portal.compute.changes import clone_vm, rebuild_vm, resize_vm
 from portal.compute.forms import images_for
 from portal.compute.models import VM, Flavor
+from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
+from portal.compute.requests import VMProblem
 from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
+from portal.networks.models import Network, Port
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 
@@ -35,6 +39,41 @@ class RebuildIn(Schema):
 class CloneIn(Schema):
     name: str = Field(max_length=200)
     request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
+
+
+class NicIn(Schema):
+    network: str = Field(max_length=40)
+    model: str = Field("virtio", max_length=20)
+    address: str | None = Field(None, max_length=100)
+
+
+class NicChange(Schema):
+    network: str | None = Field(None, max_length=40)
+    address: str | None = Field(None, max_length=100, description="with a network: the address to have there")
+    model: str | None = Field(None, max_length=20)
+
+
+class BulkIn(Schema):
+    action: str = Field(max_length=40)
+    uuids: list[UUID] = Field(max_length=MOST)
+
+
+class BulkResult(Schema):
+    uuid: UUID
+    name: str
+    operation: UUID | None
+    problem: str
+
+
+@router.post("/bulk/vms", response=list[BulkResult], summary="One action for many VMs, with a result for each")
+def bulk(request: HttpRequest, asked: BulkIn) -> Any:
+    team = team_for(request, "vm.power")
+    if asked.action == "delete":
+        require(request, "vm.delete", team)
+    return [
+        {"uuid": one.uuid, "name": one.name, "operation": one.operation and one.operation.uuid, "problem": one.problem}
+        for one in act_on_many(team, person(request), asked.action, asked.uuids)
+    ]
 
 
 @router.post("/vms/{uuid}/resize", response={202: Accepted}, summary="Give a VM another size")
@@ -56,6 +95,34 @@ def rebuild(request: HttpRequest, uuid: UUID, asked: RebuildIn) -> Any:
 def clone(request: HttpRequest, uuid: UUID, asked: CloneIn) -> Any:
     made = clone_vm(_vm(request, uuid, "vm.create"), person(request), asked.name, _plain(asked.request_key))
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
+
+
+@router.post("/vms/{uuid}/nics", response={202: Accepted}, summary="Give a VM one more NIC, also while it runs")
+def post_nic(request: HttpRequest, uuid: UUID, asked: NicIn) -> Any:
+    row = _vm(request, uuid, "vm.change")
+    network = Network.objects.filter(team=row.team, name=_plain(asked.network)).first()
+    return _accepted(add_nic(row, person(request), network, model=asked.model, address=asked.address))
+
+
+@router.patch(
+    "/vms/{uuid}/nics/{port}", response={202: Accepted}, summary="Move a NIC to another network, or replace its model"
+)
+def patch_nic(request: HttpRequest, uuid: UUID, port: UUID, asked: NicChange) -> Any:
+    row = _vm(request, uuid, "vm.change")
+    found = get_object_or_404(Port.objects.select_related("network"), uuid=port, vm=row)
+    if (asked.network is None) == (asked.model is None):
+        raise VMProblem({"network": ["give a network or a model: one change at a time"]})
+    if asked.model is not None:
+        return _accepted(set_nic_model(row, person(request), found, asked.model))
+    network = Network.objects.filter(team=row.team, name=_plain(asked.network or "")).first()
+    return _accepted(move_nic(row, person(request), found, network, asked.address))
+
+
+@router.delete("/vms/{uuid}/nics/{port}", response={202: Accepted}, summary="Take a NIC away, also while the VM runs")
+def delete_nic(request: HttpRequest, uuid: UUID, port: UUID) -> Any:
+    row = _vm(request, uuid, "vm.change")
+    found = get_object_or_404(Port.objects.select_related("network"), uuid=port, vm=row)
+    return _accepted(remove_nic(row, person(request), found))
 
 
 def _vm(request: HttpRequest, uuid: UUID, right: str) -> VM:

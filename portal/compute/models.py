@@ -142,3 +142,33 @@ class VM(models.Model):
         if runs == wanted:
             return ""
         return f"It runs with {runs[0]} vCPU and {runs[1]} MiB; from its next start on it has {wanted[0]} vCPU and {wanted[1]} MiB."
+
+
+class VMTag(models.Model):
+    """A word that a team sorts its VMs by."""
+
+    vm = models.ForeignKey(VM, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=30, db_index=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["vm", "name"], name="tag_once_per_vm")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SavedFilter(models.Model):
+    """A person's own view of a team's list: the query of its URL."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=40)
+    query = models.CharField(max_length=600)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["user", "team", "name"], name="filter_name_per_person")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from portal.compute import action_views, change_views, views
+from portal.compute import action_views, change_views, list_views, nic_views, views
 
 urlpatterns = [
     path("vms/", views.vm_list, name="vm_list"),
+    path("vms/bulk/", list_views.vm_bulk, name="vm_bulk"),
+    path("vms/filters/", list_views.vm_filters, name="vm_filters"),
+    path("vms/<uuid:uuid>/tags/", list_views.vm_tags, name="vm_tags"),
     path("vms/create/", views.vm_create, name="vm_create"),
     path("vms/create/effect/", views.vm_effect, name="vm_effect"),
     path("vms/<uuid:uuid>/", views.vm, name="vm"),
@@ -13,4 +16,5 @@ urlpatterns = [
     path("vms/<uuid:uuid>/actions/<slug:action>/", action_views.vm_action, name="vm_action"),
     path("vms/<uuid:uuid>/flags/", action_views.vm_flags, name="vm_flags"),
     path("vms/<uuid:uuid>/change/", change_views.vm_change, name="vm_change"),
+    path("vms/<uuid:uuid>/nics/", nic_views.vm_nics, name="vm_nics"),
 ]

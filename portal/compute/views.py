@@ -21,9 +21,11 @@ from portal.accounts.models import AuditRow, Team
 from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
 from portal.compute.actions import Offer, offers_of, shown_of, unfinished_of
+from portal.compute.bulk import BULK
 from portal.compute.changes import bin_vm, changes_of
 from portal.compute.forms import form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
-from portal.compute.models import VM, Flavor
+from portal.compute.listing import listed, parse_asked
+from portal.compute.models import VM, Flavor, VMState
 from portal.compute.presentation import (
     commands_of,
     devices_of,
@@ -33,6 +35,7 @@ from portal.compute.presentation import (
     virt_install_lines,
 )
 from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
+from portal.compute.tags import kept_of
 from portal.config.context import url_or_nothing
 from portal.drops.presentation import drops_context, drops_of_port
 from portal.networks.group_forms import group_choices, port_groups_context
@@ -47,19 +50,33 @@ SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is sti
 def vms_of(team: Team) -> QuerySet[VM]:
     """The team's VMs with what lists and events show, in a fixed number of queries."""
     rows = VM.objects.filter(team=team).select_related("team", "image", "flavor", "host", "created_by")
-    return rows.prefetch_related("ports__addresses", "ports__network", "ports__groups")
+    return rows.prefetch_related("ports__addresses", "ports__network", "ports__groups", "tags")
 
 
 @require_safe
 def vm_list(request: HttpRequest) -> HttpResponse:
-    """Every VM of the current team."""
+    """The VMs of the current team, as the URL asks: a page of them."""
     team = team_for(request, "vm.see")
-    rows = list(vms_of(team))
+    slim = VM.objects.filter(team=team).select_related("team", "image", "flavor", "host")
+    slim = slim.defer("user_data", "public_key").prefetch_related("ports__addresses", "tags")
+    found, kept = listed(team, slim, parse_asked(request.GET.dict())), kept_of(team, person(request))
+    rows = found.rows
     busy = unfinished_of(row.uuid for row in rows)
     for row in rows:
         row.offers = shown_of(offers_of(row, busy))[0]  # type: ignore[attr-defined]
     acts = may(request, "vm.power", team)
-    context = {"vms": rows, "team": team, "refusal": refusal(request, "vm.create", team), "acts": acts}
+    context = {
+        "vms": rows,
+        "found": found,
+        "columns": found.columns,
+        "states": VMState.choices,
+        "tags": kept.tags,
+        "filters": kept.filters,
+        "bulk": BULK,
+        "team": team,
+        "refusal": refusal(request, "vm.create", team),
+        "acts": acts,
+    }
     return render(request, "compute/vm_list.html", context)
 
 
@@ -215,5 +232,5 @@ def _visible(request: HttpRequest) -> QuerySet[VM]:
 
 def _whole(rows: QuerySet[VM]) -> QuerySet[VM]:
     return rows.select_related("team", "image", "flavor", "host", "created_by").prefetch_related(
-        "ports__addresses", "ports__network__team", "ports__groups"
+        "ports__addresses", "ports__network__team", "ports__groups", "tags"
     )

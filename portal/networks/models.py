@@ -177,6 +177,11 @@ class PortKind(models.TextChoices):
     RESERVED = "reserved", "Reserved"
 
 
+class NicModel(models.TextChoices):
+    VIRTIO = "virtio", "virtio (paravirtual)"
+    E1000E = "e1000e", "e1000e (emulated Intel 82574)"
+
+
 class Port(models.Model):
     """One NIC's place on a network. `uuid` is the iface-id in OVS; the columns from `tap` on are observed."""
 
@@ -196,6 +201,7 @@ class Port(models.Model):
     receives_kbps = models.PositiveIntegerField(null=True, blank=True)
     receives_burst_kbit = models.PositiveIntegerField(null=True, blank=True)
 
+    model = models.CharField(max_length=10, choices=NicModel.choices, default=NicModel.VIRTIO, help_text="as asked for")
     tap = models.CharField(max_length=15, default="", blank=True)
     ofport = models.PositiveIntegerField(null=True, blank=True)
     nic_model = models.CharField(max_length=20, default="virtio", blank=True)

@@ -39,6 +39,10 @@ class Operation(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["state"], name="operation_by_state"),
+            models.Index(fields=["object_uuid"], name="operation_by_object"),
+        ]
 
     @property
     def title(self) -> str:

@@ -63,6 +63,24 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("start", "Start it and plug its tap"),
         ("wire", "Install its flows"),
     ),
+    "vm.nic_add": (
+        ("define", "Add the NIC to the definition"),
+        ("plug", "Plug it into the running guest"),
+        ("wire", "Install its flows"),
+    ),
+    "vm.nic_remove": (
+        ("unplug", "Have the running guest let go of it"),
+        ("release", "Release its address and port"),
+    ),
+    "vm.nic_model": (
+        ("define", "Change the definition"),
+        ("replug", "Unplug it and plug the new model"),
+        ("wire", "Install its flows"),
+    ),
+    "vm.nic_network": (
+        ("wire", "Install the flows of its new network"),
+        ("link", "Pull and plug its cable, so that the guest asks for its address"),
+    ),
     "vm.bin": (("stop", "Cut its power"), ("keep", "Keep its disk, to be had back")),
     "vm.undelete": (("restore", "Take it back"),),
     "image.import": (
@@ -89,6 +107,10 @@ TITLES: dict[str, str] = {
     "vm.clone": "Clone VM",
     "vm.rescue": "Rescue VM",
     "vm.unrescue": "End rescue of VM",
+    "vm.nic_add": "Add NIC to VM",
+    "vm.nic_remove": "Remove NIC of VM",
+    "vm.nic_model": "Change NIC model of VM",
+    "vm.nic_network": "Move NIC of VM",
     "vm.bin": "Delete VM",
     "vm.undelete": "Undelete VM",
     "image.import": "Import image",

@@ -117,3 +117,12 @@ class Hypervisor(Protocol):
 
     def grow_disk(self, domain: str, target: str, size_bytes: int) -> None:
         """Tell a running guest that its disk is larger, and make it so; a disk that is as large is left alone."""
+
+    def plug_nic(self, domain: str, interface_id: str, xml: str) -> None:
+        """Plug a NIC into a running domain; one that is there is left alone."""
+
+    def unplug_nic(self, domain: str, interface_id: str) -> None:
+        """Ask a running guest to let go of a NIC: it is gone when `live_interfaces` no longer has it."""
+
+    def set_link(self, domain: str, interface_id: str, is_up: bool) -> None:
+        """Plug or pull the cable of a running guest's NIC, so that it asks for its address again."""

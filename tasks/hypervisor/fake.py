@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lxml import etree
 
@@ -95,6 +95,24 @@ class FakeHypervisor:
         self._enter("grow_disk")
         self.grown[domain] = size_bytes
 
+    def plug_nic(self, domain: str, interface_id: str, xml: str) -> None:
+        self._enter("plug_nic")
+        if interface_id not in {nic.interface_id for nic in self.running[domain]}:
+            (nic,) = _interfaces(f"<domain><devices>{xml}</devices></domain>")
+            nic = replace(nic, tap=f"vnet{len(self.running[domain]) + 5}")
+            self.running[domain] += (nic,)
+            if self.on_start is not None:
+                self.on_start((nic,))
+
+    def unplug_nic(self, domain: str, interface_id: str) -> None:
+        self._enter("unplug_nic")
+        if not self.is_deaf:
+            kept = (nic for nic in self.running[domain] if nic.interface_id != interface_id)
+            self.running[domain] = tuple(kept)
+
+    def set_link(self, domain: str, interface_id: str, is_up: bool) -> None:
+        self._enter("set_link")
+
     def _enter(self, call: str) -> None:
         self.calls.append(call)
         if self.is_down:
@@ -122,5 +140,7 @@ def _interfaces(xml: str) -> tuple[LiveInterface, ...]:
         parameters, mac = node.find("virtualport/parameters"), node.find("mac")
         if parameters is not None and mac is not None:
             interface_id = str(parameters.get("interfaceid"))
-            found.append(LiveInterface(interface_id, f"vnet{number}", str(mac.get("address")), "virtio", "qemu"))
+            model = node.find("model")
+            words = str(model.get("type")) if model is not None else "virtio"
+            found.append(LiveInterface(interface_id, f"vnet{number}", str(mac.get("address")), words, "qemu"))
     return tuple(found)

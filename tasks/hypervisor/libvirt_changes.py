@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import libvirt
+from lxml import etree
 
 T = TypeVar("T")
 
@@ -36,3 +37,42 @@ class LibvirtChanges:
                 found.blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
         self.call("grow its disk", act)
+
+    def plug_nic(self, domain: str, interface_id: str, xml: str) -> None:
+        def act(connection: Any) -> None:
+            found = connection.lookupByName(domain)
+            if _nic_of(found, interface_id) is None:
+                found.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self.call("plug the NIC", act)
+
+    def unplug_nic(self, domain: str, interface_id: str) -> None:
+        def act(connection: Any) -> None:
+            found = connection.lookupByName(domain)
+            nic = _nic_of(found, interface_id)
+            if nic is not None:
+                found.detachDeviceFlags(etree.tostring(nic, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self.call("unplug the NIC", act)
+
+    def set_link(self, domain: str, interface_id: str, is_up: bool) -> None:
+        def act(connection: Any) -> None:
+            found = connection.lookupByName(domain)
+            nic = _nic_of(found, interface_id)
+            if nic is None:
+                return
+            for old in nic.findall("link"):
+                nic.remove(old)
+            etree.SubElement(nic, "link", state="up" if is_up else "down")
+            found.updateDeviceFlags(etree.tostring(nic, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self.call("set its link", act)
+
+
+def _nic_of(domain: Any, interface_id: str) -> etree._Element | None:
+    """The live XML's element of the NIC with that OVS interface id."""
+    for node in etree.fromstring(domain.XMLDesc()).iterfind("devices/interface"):
+        parameters = node.find("virtualport/parameters")
+        if parameters is not None and parameters.get("interfaceid") == interface_id:
+            return node
+    return None

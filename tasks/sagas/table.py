@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life
+from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_nics
 from tasks.sagas.engine import Saga
 
 SAGAS: Mapping[str, Saga] = {
@@ -13,4 +13,5 @@ SAGAS: Mapping[str, Saga] = {
     **vm_life.SAGAS,
     **vm_change.SAGAS,
     **image.SAGAS,
+    **vm_nics.SAGAS,
 }

@@ -104,6 +104,15 @@ def stop(context: Context) -> None:
 
 
 def wire(context: Context) -> str:
+    words = await_wired(context)
+    vm, _, _ = placed(context)
+    update_vm(vm, state=VMState.RUNNING, state_reason="", observed_at=timezone.now())
+    record_taps(vm)
+    return words
+
+
+def await_wired(context: Context) -> str:
+    """Until every port of the VM has its flows; in words how long that took."""
     vm, _, _ = placed(context)
     begin = time.monotonic()
     while unwired := list(vm.ports.filter(wired_at__isnull=True).values_list("name", flat=True)):
@@ -114,8 +123,6 @@ def wire(context: Context) -> str:
                 "is the controller running, and does it see this host's switch?"
             )
         time.sleep(FAST_POLL_S if now - begin < FAST_FOR_S else SLOW_POLL_S)
-    update_vm(vm, state=VMState.RUNNING, state_reason="", observed_at=timezone.now())
-    record_taps(vm)
     return f"after {(time.monotonic() - begin) * 1000:.0f} ms"
 
 
@@ -161,11 +168,16 @@ def record_taps(vm: VM) -> None:
             Port.objects.filter(pk=port.pk).update(device_chain=chain_to_json(chain))
 
 
+def nic_spec(port: Port, host: Host) -> NicSpec:
+    """The NIC of a port on a host."""
+    offloads = host.datapath_type != "netdev"
+    return NicSpec(str(port.uuid), port.mac, port.network.mtu, has_offloads=offloads, model=port.model)
+
+
 def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
     """The domain of a VM on a host."""
     ports = vm.ports.select_related("network").order_by("id")
-    has_offloads = host.datapath_type != "netdev"
-    nics = tuple(NicSpec(str(port.uuid), port.mac, port.network.mtu, has_offloads=has_offloads) for port in ports)
+    nics = tuple(nic_spec(port, host) for port in ports)
     boot, image = None, vm.rescue_image or vm.image
     if image.boot == Image.Boot.KERNEL:
         boot = KernelBoot(image.kernel_path, image.initrd_path, image.cmdline)

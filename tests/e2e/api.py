@@ -50,7 +50,8 @@ class Api:
         request = urllib.request.Request(f"{self._product.url}/api/v1{path}", body, headers, method=method)
         try:
             with self._opener.open(request, timeout=10) as answer:
-                return answer.status, json.load(answer)
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
         except urllib.error.HTTPError as refused:
             return refused.code, None if refused.code == 404 else json.load(refused)
         except (OSError, HTTPException):

@@ -199,7 +199,7 @@ def test_an_invalid_filter_is_named(cast: Cast, query: str, field: str) -> None:
     assert field in answer.json()["errors"]
 
 
-@pytest.mark.parametrize("path", ["vm", "vm_delete", "vm_change", "operation", "trace"])
+@pytest.mark.parametrize("path", ["vm", "vm_delete", "vm_change", "vm_nics", "operation", "trace"])
 def test_an_id_that_nobody_has_and_one_of_another_team_are_the_same_404(cast: Cast, path: str) -> None:
     vm, trace = made_vm(cast), made_trace(cast)
     operation = Operation.objects.get(object_uuid=vm.uuid)
@@ -207,6 +207,7 @@ def test_an_id_that_nobody_has_and_one_of_another_team_are_the_same_404(cast: Ca
         "vm": vm.uuid,
         "vm_delete": vm.uuid,
         "vm_change": vm.uuid,
+        "vm_nics": vm.uuid,
         "operation": operation.uuid,
         "trace": trace.uuid,
     }[path]
@@ -253,7 +254,7 @@ def test_hostile_names_run_on_no_page(cast: Cast) -> None:
             "dashboard", "vm_list", "vm_create", "networks", "keys", "tokens", "sessions", "members", "activity",
             "operations", "trace_new", "hosts", "flow_hosts", "status_line", "api_docs",
         )),
-        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "vm_change", "console")),
+        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "vm_change", "vm_nics", "console")),
         reverse("operation", args=[operation.uuid]),
         reverse("trace", args=[trace.uuid]),
         reverse("vm_effect") + "?name=%3Cscript%3Ealert(%22x%22)%3C/script%3E",

@@ -81,6 +81,8 @@ def world(cast: Cast) -> World:
         "vm_flags": {"uuid": vm.uuid},
         "vm_change": {"uuid": vm.uuid},
         "image_delete": {"uuid": made_import(cast).uuid},
+        "vm_nics": {"uuid": vm.uuid},
+        "vm_tags": {"uuid": vm.uuid},
         "security_group": {"uuid": group.uuid},
         "security_group_delete": {"uuid": group.uuid},
         "security_rule_delete": {"uuid": group.uuid, "rule_id": rule.pk},
@@ -250,6 +252,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     }
     uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
+    url = url.replace("{port}", port)
     if "{bridge}" in path:
         made_flow_record(Host.objects.get())
     url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))
@@ -265,9 +268,12 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
         "POST /api/v1/traces": {"source": port, "target": port},
         "POST /api/v1/traces/{uuid}/captures": {"points": ["source"]},
         "PATCH /api/v1/vms/{uuid}": {"is_protected": True},
+        "POST /api/v1/bulk/vms": {"action": "stop", "uuids": [str(vm)]},
         "POST /api/v1/vms/{uuid}/resize": {"flavor": "S"},
         "POST /api/v1/vms/{uuid}/rebuild": {"image": "tiny"},
         "POST /api/v1/vms/{uuid}/clone": {"name": "web-2"},
+        "POST /api/v1/vms/{uuid}/nics": {"network": "payments-net"},
+        "PATCH /api/v1/vms/{uuid}/nics/{port}": {"model": "e1000e"},
         "POST /api/v1/security-groups": {"name": "api"},
         "POST /api/v1/security-groups/{uuid}/rules": {"ports": "8080"},
         "PUT /api/v1/ports/{uuid}/groups": {"groups": ["web"]},

@@ -1,0 +1,157 @@
+"""The list of VMs as its URL asks for it: searched, filtered, sorted and cut into pages by the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from django.db.models import Count, Q, QuerySet, Subquery
+
+from portal.accounts.models import Team
+from portal.compute.models import VM, VMState, VMTag
+from portal.networks.models import FixedAddress
+
+PER_PAGE = 50
+SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "name": ("Name", ("name",)),
+    "state": ("State", ("state", "name")),
+    "host": ("Host", ("host__name", "name")),
+    "image": ("Image", ("image__name", "name")),
+    "size": ("Size", ("ram_mib", "vcpus", "name")),
+    "age": ("Age", ("-id",)),
+}
+FIELDS = ("q", "state", "tag", "sort", "page")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the URL says; anything that it may not say is as if it were not there."""
+
+    q: str = ""
+    state: str = ""
+    tag: str = ""
+    sort: str = "name"
+    is_down: bool = False
+    page: int = 1
+
+    def query(self, **changed: object) -> str:
+        """The URL's query with those fields changed, without what is the default."""
+        values = {
+            "q": self.q,
+            "state": self.state,
+            "tag": self.tag,
+            "sort": self.sort_word,
+            "page": self.page,
+        } | changed
+        plain = {"sort": "name", "page": 1}
+        return urlencode({name: value for name, value in values.items() if value and value != plain.get(name)})
+
+    @property
+    def sort_word(self) -> str:
+        return f"{'-' if self.is_down else ''}{self.sort}"
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.q or self.state or self.tag)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A head of the table: where a click sorts by it, and how it sorts now ("ascending", "descending", "")."""
+
+    title: str
+    query: str
+    direction: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One page of the list. `total` counts what the filter lets through."""
+
+    rows: list[VM]
+    total: int
+    asked: Asked
+    pages: int
+    columns: dict[str, Column]
+
+    @property
+    def first(self) -> int:
+        return (self.asked.page - 1) * PER_PAGE + 1 if self.rows else 0
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.rows) - 1 if self.rows else 0
+
+    @property
+    def before(self) -> str:
+        return self.asked.query(page=self.asked.page - 1) if self.asked.page > 1 else ""
+
+    @property
+    def after(self) -> str:
+        return self.asked.query(page=self.asked.page + 1) if self.asked.page < self.pages else ""
+
+
+def parse_asked(given: Mapping[str, str]) -> Asked:
+    """The question in a URL's query."""
+    text = {name: str(given.get(name, "")).replace("\0", "").strip()[:100] for name in FIELDS}
+    sort = text["sort"].removeprefix("-")
+    page = int(text["page"]) if text["page"].isascii() and text["page"].isdecimal() and len(text["page"]) < 7 else 1
+    return Asked(
+        q=text["q"],
+        state=text["state"] if text["state"] in VMState.values else "",
+        tag=text["tag"],
+        sort=sort if sort in SORTS else "name",
+        is_down=text["sort"].startswith("-") and sort in SORTS,
+        page=max(1, page),
+    )
+
+
+def listed(team: Team, rows: QuerySet[VM], asked: Asked) -> Listed:
+    """The page of those VMs of the team that was asked for; one after the last is the last."""
+    found = filtered(rows, asked)
+    # the count rides along as a scalar of the same query: a page asks twelve, and this is one
+    bare = filtered(VM.objects.filter(team=team), asked).order_by().values("team").annotate(n=Count("pk")).values("n")
+    ordered = found.annotate(total=Subquery(bare)).order_by(*_order(asked))
+    start = (asked.page - 1) * PER_PAGE
+    page: list[VM] = [*ordered[start : start + PER_PAGE]]
+    total: int = getattr(page[0], "total", 0) if page else found.count()
+    pages = max(1, -(-total // PER_PAGE))
+    if asked.page > pages:
+        return listed(team, rows, replace(asked, page=pages))
+    return Listed(page, total, asked, pages, _columns(asked))
+
+
+def filtered(rows: QuerySet[VM], asked: Asked) -> QuerySet[VM]:
+    """The VMs that the question lets through. Every word must be in the name, a tag, the image's or host's name or begin an address."""
+    for word in asked.q.split()[:6]:
+        by_address = FixedAddress.objects.filter(address__startswith=word, port__vm__isnull=False).values("port__vm")
+        by_tag = VMTag.objects.filter(name__icontains=word).values("vm")
+        rows = rows.filter(
+            Q(name__icontains=word) | Q(image__name__icontains=word) | Q(host__name__icontains=word)
+            | Q(pk__in=by_address) | Q(pk__in=by_tag)
+        )  # fmt: skip
+    if asked.state:
+        rows = rows.filter(state=asked.state)
+    if asked.tag:
+        rows = rows.filter(tags__name=asked.tag)
+    return rows
+
+
+def _order(asked: Asked) -> tuple[str, ...]:
+    names = SORTS[asked.sort][1]
+    return tuple(_turned(name) for name in names) if asked.is_down else names
+
+
+def _turned(name: str) -> str:
+    return name.removeprefix("-") if name.startswith("-") else f"-{name}"
+
+
+def _columns(asked: Asked) -> dict[str, Column]:
+    found = {}
+    for name, (title, _) in SORTS.items():
+        is_this = name == asked.sort
+        turned = f"-{name}" if is_this and not asked.is_down else name
+        direction = ("descending" if asked.is_down else "ascending") if is_this else ""
+        found[name] = Column(title, asked.query(sort=turned, page=1), direction)
+    return found

@@ -1,0 +1,127 @@
+"""NICs of a VM as they are asked for: added, removed, moved to another network, of another model."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from portal.accounts.models import Team, User
+from portal.compute.actions import host_refusal
+from portal.compute.changes import locked_vm
+from portal.compute.models import VM
+from portal.compute.requests import VMProblem, start_operation
+from portal.live.publishers import vm_changed
+from portal.networks.intent import bump_generation
+from portal.networks.ipam import AddressProblem, allocate_port
+from portal.networks.models import FixedAddress, FloatingAddress, Network, NicModel, Port
+from portal.operations.models import Operation
+
+MOST_NICS = 8  # what PCI slots and people can bear
+
+
+def nic_refusals(vm: VM, ports: list[Port], reason: str) -> dict[int, str]:
+    """Each port's id with why its NIC cannot be removed or moved now, or ""."""
+    floating = dict(
+        FloatingAddress.objects.filter(fixed__port__in=ports).values_list("fixed__port_id", "address__address")
+    )
+    held = {pk: f"floating address {address} stands for it: take that back first" for pk, address in floating.items()}
+    return {port.pk: reason or held.get(port.pk, "") for port in ports}
+
+
+def add_nic(
+    vm: VM, user: User, network: Network | None, *, model: str = NicModel.VIRTIO, address: str | None = None
+) -> Operation:
+    """The operation that gives the VM one more NIC, in the groups that its first one is in."""
+    with transaction.atomic():
+        bump_generation()
+        fresh = locked_vm(vm, "nics")
+        errors = _check(fresh, network, model)
+        first = fresh.ports.first()
+        if fresh.ports.count() >= MOST_NICS:
+            errors["network"] = [f"it has {MOST_NICS} NICs; that is the most"]
+        if errors or network is None:
+            raise VMProblem(errors)
+        try:
+            port = allocate_port(network, name=_free_port_name(fresh), vm=fresh, address=address)
+        except AddressProblem as problem:
+            raise VMProblem({"address" if address else "network": [str(problem)]}) from None
+        port.host, port.model, port.tap, port.ofport, port.wired_at = fresh.host, model, "", None, None
+        port.save()
+        if first is not None:
+            port.groups.set(first.groups.all())
+        operation = start_operation("vm.nic_add", fresh, user, {"port": str(port.uuid), "network": network.name})
+        vm_changed(fresh)
+        return operation
+
+
+def remove_nic(vm: VM, user: User, port: Port) -> Operation:
+    """The operation that takes the NIC away; its addresses become free when the guest has let go of it."""
+    with transaction.atomic():
+        fresh = locked_vm(vm, "nics")
+        if reason := nic_refusals(fresh, [port], "")[port.pk]:
+            raise VMProblem({"port": [reason]})
+        return start_operation("vm.nic_remove", fresh, user, {"port": str(port.uuid), "network": port.network.name})
+
+
+def set_nic_model(vm: VM, user: User, port: Port, model: str) -> Operation:
+    """The operation that replaces the device; MAC and addresses stay."""
+    with transaction.atomic():
+        fresh = locked_vm(vm, "nics")
+        errors = _check(fresh, port.network, model)
+        if model == port.model:
+            errors["model"] = [f"it is {model} already"]
+        if errors:
+            raise VMProblem(errors)
+        before = {"model": port.model}
+        Port.objects.filter(pk=port.pk).update(model=model)
+        return start_operation("vm.nic_model", fresh, user, {"port": str(port.uuid), "before": before, "model": model})
+
+
+def move_nic(vm: VM, user: User, port: Port, network: Network | None, address: str | None = None) -> Operation:
+    """The NIC is on the other network from now on, with addresses of it and its own MAC; the operation tells the guest."""
+    with transaction.atomic():
+        bump_generation()
+        fresh = locked_vm(vm, "nics")
+        errors = _check(fresh, network, port.model)
+        if network is not None and network.pk == port.network_id:
+            errors["network"] = [f"it is on {network.name} already"]
+        if reason := nic_refusals(fresh, [port], "")[port.pk]:
+            errors["port"] = [reason]
+        if errors or network is None:
+            raise VMProblem(errors)
+        before = {"network": port.network.name, "addresses": [row.address for row in port.addresses.all()]}
+        try:
+            _readdress(port, network, address)
+        except AddressProblem as problem:
+            raise VMProblem({"address" if address else "network": [str(problem)]}) from None
+        params = {"port": str(port.uuid), "before": before, "network": network.name}
+        operation = start_operation("vm.nic_network", fresh, user, params)
+        vm_changed(fresh)
+        return operation
+
+
+def _readdress(port: Port, network: Network, address: str | None) -> None:
+    """The port has the new network's addresses: those of a port made there, which then is gone."""
+    made = allocate_port(network, name=port.name, address=address)
+    FixedAddress.objects.filter(port=port).delete()
+    FixedAddress.objects.filter(port=made).update(port=port)
+    made.delete()
+    Port.objects.filter(pk=port.pk).update(network=network, wired_at=None, wired_generation=None)
+
+
+def _check(vm: VM, network: Network | None, model: str) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    team: Team = vm.team
+    if network is None or network.team_id != team.pk:
+        errors["network"] = [f"no network of that name in team {team.name}: choose one of the list"]
+    if model not in NicModel.values:
+        errors["model"] = [f"“{model[:20]}” was given; {' and '.join(NicModel.values)} are allowed"]
+    if reason := host_refusal(vm):
+        errors["vm"] = [reason]
+    return errors
+
+
+def _free_port_name(vm: VM) -> str:
+    """`web-1` for the first NIC, `web-1-2` for the next: what each is called by DNS in its network."""
+    taken = set(vm.ports.values_list("name", flat=True))
+    names = [vm.name, *(f"{vm.name[:60]}-{number}" for number in range(2, MOST_NICS + 2))]
+    return next(name for name in names if name not in taken)

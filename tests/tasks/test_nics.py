@@ -1,0 +1,120 @@
+"""NICs added, removed and changed as sagas: from every stage they end as asked or as it was; a deaf guest keeps its NIC."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.compute.models import VM, VMState
+from portal.networks.ipam import allocate_port
+from portal.networks.models import FixedAddress, Network, Port
+from portal.operations.models import Operation, OperationState
+from portal.operations.stages import STAGES
+from tasks.sagas import vm_nics
+from tasks.sagas.engine import StageError
+from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+
+KINDS = ("vm.nic_add", "vm.nic_remove", "vm.nic_model", "vm.nic_network")
+STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
+
+
+@pytest.fixture
+def vm(world):
+    vm = world.make_vm()
+    assert run(world, world.ask("vm.create", vm)).state == OperationState.DONE
+    vm.refresh_from_db()
+    return vm
+
+
+def ready(world, vm, kind):
+    """The operation and its port, the rows being as the request leaves them."""
+    first = vm.ports.get()
+    port, before = first, {}
+    if kind in ("vm.nic_add", "vm.nic_remove"):
+        port = allocate_port(Network.objects.get(), name="web-1-2", vm=vm)
+        Port.objects.filter(pk=port.pk).update(host=vm.host)
+    if kind == "vm.nic_remove":
+        asked = world.ask("vm.nic_add", vm)
+        Operation.objects.filter(pk=asked.pk).update(params={"port": str(port.uuid)})
+        assert run(world, asked).state == OperationState.DONE
+    if kind == "vm.nic_model":
+        before = {"model": "virtio"}
+        Port.objects.filter(pk=port.pk).update(model="e1000e")
+    operation = world.ask(kind, vm)
+    Operation.objects.filter(pk=operation.pk).update(params={"port": str(port.uuid), "before": before})
+    return operation, port
+
+
+def plugged(world, vm):
+    return {nic.interface_id: nic.model for nic in world.fake.running[vm.domain]}
+
+
+def defined(world, vm):
+    return {
+        str(port.uuid): port.model for port in vm.ports.all() if str(port.uuid) in world.fake.definitions[vm.domain]
+    }
+
+
+def assert_true(world, vm):
+    """What is plugged, defined and in the rows is the same."""
+    rows = {str(port.uuid): port.model for port in vm.ports.all()}
+    assert plugged(world, vm) == defined(world, vm) == rows
+    assert world.fake.definitions[vm.domain].count("<interface ") == len(rows)
+    assert FixedAddress.objects.count() == len(rows)
+    return rows
+
+
+@pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
+def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked(world, vm, kind, name):
+    def change(do):
+        def kill(context):
+            do(context)
+            raise Killed
+
+        return kill
+
+    operation, port = ready(world, vm, kind)
+    with pytest.raises(Killed):
+        run(world, operation, with_stage(kind, name, change))
+    expire_lease(operation)
+    assert run(world, operation).state == OperationState.DONE, operation.error
+    rows = assert_true(world, vm)
+    assert len(rows) == (2 if kind == "vm.nic_add" else 1)
+    assert rows.get(str(port.uuid)) == {"vm.nic_remove": None, "vm.nic_model": "e1000e"}.get(kind, "virtio")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
+def test_a_change_that_fails_in_a_stage_leaves_the_nics_as_they_were(world, vm, kind, name, when):
+    def change(do):
+        def fail(context):
+            if when == "after":
+                do(context)
+            raise StageError("no flows")
+
+        return fail
+
+    operation, port = ready(world, vm, kind)
+    assert run(world, operation, with_stage(kind, name, change)).state == OperationState.FAILED
+    rows = assert_true(world, vm)
+    gone = (kind, name, when) == ("vm.nic_remove", "release", "after")
+    assert len(rows) == (2 if kind == "vm.nic_remove" and not gone else 1)
+    assert rows.get(str(port.uuid)) == (None if kind == "vm.nic_add" or gone else "virtio")
+    vm.refresh_from_db()
+    assert vm.state == VMState.RUNNING
+
+
+def test_a_guest_that_does_not_let_go_keeps_its_nic_and_the_words_say_what_to_do(world, vm, monkeypatch):
+    monkeypatch.setattr(vm_nics, "LET_GO_S", 0.3)
+    operation, port = ready(world, vm, "vm.nic_remove")
+    world.fake.is_deaf = True
+    assert run(world, operation).state == OperationState.FAILED and "shut the VM down first" in operation.error
+    assert str(port.uuid) in assert_true(world, vm)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vm_that_is_off_has_it_in_its_definition(world, vm, kind):
+    operation, port = ready(world, vm, kind)
+    world.fake.destroy(vm.domain)
+    VM.objects.update(state=VMState.STOPPED)
+    assert run(world, operation).state == OperationState.DONE, operation.error
+    assert (str(port.uuid) in defined(world, vm)) is (kind != "vm.nic_remove")
