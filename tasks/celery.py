@@ -94,11 +94,13 @@ def sweep() -> None:
 
 @app.task(name="hopsight.purge")  # type: ignore[untyped-decorator]
 def purge() -> None:
-    """Delete for good the VMs whose time to be had back is over."""
+    """End the leases that are over, and delete for good the VMs whose time to be had back is over."""
     from portal.compute.changes import purge_deleted
     from portal.images.requests import abandon_old
+    from portal.compute.leases import end_leases
 
     close_old_connections()
+    end_leases()
     purge_deleted()
     abandon_old()
 

@@ -129,6 +129,7 @@ WORDS: dict[str, str] = {
     "vm.nic_remove": "removed a NIC of the VM",
     "vm.nic_model": "changed the NIC model of the VM",
     "vm.nic_network": "moved a NIC to another network, of the VM",
+    "vm.lease": "changed the lease of the VM",
     "vm.tags": "changed the tags of the VM",
     "vm.bin": "deleted, to be had back for a while, the VM",
     "vm.undelete": "took back the VM",

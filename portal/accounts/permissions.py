@@ -118,6 +118,7 @@ PAGES: dict[str, Page] = {
     "vm_flags": Page(None, "vm.power"),
     "vm_change": Page("vm.see", "vm.change"),
     "vm_bulk": Page(None, "vm.power"),
+    "vm_lease": Page(None, "vm.change"),
     "vm_tags": Page(None, "vm.change"),
     "vm_filters": Page(None, "vm.see"),
     "vm_nics": Page("vm.see", "vm.change"),

@@ -48,6 +48,7 @@ from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.api import router as compute_router
 from portal.compute.changes import bin_vm, changes_of, rename_vm
 from portal.compute.forms import images_for
+from portal.compute.leases import set_lease
 from portal.compute.listing import Asked, filtered
 from portal.compute.models import Flavor, VMState
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
@@ -167,6 +168,8 @@ def patch_vm(request: HttpRequest, uuid: UUID, asked: VMFlags) -> Any:
     require(request, "vm.power", team)
     if asked.name is not None:
         row = rename_vm(row, person(request), asked.name)
+    if asked.lease_days is not None:
+        row = set_lease(row, person(request), asked.lease_days)
     if asked.tags is not None:
         row = set_tags(row, person(request), [_text("tags", tag) for tag in asked.tags])
     changed = change_flags(row, person(request), autostart=asked.is_autostarted, protected=asked.is_protected)

@@ -27,6 +27,7 @@ class VMIn(Schema):
 class VMFlags(Schema):
     name: str | None = None
     tags: list[str] | None = Field(None, max_length=50)
+    lease_days: int | None = Field(None, ge=0, le=MAX_ID, description="its lease ends so many days from now; 0: none")
     is_autostarted: bool | None = None
     is_protected: bool | None = None
 
@@ -80,6 +81,7 @@ class VMOut(Schema):
     tags: list[str]
     rescue_image: str | None
     purge_at: datetime | None
+    lease_until: datetime | None
 
 
 class ActionOut(Schema):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -117,7 +118,13 @@ def _refusal(vm: VM, action: Action, busy: str) -> str:
     if vm.state not in action.states:
         wanted = " or ".join(sorted(VMState(state).label.lower() for state in action.states))
         return f"it is {VMState(vm.state).label.lower()}; only a VM that is {wanted} takes this"
-    return action.refuse(vm) or host_refusal(vm)
+    return action.refuse(vm) or _lease_refusal(vm, action) or host_refusal(vm)
+
+
+def _lease_refusal(vm: VM, action: Action) -> str:
+    if action.name in ("start", "rescue") and vm.lease_until is not None and vm.lease_until < timezone.now():
+        return "its lease is over: extend it first"
+    return ""
 
 
 def host_refusal(vm: VM) -> str:
@@ -129,7 +136,7 @@ def host_refusal(vm: VM) -> str:
     return ""
 
 
-def request_action(vm: VM, user: User, name: str) -> Operation:
+def request_action(vm: VM, user: User | None, name: str) -> Operation:
     """The operation that does it; asked twice it is the same one. Raises VMProblem with the reason when it can't be done."""
     action = ACTIONS.get(name)
     if action is None:

@@ -227,7 +227,7 @@ def _copied(source: VM, user: User, name: str, key: str) -> VM:
     )  # fmt: skip
 
 
-def bin_vm(vm: VM, user: User) -> Operation:
+def bin_vm(vm: VM, user: User | None) -> Operation:
     """The operation that switches the VM off and keeps it for a while: until then it holds disk, addresses and quota."""
     with transaction.atomic():
         fresh = locked_vm(vm, "bin")

@@ -1,4 +1,4 @@
-"""What the list of VMs posts: an action for many, tags, saved filters."""
+"""What the list of VMs posts: an action for many, tags, leases, saved filters."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
 from portal.compute.bulk import act_on_many
+from portal.compute.leases import set_lease
 from portal.compute.listing import FIELDS
 from portal.compute.models import SavedFilter
 from portal.compute.requests import VMProblem
@@ -51,6 +52,19 @@ def vm_tags(request: HttpRequest, uuid: UUID) -> HttpResponse:
     require(request, "vm.change", row.team)
     try:
         set_tags(row, person(request), request.POST.get("tags", "").replace(",", " ").split())
+    except VMProblem as problem:
+        messages.error(request, str(problem))
+    return redirect("vm", row.uuid)
+
+
+@require_POST
+def vm_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Let a VM's lease end so many days from now; 0 ends the lease itself, and the VM stays."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "vm.change", row.team)
+    given = request.POST.get("days", "")
+    try:
+        set_lease(row, person(request), int(given) if given.isascii() and given.isdecimal() and len(given) < 6 else -1)
     except VMProblem as problem:
         messages.error(request, str(problem))
     return redirect("vm", row.uuid)

@@ -109,6 +109,9 @@ class VM(models.Model):
     live_vcpus = models.PositiveIntegerField(null=True, blank=True, help_text="what its running domain has")
     live_ram_mib = models.PositiveIntegerField(null=True, blank=True, help_text="what its running domain has")
     purge_at = models.DateTimeField(null=True, blank=True, help_text="a deleted VM is gone for good then")
+    lease_until = models.DateTimeField(
+        null=True, blank=True, help_text="it is shut down then, and after a grace deleted"
+    )
     rescue_image = models.ForeignKey(
         Image,
         on_delete=models.PROTECT,

@@ -37,6 +37,7 @@ def vm_as_json(vm: VM) -> dict[str, Any]:
         "tags": [tag.name for tag in vm.tags.all()],
         "rescue_image": vm.rescue_image.slug if vm.rescue_image else None,
         "purge_at": _moment(vm.purge_at),
+        "lease_until": _moment(vm.lease_until),
         "host": vm.host.name if vm.host else None,
         "image": vm.image.slug,
         "flavor": vm.flavor.name,

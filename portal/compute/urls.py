@@ -8,6 +8,7 @@ urlpatterns = [
     path("vms/", views.vm_list, name="vm_list"),
     path("vms/bulk/", list_views.vm_bulk, name="vm_bulk"),
     path("vms/filters/", list_views.vm_filters, name="vm_filters"),
+    path("vms/<uuid:uuid>/lease/", list_views.vm_lease, name="vm_lease"),
     path("vms/<uuid:uuid>/tags/", list_views.vm_tags, name="vm_tags"),
     path("vms/create/", views.vm_create, name="vm_create"),
     path("vms/create/effect/", views.vm_effect, name="vm_effect"),

@@ -24,6 +24,7 @@ from portal.compute.actions import Offer, offers_of, shown_of, unfinished_of
 from portal.compute.bulk import BULK
 from portal.compute.changes import bin_vm, changes_of
 from portal.compute.forms import form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
+from portal.compute.leases import reminder_of
 from portal.compute.listing import listed, parse_asked
 from portal.compute.models import VM, Flavor, VMState
 from portal.compute.presentation import (
@@ -64,6 +65,7 @@ def vm_list(request: HttpRequest) -> HttpResponse:
     busy = unfinished_of(row.uuid for row in rows)
     for row in rows:
         row.offers = shown_of(offers_of(row, busy))[0]  # type: ignore[attr-defined]
+        row.lease = reminder_of(row)  # type: ignore[attr-defined]
     acts = may(request, "vm.power", team)
     context = {
         "vms": rows,
@@ -174,6 +176,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "devices": devices_of(row, port),
         "commands": commands_of(row, port),
         "refusal": refusal(request, "vm.delete", row.team),
+        "lease": reminder_of(row),
         "may": may(request, "vm.power", row.team),
         "trace_url": url_or_nothing("trace_new"),
         "why_url": reverse("trace_why", args=[port.uuid]) if port else "",

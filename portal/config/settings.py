@@ -157,6 +157,7 @@ CONSOLE_SOCKET = Path(os.environ.get("HOPSIGHT_CONSOLE") or socket_path("console
 TLS_DIR = os.environ.get("HOPSIGHT_TLS", "")  # ca.pem, cert.pem, key.pem: for hosts reached by ssl:ADDRESS:PORT
 PLAIN_TCP = os.environ.get("HOPSIGHT_PLAIN_TCP") == "1"  # tcp:ADDRESS:PORT to other machines than this one
 METRICS_TOKEN = os.environ.get("HOPSIGHT_METRICS_TOKEN", "")
+LEASE_GRACE_HOURS = int(os.environ.get("HOPSIGHT_LEASE_GRACE_HOURS", "72"))  # from a lease's end to the VM's deletion
 UNDELETE_HOURS = int(os.environ.get("HOPSIGHT_UNDELETE_HOURS", "24"))  # a deleted VM is kept so long
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
 # Shared by all processes: ten failed log-ins are ten, however many web processes there are.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -24,6 +25,7 @@ from tasks.sagas.rows import placed, placed_or_none, update_vm, vm_of
 from tasks.sagas.vm_life import RUN, record_state
 
 COPY_DEADLINE_S = 3600.0
+TAKEN_BACK_FOR = timedelta(days=1)
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 
 
@@ -226,7 +228,9 @@ def unbin(context: Context) -> None:
 def restore(context: Context) -> None:
     vm, hypervisor, _ = placed(context)
     hypervisor.set_autostart(vm.domain, vm.is_autostarted)
-    update_vm(vm, purge_at=None)
+    over = vm.lease_until is not None and vm.lease_until < timezone.now()
+    lease_until = timezone.now() + TAKEN_BACK_FOR if over else vm.lease_until  # or it would be deleted again at once
+    update_vm(vm, purge_at=None, lease_until=lease_until)
     record_state(vm, hypervisor)
 
 

@@ -83,6 +83,7 @@ def world(cast: Cast) -> World:
         "image_delete": {"uuid": made_import(cast).uuid},
         "vm_nics": {"uuid": vm.uuid},
         "vm_tags": {"uuid": vm.uuid},
+        "vm_lease": {"uuid": vm.uuid},
         "security_group": {"uuid": group.uuid},
         "security_group_delete": {"uuid": group.uuid},
         "security_rule_delete": {"uuid": group.uuid, "rule_id": rule.pk},

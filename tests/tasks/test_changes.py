@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from portal.compute.models import VM, Flavor, Image, VMState
 from portal.operations.models import Operation, OperationState
@@ -178,3 +180,11 @@ def test_a_clone_of_a_vm_that_was_started_meanwhile_says_so_and_leaves_nothing(w
     world.fake.start(vm.domain)
     assert run(world, operation).state == OperationState.FAILED and "a disk in use can't be copied" in operation.error
     assert not VM.objects.filter(name="web-2").exists()
+
+
+def test_a_vm_whose_lease_was_over_has_a_day_when_it_is_taken_back(world, vm):
+    operation = ready(world, vm, "vm.undelete")
+    VM.objects.filter(pk=vm.pk).update(lease_until=timezone.now() - timedelta(days=9))
+    run(world, operation)
+    vm.refresh_from_db()
+    assert vm.lease_until > timezone.now() + timedelta(hours=23)
