@@ -107,7 +107,9 @@ def test_pages_are_accessible_fit_the_screen_and_log_no_error(
     page.on("pageerror", lambda error: errors.append(str(error)))
     extra = {"olga": ("/flows/hv1/br-int/",)}.get(
         person,
-        (vm_url, f"{vm_url}console/") if view == "phone-light" else (vm_url, f"{vm_url}console/", f"{vm_url}delete/"),
+        (vm_url, f"{vm_url}console/", f"{vm_url}nics/", f"{vm_url}change/")
+        if view == "phone-light"
+        else (vm_url, f"{vm_url}console/", f"{vm_url}nics/", f"{vm_url}change/", f"{vm_url}delete/"),
     )
     for path in (*PAGES_OF[person], *extra):
         if person == "charlie" and path.endswith("delete/"):
