@@ -96,8 +96,8 @@ def sweep() -> None:
 def purge() -> None:
     """End the leases that are over, and delete for good the VMs whose time to be had back is over."""
     from portal.compute.changes import purge_deleted
-    from portal.images.requests import abandon_old
     from portal.compute.leases import end_leases
+    from portal.images.requests import abandon_old
 
     close_old_connections()
     end_leases()
