@@ -13,6 +13,7 @@ from lab.commands import run, tool
 from lab.images.cache import default_cache, digest_of, ensure_folder
 from lab.paths import HypervisorPaths
 
+ASKING_S = 240.0
 KEPT = Path("cache-libvirt") / "qemu" / "capabilities"
 
 
@@ -28,7 +29,8 @@ def share_capabilities(hosts: tuple[HypervisorPaths, ...]) -> None:
 
 
 def _ask(host: HypervisorPaths, scratch: Path) -> None:
-    run("virsh", "-q", "-c", host.libvirt_uri, "capabilities")
+    # it starts each emulator once: half a minute in a fresh container, more on a busy machine
+    run("virsh", "-q", "-c", host.libvirt_uri, "capabilities", patience_s=ASKING_S)
     shutil.copytree(host.root / KEPT, scratch, dirs_exist_ok=True)
 
 
