@@ -34,6 +34,13 @@ pkill:procps:the tests"
 TOOLS_BENCH="ovn-nbctl:ovn-central:the reference of port_wired_ms
 ovn-controller:ovn-host:the reference of port_wired_ms"
 
+TOOLS_DEPLOY="dockerd:docker.io:the test of the deployment
+docker-compose:docker-compose:the test of the deployment
+debootstrap:debootstrap:the base image of the test of the deployment
+curl:curl:the test of the deployment
+ssh-keygen:openssh-client:the keys of guests
+ip:iproute2:network namespaces"
+
 say() { printf '%s\n' "$*" >&2; }
 
 fail() { say "hopsight: $*"; exit 1; }
