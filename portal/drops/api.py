@@ -95,7 +95,7 @@ def post_sample(request: HttpRequest, uuid: UUID, asked: SampleIn) -> Any:
 
 @router.delete("/ports/{uuid}/sample", response={204: None}, summary="Make no more copies, forget those there are")
 def delete_sample(request: HttpRequest, uuid: UUID) -> Any:
-    stop_sample(_port(request, uuid, "sample.ask"))
+    stop_sample(_port(request, uuid, "sample.ask"), person(request))
     return Status(204, None)
 
 

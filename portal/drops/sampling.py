@@ -55,8 +55,10 @@ def ask_sample(port: Port, seconds: int, actor: User | None) -> datetime:
     return until
 
 
-def stop_sample(port: Port) -> None:
+def stop_sample(port: Port, actor: User | None) -> None:
     """No more copies; what came is forgotten soon."""
+    with transaction.atomic():
+        record("port.sample_end", owner_of(port), actor, _what(port))
     connection().delete(f"{KEY_PREFIX}{port.uuid}")
 
 

@@ -26,7 +26,7 @@ def port_sample(request: HttpRequest, uuid: UUID) -> HttpResponse:
     seconds = request.POST.get("seconds", "60")
     try:
         if seconds == "0":
-            stop_sample(port)
+            stop_sample(port, person(request))
         else:
             is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 7
             ask_sample(port, int(seconds) if is_number else -1, person(request))

@@ -24,15 +24,28 @@ from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from tests.cast import Cast, make_cast
-from tests.portal.clients import client_of, made_provider, made_trace, made_vm
+from tests.portal.clients import (
+    client_of,
+    made_capture,
+    made_flow_record,
+    made_host,
+    made_image,
+    made_import,
+    made_provider,
+    made_trace,
+    made_vm,
+)
 
 pytestmark = pytest.mark.xdist_group("examples")
 DOCUMENT = api.get_openapi_schema()["paths"]
 # What exists only after something else was asked for, or ends the very token that the examples are run with.
 UNAUDITED = re.compile(
-    r"/(traces|matrices|what-ifs|log-ins|console-ticket)"
-)  # questions, and what is told when it is used
-LATER = re.compile(r"/(matrices|what-ifs|checks)/\{|DELETE /api/v1/me/token|/events/")
+    # questions, what is told when it is used or has come in whole, and many at once, each of which tells by itself
+    r"/(traces|matrices|what-ifs|log-ins|console-ticket|image-imports|bulk)"
+)
+LATER = re.compile(
+    r"/(matrices|what-ifs|checks)/\{|DELETE /api/v1/me/token|/events/|/image-imports/\{uuid\}/bytes|/captures/\{uuid\}/pcapng"
+)
 
 
 def test_every_operation_that_takes_a_body_has_an_example() -> None:
@@ -62,20 +75,24 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
     port, route = vm.ports.get(), add_route(cast.router, "172.16.0.0/16", "10.20.0.9")
     parsed = parse_public_key(BODIES["POST /api/v1/keys"]["public_key"])
     provider = made_provider(cast)
+    trace, host = made_trace(cast), made_host()
+    made_flow_record(host)
     key = KeyPair.objects.create(user=cast.alice, name="old", public_key=parsed.text, fingerprint="SHA256:old")
     everywhere = {
         "TOKEN": make_token(cast.alice, "docs", True, 7)[1], "URL": live_server.url, "port": str(port.uuid),
-        "group": str(group.uuid), "topic": "team:payments", "action": "stop",
+        "group": str(group.uuid), "vm": str(vm.uuid), "host": host.name, "bridge": "br-int", "topic": "team:payments", "action": "stop",
     }  # fmt: skip
     of = {
         "vms": {"uuid": str(vm.uuid)}, "operations": {"uuid": str(Operation.objects.get().uuid)},
-        "traces": {"uuid": str(made_trace(cast).uuid)}, "ports": {"uuid": str(port.uuid)},
+        "traces": {"uuid": str(trace.uuid)}, "ports": {"uuid": str(port.uuid)},
         "networks": {"uuid": str(cast.network.uuid), "number": str(cast.network.subnets.all()[0].pk)},
         "provider-networks": {"uuid": str(provider.uuid), "number": str(provider.subnets.all()[0].pk)},
         "routers": {"uuid": str(cast.router.uuid), "number": str(route.pk)},
         "security-groups": {"uuid": str(group.uuid), "rule_id": str(add_rule(group, RuleSpec()).pk)},
         "floating-addresses": {"uuid": str(allocate_floating(cast.payments, cast.external).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
+        "captures": {"uuid": str(made_capture(cast, trace).uuid)},
+        "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},
     }  # fmt: skip
     return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}
 

@@ -51,7 +51,7 @@ def test_what_is_dropped_is_shown_in_words_metered_and_forgotten_in_the_end(cast
     assert packet["summary"] == "ICMP echo request 10.20.0.99 → 10.20.0.98"
     page = client_of(cast.bob).get(f"/vms/{port.vm.uuid}/").content.decode()
     assert "ICMP echo request 10.20.0.99 → 10.20.0.98" in page
-    stop_sample(port)
+    stop_sample(port, None)
     assert desk.look() == frozenset()
     assert transient_snapshot(f"sample:{port.uuid}")["state"] == {} and sample_of(port) is None
 
@@ -100,6 +100,6 @@ def test_a_team_cannot_copy_from_all_its_ports_at_once(cast: Cast, port: Port, m
     ask_sample(port, 60, None)
     with pytest.raises(NetworkProblem, match="the most at once"):
         ask_sample(other, 30, None)
-    stop_sample(port)
+    stop_sample(port, None)
     ask_sample(other, 30, None)
-    stop_sample(other)
+    stop_sample(other, None)

@@ -54,7 +54,7 @@ def test_an_address_of_another_teams_vm_is_nobodys(cast: Cast) -> None:
 
 
 BAD = (
-    ({"target": ""}, "This field is required"),
+    ({"target": ""}, "target is empty: give a VM"),
     ({"target": "nobody"}, "allowed are a VM&#x27;s name"),
     ({"target": "web-1"}, "choose two VMs"),
     ({"target": "2001:db8::1"}, "has none of that family"),
