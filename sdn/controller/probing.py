@@ -91,7 +91,11 @@ class Probes:
         async def one(host: HostName) -> float:
             began = self._loop.time()
             await channels[host][0].barrier()
-            return self._loop.time() - began
+            took = self._loop.time() - began
+            # a switch hands out the packets that its datapath sent up at the start of a turn and answers us at its end: a
+            # report that came up between the two follows our barrier's reply, and precedes the next one's
+            await channels[host][0].barrier()
+            return took
 
         known = [host for host in hosts if host in channels]
         answers = await asyncio.gather(*(one(host) for host in known), return_exceptions=True)

@@ -156,7 +156,8 @@ def _a_real_packet_agrees(product: Product, page: Page, uuid: str) -> None:
     )
     assert probed["divergence"] is None, probed
     bridges = [hop for hop in probed["trace"]["hops"] if hop["kind"] == "bridge"]
-    assert len(bridges) == 2 and all(hop["latency_us"] > 0 for hop in bridges), probed
+    # the two reports come over two sockets: at worst they change places, which the error bar covers
+    assert len(bridges) == 2 and all(hop["latency_us"] >= 0 < hop["latency_error_us"] for hop in bridges), probed
     expect(page.locator("[data-lane=probed] .ln.meas").first).to_be_visible()
 
 
