@@ -88,6 +88,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "networks": {"uuid": str(cast.network.uuid), "number": str(cast.network.subnets.all()[0].pk)},
         "provider-networks": {"uuid": str(provider.uuid), "number": str(provider.subnets.all()[0].pk)},
         "routers": {"uuid": str(cast.router.uuid), "number": str(route.pk)},
+        "routers/ports": {"uuid": str(cast.router.uuid), "number": str(cast.router.ports.all()[0].pk)},
         "security-groups": {"uuid": str(group.uuid), "rule_id": str(add_rule(group, RuleSpec()).pk)},
         "floating-addresses": {"uuid": str(allocate_floating(cast.payments, cast.external).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
@@ -106,7 +107,8 @@ def test_every_command_works_as_it_stands(variables: dict[str, dict[str, str]]) 
     for path, method in made + [one for one in inside_out if one[1] == "delete"]:
         if LATER.search(f"{method.upper()} {path}"):
             continue
-        words = variables.get(path.split("/")[3], variables[""])
+        nouns = path.split("/")[3::2]
+        words = variables.get("/".join(nouns)) or variables.get(nouns[0]) or variables[""]
         shown = command(method.upper(), path, words["URL"])
         told = AuditRow.objects.count()
         argv = ["sh", "-c", f"{shown} -w '\\n%{{http_code}}'"]

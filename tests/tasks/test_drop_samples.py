@@ -30,6 +30,9 @@ NOBODY = ("52:54:00:00:00:99", "10.20.0.99")
 
 @pytest.fixture
 def port(cast: Cast) -> Port:
+    """A port of Payments; no other test's samples, for all of a run share one Redis."""
+    for key in connection().keys(f"{KEY_PREFIX}*"):
+        connection().delete(key)
     return Port.objects.select_related("network__team", "vm").get(vm=made_vm(cast))
 
 
