@@ -161,7 +161,8 @@ class Site:
     def appctl(self, name: HostName, *words: str) -> str:
         """What the host's ovs-vswitchd answers."""
         host = next(host for host in self.hosts if host.name == name)
-        return run("ovs-appctl", "-t", str(next(host.ovs_rundir.glob("ovs-vswitchd.*.ctl"))), *words)
+        pid = (host.ovs_rundir / "ovs-vswitchd.pid").read_text().strip()  # one that was killed leaves its socket behind
+        return run("ovs-appctl", "-t", str(host.ovs_rundir / f"ovs-vswitchd.{pid}.ctl"), *words)
 
     async def _start(self) -> Controller:
         controller = Controller(self.told)  # type: ignore[arg-type]
