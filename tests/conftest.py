@@ -45,6 +45,19 @@ def redis_server() -> Iterator[str]:
             server.wait(10)
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """SQLite's rows lie in a file, as they do in use: in memory, two threads of one process share a cache that answers
+    "table is locked" at once, whatever the timeout."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("rows") / "hopsight.sqlite3")
+
+
 @pytest.fixture
 def cast(db: None, redis_server: str, settings, tmp_path):  # type: ignore[no-untyped-def]
     from tests.cast import make_cast
