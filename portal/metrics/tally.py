@@ -85,11 +85,13 @@ class HttpTally:
         while True:
             self._some.wait()
             self._some.clear()
+            was_away = self._is_away
             try:
                 self.add()
             except redis.RedisError as problem:
                 self._some.set()
-                log.warning("requests not counted in redis yet problem=%s", problem)
+                if not was_away:
+                    log.warning("requests are not counted in redis until it answers problem=%s", problem)
             time.sleep(ADD_EVERY_S)
 
 
