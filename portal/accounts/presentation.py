@@ -56,4 +56,6 @@ def tint_of(name: str) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_text, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value)

@@ -72,7 +72,7 @@ def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
     context = {
         "team": team, "images": images_of(team), "pending": pending_of(team), "failed": failed_of(team),
         "errors": errors, "formats": FORMATS, "values": request.POST if errors else defaults,
-        "left_gib": f"{bytes_left(team) / GIB:.1f}", "room_gib": settings.IMAGE_TEAM_GIB, "most_gib": settings.IMAGE_MAX_GIB,
+        "left_gib": f"{bytes_left(team) / GIB:.1f}".removesuffix(".0"), "room_gib": settings.IMAGE_TEAM_GIB, "most_gib": settings.IMAGE_MAX_GIB,
         "chunk_bytes": MAX_CHUNK_BYTES, "may": may(request, "image.change", team),
         "refusal": refusal(request, "image.change", team),
     }  # fmt: skip
