@@ -76,6 +76,12 @@ def test_a_create_that_fails_in_a_stage_leaves_nothing(world, name, when):
     assert_nothing_left(world)
 
 
+def test_what_a_stage_has_done_stands_though_it_took_long(world):
+    late = tuple(replace(stage, deadline_s=-1) if stage.name == "wire" else stage for stage in SAGAS["vm.create"])
+    sagas = {**SAGAS, "vm.create": late}
+    assert run(world, world.ask("vm.create", world.make_vm()), sagas).state == OperationState.DONE
+
+
 @pytest.mark.parametrize("name", CREATE)
 def test_a_create_whose_worker_is_killed_is_taken_up_and_ends_as_the_vm(world, name):
     def change(do):
