@@ -87,7 +87,7 @@ def _host(host: str, hops: list[dict[str, Any]], width: int, detail: Detail) -> 
             if hop["steps"]
             else "│"
         )
-        timing = f"  {hop['latency_us']:.0f} µs" if hop["latency_us"] is not None else ""
+        timing = _timing(hop)
         yield f"{typer.style(label, bold=True)}  {corner} {clean(hop['object']).ljust(NAME_WIDTH)} {clean(hop['detail'])}{timing}"
         for step in hop["steps"]:
             yield from _step(step, width, detail)
@@ -95,6 +95,13 @@ def _host(host: str, hops: list[dict[str, Any]], width: int, detail: Detail) -> 
             yield from (
                 f"{' ' * width}  │      $ {typer.style(clean(command), dim=True)}" for command in hop["commands"]
             )
+
+
+def _timing(hop: dict[str, Any]) -> str:
+    if hop["latency_us"] is None:
+        return ""
+    error = hop.get("latency_error_us")
+    return f"  {hop['latency_us']:.0f} µs" + (f" ± {error:.0f} µs" if error else "")
 
 
 def _step(step: dict[str, Any], width: int, detail: Detail) -> Iterator[str]:

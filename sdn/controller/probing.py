@@ -2,8 +2,9 @@
 
 Injected at a port by packet-out with the probe register set, a probe goes through the same tables as the guest's own
 packets. Each switch that it leaves reports it by a packet-in, with the registers as they were; so does the drop table.
-Times are of the controller's one clock, so two hosts' clocks need no comparing; what the reports' own way to us costs
-is bounded by half of each channel's round trip, measured right after.
+Times are of the controller's one clock, so two hosts' clocks need no comparing, and are taken as the bytes are read off
+each socket. What a report's own way to us costs is between nothing and its channel's round trip, measured right after: the
+switch had the packet in the middle of that, give or take half of it.
 """
 
 from __future__ import annotations
@@ -79,22 +80,23 @@ class Probes:
         found = next(((host, tunnels) for host, (one, tunnels) in self._channels().items() if one is channel), None)
         if flight is not None and found is not None:
             host, tunnel_ofports = found
-            flight.sightings.append((host, self._loop.time(), packet))
+            flight.sightings.append((host, channel.read_at, packet))
             if _is_end(packet, tunnel_ofports):
                 flight.ended.set()
         return True
 
     async def _round_trips(self, hosts: set[HostName]) -> dict[HostName, float]:
-        """Seconds from a barrier to its reply, by host."""
+        """Seconds from a barrier to its reply, by host; the longer of two."""
         channels = self._channels()
 
         async def one(host: HostName) -> float:
-            began = self._loop.time()
-            await channels[host][0].barrier()
-            took = self._loop.time() - began
             # a switch hands out the packets that its datapath sent up at the start of a turn and answers us at its end: a
-            # report that came up between the two follows our barrier's reply, and precedes the next one's
-            await channels[host][0].barrier()
+            # report that came up between the two follows our first barrier's reply, and precedes the second's
+            channel, took = channels[host][0], 0.0
+            for _ in range(2):
+                began = self._loop.time()
+                await channel.barrier()
+                took = max(took, channel.read_at - began)
             return took
 
         known = [host for host in hosts if host in channels]
@@ -105,12 +107,15 @@ class Probes:
 def _reports(flight: _Flight, trips: Mapping[HostName, float], source: HostName) -> tuple[ProbeReport, ...]:
     """In the order of arrival, but the source's own first: two channels' order is chance, and it left there first."""
     seen = sorted(flight.sightings, key=lambda sighting: (sighting[0] != source, sighting[1]))
-    return tuple(
-        ProbeReport(
-            host, packet.table_id, packet.cookie, packet.in_port, packet.registers, (at - flight.began) * 1e6,
-            (trips.get(host, 0.0) + trips.get(source, 0.0)) / 2 * 1e6, packet.frame,
-        )
-        for host, at, packet in seen
+    return tuple(_report(host, at - flight.began, packet, trips.get(host)) for host, at, packet in seen)
+
+
+def _report(host: HostName, after_s: float, packet: PacketIn, trip_s: float | None) -> ProbeReport:
+    """The switch had the packet before its report was read, and after it was sent: at most a round trip before."""
+    half_s = min(after_s, after_s if trip_s is None else trip_s) / 2
+    return ProbeReport(
+        host, packet.table_id, packet.cookie, packet.in_port, packet.registers, (after_s - half_s) * 1e6, half_s * 1e6,
+        packet.frame,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ class ProbeOrder:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """One switch's report: from which table and flow, with the registers then, `after_us` the injection ± `error_us`."""
+    """One switch's report: from which table and flow, with the registers then; it saw it `after_us` the sending ± `error_us`."""
 
     host: HostName
     table_id: int

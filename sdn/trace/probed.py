@@ -12,6 +12,7 @@ from typing import Literal
 
 from sdn.model.trace import Hop, Step, Trace, Verdict
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
+from sdn.trace.moments import Moment, durations
 
 End = Literal["tunnel", "port", "drop", "controller", "answer"]  # "answer": made by the switch, back to the sender
 GUEST_SIDE = ("guest_nic", "backend")
@@ -19,7 +20,7 @@ GUEST_SIDE = ("guest_nic", "backend")
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One switch's report of a probe, `at_us` after the injection, ± `error_us`."""
+    """One switch's report of a probe: it saw it `at_us` ± `error_us` after the injection."""
 
     host: str
     end: End
@@ -30,6 +31,11 @@ class Sighting:
     port_name: str = ""
     drop_reason: int = 0
     drop_table: int = 0
+
+    @property
+    def moment(self) -> Moment:
+        """When the switch had the packet."""
+        return Moment(self.at_us - self.error_us, self.at_us + self.error_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     """The trace of what was seen; hops are the predicted ones as far as the reports bear them out."""
     left = list(sightings)
     hops: list[Hop] = []
-    at_us = 0.0
+    path: list[tuple[int, Sighting]] = []  # the place among the hops, and its report
     outside = False  # past the cable to a bridge that is not ours: a probe is not let out there
     for hop in predicted.hops:
         outside = outside or hop.kind == "patch"
@@ -55,12 +61,13 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
             if seen is None:
                 break
             left.remove(seen)
-            hops.append(_reported(hop, seen, at_us))
-            at_us = seen.at_us
+            path.append((len(hops), seen))
+            hops.append(_reported(hop, seen))
             if not _agrees(hop, seen, predicted):
                 break
         else:
             hops.append(_between(hop, hops))
+    _time(hops, path)
     foreseen = {branch.host for branch in predicted.branches}  # copies that the hops do not follow
     hops += [_unforeseen(one) for one in left if one.host not in foreseen]
     verdict, reason = _verdict(sightings)
@@ -89,15 +96,23 @@ def _report_of(hop: Hop, left: Sequence[Sighting], predicted: Trace) -> Sighting
     return next((one for one in here if _agrees(hop, one, predicted)), here[0] if here else None)
 
 
-def _reported(hop: Hop, seen: Sighting, before_us: float) -> Hop:
+def _time(hops: list[Hop], path: Sequence[tuple[int, Sighting]]) -> None:
+    """Write to each reported hop how long the packet took to it; the order to inject it took a way like the first report's."""
+    if not path:
+        return
+    sent = Moment(0.0, 2 * path[0][1].error_us)
+    for (place, _), took in zip(path, durations((sent, *(seen.moment for _, seen in path))), strict=True):
+        hops[place] = replace(hops[place], latency_us=took.us, latency_error_us=took.error_us)
+
+
+def _reported(hop: Hop, seen: Sighting) -> Hop:
     steps = hop.steps
     if seen.end == "drop":
         passed = [number for number, step in enumerate(steps) if step.table == seen.drop_table]
         steps = steps[: passed[-1] + 1] if passed else steps[:0]
         steps = (*steps, _drop_step(seen))
-    took = max(0.0, seen.at_us - before_us)
-    detail = f"reported {seen.at_us / 1000:.2f} ms after it was sent, ± {seen.error_us / 1000:.2f} ms"
-    return replace(hop, steps=steps, latency_us=took, latency_error_us=seen.error_us, detail=detail, measured=True)
+    detail = f"seen {seen.at_us / 1000:.2f} ms after it was sent, ± {seen.error_us / 1000:.2f} ms"
+    return replace(hop, steps=steps, detail=detail, measured=True)
 
 
 def _between(hop: Hop, before: list[Hop]) -> Hop:
@@ -118,7 +133,7 @@ def _agrees(hop: Hop, seen: Sighting, predicted: Trace) -> bool:
 
 def _unforeseen(seen: Sighting) -> Hop:
     steps = (_drop_step(seen),) if seen.end == "drop" else ()
-    detail = f"reported {seen.at_us / 1000:.2f} ms after it was sent"
+    detail = f"seen {seen.at_us / 1000:.2f} ms after it was sent, ± {seen.error_us / 1000:.2f} ms"
     return Hop("bridge", "host", seen.host, "br-int", detail, steps=steps)
 
 

@@ -69,6 +69,7 @@ class Channel(asyncio.Protocol):
         owner: str = "",
     ) -> None:
         self.dpid = 0
+        self.read_at = 0.0  # when the bytes were read that are being taken, by the loop's clock
         self._owner = owner
         self._on_ready, self._on_lost, self._on_packet_in = on_ready, on_lost, on_packet_in
         self._buffer = bytearray()
@@ -98,6 +99,7 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._silent_rounds = 0
+        self.read_at = self._loop.time()
         self._buffer += data
         try:
             self._take_messages()

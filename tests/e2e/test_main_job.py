@@ -156,8 +156,9 @@ def _a_real_packet_agrees(product: Product, page: Page, uuid: str) -> None:
     )
     assert probed["divergence"] is None, probed
     bridges = [hop for hop in probed["trace"]["hops"] if hop["kind"] == "bridge"]
-    # the two reports come over two sockets: at worst they change places, which the error bar covers
-    assert len(bridges) == 2 and all(hop["latency_us"] >= 0 < hop["latency_error_us"] for hop in bridges), probed
+    assert len(bridges) == 2, probed
+    for hop in bridges:  # a range that never reaches below nothing, whichever of the two sockets was read first
+        assert hop["latency_us"] > 0 and 0 < hop["latency_error_us"] <= hop["latency_us"] * 1.001, probed
     expect(page.locator("[data-lane=probed] .ln.meas").first).to_be_visible()
 
 

@@ -22,9 +22,14 @@ export function duration(us: number): string {
   return us < 1000 ? `${Math.round(us)} µs` : `${(us / 1000).toFixed(1)} ms`;
 }
 
-/** A measured time as far as it can be told: below its own error bar only the bar is known. */
+/** A measured time as far as it can be told: where it may be nothing, only the most that it can be is known. */
 export function measured(us: number, errorUs: number): string {
-  return us < errorUs ? `< ${duration(errorUs)}` : duration(us);
+  return isBounded(us, errorUs) ? duration(us) : `< ${duration(us + errorUs)}`;
+}
+
+/** Is it surely more than nothing? */
+function isBounded(us: number, errorUs: number): boolean {
+  return us - errorUs >= 1;
 }
 
 /** The probed trace as marks over the prediction's steps; empty where the two share no hop. */
@@ -87,8 +92,8 @@ function mark(group: Group, hop: Hop, verdict: Verdict | null, slow: number): Ma
   if (hop.latency_us === null) return { ...base, kind: "passed", text: "", title: "passed" };
   const error = hop.latency_error_us ?? 0;
   const text = measured(hop.latency_us, error);
-  const title = `${hop.detail}`;
-  const slowest = slow > error && hop.latency_us === slow;
+  const title = `${hop.detail}; ${duration(hop.latency_us)} ± ${duration(error)} from the place before`;
+  const slowest = isBounded(slow, error) && hop.latency_us === slow;
   return {
     ...base,
     kind: "measured",

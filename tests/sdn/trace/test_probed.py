@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from sdn.model.trace import Branch, Hop, Step, Trace
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME
+from sdn.trace.moments import Moment, Took, durations
 from sdn.trace.probed import Sighting, first_divergence, probed_trace
 
 OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
@@ -35,7 +39,8 @@ def test_both_switches_reported_it_so_the_two_agree() -> None:
     probed = probed_trace(PREDICTED, (AWAY, ARRIVED))
     assert (probed.verdict, len(probed.hops)) == ("delivered", len(TWO_HOSTS))
     assert [one.kind for one in probed.hops if not one.measured] == ["guest_nic", "backend", "backend", "guest_nic"]
-    assert [one.latency_us for one in probed.hops if one.kind == "bridge"] == [900.0, 600.0]
+    took = [(one.latency_us, one.latency_error_us) for one in probed.hops if one.kind == "bridge"]
+    assert took == [(800.0, 200.0), (600.0, 300.0)]
     assert first_divergence(PREDICTED, probed) is None
 
 
@@ -95,3 +100,37 @@ def test_a_packet_that_leaves_for_the_outside_is_taken_off_at_the_cable() -> Non
     assert first_divergence(predicted, probed) is None
     assert [one.measured for one in probed.hops[4:]] == [False, False, False]
     assert "it was not let out" in probed.reason
+
+
+def test_reports_that_change_places_still_tell_a_time_that_is_more_than_nothing() -> None:
+    """The far switch's report is read 0.5 ms before the near one's: the packet was at the near one before both."""
+    late = replace(AWAY, at_us=2000.0, error_us=400.0)
+    probed = probed_trace(PREDICTED, (late, replace(ARRIVED, at_us=1300.0, error_us=200.0)))
+    near, far = [one for one in probed.hops if one.kind == "bridge"]
+    assert (near.latency_us, near.latency_error_us) == (750.0, 750.0)  # from 0 to 1.5 ms: it was there before 1.5 ms
+    assert far.latency_us == far.latency_error_us == 750.0
+
+
+def test_a_round_trip_that_was_shorter_than_a_reports_way_is_not_believed() -> None:
+    assert durations((Moment(0, 50), Moment(900, 1000), Moment(700, 800))) == (Took(400, 400), Took(400, 400))
+
+
+@given(st.lists(st.tuples(*(st.floats(0.001, 1e4) for _ in range(3))), min_size=2, max_size=5))
+def test_a_duration_is_never_nothing_and_its_range_holds_the_truth(steps: list[tuple[float, float, float]]) -> None:
+    """Each place is so long after the one before; its report is so long on its way, within a trip that is longer still."""
+    at, truth, moments = 0.0, [], []
+    for took, way, longer in steps:
+        at += took
+        truth.append(took)
+        moments.append(Moment(max(0.0, at + way - (way + longer)), at + way))
+    for took, found in zip(truth[1:], durations(moments), strict=True):
+        assert found.us > 0 and 0 < found.error_us <= found.us * (1 + 1e-9)
+        assert found.us - found.error_us <= took + 1e-6 and took - 1e-6 <= found.us + found.error_us
+
+
+@given(st.lists(st.tuples(st.floats(0.001, 1e4), st.floats(0.001, 1e4)), min_size=2, max_size=5))
+def test_whatever_is_reported_no_duration_is_nothing(reports: list[tuple[float, float]]) -> None:
+    """Arrivals and round trips that have nothing to do with each other."""
+    sent = Moment(0.0, reports[0][1])
+    for found in durations((sent, *(Moment(max(0.0, at - trip), at) for at, trip in reports))):
+        assert found.us > 0 and found.us - found.error_us >= -1e-6
