@@ -20,7 +20,7 @@ import redis.asyncio
 from django.conf import settings
 
 from portal.live.events import connection
-from sdn.model.addresses import HostName
+from sdn.model.addresses import HostName, IfaceId
 from sdn.probe import ProbeOrder, ProbeReport
 from sdn.transport.openflow import ChannelError
 
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hopsight.probes")
 ORDERS, ANSWERS = "hopsight:probe:orders", "hopsight:probe:answer:"
+OPEN = "hopsight:probe:open"  # there while a controller takes orders
 ORDER_LIFE_S = 10
 AT_ONCE = 100
 TAKE_WAIT_S = 5
+STAND_IN_WITHIN_S = 1.5
 GRACE_S = 1.5  # for the way through Redis, beside the probe's own deadline
 
 
@@ -41,15 +43,31 @@ class ProbeRefused(Exception):
 
 def order_probe(order: ProbeOrder, within_s: float) -> list[dict[str, Any]]:
     """The reports as JSON (ProbeReport's fields, the frame as base64). Blocks; raises ProbeRefused."""
-    key = secrets.token_hex(8)
     words = {
-        "key": key, "host": order.host, "ofport": order.ofport, "token": order.token.hex(),
+        "host": order.host, "ofport": order.ofport, "stand_in": order.stand_in, "token": order.token.hex(),
         "frame": base64.b64encode(order.frame).decode(), "within_s": within_s,
     }  # fmt: skip
+    reports: list[dict[str, Any]] = _order(words, within_s)["reports"]
+    return reports
+
+
+def order_stand_in(host: HostName, iface_id: IfaceId) -> None:
+    """Returns when the host's switch takes packets in the name of a port that is plugged nowhere. As `order_probe`."""
+    try:
+        is_open = connection().exists(OPEN)
+    except redis.RedisError as problem:
+        raise ProbeRefused(f"Redis does not answer: {problem}") from problem
+    if not is_open:  # nobody is made to wait for a controller that is not there
+        raise ProbeRefused("the controller takes no orders: is it running?")
+    _order({"host": host, "stand_in": iface_id}, STAND_IN_WITHIN_S)
+
+
+def _order(words: dict[str, Any], within_s: float) -> dict[str, Any]:
+    key = secrets.token_hex(8)
     try:
         client = connection()
         with client.pipeline() as pipe:
-            pipe.rpush(ORDERS, json.dumps(words))
+            pipe.rpush(ORDERS, json.dumps({"key": key, **words}))
             pipe.expire(ORDERS, ORDER_LIFE_S)
             pipe.execute()
         taken: Any = client.blpop([ANSWERS + key], timeout=within_s + GRACE_S)
@@ -57,11 +75,10 @@ def order_probe(order: ProbeOrder, within_s: float) -> list[dict[str, Any]]:
         raise ProbeRefused(f"Redis, which takes the order to the controller, does not answer: {problem}") from problem
     if taken is None:
         raise ProbeRefused("the controller did not take the order: is it running?")
-    answer = json.loads(taken[1])
+    answer: dict[str, Any] = json.loads(taken[1])
     if "refused" in answer:
         raise ProbeRefused(str(answer["refused"]))
-    reports: list[dict[str, Any]] = answer["reports"]
-    return reports
+    return answer
 
 
 class ProbeDesk:
@@ -79,6 +96,7 @@ class ProbeDesk:
             try:
                 while True:
                     await self._seats.acquire()
+                    await client.set(OPEN, 1, ex=TAKE_WAIT_S * 2)
                     taken: Any = await client.blpop([ORDERS], timeout=TAKE_WAIT_S)
                     if taken is None:
                         self._seats.release()
@@ -105,14 +123,22 @@ class ProbeDesk:
 
     async def _answer(self, text: bytes) -> None:
         words = json.loads(text)
-        frame, token = base64.b64decode(words["frame"]), bytes.fromhex(words["token"])
-        order = ProbeOrder(token, HostName(words["host"]), int(words["ofport"]), frame)
         try:
-            reports = await self._controller.probes.send(order, float(words["within_s"]))
-            answer: dict[str, Any] = {"reports": [_plain(report) for report in reports]}
+            answer = await self._done(words)
         except ChannelError as problem:
             answer = {"refused": str(problem)}
         await asyncio.to_thread(_reply, words["key"], answer)
+
+    async def _done(self, words: dict[str, Any]) -> dict[str, Any]:
+        """What an order came to. Raises ChannelError."""
+        if "frame" not in words:
+            await self._controller.stand_in(HostName(words["host"]), IfaceId(words["stand_in"]))
+            return {}
+        frame, token = base64.b64decode(words["frame"]), bytes.fromhex(words["token"])
+        stand_in = IfaceId(words["stand_in"]) if words["stand_in"] else None
+        order = ProbeOrder(token, HostName(words["host"]), words["ofport"], frame, stand_in)
+        reports = await self._controller.probes.send(order, float(words["within_s"]))
+        return {"reports": [_plain(report) for report in reports]}
 
 
 def _plain(report: ProbeReport) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sdn.model.addresses import HostName
+from sdn.model.addresses import HostName, IfaceId
 from sdn.model.trace import Trace, to_json
 from sdn.pipeline import TABLE_BY_NAME, Register
 from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
@@ -22,10 +22,11 @@ IN_PORT = 0xFFF8
 def probe(question: Question, predicted: Trace) -> dict[str, Any]:
     """`{"trace": …, "divergence": … or None}`, or `{"refused": words}` when no packet could be sent."""
     source = question.source
-    if source.ofport is None:
+    if not source.entry:
         return {"refused": f"{source.name} is not running: there is no switch port to send a packet from."}
     token = secrets.token_bytes(TOKEN_BYTES)
-    order = ProbeOrder(token, HostName(source.host), source.ofport, build_frame(question.packet, token))
+    stand_in = IfaceId(source.iface_id) if source.ofport is None else None
+    order = ProbeOrder(token, HostName(source.host), source.ofport, build_frame(question.packet, token), stand_in)
     try:
         reports = order_probe(order, WITHIN_S)
     except ProbeRefused as problem:

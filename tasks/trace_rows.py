@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
 
@@ -86,6 +86,7 @@ def endpoint_of(port: Port, family: int = 4) -> Endpoint:
         domain=port.vm.domain if port.vm else "-",
         mtu=port.network.mtu,
         chain=chain_from_json(port.device_chain),
+        iface_id=str(port.uuid),
     )
 
 
@@ -96,6 +97,9 @@ class Setting:
     hosts: tuple[Host, ...]
     generation: int
     ends: tuple[Port, ...]
+    stood_in: frozenset[int] = (
+        frozenset()
+    )  # of the ends: those that are off, and whose switch takes packets in their name
 
     def trace_hosts(self, team: Team, family: int) -> tuple[TraceHost, ...]:
         """Every host of the overlay; nothing of them is asked yet."""
@@ -136,6 +140,8 @@ def question_of(request: TraceRequest, setting: Setting, source: Port, target: P
         back = target_address(request, target, source)
         to = next(one for one in [ip_address(row.address) for row in target.addresses.all()] if one.version == back.version)  # fmt: skip
     here = endpoint_of(source, to.version)
+    if source.pk in setting.stood_in:
+        here = replace(here, stood_in_as=source.pk & 0xFFFFFFFF)
     packet, found = _packet(request, source, target, here, to, direction)
     question = Question(
         id=str(request.uuid),

@@ -10,13 +10,16 @@ from pathlib import Path
 from django.db import transaction
 
 from portal.live.publishers import trace_changed
+from portal.networks.models import Port
 from portal.traces.desk import tell_answered
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS
+from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, to_json
 from sdn.trace import HostUnreachable, LiveWorld, Question, predict
 from sdn.trace.question import tunnel_ports
+from tasks.probe_desk import ProbeRefused, order_stand_in
 from tasks.probes import probe
 from tasks.trace_kept import Kept
 from tasks.trace_rows import Setting, question_of, read_generation, read_ports
@@ -81,7 +84,10 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
     if source is None or (request.target_id and target is None):
         return None
     generation = read_generation()
-    setting = Setting(kept.hosts(generation), generation, (source, target) if target else (source,))
+    ends = (source, target) if target else (source,)
+    senders = ends if KINDS[request.protocol].has_answer else (source,)
+    stood_in = frozenset(port.pk for port in senders if _stands_in(port))
+    setting = Setting(kept.hosts(generation), generation, ends, stood_in)
     rundirs = {host.name: Path(host.ovs_rundir) for host in setting.hosts}
     world = LiveWorld(rundirs, lent=kept.lines())
 
@@ -99,6 +105,18 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
         return Answer(to_json(predicted), reply, question, predicted, rundirs)
     finally:
         world.close()
+
+
+def _stands_in(port: Port) -> bool:
+    """Does the switch of a port that is plugged nowhere take packets in its name now? It is asked to, for a while."""
+    if port.ofport is not None or port.host is None:
+        return False
+    try:
+        order_stand_in(HostName(port.host.name), IfaceId(str(port.uuid)))
+    except ProbeRefused as problem:
+        log.info("no stand-in port=%s problem=%s", port.uuid, problem)
+        return False
+    return True
 
 
 def _with_tunnels(question: Question, predicted: Trace, world: LiveWorld) -> Question:

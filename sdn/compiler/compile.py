@@ -45,6 +45,7 @@ from sdn.compiler.rules import (
 )
 from sdn.compiler.system import system_flows
 from sdn.compiler.tunnels import remote_flows, tunnel_flows
+from sdn.model.addresses import IfaceId
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
 from sdn.model.intent import (
@@ -90,7 +91,7 @@ class HostCompiler(Generic[F]):
         before, self._seen_by = self._seen_by, (index.token, view)
         step = index.step
         is_near = before is not None and step is not None and before == (step.before, view)
-        if step is not None and is_near and step.ifaces.isdisjoint(iface for iface, _ in view.ofports):
+        if step is not None and is_near and step.ifaces.isdisjoint(_ifaces(view)):
             return self._update_around(index, view, step.networks & self._networks)
         return self._update_whole(index, view)
 
@@ -100,7 +101,8 @@ class HostCompiler(Generic[F]):
             self._here = {}
             for port in self._local.values():
                 self._here.setdefault(port.intent.network_id, []).append(port)
-            self.limited = tuple(port for port in self._local.values() if port.intent.is_limited)
+            plugged = [port for port in self._local.values() if not port.stands_in]
+            self.limited = tuple(port for port in plugged if port.intent.is_limited)
             self.meters = wanted_meters(self.limited, view.sampled)
             routers = _routers_here(index, view, self._here)
             self._networks = {leg.network_id for router in routers for leg in router.ports}.union(self._here)
@@ -122,6 +124,12 @@ class HostCompiler(Generic[F]):
     def _clear(self) -> None:
         self._local, self._here, self._networks, self._seen_by = {}, {}, set(), None
         self._store = PieceStore(self._encode, shared_flow, self._memo)
+
+
+def _ifaces(view: HostView) -> Iterator[IfaceId]:
+    """The interfaces whose ports' flows this host has."""
+    yield from (iface for iface, _ in view.ofports)
+    yield from view.stand_ins
 
 
 Here = Mapping[int, Sequence[LocalPort]]  # network → its ports that are plugged on the host
@@ -194,7 +202,7 @@ def _network_scope(index: IntentIndex, view: HostView, network: NetworkIntent, h
 def _network(overlay: Overlay) -> Iterator[Piece]:
     """What a network comes to on a host; one without local ports, only reached by a router, is just the way to its ports."""
     bare = overlay.bare
-    has_local = bool(overlay.local)
+    has_local = bool(overlay.local or overlay.stand_ins)
     for port, host in overlay.remote:
         yield _remote_piece(port, host, bare, has_local)
     for gone in overlay.absent:
@@ -207,6 +215,8 @@ def _network(overlay: Overlay) -> Iterator[Piece]:
         yield Piece("pairs", (bare, overlay.local, overlay.remote), lambda _: pair_flows(overlay))
     for plugged in overlay.local:
         yield _local_piece(plugged, bare)
+    for standing in overlay.stand_ins:
+        yield _stand_in_piece(standing, bare)
 
 
 def _network_flows(overlay: Overlay) -> Iterator[Flow]:
@@ -250,14 +260,31 @@ def _local_piece(port: LocalPort, bare: Overlay) -> Piece:
     return Piece(("local", port.intent.id), (port, bare), make)
 
 
+def _stand_in_piece(port: LocalPort, bare: Overlay) -> Piece:
+    """The sender's side of a port that is not plugged, for packets of the controller with its number."""
+
+    def make(_: str) -> Iterator[Flow]:
+        given = {"in_port": str(port.ofport), **port.mark}
+        yield flow("classify", 100, port.cause, given, (*_identify(port, bare), goto("classify", "port_security")))
+        yield from port_security_flows(port, bare)
+        yield from port_rule_flows(port)
+        yield from port_drop_flows(port)
+
+    return Piece(("stand-in", port.intent.id), (port, bare), make)
+
+
+def _identify(port: LocalPort, overlay: Overlay) -> tuple[str, ...]:
+    row_id, zone = port.intent.id & 0xFFFFFFFF, load(port.zone, Register.ZONE)
+    return load(row_id, Register.SOURCE_PORT), load(overlay.network.vni, Register.VNI), zone
+
+
 def _plugged(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
     """Whose packets come in at the port, and the way to it."""
     cause, intent = port.cause, port.intent
     row_id = intent.id & 0xFFFFFFFF
     zone = load(port.zone, Register.ZONE)
-    identify = (load(row_id, Register.SOURCE_PORT), load(overlay.network.vni, Register.VNI), zone)
     sends, receives = port.meters
-    come = (*meter(sends), *identify, goto("classify", "port_security"))
+    come = (*meter(sends), *_identify(port, overlay), goto("classify", "port_security"))
     yield flow("classify", 100, cause, {"in_port": str(port.ofport)}, come)
     if receives:
         here = {reg(Register.OUT): f"{port.ofport:#x}"}

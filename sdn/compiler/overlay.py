@@ -13,6 +13,8 @@ from sdn.model.intent import HostIntent, HostView, NetworkIntent, PortIntent
 from sdn.model.meter import meter_ids
 from sdn.pipeline import Register
 
+PORT_CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER as the in_port of what the controller sends
+
 
 @dataclass(frozen=True, slots=True)
 class LocalPort:
@@ -22,6 +24,7 @@ class LocalPort:
     ofport: int
     zone: int
     meters: tuple[int, int] = (0, 0)  # of what it sends and of what it receives; 0 where it has no limit
+    stands_in: bool = False  # it is not plugged: what it sends comes from the controller, and it gets nothing
 
     @property
     def cause(self) -> Cause:
@@ -44,6 +47,7 @@ class Overlay:
     tunnel_ofport: int | None  # None for a provider network, which no tunnel carries
     external_ofport: int | None = None  # the cable to br-ex, for a provider network
     hosts: tuple[HostIntent, ...] = ()  # every host
+    stand_ins: tuple[LocalPort, ...] = ()  # of the absent ones
 
     @property
     def cause(self) -> Cause:
@@ -57,7 +61,7 @@ class Overlay:
     @property
     def bare(self) -> Overlay:
         """Without ports: what may be known where one port's flows are compiled."""
-        return replace(self, local=(), remote=(), absent=())
+        return replace(self, local=(), remote=(), absent=(), stand_ins=())
 
     @property
     def ports(self) -> Iterator[PortIntent]:
@@ -86,7 +90,18 @@ def local_ports(
         is_same = was is not None and was.intent is port and was.ofport == ofport and was.zone == zone
         is_same = is_same and was is not None and was.meters == meters
         found[port.id] = was if was is not None and is_same else LocalPort(port, ofport, zone, meters)
-    return found
+    return found | _stand_ins(index, view, zones, known) if view.stand_ins else found
+
+
+def _stand_ins(
+    index: IntentIndex, view: HostView, zones: Mapping[int, int], known: Mapping[int, LocalPort]
+) -> dict[int, LocalPort]:
+    """The ports of this host that the controller stands in for; their zones leave the plugged ones' alone."""
+    wanted = [port for iface in view.stand_ins if (port := index.by_iface.get(iface)) is not None]
+    absent = [port for port in wanted if port.id not in zones and port.host == view.host]
+    free = port_zones((port.id for port in absent), (*index.router_zones, *zones.values()))
+    made = {port.id: LocalPort(port, PORT_CONTROLLER, free[port.id], stands_in=True) for port in absent}
+    return {number: known[number] if known.get(number) == port else port for number, port in made.items()}
 
 
 def overlay_of(index: IntentIndex, view: HostView, network: NetworkIntent, local: Mapping[int, LocalPort]) -> Overlay:
@@ -94,14 +109,19 @@ def overlay_of(index: IntentIndex, view: HostView, network: NetworkIntent, local
     here: list[LocalPort] = []
     remote: list[tuple[PortIntent, HostIntent]] = []
     absent: list[PortIntent] = []
+    stand_ins: list[LocalPort] = []
     for port in index.ports_of.get(network.id, ()):
-        if (plugged := local.get(port.id)) is not None:
+        plugged = local.get(port.id)
+        if plugged is not None and not plugged.stands_in:
             here.append(plugged)
         elif port.host is not None and port.host != view.host and port.host in index.hosts:
             remote.append((port, index.hosts[port.host]))
         else:
             absent.append(port)
-    ports = tuple(here), tuple(remote), tuple(absent)
+            stand_ins += [plugged] if plugged is not None else []
+    ports, others = (tuple(here), tuple(remote), tuple(absent)), tuple(stand_ins)
     if network.is_provider:
-        return Overlay(network, *ports, None, view.external_ofport, tuple(index.hosts.values()))
-    return Overlay(network, *ports, view.geneve_ofport if network.kind == "geneve" else view.tunnel_ofport)
+        hosts = tuple(index.hosts.values())
+        return Overlay(network, *ports, None, view.external_ofport, hosts, stand_ins=others)
+    tunnel = view.geneve_ofport if network.kind == "geneve" else view.tunnel_ofport
+    return Overlay(network, *ports, tunnel, stand_ins=others)

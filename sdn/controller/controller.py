@@ -35,6 +35,7 @@ log = logging.getLogger("hopsight.controller")
 REWRITTEN = {TABLE_BY_NAME[name].table_id for name in ("next_hop", "l2_lookup")}  # the router is the frame's sender
 ROUTE, DROP = (TABLE_BY_NAME[name].table_id for name in ("route", "drop"))
 PROBE_EVERY_S = 0.2
+STAND_IN_WITHIN_S = 3.0
 CONTROLLER_PORT = 0xFFFFFFFD
 
 
@@ -67,7 +68,7 @@ class Controller:
         loop = asyncio.get_running_loop()
         self._unasked = [loop.create_task(work) for work in (advertiser.run(), self._announcer.run())]
         self._tasks: set[asyncio.Task[None]] = set()
-        self.probes = Probes(self._channels)
+        self.probes = Probes(self._channels, self.stand_in)
         self.captures = Captures(self._channels)
         self._common.keeps = self.captures.keeps
 
@@ -147,6 +148,20 @@ class Controller:
         """End the probes of all ports but these."""
         for iface_id in set(self._probes) - but:
             self._probes.pop(iface_id).cancel()
+
+    async def stand_in(self, host: HostName, iface_id: IfaceId) -> int:
+        """The id of a port that is plugged nowhere, when its packets can be sent in its name. Raises ChannelError."""
+        link, port = self._hosts.get(str(host)), self._by_iface.get(iface_id)
+        if link is None or port is None or port.host != host:
+            raise ChannelError(f"the controller knows of no such port on {host}")
+        if link.facts is not None and iface_id in dict(link.facts.view.ofports):
+            raise ChannelError("it was plugged in a moment ago: ask again")
+        try:
+            async with asyncio.timeout(STAND_IN_WITHIN_S):
+                await link.stand_ins.ensure(iface_id)
+        except TimeoutError as problem:
+            raise ChannelError(f"the switch of {host} did not take the flows to send it with") from problem
+        return port.id
 
     def _channels(self) -> dict[HostName, tuple[Channel, tuple[int, ...]]]:
         """Each connected switch's channel, and the tunnels' ofports there."""

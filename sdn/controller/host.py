@@ -22,6 +22,7 @@ from sdn.controller.meter import Meter
 from sdn.controller.meters import MeterKeeper
 from sdn.controller.patience import Patience
 from sdn.controller.standing import Floats
+from sdn.controller.standins import StandIns
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.intent import HostView, IntentSnapshot
 from sdn.model.switch import SwitchSeen
@@ -89,9 +90,11 @@ class HostLink:
         self._sampled: tuple[int, ...] = ()
         self._gateway = Gateway(self.poke)
         self._floats = Floats()
+        self.stand_ins = StandIns(self.poke)
         self._meter = Meter()
         self._is_recovered = False
         self._full_took_s = 0.0
+        self._compiled_view: HostView
         self._wired: tuple[int, BridgeFacts] | None = None
         self._wired_news = asyncio.Event()
         self._beside = [self._loop.create_task(work) for work in (self._tick_on(), self._tell_wired())]
@@ -257,6 +260,7 @@ class HostLink:
         while True:
             await asyncio.sleep(TICK_S)
             try:
+                self.stand_ins.tick()
                 self._tick()
             except Exception:  # one bad second must not end the gateway
                 log.exception("host=%s gateway not looked after", self.name)
@@ -328,6 +332,7 @@ class HostLink:
         for ended in self._floats.ended(index, self.connection.name):
             channel.send(flush_connections(*ended, channel.next_xid()))
         self._synced = channel
+        self.stand_ins.told(self._compiled_view.stand_ins)
         self._tick()
         self._wired = (intent.generation, facts)
         self._wired_news.set()
@@ -352,7 +357,9 @@ class HostLink:
                 self._wired_news.set()
 
     def _view(self, facts: BridgeFacts) -> HostView:
-        return replace(self._gateway.view(facts.view), sampled=self._sampled)
+        seen = self._gateway.view(facts.view)
+        self._compiled_view = replace(seen, sampled=self._sampled, stand_ins=self.stand_ins.wanted)
+        return self._compiled_view
 
     async def _plan(self, index: IntentIndex, facts: BridgeFacts, channel: Channel) -> Plan:
         """What the switch lacks: found by looking at all it has where that is not known, else by what changed."""

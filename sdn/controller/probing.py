@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from sdn.model.addresses import HostName
+from sdn.model.addresses import HostName, IfaceId
 from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.probe import ProbeOrder, ProbeReport, token_of
-from sdn.transport.codec import packet_out
+from sdn.transport.codec import PORT_CONTROLLER, packet_out
 from sdn.transport.openflow import Channel, ChannelError, PacketIn
 
 OUTPUT_TABLE = 0xFFFFFFF9  # OFPP_TABLE: through the tables, as if it had come in at in_port
@@ -39,8 +39,12 @@ class _Flight:
 class Probes:
     """Sends probes over the channels that `channels` gives by host, and collects their reports."""
 
-    def __init__(self, channels: Callable[[], Mapping[HostName, tuple[Channel, tuple[int, ...]]]]) -> None:
-        self._channels = channels
+    def __init__(
+        self,
+        channels: Callable[[], Mapping[HostName, tuple[Channel, tuple[int, ...]]]],
+        stand_in: Callable[[HostName, IfaceId], Awaitable[int]],
+    ) -> None:
+        self._channels, self._stand_in = channels, stand_in
         self._flights: dict[bytes, _Flight] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -53,10 +57,11 @@ class Probes:
         if order.host not in channels:
             raise ChannelError(f"the switch of {order.host} is not connected to the controller")
         channel, _ = channels[order.host]
+        ofport, actions = await self._place_of(order)
         flight = _Flight(self._loop.time(), bool(order.frame[0] & 1))
         self._flights[order.token] = flight
         try:
-            channel.send(packet_out(order.frame, INJECT, order.ofport, channel.next_xid()))
+            channel.send(packet_out(order.frame, actions, ofport, channel.next_xid()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await flight.ended.wait()
@@ -66,6 +71,16 @@ class Probes:
         finally:
             self._flights.pop(order.token, None)
         return _reports(flight, trips, order.host)
+
+    async def _place_of(self, order: ProbeOrder) -> tuple[int, tuple[str, ...]]:
+        """The in_port and the actions that inject it."""
+        if order.ofport is not None:
+            return order.ofport, INJECT
+        if order.stand_in is None:
+            raise ChannelError("there is no port to send a packet from")
+        port_id = await self._stand_in(order.host, order.stand_in)
+        sender = f"set_field:{port_id & 0xFFFFFFFF:#x}->reg{int(Register.SOURCE_PORT)}"
+        return PORT_CONTROLLER, (sender, *INJECT)
 
     def _on_the_way(self, flight: _Flight, source: HostName) -> set[HostName]:
         """The switches whose reports may still be on their channels: a barrier's reply comes after them."""

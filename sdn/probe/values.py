@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sdn.model.addresses import HostName
+from sdn.model.addresses import HostName, IfaceId
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeOrder:
-    """One packet to inject: `frame` holds `token` and enters `host`'s switch at `ofport`."""
+    """One packet to inject: `frame` holds `token` and enters `host`'s switch at `ofport`.
+
+    With `ofport` None it is sent in the name of the port `stand_in`, which is plugged nowhere.
+    """
 
     token: bytes
     host: HostName
-    ofport: int
+    ofport: int | None
     frame: bytes
+    stand_in: IfaceId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sdn.trace.fields import carried
 from sdn.trace.journey import Journey, Leg, with_hops
 from sdn.trace.near import Near, TableFlow, nearest, parse_flows
 from sdn.trace.parser import Lookup
-from sdn.trace.question import Endpoint, HostUnreachable, PortFacts, TraceHost, cable_port, tunnel_ports
+from sdn.trace.question import STOOD_IN, Endpoint, HostUnreachable, PortFacts, TraceHost, cable_port, tunnel_ports
 from sdn.trace.walked import DROP_TABLE, Exit, Seen, Walk
 
 MAX_BRANCHES = 16
@@ -92,6 +92,8 @@ def _out(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) -> Leg:
     if exit_.kind == "output" and exit_.tun_dst and on_main and exit_.ofport in _tunnels_of(journey, host):
         return _through_tunnel(journey, host, walk, exit_)
     endpoint = host.ports.get(exit_.ofport) if on_main else None
+    if exit_.kind == "in_port" and exit_.ofport == STOOD_IN and on_main:
+        endpoint = question.source  # no port of the switch is its own, and the answer is for it
     if endpoint is None:
         return _to_stranger(journey, host, exit_)
     if exit_.kind == "in_port":

@@ -87,14 +87,16 @@ def _from_source(journey: Journey, packet: dict[str, str]) -> Leg:
     source = journey.question.source
     hosts = {host.name: host for host in journey.question.hosts}
     start: list[AnyHop] = [*hops.leaving_hops(source, packet)]
-    if source.ofport is None or source.host not in hosts:
+    if not source.entry or source.host not in hosts:
         reason = f"{source.name} is not running: its NIC is plugged into no switch now."
         return Leg("unknown", reason, start, suggestion=f"Start {source.name}.")
     fit = sizes.fit_guest(source.name, source.mtu, journey.size)
     journey.find(fit.words)
     journey.size = fit.size_bytes
     look_at_tap(journey, source)
-    return with_hops(start, _on_host(journey, hosts[source.host], {"in_port": str(source.ofport)}, packet))
+    if source.ofport is None:
+        journey.find(f"{source.name} is off: this is what would become of a packet that it sends once it runs")
+    return with_hops(start, _on_host(journey, hosts[source.host], source.entry, packet))
 
 
 def _on_host(journey: Journey, host: TraceHost, entry: dict[str, str], packet: dict[str, str]) -> Leg:

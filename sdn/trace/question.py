@@ -11,6 +11,7 @@ from sdn.model.packet import Address, Packet
 from sdn.model.trace import Direction
 
 Moment = Literal["as_is", "first", "established"]
+STOOD_IN = 0xFFFD  # the controller, which sends in the name of ports that are plugged nowhere
 TUNNEL_TYPES = ("vxlan", "geneve", "gre")
 
 
@@ -30,6 +31,15 @@ class Endpoint:
     domain: str
     mtu: int = 0
     chain: DeviceChain = field(default_factory=DeviceChain)
+    iface_id: str = ""  # what a switch knows its interface by
+    stood_in_as: int = 0  # its port's id, where it is plugged nowhere and its switch takes packets in its name
+
+    @property
+    def entry(self) -> dict[str, str]:
+        """How its packets come into its switch: the fields beside the packet's own; none where it is plugged nowhere."""
+        if self.ofport is not None:
+            return {"in_port": str(self.ofport)}
+        return {"in_port": str(STOOD_IN), "reg0": f"{self.stood_in_as:#x}"} if self.stood_in_as else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,8 @@ class _Walker:
         self._scopes, self._outer, self._last, self._in_ct = [], False, None, False
         self._state, self._datapath = state, one.datapath_actions
         if not one.recirc_id:
-            walk.in_port = _number(given.get("in_port", "0"))
+            came_in = given.get("in_port", "0")
+            walk.in_port = _RESERVED.get(came_in, _number(came_in))
         if one.is_conntrack:
             walk.zones.append(_number(given.get("ct_zone", "0")))
             walk.flows.append(given)
@@ -204,7 +205,8 @@ class _Walker:
                 self._refuse(text, lookup)
             return
         last.notes.append(text)
-        refused = event.kind == "refusal" and last.kind != "drop"
+        is_stood_in = last.kind == "in_port" and last.ofport == CONTROLLER  # it has no port, and the answer is for it
+        refused = event.kind == "refusal" and last.kind != "drop" and not is_stood_in
         if refused or (last.kind == "output" and text.startswith(_TUNNEL_FAILURES)):
             last.kind, last.why = "refused", text
         elif (found := _OUTPUT_NOTE.match(text)) and last.ofport < 0:

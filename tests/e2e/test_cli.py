@@ -75,6 +75,9 @@ def test_two_vms_are_made_reached_traced_and_deleted(product: Product, alice: Te
     assert alice.ok("vm", "stop", "cli-web", timeout=120)
     assert "vm.stop" in alice.ok("operation", "list", "--vm", "cli-web").out
     wait_for(lambda: "stopped" in alice.ok("vm", "show", "cli-web").out, 60, "it is off")
+    asked = ("trace", "cli-web", "cli-db", "--tcp", "22", "--strict")  # its switch takes packets in its name
+    in_its_name = wait_for(lambda: found if (found := alice.run(*asked, timeout=90)).code == 0 else None, 40, "a trace")
+    assert "✔ delivered" in in_its_name.out, in_its_name.out
     off = alice.run("console", "cli-web")
     assert off.code == 1 and "is off" in off.err
     for name in ("cli-web", "cli-db"):

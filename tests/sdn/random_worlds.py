@@ -59,7 +59,10 @@ def random_view(chance: random.Random, world: IntentSnapshot, host: HostName) ->
     ofports = tuple(sorted((port.iface_id, 100 + port.id) for port in plugged))
     neighbours = tuple((1, NEXT_HOP, Mac("02:00:00:00:00:01")) for _ in range(chance.randrange(2)))
     tunnel, cable = chance.choice((1, 1, 1, None)), chance.choice((9, 9, None))
-    return HostView(host, ofports, tunnel, cable, neighbours, geneve_ofport=chance.choice((8, 8, None)))
+    off = [port for port in world.ports if port not in plugged and chance.random() < 0.3]
+    stand_ins = tuple(sorted(port.iface_id for port in off))
+    geneve = chance.choice((8, 8, None))
+    return HostView(host, ofports, tunnel, cable, neighbours, geneve_ofport=geneve, stand_ins=stand_ins)
 
 
 def _network(chance: random.Random, number: int) -> NetworkIntent:

@@ -16,13 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdn.model.addresses import HostName, Mac
+from sdn.model.addresses import HostName, IfaceId, Mac
 from sdn.model.intent import SubnetIntent
 from sdn.model.packet import Packet
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
 from sdn.probe import TOKEN_BYTES, ProbeOrder, ProbeReport, build_frame, token_of
 from sdn.shadow.shadow import Shadow
-from tests.sdn.test_controller import WORLD, Told, _running
+from sdn.transport.openflow import ChannelError
+from tests.sdn.switch import Switch
+from tests.sdn.test_controller import WORLD, Told, _running, _until
 from tests.sdn.wire import checksum6_is_right
 
 OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
@@ -104,6 +106,56 @@ async def test_arp_is_answered_by_the_switch_and_the_answer_is_reported(switches
         (report,) = await probe(told, packet)
     assert report.registers[Register.OUT] == 0xFFF8
     assert report.frame[20:22] == b"\0\2", "an ARP answer"
+
+
+OFF = replace(
+    WORLD,
+    ports=tuple(
+        replace(one, iface_id=IfaceId("iface-off-9")) if one.id == WORLD.ports[0].id else one for one in WORLD.ports
+    ),
+)
+
+
+async def from_off(told: Told, packet: Packet, within_s: float = 3.0) -> tuple[ProbeReport, ...]:
+    token = secrets.token_bytes(TOKEN_BYTES)
+    order = ProbeOrder(token, HV1, None, build_frame(packet, token), IfaceId("iface-off-9"))
+    return await told.controller.probes.send(order, within_s)
+
+
+async def test_a_vm_that_is_off_is_probed_in_its_name(switches: dict[str, Shadow]) -> None:
+    """(no tap) controller --[br-int@hv1]-- report, not vm-2; and its own rules and addresses hold"""
+    async with _running(switches, WORLD) as told:
+        await told.controller.set_intent(OFF)
+        (report,) = await from_off(told, tcp(0, 2))
+        assert (report.table_id, report.registers[Register.OUT]) == (OUTPUT, told.wired["hv1"][WORLD.ports[2].iface_id])
+        assert report.registers[Register.SOURCE_PORT] == WORLD.ports[0].id
+        (spoofed,) = await from_off(told, replace(tcp(0, 2), ip_src=ip_address("10.99.0.9")))
+        assert spoofed.registers[Register.DROP_REASON] == DROP_REASON_BY_NAME["spoofed_ipv4"].code
+        (away,) = await from_off(told, tcp(0, 1), within_s=0.3)
+        assert away.registers[Register.OUT] in told.controller._channels()[HV1][1]
+
+
+async def test_a_port_that_is_stood_in_for_still_gets_nothing(switches: dict[str, Shadow]) -> None:
+    """[vm-2]--[br-int@hv1] ✘ vm-0, which is off"""
+    async with _running(switches, WORLD) as told:
+        await told.controller.set_intent(OFF)
+        await from_off(told, tcp(0, 2))
+        (report,) = await probe(told, tcp(2, 0), source=2)
+    assert report.registers[Register.DROP_REASON] == DROP_REASON_BY_NAME["port_down"].code
+
+
+async def test_a_stand_in_ends_and_leaves_no_flow(switches: dict[str, Shadow], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdn.controller.standins.KEPT_S", 0.5)
+    async with _running(switches, WORLD) as told:
+        await told.controller.set_intent(OFF)
+        await from_off(told, tcp(0, 2))
+        await _until(lambda: "in_port=CONTROLLER" not in Switch(switches["hv1"]).ofctl("dump-flows"), "it is gone")
+
+
+async def test_a_port_that_nobody_knows_cannot_be_stood_in_for(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD) as told:
+        with pytest.raises(ChannelError, match="no such port"):
+            await from_off(told, tcp(0, 2))
 
 
 def six(protocol: str, target: int = 2) -> Packet:
