@@ -46,6 +46,7 @@ def order_probe(order: ProbeOrder, within_s: float) -> list[dict[str, Any]]:
     words = {
         "host": order.host, "ofport": order.ofport, "stand_in": order.stand_in, "token": order.token.hex(),
         "frame": base64.b64encode(order.frame).decode(), "within_s": within_s,
+        "hand_over_at": order.hand_over_at,
     }  # fmt: skip
     reports: list[dict[str, Any]] = _order(words, within_s)["reports"]
     return reports
@@ -136,7 +137,8 @@ class ProbeDesk:
             return {}
         frame, token = base64.b64decode(words["frame"]), bytes.fromhex(words["token"])
         stand_in = IfaceId(words["stand_in"]) if words["stand_in"] else None
-        order = ProbeOrder(token, HostName(words["host"]), words["ofport"], frame, stand_in)
+        place = (HostName(words["hand_over_at"][0]), words["hand_over_at"][1]) if words["hand_over_at"] else None
+        order = ProbeOrder(token, HostName(words["host"]), words["ofport"], frame, stand_in, place)
         reports = await self._controller.probes.send(order, float(words["within_s"]))
         return {"reports": [_plain(report) for report in reports]}
 

@@ -19,14 +19,20 @@ WITHIN_S = 1.0
 IN_PORT = 0xFFF8
 
 
-def probe(question: Question, predicted: Trace) -> dict[str, Any]:
-    """`{"trace": …, "divergence": … or None}`, or `{"refused": words}` when no packet could be sent."""
+def probe(question: Question, predicted: Trace, *, hand_over: bool = False) -> dict[str, Any]:
+    """`{"trace": …, "divergence": … or None}`, or `{"refused": words}` when no packet could be sent.
+
+    `hand_over`: the guest of the question's target is given it, where it gets there.
+    """
     source = question.source
     if not source.entry:
         return {"refused": f"{source.name} is not running: there is no switch port to send a packet from."}
     token = secrets.token_bytes(TOKEN_BYTES)
     stand_in = IfaceId(source.iface_id) if source.ofport is None else None
-    order = ProbeOrder(token, HostName(source.host), source.ofport, build_frame(question.packet, token), stand_in)
+    target = question.target if hand_over else None
+    place = (HostName(target.host), target.ofport) if target is not None and target.ofport is not None else None
+    frame = build_frame(question.packet, token)
+    order = ProbeOrder(token, HostName(source.host), source.ofport, frame, stand_in, place)
     try:
         reports = order_probe(order, WITHIN_S)
     except ProbeRefused as problem:
@@ -53,6 +59,7 @@ def _sighting(report: Mapping[str, Any], host: TraceHost) -> Sighting:
         port_name=endpoint.name if endpoint else f"port {out}",
         drop_reason=registers.get(Register.DROP_REASON, 0),
         drop_table=registers.get(Register.DROP_TABLE, 0),
+        is_handed_over=report["is_handed_over"],
     )
 
 

@@ -44,7 +44,8 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
         return
     _store(request, found.result if found else None, found.reply if found else None, "")
     if found is not None:
-        (later or _now)(lambda: _store_probe(request, probe(found.question(), found.predicted)))
+        hand_over = request.is_handed_over
+        (later or _now)(lambda: _store_probe(request, probe(found.question(), found.predicted, hand_over=hand_over)))
 
 
 def give_up(request: TraceRequest, why: str) -> None:

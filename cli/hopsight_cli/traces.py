@@ -36,6 +36,9 @@ def trace(
     arp: Annotated[bool, typer.Option("--arp", help="Ask who has the address, by ARP.")] = False,
     size: Annotated[int, typer.Option(help="Bytes of the IP packet, to find MTU mistakes.", min=28, max=65535)] = 84,
     moment: Annotated[str, typer.Option(help="as_is, first or established: which packet of its connection.")] = "as_is",
+    deliver: Annotated[
+        bool, typer.Option("--deliver", help="Hand one real packet over to the target's guest, who may answer it.")
+    ] = False,
     flows: Annotated[
         bool, typer.Option("--flows", "-v", help="Show each flow, and the commands that tell the same.")
     ] = False,
@@ -61,6 +64,7 @@ def trace(
         if not row["ports"]:
             raise WrongWords(f"{clean(row['name'])} has no port yet")
         body = {"source": row["ports"][0]["uuid"], "target": target, "moment": moment, "size_bytes": size}
+        body |= {"deliver": True} if deliver else {}
         uuid = api.send("POST", "/traces", body | Service.of(tcp, udp, arp).body())["uuid"]
     until(lambda: api.get(f"/traces/{uuid}")["state"] != "running", "the trace is answered", TRACE_WAIT_S)
     answer = show(lambda: api.get(f"/traces/{uuid}"), lambda told: _printable(draw(told, Detail(flows))), as_json)

@@ -64,6 +64,7 @@ RIGHTS: dict[str, Needs] = {
     "operation.see": Needs.VIEWER,
     "trace.see": Needs.VIEWER,
     "trace.ask": Needs.MEMBER,
+    "trace.deliver": Needs.MEMBER,  # one real packet is given to a guest
     "capture.see": Needs.MEMBER,  # what is in packets is more than where they go
     "capture.start": Needs.MEMBER,
     "matrix.see": Needs.VIEWER,
@@ -159,6 +160,7 @@ PAGES: dict[str, Page] = {
     "trace": Page("trace.see"),
     "trace_export": Page("trace.see"),
     "trace_why": Page(None, "trace.ask"),
+    "trace_deliver": Page(None, "trace.deliver"),
     "capture_new": Page("capture.start", "capture.start"),
     "capture": Page("capture.see"),
     "capture_stop": Page(None, "capture.start"),

@@ -236,7 +236,10 @@ def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
         raise Http404
     if unknown:
         raise VMProblem({"target": [unknown]})
-    spec = TraceSpec(source, target, asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes)
+    if asked.deliver:
+        require(request, "trace.deliver", team)
+    packet = (asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, asked.deliver)
+    spec = TraceSpec(source, target, *packet)
     try:
         row = create_trace(team, person(request), spec)
     except TraceProblem as refused:

@@ -41,6 +41,7 @@ class TraceIn(Schema):
     port_dst: int = 0
     moment: str = Field("as_is", description="as the connection is now, or a first or an established packet")
     size_bytes: int = 84
+    deliver: bool = Field(False, description="hand one real packet over to the target's guest, who may answer it")
 
 
 class PortOut(Schema):

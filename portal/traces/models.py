@@ -29,6 +29,7 @@ class TraceRequest(models.Model):
     port_dst = models.PositiveIntegerField(default=0)
     moment = models.CharField(max_length=12, default="as_is", help_text="sdn.trace.question.Moment")
     size_bytes = models.PositiveIntegerField(default=84, help_text="of the IP packet")
+    is_handed_over = models.BooleanField(default=False, help_text="its real packet is given to the target's guest")
     direction = models.CharField(max_length=8, default="forward")
     title = models.CharField(max_length=200)
     state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.networks.models import Port, PortKind
 from portal.networks.owners import owned_by, owner_of
@@ -24,6 +25,7 @@ MOMENTS = (
 MAX_PORT = 65535
 MIN_SIZE, MAX_SIZE, DEFAULT_SIZE = 28, 65535, 84
 SHOWN_CHARS = 60
+GIVEN = ("icmp", "tcp", "udp", "sctp")  # packets that may be handed over to a guest
 Errors = dict[str, list[str]]
 
 
@@ -46,6 +48,7 @@ class TraceSpec:
     address: str = ""
     moment: str = "as_is"
     size_bytes: int = DEFAULT_SIZE
+    is_handed_over: bool = False  # the real packet is given to the target's guest
 
 
 def ports_of(team: Team) -> QuerySet[Port]:
@@ -134,7 +137,18 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
         errors["moment"] = [f"packet {given!r} was given; allowed are {', '.join(name for name, _ in MOMENTS)}"]
     if not MIN_SIZE <= spec.size_bytes <= MAX_SIZE:
         errors["size_bytes"] = [f"size {spec.size_bytes} was given; an IP packet has {MIN_SIZE} to {MAX_SIZE} bytes"]
+    if spec.is_handed_over and (spec.target is None or spec.protocol not in GIVEN):
+        errors["deliver"] = [
+            f"a packet is handed over to a VM of team {team.name} alone, and only one of {', '.join(GIVEN)}"
+        ]
     return errors
+
+
+def spec_again(row: TraceRequest, *, is_handed_over: bool = False) -> TraceSpec:
+    """The same question once more."""
+    return TraceSpec(
+        row.source, row.target, row.protocol, row.port_dst, row.address, row.moment, row.size_bytes, is_handed_over
+    )
 
 
 def _family_problem(spec: TraceSpec) -> str:
@@ -176,8 +190,12 @@ def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
             port_dst=spec.port_dst if spec.protocol in WITH_PORTS else 0,
             moment=spec.moment,
             size_bytes=spec.size_bytes,
+            is_handed_over=spec.is_handed_over,
             title=trace_title(spec),
         )
+        if spec.is_handed_over:
+            after = {"packet": trace.title, "size_bytes": spec.size_bytes}
+            record("trace.deliver", team, user, ("trace", str(trace.uuid), trace.title), after=after)
         transaction.on_commit(lambda: order_trace(trace.pk))
     return trace
 

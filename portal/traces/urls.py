@@ -8,5 +8,6 @@ urlpatterns = [
     path("trace/", views.trace_new, name="trace_new"),
     path("trace/<uuid:uuid>/", views.trace, name="trace"),
     path("trace/<uuid:uuid>/export.<str:form>", views.trace_export, name="trace_export"),
+    path("trace/<uuid:uuid>/deliver/", views.trace_deliver, name="trace_deliver"),
     path("trace/why/<uuid:port>/", views.trace_why, name="trace_why"),
 ]

@@ -6,13 +6,14 @@ import json
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.accounts.access import active_team, can, require_role
+from portal.accounts.access import active_team, can, may, require, require_role
 from portal.accounts.models import Role, Team, User
 from portal.networks.models import Port
 from portal.networks.owners import owned_by_person, owner_of
@@ -21,7 +22,8 @@ from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
-from portal.traces.requests import MOMENTS, TraceProblem, create_trace, ports_of, spec_to_reach
+from portal.traces.requests import GIVEN as HANDED_OVER
+from portal.traces.requests import MOMENTS, TraceProblem, create_trace, ports_of, spec_again, spec_to_reach
 
 DIRECTIONS = ("forward", "return")
 GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes")
@@ -88,6 +90,18 @@ def trace_why(request: HttpRequest, port: UUID) -> HttpResponse:
     return redirect("trace", create_trace(team, _person(request), spec).uuid)
 
 
+@require_POST
+def trace_deliver(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The same question once more, whose real packet is handed over to the guest."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "trace.deliver", row.team)
+    try:
+        return redirect("trace", create_trace(row.team, _person(request), spec_again(row, is_handed_over=True)).uuid)
+    except TraceProblem as problem:
+        messages.error(request, str(problem))
+        return redirect("trace", row.uuid)
+
+
 @require_safe
 def trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One trace: the verdict, the whole way as a list, and what the island draws. ?dir=return shows the way back."""
@@ -139,6 +153,9 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,
         "island": island_data(row, value, direction),
         "may_ask": can(request, row.team),
+        "may_deliver": may(request, "trace.deliver", row.team)
+        and row.target is not None
+        and row.protocol in HANDED_OVER,
         "pin": pin_of(row, shown, direction) if can(request, row.team, "check.change") else None,
         "what_if": what_if_of(row, shown, direction),
         "form_url": reverse("trace_new"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sdn.model.addresses import HostName, IfaceId
 from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
@@ -32,6 +32,8 @@ class _Flight:
 
     began: float
     ends_in_many: bool
+    hand_over_at: tuple[HostName, int] | None = None
+    handed_over: PacketIn | None = None
     sightings: list[tuple[HostName, float, PacketIn]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,7 +60,7 @@ class Probes:
             raise ChannelError(f"the switch of {order.host} is not connected to the controller")
         channel, _ = channels[order.host]
         ofport, actions = await self._place_of(order)
-        flight = _Flight(self._loop.time(), bool(order.frame[0] & 1))
+        flight = _Flight(self._loop.time(), bool(order.frame[0] & 1), order.hand_over_at)
         self._flights[order.token] = flight
         try:
             channel.send(packet_out(order.frame, actions, ofport, channel.next_xid()))
@@ -96,6 +98,10 @@ class Probes:
         if flight is not None and found is not None:
             host, tunnel_ofports = found
             flight.sightings.append((host, channel.read_at, packet))
+            if flight.handed_over is None and _place(host, packet) == flight.hand_over_at:
+                flight.handed_over = packet
+                out = (f"output:{packet.registers[Register.OUT]}",)  # the very bytes that the pipeline would give it
+                channel.send(packet_out(packet.frame, out, PORT_CONTROLLER, channel.next_xid()))
             if _is_end(packet, tunnel_ofports):
                 flight.ended.set()
         return True
@@ -122,7 +128,9 @@ class Probes:
 def _reports(flight: _Flight, trips: Mapping[HostName, float], source: HostName) -> tuple[ProbeReport, ...]:
     """In the order of arrival, but the source's own first: two channels' order is chance, and it left there first."""
     seen = sorted(flight.sightings, key=lambda sighting: (sighting[0] != source, sighting[1]))
-    return tuple(_report(host, at - flight.began, packet, trips.get(host)) for host, at, packet in seen)
+    reports = (_report(host, at - flight.began, packet, trips.get(host)) for host, at, packet in seen)
+    given = [packet is flight.handed_over for _, _, packet in seen]
+    return tuple(replace(report, is_handed_over=is_given) for report, is_given in zip(reports, given, strict=True))
 
 
 def _report(host: HostName, after_s: float, packet: PacketIn, trip_s: float | None) -> ProbeReport:
@@ -132,6 +140,12 @@ def _report(host: HostName, after_s: float, packet: PacketIn, trip_s: float | No
         host, packet.table_id, packet.cookie, packet.in_port, packet.registers, (after_s - half_s) * 1e6, half_s * 1e6,
         packet.frame,
     )  # fmt: skip
+
+
+def _place(host: HostName, packet: PacketIn) -> tuple[HostName, int] | None:
+    """The port that the packet would leave by; None for one that is reported elsewhere."""
+    is_out = packet.table_id == TABLE_BY_NAME["output"].table_id
+    return (host, packet.registers.get(Register.OUT, 0)) if is_out else None
 
 
 def _is_end(packet: PacketIn, tunnel_ofports: tuple[int, ...]) -> bool:

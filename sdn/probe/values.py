@@ -12,7 +12,8 @@ from sdn.model.addresses import HostName, IfaceId
 class ProbeOrder:
     """One packet to inject: `frame` holds `token` and enters `host`'s switch at `ofport`.
 
-    With `ofport` None it is sent in the name of the port `stand_in`, which is plugged nowhere.
+    With `ofport` None it is sent in the name of the port `stand_in`, which is plugged nowhere. Where it gets
+    to `hand_over_at`, a host's ofport, it is given to the guest there.
     """
 
     token: bytes
@@ -20,6 +21,7 @@ class ProbeOrder:
     ofport: int | None
     frame: bytes
     stand_in: IfaceId | None = None
+    hand_over_at: tuple[HostName, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,4 @@ class ProbeReport:
     after_us: float
     error_us: float
     frame: bytes
+    is_handed_over: bool = False

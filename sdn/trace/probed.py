@@ -31,6 +31,7 @@ class Sighting:
     port_name: str = ""
     drop_reason: int = 0
     drop_table: int = 0
+    is_handed_over: bool = False
 
     @property
     def moment(self) -> Moment:
@@ -152,10 +153,10 @@ def _verdict(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
         return "flooded", f"Copies of it arrived at {len(delivered)} ports: {names}."
     if delivered:
         one = delivered[0]
-        took = f"{one.at_us / 1000:.1f} ms"
+        took, given = f"{one.at_us / 1000:.1f} ms", "given" if one.is_handed_over else "not given"
         return (
             "delivered",
-            f"A real packet got to {one.port_name} on {one.host} in {took}; it was not given to the guest.",
+            f"A real packet got to {one.port_name} on {one.host} in {took}; it was {given} to the guest.",
         )
     for one in ends:
         if one.end == "answer":

@@ -103,6 +103,7 @@ def world(cast: Cast) -> World:
         "console_ticket": {"uuid": vm.uuid},
         "operation": {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid},
         "trace": {"uuid": trace.uuid},
+        "trace_deliver": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},
         "trace_why": {"port": vm.ports.get().uuid},
         **{

@@ -158,6 +158,23 @@ async def test_a_port_that_nobody_knows_cannot_be_stood_in_for(switches: dict[st
             await from_off(told, tcp(0, 2))
 
 
+async def test_a_packet_that_is_handed_over_is_given_to_the_guest_once(switches: dict[str, Shadow]) -> None:
+    """probe at vm-0 --[br-int@hv1]-- report, and vm-2 gets the very packet"""
+    async with _running(switches, WORLD) as told:
+        target = WORLD.ports[2].iface_id
+        before = await asyncio.to_thread(_sent, switches["hv1"], target)
+        token, packet = secrets.token_bytes(TOKEN_BYTES), tcp(0, 2)
+        place = (HV1, told.wired["hv1"][target])
+        source = told.wired["hv1"][WORLD.ports[0].iface_id]
+        order = ProbeOrder(token, HV1, source, build_frame(packet, token), hand_over_at=place)
+        (report,) = await told.controller.probes.send(order, 3.0)
+        assert report.is_handed_over
+        await _until(lambda: _sent(switches["hv1"], target) == before + 1, "the guest has it")
+        elsewhere = replace(order, token=(again := secrets.token_bytes(TOKEN_BYTES)), frame=build_frame(packet, again), hand_over_at=(HV1, source))  # fmt: skip
+        (kept,) = await told.controller.probes.send(elsewhere, 3.0)
+        assert not kept.is_handed_over and await asyncio.to_thread(_sent, switches["hv1"], target) == before + 1
+
+
 def six(protocol: str, target: int = 2) -> Packet:
     ends = [
         next(address for address in WORLD_6.ports[number].addresses if address.version == 6) for number in (0, target)

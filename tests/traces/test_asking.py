@@ -7,6 +7,7 @@ import json
 from django.test import Client
 from django.urls import reverse
 
+from portal.accounts.models import AuditRow
 from portal.compute.models import VM
 from portal.compute.requests import VMSpec, create_vm
 from portal.networks.ipam import allocate_port
@@ -138,6 +139,28 @@ def test_an_export_is_of_the_team_alone_and_holds_both_directions(cast: Cast) ->
     assert (read["forward"]["verdict"], read["return"]["verdict"]) == ("delivered", "dropped")
     text = client_of(cast.charlie).get(as_text).content.decode()
     assert text.startswith("# web-1 → db-1\n") and "## Back: Dropped on hv1" in text
+
+
+def test_a_packet_is_handed_over_only_when_asked_for_and_it_is_written_down(cast: Cast) -> None:
+    web, db = vm_port(cast, "web-1"), vm_port(cast, "db-1")
+    client_of(cast.bob).post(reverse("trace_new"), asked(web, "db-1"))
+    row = TraceRequest.objects.get()
+    assert not row.is_handed_over and not AuditRow.objects.filter(action="trace.deliver").exists()
+    assert client_of(cast.charlie).post(reverse("trace_deliver", args=[row.uuid])).status_code == 403
+    assert client_of(cast.dana).post(reverse("trace_deliver", args=[row.uuid])).status_code == 404
+    answer = client_of(cast.bob).post(reverse("trace_deliver", args=[row.uuid]))
+    again = TraceRequest.objects.exclude(pk=row.pk).get()
+    assert answer.headers["Location"] == reverse("trace", args=[again.uuid])
+    assert again.is_handed_over and (again.source, again.target, again.title) == (web, db, row.title)
+    told = AuditRow.objects.get(action="trace.deliver")
+    assert (told.actor, told.object_id) == ("bob", str(again.uuid))
+
+
+def test_nothing_is_handed_over_to_an_address_that_is_no_vm_of_the_team(cast: Cast) -> None:
+    body = {"source": str(vm_port(cast, "web-1").uuid), "target": "203.0.113.9", "deliver": True}
+    answer = client_of(cast.bob).post("/api/v1/traces", body, content_type="application/json")
+    assert answer.status_code == 422 and "handed over to a VM of team Payments" in answer.content.decode()
+    assert not TraceRequest.objects.exists()
 
 
 def test_a_hostile_name_stays_text_in_markdown() -> None:

@@ -65,6 +65,11 @@ def test_a_packet_that_the_underlay_lost_is_said_to_be_lost_there() -> None:
     assert first_divergence(PREDICTED, probed) is not None
 
 
+def test_a_packet_that_was_handed_over_is_said_to_be() -> None:
+    kept, given = (probed_trace(PREDICTED, (AWAY, replace(ARRIVED, is_handed_over=over))) for over in (False, True))
+    assert "it was not given to the guest" in kept.reason and "it was given to the guest" in given.reason
+
+
 def test_no_report_at_all_is_said_and_never_called_a_timeout() -> None:
     probed = probed_trace(PREDICTED, ())
     assert probed.verdict == "unknown"
