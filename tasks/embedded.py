@@ -23,7 +23,7 @@ from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.networks.intent import bump_generation
 from portal.networks.models import FixedAddress, Port, PortKind
-from portal.operations.models import Operation, OperationState
+from portal.operations.models import UNFINISHED, Operation, OperationState
 
 log = logging.getLogger("hopsight.run")
 WIRED_DEADLINE_S = 20.0
@@ -114,7 +114,7 @@ def _forget_guests(hosts: tuple[str, ...]) -> None:
     ids = list(gone.values_list("id", flat=True))
     FixedAddress.objects.filter(port__vm_id__in=ids).delete()
     Port.objects.filter(vm_id__in=ids).delete()
-    unfinished = Operation.objects.exclude(state__in=[OperationState.DONE, OperationState.FAILED])
+    unfinished = Operation.objects.filter(state__in=UNFINISHED)
     unfinished.filter(object_uuid__in=list(gone.values_list("uuid", flat=True))).update(
         state=OperationState.FAILED, error="The lab was taken down.", finished_at=timezone.now()
     )

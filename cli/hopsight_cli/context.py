@@ -19,7 +19,7 @@ from hopsight_cli.output import clean
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 POLL_S = 0.5
 WAIT_S = 600.0
-ENDED = ("done", "failed")
+ENDED = ("done", "failed", "cancelled")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Print again whenever it changes, until Ctrl-C.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hopsight_cli.context import AsJson, Watch, api_of, find_vm, follow
+from hopsight_cli.context import ENDED, AsJson, Wait, Watch, api_of, find_vm, follow, until
 from hopsight_cli.output import Columns, age, clean, pairs, show, table
 
 app = typer.Typer(no_args_is_help=True, help="Follow what the product does for you.")
@@ -55,6 +55,35 @@ def wait_operation(ctx: typer.Context, uuid: OperationId) -> None:
     """Wait until an operation ends; exit code 1 when it failed."""
     api = api_of(ctx)
     follow(api, api.get(f"/operations/{uuid}"), True)
+
+
+@app.command("cancel")
+def cancel_operation(ctx: typer.Context, uuid: OperationId, wait: Wait = True) -> None:
+    """End an operation that is under way; what it did is undone."""
+    api = api_of(ctx)
+    row = api.send("POST", f"/operations/{uuid}/cancel")["operation"]
+    if not wait:
+        return
+    until(lambda: api.get(f"/operations/{uuid}")["state"] in ENDED, f"operation {uuid} ends")
+    typer.echo(f"{clean(row['kind'])} of {clean(row['object_name'])}: {api.get(f'/operations/{uuid}')['state']}")
+
+
+@app.command("retry")
+def retry_operation(ctx: typer.Context, uuid: OperationId, wait: Wait = True) -> None:
+    """Ask once more for what failed or was cancelled."""
+    api = api_of(ctx)
+    follow(api, api.send("POST", f"/operations/{uuid}/retry")["operation"], wait)
+
+
+@app.command("log")
+def show_log(ctx: typer.Context, uuid: OperationId, as_json: AsJson = False) -> None:
+    """Show what happened in an operation, line by line."""
+    api = api_of(ctx)
+    show(
+        lambda: api.get(f"/operations/{uuid}")["log"],
+        lambda rows: "\n".join(f"{row['at'][11:23]}  {clean(row['words'])}" for row in rows) or "Nothing happened yet.",
+        as_json,
+    )
 
 
 def _stage(row: dict[str, Any]) -> str:

@@ -88,6 +88,8 @@ def problems() -> Iterator[str]:
 
 
 WORDS: dict[str, str] = {
+    "operation.cancel": "asked to cancel",
+    "operation.retry": "asked once more for",
     "vm.flags": "changed the flags of",
     "port.security": "changed the port security of",
     "network.create": "made the network",

@@ -30,7 +30,6 @@ from portal.api.schemas import (
     HostOut,
     ImageOut,
     MemberOut,
-    OperationOut,
     SnapshotOut,
     StatusOut,
     TraceAsked,
@@ -65,7 +64,7 @@ from portal.networks.groups_api import groups_named
 from portal.networks.groups_api import router as groups_router
 from portal.networks.limits_api import router as limits_router
 from portal.networks.owners import network_named
-from portal.operations.models import Operation, OperationState
+from portal.operations.api import router as operations_router
 from portal.operations.serialize import operation_as_json
 from portal.topology.history_api import router as flow_history_router
 from portal.traces.api import TraceLine, list_traces
@@ -174,28 +173,6 @@ def patch_vm(request: HttpRequest, uuid: UUID, asked: VMFlags) -> Any:
         row = set_tags(row, person(request), [_text("tags", tag) for tag in asked.tags])
     changed = change_flags(row, person(request), autostart=asked.is_autostarted, protected=asked.is_protected)
     return vm_as_json(changed)
-
-
-@api.get("/operations", response=Page[OperationOut], summary="The team's operations, newest first")
-def list_operations(
-    request: HttpRequest,
-    paging: Query[PageQuery],
-    state: Annotated[str | None, Query(description="only operations in this state")] = None,
-    object_uuid: Annotated[UUID | None, Query(description="only operations of this object")] = None,
-) -> Any:
-    rows = Operation.objects.filter(team=team_for(request, "operation.see")).prefetch_related("stages")
-    if _choice("state", state, OperationState.values):
-        rows = rows.filter(state=state)
-    if object_uuid is not None:
-        rows = rows.filter(object_uuid=object_uuid)
-    found, after = page_of(rows, paging, newest_first=True)
-    return as_page([operation_as_json(one) for one in found], after)
-
-
-@api.get("/operations/{uuid}", response=OperationOut, summary="One operation with its stages")
-def get_operation(request: HttpRequest, uuid: UUID) -> Any:
-    team = team_for(request, "operation.see")
-    return operation_as_json(get_object_or_404(Operation.objects.prefetch_related("stages"), uuid=uuid, team=team))
 
 
 @api.get("/images", response=list[ImageOut], summary="Images that the team may boot")
@@ -309,6 +286,7 @@ api.add_router("", checks_router)
 api.add_router("", drops_router)
 api.add_router("", limits_router)
 api.add_router("", compute_router)
+api.add_router("", operations_router)
 api.add_router("", images_router)
 api.add_router("", observed_router)
 api.add_router("", flow_history_router)

@@ -114,7 +114,19 @@ class OperationOut(Schema):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    created_by: str | None
+    cancel_asked_by: str | None
+    retry_of: UUID | None
     stages: list[StageOut]
+
+
+class LogLine(Schema):
+    at: datetime
+    words: str
+
+
+class OperationDetail(OperationOut):
+    log: list[LogLine]
 
 
 class VMCreated(Schema):

@@ -18,10 +18,8 @@ from portal.accounts.models import Team, User
 from portal.compute.models import VM, VMState
 from portal.compute.requests import VMProblem, rescue_image, start_operation
 from portal.live.publishers import vm_changed
-from portal.operations.models import Operation, OperationState
+from portal.operations.models import UNFINISHED, Operation
 from portal.operations.stages import TITLES
-
-UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING)
 
 
 @dataclass(frozen=True, slots=True)

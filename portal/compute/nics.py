@@ -10,9 +10,9 @@ from portal.compute.changes import locked_vm
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem, start_operation
 from portal.live.publishers import vm_changed
-from portal.networks.intent import bump_generation
-from portal.networks.ipam import AddressProblem, allocate_port
-from portal.networks.models import FixedAddress, FloatingAddress, Network, NicModel, Port
+from portal.networks.intent import bump_generation, only_ports
+from portal.networks.ipam import AddressProblem, allocate_port, new_mac
+from portal.networks.models import FixedAddress, FloatingAddress, Network, NicModel, Port, PortKind
 from portal.operations.models import Operation
 
 MOST_NICS = 8  # what PCI slots and people can bear
@@ -48,7 +48,8 @@ def add_nic(
         port.save()
         if first is not None:
             port.groups.set(first.groups.all())
-        operation = start_operation("vm.nic_add", fresh, user, {"port": str(port.uuid), "network": network.name})
+        params = {"port": str(port.uuid), "network": network.name, "model": model, "address": address}
+        operation = start_operation("vm.nic_add", fresh, user, params)
         vm_changed(fresh)
         return operation
 
@@ -76,7 +77,7 @@ def set_nic_model(vm: VM, user: User, port: Port, model: str) -> Operation:
         return start_operation("vm.nic_model", fresh, user, {"port": str(port.uuid), "before": before, "model": model})
 
 
-def move_nic(vm: VM, user: User, port: Port, network: Network | None, address: str | None = None) -> Operation:
+def move_nic(vm: VM, user: User | None, port: Port, network: Network | None, address: str | None = None) -> Operation:
     """The NIC is on the other network from now on, with addresses of it and its own MAC; the operation tells the guest."""
     with transaction.atomic():
         bump_generation()
@@ -88,18 +89,44 @@ def move_nic(vm: VM, user: User, port: Port, network: Network | None, address: s
             errors["port"] = [reason]
         if errors or network is None:
             raise VMProblem(errors)
-        before = {"network": port.network.name, "addresses": [row.address for row in port.addresses.all()]}
+        before = {
+            "network": port.network.name, "network_id": port.network_id,
+            "addresses": [row.address for row in port.addresses.all()],
+        }  # fmt: skip
+        held = _hold(port)
         try:
-            _readdress(port, network, address)
+            readdress(port, network, address)
         except AddressProblem as problem:
             raise VMProblem({"address" if address else "network": [str(problem)]}) from None
-        params = {"port": str(port.uuid), "before": before, "network": network.name}
+        params = {
+            "port": str(port.uuid), "before": before, "network": network.name, "address": address, "held": str(held.uuid),
+        }  # fmt: skip
         operation = start_operation("vm.nic_network", fresh, user, params)
         vm_changed(fresh)
         return operation
 
 
-def _readdress(port: Port, network: Network, address: str | None) -> None:
+def _hold(port: Port) -> Port:
+    """A reserved port that keeps the NIC's addresses from everybody until its move has ended."""
+    held = Port.objects.create(
+        network=port.network, kind=PortKind.RESERVED, name=f"moving-{port.name}"[:63].rstrip("-"), mac=new_mac()
+    )
+    FixedAddress.objects.filter(port=port).update(port=held)
+    return held
+
+
+def release_held(uuid: str) -> bool:
+    """Whether addresses were held under that uuid; they are free now."""
+    held = Port.objects.filter(uuid=uuid, kind=PortKind.RESERVED).first() if uuid else None
+    if held is None:
+        return False
+    bump_generation(only_ports([held.pk]))
+    FixedAddress.objects.filter(port=held).delete()
+    held.delete()
+    return True
+
+
+def readdress(port: Port, network: Network, address: str | None) -> None:
     """The port has the new network's addresses: those of a port made there, which then is gone."""
     made = allocate_port(network, name=port.name, address=address)
     FixedAddress.objects.filter(port=port).delete()

@@ -20,11 +20,12 @@ from portal.networks.ipam import AddressProblem, allocate_port, check_address
 from portal.networks.models import Network, SecurityGroup
 from portal.networks.owners import usable_networks
 from portal.operations.dispatch import enqueue_operation
-from portal.operations.models import Operation, OperationStage
+from portal.operations.models import Operation, OperationStage, OperationState
 from portal.operations.stages import STAGES
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 MAX_USER_DATA_BYTES = 16384
+GIVEN_UP = (OperationState.FAILED, OperationState.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class VMSpec:
     user_data: str = ""
     address: str | None = None
     groups: tuple[SecurityGroup, ...] | None = None  # None: as the person's last VM
+
+    def as_asked(self) -> dict[str, Any]:
+        """What a retry needs: kept with the operation until it is done."""
+        return {
+            "name": self.name,
+            "image": self.image.slug if self.image else "",
+            "flavor": self.flavor.name if self.flavor else "",
+            "network": self.network.pk if self.network else 0,
+            "key": self.key.pk if self.key else None,
+            "user_data": self.user_data,
+            "address": self.address,
+            "groups": None if self.groups is None else [group.name for group in self.groups],
+        }
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
             port.groups.set(suggested)
         except AddressProblem as problem:
             raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
-        operation = start_operation("vm.create", vm, user)
+        operation = start_operation("vm.create", vm, user, {"asked": spec.as_asked()})
         bump_generation(Touched(frozenset({port.id})))
         vm_changed(vm)
         return Creation(vm, operation)
@@ -135,7 +149,7 @@ def delete_vm(vm: VM, user: User | None) -> Operation:
     with transaction.atomic():
         Team.objects.select_for_update().get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
-        running = Operation.objects.filter(object_uuid=fresh.uuid, kind="vm.delete").exclude(state="failed").first()
+        running = Operation.objects.filter(object_uuid=fresh.uuid, kind="vm.delete").exclude(state__in=GIVEN_UP).first()
         if running is not None:
             return running
         if fresh.is_protected:

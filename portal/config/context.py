@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from portal.accounts.access import current_team, memberships_of, role_in
 from portal.accounts.models import Team
 from portal.hosts.models import Host
-from portal.operations.models import Operation, OperationState
+from portal.operations.models import UNFINISHED, Operation
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -34,8 +34,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def running_operation(team: Team | None) -> Operation | None:
     """The team's newest operation that has not ended."""
-    active = [OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING]
-    return Operation.objects.filter(team=team, state__in=active).first() if team else None
+    return Operation.objects.filter(team=team, state__in=UNFINISHED).first() if team else None
 
 
 def url_or_nothing(name: str) -> str:

@@ -7,13 +7,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from portal.accounts.access import current_team, refusal
+from portal.accounts.access import current_team, may, refusal
 from portal.accounts.models import AuditRow
 from portal.accounts.presentation import as_feed
 from portal.checks.presentation import check_counts, checks_of
 from portal.compute.forms import quota_bars
 from portal.compute.views import vms_of
 from portal.operations.models import Operation
+from portal.operations.panel import panel_of
 from portal.traces.models import TraceRequest
 
 CHECKS_SHOWN = 6
@@ -46,5 +47,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def status_line(request: HttpRequest) -> HttpResponse:
-    """The running operation as the status line words it: a part of every page."""
-    return render(request, "dashboards/status_line.html")
+    """The running operation as the status line words it, and the panel of the latest ones: parts of every page."""
+    team = current_team(request)
+    cancels = bool(team) and may(request, "operation.cancel", team)
+    return render(request, "dashboards/status_line.html", {"panel": panel_of(team, cancels) if team else []})

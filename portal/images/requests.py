@@ -24,12 +24,11 @@ from portal.images.models import ImageImport
 from portal.images.store import incoming_folder, write_at
 from portal.live.publishers import operation_changed
 from portal.operations.dispatch import enqueue_operation
-from portal.operations.models import Operation, OperationStage
+from portal.operations.models import UNFINISHED, Operation, OperationStage
 from portal.operations.stages import STAGES
 
 GIB = 1024**3
 FORMATS = ("qcow2", "raw")
-UNFINISHED = ("queued", "running", "undoing")
 CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 LIMITS = {"min_ram_mib": (16, 1024**2, "MiB"), "min_disk_gib": (1, 16 * 1024, "GiB")}
@@ -183,8 +182,9 @@ def use_words(image: Image) -> str:
 def start_image_operation(kind: str, row: ImageImport, user: User | None) -> Operation:
     """A queued operation of an import with its stages, published, and sent to a worker on commit."""
     operation = Operation.objects.create(
-        team=row.team, kind=kind, object_type="image", object_uuid=row.uuid, object_name=row.name, created_by=user
-    )
+        team=row.team, kind=kind, object_type="image", object_uuid=row.uuid, object_name=row.name, created_by=user,
+        params=_asked(row) if kind == "image.import" else {},
+    )  # fmt: skip
     OperationStage.objects.bulk_create(
         OperationStage(operation=operation, position=position, name=name, title=title)
         for position, (name, title) in enumerate(STAGES[kind])
@@ -194,6 +194,12 @@ def start_image_operation(kind: str, row: ImageImport, user: User | None) -> Ope
     operation_changed(operation)
     transaction.on_commit(lambda: enqueue_operation(operation.pk))
     return operation
+
+
+def _asked(row: ImageImport) -> dict[str, Any]:
+    """What a retry needs when the row is gone."""
+    names = ("name", "url", "disk_format", "checksum", "note", "login_user", "min_ram_mib", "min_disk_gib")
+    return {"asked": {name: getattr(row, name) for name in names}}
 
 
 def _slug(name: str) -> str:

@@ -74,7 +74,8 @@ def _team_state(slug: str) -> dict[str, Any]:
     vms = VM.objects.filter(team__slug=slug).select_related("image", "flavor", "host")
     vms = vms.prefetch_related("ports__addresses", "ports__network", "ports__groups", "tags")
     state: dict[str, Any] = {f"vm:{vm.uuid}": vm_as_json(vm) for vm in vms}
-    operations = Operation.objects.filter(team__slug=slug).prefetch_related("stages")[:OPERATIONS_SHOWN]
+    operations = Operation.objects.filter(team__slug=slug).select_related("created_by", "cancel_asked_by", "retry_of")
+    operations = operations.prefetch_related("stages")[:OPERATIONS_SHOWN]
     state.update({f"operation:{one.uuid}": operation_as_json(one) for one in operations})
     return state | checks_state(slug)
 

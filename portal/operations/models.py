@@ -16,10 +16,18 @@ class OperationState(models.TextChoices):
     UNDOING = "undoing", "Undoing"
     DONE = "done", "Done"
     FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING)
 
 
 class Operation(models.Model):
-    """One change. `lease_until` and `worker` say who works on it now: compare-and-set on them decides."""
+    """One change. `lease_until` and `worker` say who works on it now: compare-and-set on them decides.
+
+    `log` is what happened, each line a time and words. `params["asked"]` is what a retry needs and the object's row no
+    longer has; it goes when the operation is done.
+    """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="operations")
@@ -36,6 +44,10 @@ class Operation(models.Model):
     worker = models.CharField(max_length=60, default="", blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     params = models.JSONField(default=dict)
+    log = models.JSONField(default=list)
+    cancel_asked_at = models.DateTimeField(null=True, blank=True)
+    cancel_asked_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")
 
     class Meta:
         ordering = ["-id"]
@@ -49,12 +61,24 @@ class Operation(models.Model):
         """What it does, as words before the object's name."""
         return TITLES.get(self.kind, self.kind)
 
+    @property
+    def is_ended(self) -> bool:
+        """Nothing of it is under way any more."""
+        return self.state not in UNFINISHED
+
+    @property
+    def duration_s(self) -> float | None:
+        """From its start to its end; None until it ended."""
+        ended = self.started_at and self.finished_at
+        return (self.finished_at - self.started_at).total_seconds() if ended else None  # type: ignore[operator]
+
 
 class StageState(models.TextChoices):
     WAITING = "waiting", "Waiting"
     RUNNING = "running", "Running"
     DONE = "done", "Done"
     FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
     UNDONE = "undone", "Undone"
 
 

@@ -20,8 +20,16 @@ def operation_as_json(operation: Operation) -> dict[str, Any]:
         "created_at": _moment(operation.created_at),
         "started_at": _moment(operation.started_at),
         "finished_at": _moment(operation.finished_at),
+        "created_by": operation.created_by.username if operation.created_by else None,
+        "cancel_asked_by": operation.cancel_asked_by.username if operation.cancel_asked_by else None,
+        "retry_of": str(operation.retry_of.uuid) if operation.retry_of else None,
         "stages": [stage_as_json(stage) for stage in operation.stages.all()],
     }
+
+
+def detail_as_json(operation: Operation) -> dict[str, Any]:
+    """As `operation_as_json`, with its log."""
+    return operation_as_json(operation) | {"log": [{"at": at, "words": words} for at, words in operation.log]}
 
 
 def stage_as_json(stage: OperationStage) -> dict[str, Any]:

@@ -80,6 +80,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "vm.nic_network": (
         ("wire", "Install the flows of its new network"),
         ("link", "Pull and plug its cable, so that the guest asks for its address"),
+        ("release", "Give its old addresses back"),
     ),
     "vm.bin": (("stop", "Cut its power"), ("keep", "Keep its disk, to be had back")),
     "vm.undelete": (("restore", "Take it back"),),

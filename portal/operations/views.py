@@ -1,30 +1,89 @@
-"""Operations: the team's list, and one with its stages."""
+"""Operations: the team's list, and one with its stages, its log, and what can be done with it."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_POST, require_safe
 
-from portal.accounts.access import team_for
-from portal.operations.models import Operation
+from portal.accounts.access import refusal, require, team_for
+from portal.accounts.views import person
+from portal.compute.models import VM
+from portal.compute.requests import VMProblem
+from portal.operations.cancel import OperationProblem, cancel_refusal, request_cancel
+from portal.operations.models import UNFINISHED, Operation, OperationState
+from portal.operations.retry import asked_values, request_retry, retry_refusal
 
 SHOWN = 100
 
 
 @require_safe
 def operations(request: HttpRequest) -> HttpResponse:
-    """The newest operations of the current team."""
+    """The newest operations of the current team; `?state=` shows those in one state."""
     team = team_for(request, "operation.see")
-    rows = Operation.objects.filter(team=team).select_related("created_by")[:SHOWN]
-    return render(request, "operations/operations.html", {"operations": rows, "team": team})
+    rows = Operation.objects.filter(team=team).select_related("created_by")
+    state = request.GET.get("state", "")
+    if state == "unfinished":
+        rows = rows.filter(state__in=UNFINISHED)
+    elif state in OperationState.values:
+        rows = rows.filter(state=state)
+    choices = [("", "All"), ("unfinished", "Under way"), ("failed", "Failed"), ("cancelled", "Cancelled")]
+    context = {"operations": rows[:SHOWN], "team": team, "state": state, "choices": choices}
+    return render(request, "operations/operations.html", context)
 
 
 @require_safe
 def operation(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """One operation with its stages."""
+    """One operation with its stages and its log."""
+    row = get_object_or_404(_visible(request).prefetch_related("retries"), uuid=uuid)
+    context = {
+        "operation": row,
+        "log": [(parse_datetime(at), words) for at, words in row.log],
+        "asked": sorted(asked_values(row.params).items()),
+        "cancel_refusal": refusal(request, "operation.cancel", row.team) or cancel_refusal(row),
+        "retry_refusal": refusal(request, "operation.retry", row.team) or retry_refusal(row),
+        "object_url": object_url(row),
+    }
+    return render(request, "operations/operation.html", context)
+
+
+@require_POST
+def operation_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Ask that it ends and is undone; back on its page, with the reason where it can't be."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "operation.cancel", row.team)
+    try:
+        request_cancel(row, person(request))
+    except OperationProblem as problem:
+        messages.error(request, str(problem))
+    return redirect("operation", row.uuid)
+
+
+@require_POST
+def operation_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Ask for the same once more; on the new operation's page, or back with the reason."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "operation.retry", row.team)
+    try:
+        return redirect("operation", request_retry(row, person(request)).uuid)
+    except (OperationProblem, VMProblem) as problem:
+        messages.error(request, str(problem))
+    return redirect("operation", row.uuid)
+
+
+def object_url(row: Operation) -> str:
+    """The page of what it changes or changed; nothing when that is gone."""
+    if row.object_type == "image":
+        return reverse("images")
+    return reverse("vm", args=[row.object_uuid]) if VM.objects.filter(uuid=row.object_uuid).exists() else ""
+
+
+def _visible(request: HttpRequest) -> QuerySet[Operation]:
     rows = Operation.objects.filter(team__memberships__user_id=request.user.pk or 0)
-    row = get_object_or_404(rows.select_related("team", "created_by").prefetch_related("stages"), uuid=uuid)
-    return render(request, "operations/operation.html", {"operation": row})
+    return rows.select_related("team", "created_by", "cancel_asked_by", "retry_of").prefetch_related("stages")

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from portal.compute.models import VM
 from portal.hosts.models import Host
-from portal.operations.models import Operation
+from portal.operations.models import UNFINISHED, Operation
 from tasks.hypervisor.disks import files_of, remove_file
 from tasks.hypervisor.driver import HypervisorError
 from tasks.hypervisor.registry import hypervisor_of
-from tasks.sagas.engine import UNFINISHED, Hypervisors
+from tasks.sagas.engine import Hypervisors
 
 log = logging.getLogger("hopsight.orphans")
 PREFIX = "hs-"

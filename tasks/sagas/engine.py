@@ -2,8 +2,9 @@
 
 Rules. Every `do` and `undo` may run twice and may be cut anywhere. One worker at a time holds an operation, by
 compare-and-set on its lease; a worker that lost its lease stops at the next row it writes. A stage that fails, or waits
-for longer than its deadline, is undone with all before it, in reverse; what is done late is done. An undo that fails
-leaves the operation `undoing`: the sweep tries again when the lease is over, until it ends as the object or as nothing.
+for longer than its deadline, is undone with all before it, in reverse, and so is one before which somebody asked to
+cancel or that asks `stop_if_cancelled` while it waits; what is done late is done. An undo that fails leaves the operation
+`undoing`: the sweep tries again when the lease is over, until it ends as the object or as nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from django.utils import timezone
 from portal.hosts.models import Host
 from portal.live.publishers import operation_changed
 from portal.operations.dispatch import enqueue_operation
-from portal.operations.models import Operation, OperationState, StageState
+from portal.operations.models import UNFINISHED, Operation, OperationState, StageState
 from tasks.hypervisor.disks import DiskProblem
 from tasks.hypervisor.driver import Hypervisor, HypervisorError
 from tasks.hypervisor.registry import hypervisor_of
@@ -35,12 +36,16 @@ LEASE_S = 15.0
 RENEW_S = 4.0
 STAGE_DEADLINE_S = 60.0
 CLAIMS_MAX = 6  # a create that took so many workers with it is undone
-UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING)
+LOG_LINES_MAX = 200
 Hypervisors = Callable[[Host], Hypervisor]
 
 
 class StageError(Exception):
     """A stage can't be done; the message is for people."""
+
+
+class Cancelled(Exception):
+    """Somebody asked to cancel; the message says who."""
 
 
 class LeaseLost(Exception):
@@ -54,6 +59,13 @@ class Context:
     operation: Operation
     hypervisors: Hypervisors
     deadline: float = field(default_factory=lambda: time.monotonic() + STAGE_DEADLINE_S)
+
+
+def stop_if_cancelled(context: Context) -> None:
+    """For a stage that waits: raises Cancelled when somebody asked to cancel, so that it ends now and is undone."""
+    rows = Operation.objects.filter(pk=context.operation.pk, cancel_asked_at__isnull=False)
+    for who in rows.values_list("cancel_asked_by__username", flat=True):
+        raise Cancelled(f"Cancelled by {who or 'Hopsight'}.")
 
 
 def nothing(context: Context) -> None:
@@ -98,7 +110,8 @@ def claim(operation_id: int, worker: str) -> Operation | None:
     mine = Operation.objects.filter(free, pk=operation_id, state__in=UNFINISHED)
     if not mine.update(worker=worker, lease_until=now + timedelta(seconds=LEASE_S)):
         return None
-    return Operation.objects.select_related("team").prefetch_related("stages").get(pk=operation_id)
+    rows = Operation.objects.select_related("team", "created_by", "cancel_asked_by", "retry_of")
+    return rows.prefetch_related("stages").get(pk=operation_id)
 
 
 def release_dead_workers() -> None:
@@ -188,6 +201,7 @@ class _Run:
             params = dict(self._operation.params)
             params["claims"] = claims = int(params.get("claims", 0)) + 1
             started = self._operation.started_at or timezone.now()
+            self._note(f"taken by worker {self._worker}")
             begun = {"state": OperationState.RUNNING, "params": params, "started_at": started}
             if claims > CLAIMS_MAX:
                 self._save(**begun)
@@ -195,7 +209,9 @@ class _Run:
             elif not self._do_all(begun):
                 return self._undo_all()
             else:
-                return self._save(state=OperationState.DONE, finished_at=timezone.now(), lease_until=None)
+                self._note("done")
+                columns = {"state": OperationState.DONE, "finished_at": timezone.now(), "lease_until": None}
+                return self._save(**columns, **self._without_asked())
         self._undo_all()
 
     def _do_all(self, begun: Mapping[str, object]) -> bool:
@@ -205,11 +221,24 @@ class _Run:
             self._mark(stage, state=StageState.RUNNING, started_at=timezone.now(), finished_at=None, detail="")
             self._save(**begun)
             begun = {}
-            problem = self._do(stage)
+            try:
+                stop_if_cancelled(self._context(stage))
+                problem = self._do(stage)
+            except Cancelled as words:
+                self._operation.refresh_from_db(fields=["cancel_asked_at", "cancel_asked_by"])
+                self._fail(stage, str(words), StageState.CANCELLED)
+                return False
             if problem is not None:
                 self._fail(stage, problem)
                 return False
         return True
+
+    def _without_asked(self) -> dict[str, object]:
+        """The params without what only a retry needs: user-data may be a secret."""
+        if "asked" not in self._operation.params:
+            return {}
+        stored: dict[str, object] = Operation.objects.values_list("params", flat=True).get(pk=self._operation.pk)
+        return {"params": {name: value for name, value in stored.items() if name != "asked"}}
 
     def _do(self, stage: Stage) -> str | None:
         """Words for why the stage failed, or None."""
@@ -218,7 +247,7 @@ class _Run:
             detail = stage.do(context) or ""
         except (StageError, HypervisorError, DiskProblem, OSError) as problem:
             return str(problem)
-        except LeaseLost:
+        except (LeaseLost, Cancelled):
             raise
         except Exception as problem:  # a stage's edge: a bug of ours must not leave half a VM
             log.exception("stage broke operation=%s stage=%s", self._operation.uuid, stage.name)
@@ -226,9 +255,10 @@ class _Run:
         self._mark(stage, state=StageState.DONE, finished_at=timezone.now(), detail=detail[:300])
         return None
 
-    def _fail(self, stage: Stage | None, problem: str) -> None:
+    def _fail(self, stage: Stage | None, problem: str, state: StageState = StageState.FAILED) -> None:
         if stage is not None:
-            self._mark(stage, state=StageState.FAILED, finished_at=timezone.now(), detail=problem[:300])
+            self._mark(stage, state=state, finished_at=timezone.now(), detail=problem[:300])
+        self._note("undoing what was done")
         self._save(state=OperationState.UNDOING, error=problem)
 
     def _undo_all(self) -> None:
@@ -240,10 +270,15 @@ class _Run:
                 stage.undo(self._context(stage))
             except (StageError, HypervisorError, DiskProblem, OSError) as problem:
                 return self._later(stage, str(problem))
-            if row.state != StageState.FAILED:
+            if row.state in (StageState.FAILED, StageState.CANCELLED):
+                self._note(f"{row.title}: what it began is undone")
+            else:
                 self._mark(stage, state=StageState.UNDONE, finished_at=timezone.now())
                 self._save()
-        self._save(state=OperationState.FAILED, finished_at=timezone.now(), lease_until=None)
+        was_cancelled = any(row.state == StageState.CANCELLED for row in self._rows.values())
+        ended = OperationState.CANCELLED if was_cancelled else OperationState.FAILED
+        self._note(str(ended.value))
+        self._save(state=ended, finished_at=timezone.now(), lease_until=None)
 
     def _later(self, stage: Stage, problem: str) -> None:
         """The undo is tried again when the lease that stands now has run out."""
@@ -256,15 +291,21 @@ class _Run:
 
     def _mark(self, stage: Stage, **columns: object) -> None:
         """Change a stage's line; the next save writes it."""
+        row = self._rows[stage.name]
         for name, value in columns.items():
-            setattr(self._rows[stage.name], name, value)
+            setattr(row, name, value)
         self._unsaved.add(stage.name)
+        self._note(f"{row.title}: {row.state}" + f" ({row.detail})" * bool(row.detail))
+
+    def _note(self, words: str) -> None:
+        """A line of the log; the next save writes it."""
+        self._operation.log = [*self._operation.log, [timezone.now().isoformat(), words]][-LOG_LINES_MAX:]
 
     def _save(self, **columns: object) -> None:
         """Write the marked stages and these columns of the operation, if it is still ours, and tell its readers."""
         with transaction.atomic():
             mine = Operation.objects.filter(pk=self._operation.pk, worker=self._worker)
-            if not mine.update(**(columns or {"worker": self._worker})):
+            if not mine.update(log=self._operation.log, **columns):
                 raise LeaseLost(str(self._operation.uuid))
             for name in self._unsaved:
                 self._rows[name].save(update_fields=["state", "started_at", "finished_at", "detail"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -10,9 +11,23 @@ from portal.compute.models import VM
 from portal.live.publishers import vm_changed, vm_deleted
 from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.models import FixedAddress, Port
+from portal.operations.models import Operation
 from tasks.hypervisor.disks import VMFiles, files_of
 from tasks.hypervisor.driver import Hypervisor
 from tasks.sagas.engine import Context, StageError
+
+
+def operation_params(context: Context) -> dict[str, Any]:
+    """The operation's parameters as stored now: an earlier worker may have added to them."""
+    found: dict[str, Any] = Operation.objects.values_list("params", flat=True).get(pk=context.operation.pk)
+    return found
+
+
+def not_deleted_words(context: Context) -> str:
+    """Why the VM is still there, for its row: a cancelled deletion asks for nothing, a failed one to be asked again."""
+    operation = context.operation
+    advice = "" if operation.cancel_asked_at else " Delete it again when the host answers."
+    return f"It was not deleted: {operation.error.rstrip('.')[:220]}.{advice}"
 
 
 def vm_or_none(uuid: UUID) -> VM | None:

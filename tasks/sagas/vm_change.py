@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -21,18 +20,12 @@ from tasks.hypervisor.disks import copy_disk, disk_size_gib, ensure_overlay, fil
 from tasks.hypervisor.driver import DomainState, HypervisorError
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.rows import placed, placed_or_none, update_vm, vm_of
+from tasks.sagas.rows import not_deleted_words, operation_params, placed, placed_or_none, update_vm, vm_of
 from tasks.sagas.vm_life import RUN, record_state
 
 COPY_DEADLINE_S = 3600.0
 TAKEN_BACK_FOR = timedelta(days=1)
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
-
-
-def _params(context: Context) -> dict[str, Any]:
-    """The operation's parameters as stored now: an earlier worker may have added to them."""
-    found: dict[str, Any] = Operation.objects.values_list("params", flat=True).get(pk=context.operation.pk)
-    return found
 
 
 # Resize. The row has the new size since the request, which reserved it; an undo gives back what was not used.
@@ -51,7 +44,7 @@ def unresize(context: Context) -> None:
     if found is None:
         return
     vm, _, files = found
-    before = dict(_params(context)["before"])
+    before = dict(operation_params(context)["before"])
     if files.disk.exists():
         before["disk_gib"] = max(int(before["disk_gib"]), disk_size_gib(files.disk))
     update_vm(vm, **before)
@@ -82,7 +75,7 @@ def grow_disk(context: Context) -> str:
 
 def set_disk_aside(context: Context) -> str:
     vm, _, files = placed(context)
-    image = Image.objects.get(pk=_params(context)["image"])
+    image = Image.objects.get(pk=operation_params(context)["image"])
     if not files.old_disk.exists() and files.disk.exists():
         os.replace(files.disk, files.old_disk)
     update_vm(vm, image=image, rescue_image=None)
@@ -92,7 +85,7 @@ def set_disk_aside(context: Context) -> str:
 
 def take_disk_back(context: Context) -> None:
     found = placed_or_none(context)
-    params = _params(context)
+    params = operation_params(context)
     if found is None or params.get("is_dropped"):
         return
     vm, _, files = found
@@ -113,12 +106,12 @@ def is_off(context: Context) -> None:
     """Undone, a VM whose power was cut stays off, and its row says so."""
     if found := placed_or_none(context):
         vm, hypervisor, _ = found
-        if not _params(context).get("is_dropped"):
+        if not operation_params(context).get("is_dropped"):
             record_state(vm, hypervisor)
 
 
 def unstart_rebuilt(context: Context) -> None:
-    if not _params(context).get("is_dropped"):
+    if not operation_params(context).get("is_dropped"):
         vm_create.stop(context)
 
 
@@ -126,7 +119,7 @@ def drop_old_disk(context: Context) -> None:
     """From here on there is no way back, which is written down before the file goes."""
     _, _, files = placed(context)
     rows = Operation.objects.filter(pk=context.operation.pk)
-    rows.update(params={**_params(context), "is_dropped": True})
+    rows.update(params={**operation_params(context), "is_dropped": True})
     remove_file(files.old_disk)
     remove_file(files.rescue)
 
@@ -163,7 +156,7 @@ def copy_its_disk(context: Context) -> str:
 
 
 def _source_of(context: Context) -> VM:
-    source = VM.objects.select_related("host", "image").filter(uuid=_params(context)["source"]).first()
+    source = VM.objects.select_related("host", "image").filter(uuid=operation_params(context)["source"]).first()
     if source is None or source.host is None:
         raise StageError("the VM to clone is no longer there")
     return source
@@ -174,7 +167,7 @@ def _source_of(context: Context) -> VM:
 
 def prepare_rescue(context: Context) -> str:
     vm, _, files = placed(context)
-    image = Image.objects.get(pk=_params(context)["image"])
+    image = Image.objects.get(pk=operation_params(context)["image"])
     ensure_overlay(files.rescue, image.disk_path, image.disk_format, image.min_disk_gib)
     update_vm(vm, rescue_image=image)
     return f"of {image.name}"
@@ -221,8 +214,7 @@ def unkeep(context: Context) -> None:
 
 def unbin(context: Context) -> None:
     """The VM is there again; what its domain is, the collector writes when the host answers."""
-    words = f"Deleting failed: {context.operation.error}. Delete it again when the host answers."
-    update_vm(vm_of(context), purge_at=None, state=VMState.UNKNOWN, state_reason=words[:300])
+    update_vm(vm_of(context), purge_at=None, state=VMState.UNKNOWN, state_reason=not_deleted_words(context))
 
 
 def restore(context: Context) -> None:

@@ -20,7 +20,7 @@ from tasks.hypervisor.domain_xml import DomainSpec, KernelBoot, NicSpec, format_
 from tasks.hypervisor.driver import LiveInterface
 from tasks.hypervisor.seed import SeedSpec, make_seed
 from tasks.hypervisor.tap import read_taps
-from tasks.sagas.engine import Context, Saga, Stage, StageError
+from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.placement import choose_host
 from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
 
@@ -116,6 +116,7 @@ def await_wired(context: Context) -> str:
     vm, _, _ = placed(context)
     begin = time.monotonic()
     while unwired := list(vm.ports.filter(wired_at__isnull=True).values_list("name", flat=True)):
+        stop_if_cancelled(context)
         now = time.monotonic()
         if now > context.deadline:
             raise StageError(

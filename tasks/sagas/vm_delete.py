@@ -5,7 +5,7 @@ from __future__ import annotations
 from portal.compute.models import VMState
 from tasks.hypervisor.disks import remove_file
 from tasks.sagas.engine import Context, Saga, Stage
-from tasks.sagas.rows import placed_or_none, release, update_vm, vm_or_none
+from tasks.sagas.rows import not_deleted_words, placed_or_none, release, update_vm, vm_or_none
 
 
 def stop(context: Context) -> None:
@@ -18,8 +18,7 @@ def keep(context: Context) -> None:
     """The VM's row says that it is still there, and why."""
     vm = vm_or_none(context.operation.object_uuid)
     if vm is not None:
-        reason = f"Deleting failed: {context.operation.error}. Delete it again when the host answers."
-        update_vm(vm, state=VMState.UNKNOWN, state_reason=reason[:300])
+        update_vm(vm, state=VMState.UNKNOWN, state_reason=not_deleted_words(context))
 
 
 def undefine(context: Context) -> None:

@@ -16,7 +16,7 @@ from portal.compute.models import VM, VMState
 from portal.networks.intent import bump_generation, only_ports
 from portal.operations.models import Operation, OperationState
 from tasks.hypervisor.driver import DomainState, Hypervisor
-from tasks.sagas.engine import Context, Saga, Stage, StageError
+from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.rows import placed, placed_or_none, update_vm
 from tasks.sagas.vm_create import WIRE_DEADLINE_S, define, wire
 from tasks.sagas.vm_create import start as power_on
@@ -48,6 +48,7 @@ def shutdown(context: Context) -> str:
     began = time.monotonic()
     pressed = -ASKED_AGAIN_EVERY_S
     while hypervisor.state(vm.domain) not in (DomainState.STOPPED, DomainState.CRASHED):
+        stop_if_cancelled(context)
         now = time.monotonic() - began
         if now > SHUTDOWN_DEADLINE_S or time.monotonic() > context.deadline - 1:
             raise StageError(

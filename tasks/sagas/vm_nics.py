@@ -5,27 +5,31 @@ The operation's `params` name the port. A NIC that the guest does not let go of 
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import suppress
 
 from django.db import transaction
 
 from portal.compute.models import VM
+from portal.compute.nics import readdress, release_held
 from portal.live.publishers import vm_changed
-from portal.networks.intent import bump_generation, only_ports
-from portal.networks.models import FixedAddress, Port
-from portal.operations.models import Operation
+from portal.networks.intent import bump_generation, lock_intent, only_ports
+from portal.networks.ipam import AddressProblem
+from portal.networks.models import FixedAddress, Network, Port
 from tasks.hypervisor.domain_xml import format_nic
-from tasks.hypervisor.driver import DomainState, Hypervisor
+from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError
 from tasks.sagas import vm_create
-from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.rows import placed, placed_or_none
+from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
+from tasks.sagas.rows import operation_params, placed, placed_or_none
 
+log = logging.getLogger("hopsight.saga")
 LET_GO_S, ASKED_AGAIN_EVERY_S, LOOK_EVERY_S = 20.0, 5.0, 0.1
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 
 
 def _port_of(context: Context) -> Port | None:
-    params = Operation.objects.values_list("params", flat=True).get(pk=context.operation.pk)
+    params = operation_params(context)
     return Port.objects.select_related("network").filter(uuid=params["port"]).first()
 
 
@@ -69,7 +73,7 @@ def plug(context: Context) -> str:
     return f"tap {port.tap}"
 
 
-def unplug(context: Context) -> str:
+def unplug(context: Context, is_undo: bool = False) -> str:
     """Asked again every 5 s: a guest that boots does not hear the first time."""
     vm, hypervisor, _ = placed(context)
     port = _port_of(context)
@@ -77,6 +81,8 @@ def unplug(context: Context) -> str:
         return "it is off"
     began, asked = time.monotonic(), -ASKED_AGAIN_EVERY_S
     while str(port.uuid) in {nic.interface_id for nic in hypervisor.live_interfaces(vm.domain)}:
+        if not is_undo:
+            stop_if_cancelled(context)
         now = time.monotonic() - began
         if now > LET_GO_S:
             raise StageError(
@@ -100,7 +106,7 @@ def plug_again(context: Context) -> None:
 def undo_plug(context: Context) -> None:
     found = placed_or_none(context)
     if found and _port_of(context):
-        unplug(context)
+        unplug(context, is_undo=True)
 
 
 def release(context: Context) -> None:
@@ -110,12 +116,12 @@ def release(context: Context) -> None:
 
 def old_model(context: Context) -> None:
     """The row has the model that it had, and the definition too."""
-    params = Operation.objects.values_list("params", flat=True).get(pk=context.operation.pk)
+    params = operation_params(context)
     Port.objects.filter(uuid=params["port"]).update(model=params["before"]["model"])
     vm_create.define(context)
 
 
-def replug(context: Context) -> str:
+def replug(context: Context, is_undo: bool = False) -> str:
     vm, hypervisor, _ = placed(context)
     port = _port_of(context)
     assert port is not None
@@ -123,13 +129,44 @@ def replug(context: Context) -> str:
     if not _runs(hypervisor, vm):
         return "it is off: the new model is there at its next start"
     if str(port.uuid) in live and live[str(port.uuid)].model != port.model:
-        unplug(context)
+        unplug(context, is_undo)
     return plug(context)
 
 
 def replug_old(context: Context) -> None:
     old_model(context)
-    replug(context)
+    replug(context, is_undo=True)
+
+
+def move_back(context: Context) -> None:
+    """The NIC is on the network that it was on, with the addresses that were held for it; should one be somebody's after
+    all, with free ones."""
+    port, params = _port_of(context), operation_params(context)
+    old = Network.objects.filter(pk=params["before"]["network_id"]).first()
+    if port is None or old is None or port.network_id == old.pk:
+        return
+    with transaction.atomic():
+        bump_generation()
+        try:
+            readdress(port, old, ", ".join(params["before"]["addresses"]))
+        except AddressProblem as problem:
+            log.warning("moved back to other addresses port=%s problem=%s", port.name, problem)
+            try:
+                readdress(port, old, None)
+            except AddressProblem as full:
+                raise StageError(str(full)) from None
+        release_held(params.get("held", ""))
+        if port.vm is not None:
+            vm_changed(VM.objects.select_related("team", "host", "image", "flavor").get(pk=port.vm.pk))
+    if placed_or_none(context):
+        with suppress(HypervisorError):  # a guest that is not told asks when it renews
+            flap(context)
+
+
+def release_old(context: Context) -> str:
+    with transaction.atomic():
+        lock_intent()
+        return "they are free now" if release_held(operation_params(context).get("held", "")) else "none were held"
 
 
 def wire(context: Context) -> str:
@@ -154,5 +191,9 @@ SAGAS: dict[str, Saga] = {
     "vm.nic_add": (Stage("define", define, forget), Stage("plug", plug, undo_plug), WIRE),
     "vm.nic_remove": (Stage("unplug", unplug, plug_again), Stage("release", release)),
     "vm.nic_model": (Stage("define", define, old_model), Stage("replug", replug, replug_old), WIRE),
-    "vm.nic_network": (WIRE, Stage("link", flap)),
+    "vm.nic_network": (
+        Stage("wire", wire, move_back, deadline_s=vm_create.WIRE_DEADLINE_S),
+        Stage("link", flap),
+        Stage("release", release_old),
+    ),
 }

@@ -13,7 +13,7 @@ from portal.compute.models import VM, VMState
 from portal.compute.nics import MOST_NICS, add_nic
 from portal.compute.requests import VMProblem
 from portal.networks.floating_requests import give_floating
-from portal.networks.models import FixedAddress, Network, Port
+from portal.networks.models import Network, Port, PortKind
 from portal.networks.network_requests import NetworkSpec, SubnetSpec, create_network
 from portal.operations.models import Operation
 from tests.cast import Cast
@@ -55,14 +55,16 @@ def test_a_nic_is_added_with_an_address_of_its_network_in_the_groups_of_the_firs
     assert set(port.groups.all()) == set(vm.ports.first().groups.all())  # type: ignore[union-attr]
 
 
-def test_a_moved_nic_keeps_its_mac_and_gives_its_addresses_back(cast: Cast, vm: VM, back: Network) -> None:
+def test_a_moved_nic_keeps_its_mac_and_its_old_addresses_are_held_until_the_move_has_ended(cast: Cast, vm: VM, back: Network) -> None:
     port = vm.ports.get()
-    mac, before = port.mac, FixedAddress.objects.count()
+    mac, before = port.mac, {row.address for row in port.addresses.all()}
     body = {"network": "back", "address": "10.30.0.77"}
     assert ask(cast, "PATCH", f"{vm.uuid}/nics/{port.uuid}", body).status_code == 202
     moved = vm.ports.get()
     assert (moved.pk, moved.mac, [row.address for row in moved.addresses.all()]) == (port.pk, mac, ["10.30.0.77"])
-    assert FixedAddress.objects.count() <= before and Port.objects.filter(vm=None, network=back).count() == 0
+    held = Port.objects.get(uuid=Operation.objects.first().params["held"])  # type: ignore[union-attr]
+    assert {row.address for row in held.addresses.all()} == before and held.kind == PortKind.RESERVED
+    assert Port.objects.filter(vm=None, network=back).count() == 0
 
 
 def test_what_can_not_be_is_refused_and_nothing_is_stored(cast: Cast, vm: VM, back: Network) -> None:

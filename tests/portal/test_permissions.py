@@ -101,7 +101,10 @@ def world(cast: Cast) -> World:
         **{name: {"uuid": made_provider(cast).uuid} for name in ("provider_share", "provider_delete")},
         "console": {"uuid": vm.uuid},
         "console_ticket": {"uuid": vm.uuid},
-        "operation": {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid},
+        **{
+            name: {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid}
+            for name in ("operation", "operation_cancel", "operation_retry")
+        },
         "trace": {"uuid": trace.uuid},
         "trace_deliver": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from portal.compute.models import VM, VMState
+from portal.compute.nics import move_nic
 from portal.networks.ipam import allocate_port
-from portal.networks.models import FixedAddress, Network, Port
+from portal.networks.models import FixedAddress, Network, Port, Subnet
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
 from tasks.sagas import vm_nics
@@ -39,9 +41,22 @@ def ready(world, vm, kind):
     if kind == "vm.nic_model":
         before = {"model": "virtio"}
         Port.objects.filter(pk=port.pk).update(model="e1000e")
+    if kind == "vm.nic_network":
+        asked = move_nic(vm, None, port, back_of(world))
+        Port.objects.filter(pk=port.pk).update(wired_at=timezone.now())
+        return asked, port
     operation = world.ask(kind, vm)
     Operation.objects.filter(pk=operation.pk).update(params={"port": str(port.uuid), "before": before})
     return operation, port
+
+
+def back_of(world):
+    """Another network of the team."""
+    network = Network.objects.create(team=world.team, name="back", vni=4098, router_mac="02:00:00:00:00:02")
+    Subnet.objects.create(
+        network=network, cidr="10.1.0.0/24", gateway="10.1.0.1", pool_start="10.1.0.10", pool_end="10.1.0.99"
+    )
+    return network
 
 
 def plugged(world, vm):
@@ -52,6 +67,11 @@ def defined(world, vm):
     return {
         str(port.uuid): port.model for port in vm.ports.all() if str(port.uuid) in world.fake.definitions[vm.domain]
     }
+
+
+def on_network(port):
+    """The NIC's network; "net" for one that is gone."""
+    return Port.objects.filter(pk=port.pk).values_list("network__name", flat=True).first() or "net"
 
 
 def assert_true(world, vm):
@@ -80,6 +100,7 @@ def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked
     rows = assert_true(world, vm)
     assert len(rows) == (2 if kind == "vm.nic_add" else 1)
     assert rows.get(str(port.uuid)) == {"vm.nic_remove": None, "vm.nic_model": "e1000e"}.get(kind, "virtio")
+    assert on_network(port) == ("back" if kind == "vm.nic_network" else "net")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -101,6 +122,10 @@ def test_a_change_that_fails_in_a_stage_leaves_the_nics_as_they_were(world, vm, 
     assert rows.get(str(port.uuid)) == (None if kind == "vm.nic_add" or gone else "virtio")
     vm.refresh_from_db()
     assert vm.state == VMState.RUNNING
+    first = vm.ports.first()
+    assert [row.address for row in first.addresses.all()] == ["10.0.0.10"]
+    assert on_network(first) == "net" and (kind != "vm.nic_network" or first.mac == port.mac)
+    assert not Port.objects.filter(vm=None).exists()
 
 
 def test_a_guest_that_does_not_let_go_keeps_its_nic_and_the_words_say_what_to_do(world, vm, monkeypatch):

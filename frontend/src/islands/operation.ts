@@ -22,7 +22,7 @@ export function operation(element: HTMLElement): void {
       row.dataset.state = stage.state;
       fillRow(row, stage);
     }
-    const ended = now.state === "done" || now.state === "failed";
+    const ended = ["done", "failed", "cancelled"].includes(now.state ?? "");
     if (ended && state !== "" && state !== now.state) void renderAgain(element);
     state = now.state ?? state;
     element.dataset.state = state;

@@ -41,9 +41,23 @@ function showConnection(element: HTMLElement): void {
   });
 }
 
-/** A change of an operation makes the server word the running one again. */
+/** A change of an operation makes the server word the running one again, and the panel; opening that looks too. */
 function followOperations(element: HTMLElement): void {
   let due = false;
+  const look = async (): Promise<void> => {
+    const answer = await fetch(element.dataset.line ?? "", { headers: { Accept: "text/html" } });
+    if (answer.ok) replaceParts(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  };
+  const panel = element.querySelector<HTMLDetailsElement>("[data-panel]");
+  panel?.addEventListener("toggle", () => {
+    if (panel.open) void look().catch(() => undefined);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && panel?.open) panel.open = false;
+  });
+  document.addEventListener("click", (event) => {
+    if (panel?.open && event.target instanceof Node && !panel.contains(event.target)) panel.open = false;
+  });
   const topic = element.dataset.topic ?? "";
   if (!topic) {
     live().connectNow();
@@ -54,8 +68,7 @@ function followOperations(element: HTMLElement): void {
     due = true;
     setTimeout(async () => {
       due = false;
-      const answer = await fetch(element.dataset.line ?? "", { headers: { Accept: "text/html" } });
-      if (answer.ok) replaceParts(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      await look();
     }, 250);
   });
 }

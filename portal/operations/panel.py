@@ -1,0 +1,30 @@
+"""The panel of operations that every page can open: what is under way first, then what ended last."""
+
+from __future__ import annotations
+
+from portal.accounts.models import Team
+from portal.operations.cancel import cancel_refusal
+from portal.operations.models import UNFINISHED, Operation, StageState
+
+MOST_RUNNING, SHOWN = 20, 8
+
+
+def panel_of(team: Team, cancels: bool) -> list[Operation]:
+    """The team's operations, each with `words` and, where the person may cancel it, `is_cancellable`."""
+    rows = Operation.objects.filter(team=team).select_related("created_by").prefetch_related("stages")
+    running = list(rows.filter(state__in=UNFINISHED)[:MOST_RUNNING])
+    ended = list(rows.exclude(state__in=UNFINISHED)[: max(0, SHOWN - len(running))])
+    for row in running + ended:
+        row.words = _words(row)  # type: ignore[attr-defined]
+        row.is_cancellable = cancels and not cancel_refusal(row)  # type: ignore[attr-defined]
+    return running + ended
+
+
+def _words(row: Operation) -> str:
+    if row.error:
+        return row.error[:120]
+    running = next((stage for stage in row.stages.all() if stage.state == StageState.RUNNING), None)
+    if running is not None:
+        number, of = running.position + 1, len(row.stages.all())
+        return f"{running.title} ({number} of {of})"
+    return f"in {row.duration_s:.1f} s" if row.duration_s is not None else ""
