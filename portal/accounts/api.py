@@ -13,14 +13,16 @@ from pydantic import Field
 
 from portal.accounts.access import memberships_of, require
 from portal.accounts.device import INTERVAL_S, LIFE_S, ask, fetch
+from portal.accounts.factors import change_policy, policy
 from portal.accounts.keys import KeyProblem
-from portal.accounts.models import ApiToken
+from portal.accounts.models import ApiToken, Team
 from portal.accounts.tokens import delete_token
 from portal.accounts.views import add_key, person, remove_key
 from portal.api.problems import FieldProblem
 from portal.compute.models import KeyPair
 
 router = Router()
+PlainText = Annotated[str, Field(max_length=60)]
 Number = Annotated[int, Path(ge=1, le=2**53 - 1)]
 
 
@@ -43,6 +45,16 @@ class MeOut(Schema):
     is_operator: bool
     teams: list[TeamOut]
     token: TokenOut | None
+
+
+class PolicyIn(Schema):
+    operators: bool | None = Field(None, description="of every operator; none given: as it is")
+    teams: list[PlainText] | None = Field(None, max_length=1000, description="slugs of the teams; none given: as it is")
+
+
+class PolicyOut(Schema):
+    operators: bool
+    teams: list[str]
 
 
 class LogInAsked(Schema):
@@ -100,6 +112,20 @@ def end_token(request: HttpRequest) -> Any:
     if token is not None:
         delete_token(token)
     return Status(204, None)
+
+
+@router.get("/access-policy", response=PolicyOut, summary="Of whom a second factor is asked")
+def get_policy(request: HttpRequest) -> Any:
+    require(request, "policy.manage")
+    slugs = Team.objects.filter(needs_second_factor=True).order_by("slug").values_list("slug", flat=True)
+    return {"operators": policy().operators_need_second_factor, "teams": list(slugs)}
+
+
+@router.put("/access-policy", response=PolicyOut, summary="Ask a second factor of operators, or of whole teams")
+def put_policy(request: HttpRequest, asked: PolicyIn) -> Any:
+    require(request, "policy.manage")
+    change_policy(person(request), asked.operators, asked.teams)
+    return get_policy(request)
 
 
 @router.get("/keys", response=list[KeyOut], summary="Your SSH keys")

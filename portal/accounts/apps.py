@@ -7,4 +7,4 @@ class AccountsConfig(AppConfig):
     name = "portal.accounts"
 
     def ready(self) -> None:
-        from portal.accounts import sessions  # noqa: F401  (its signal receivers)
+        from portal.accounts import factors, sessions  # noqa: F401  (its signal receivers)

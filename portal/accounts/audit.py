@@ -153,6 +153,13 @@ WORDS: dict[str, str] = {
     "key.delete": "deleted the SSH key",
     "session.start": "logged in from",
     "session.end": "ended a session",
+    "factor.add": "set up the second factor",
+    "factor.remove": "took away the second factor",
+    "factor.fail": "gave the right password and a wrong second factor, as",
+    "identity.connect": "connected the identity of",
+    "identity.disconnect": "disconnected the identity of",
+    "policy.team": "changed whether a second factor is asked of",
+    "policy.operators": "changed whether a second factor is asked of the",
     "password.change": "changed the password of",
 }
 

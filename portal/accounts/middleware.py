@@ -11,12 +11,16 @@ from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 
+from portal.accounts.access import memberships_of
 from portal.accounts.audit import Source, source
+from portal.accounts.factors import missing
 from portal.accounts.models import LogIn, User
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
+WITHOUT_FACTOR = {"account_reauthenticate", "login", "logout", "password", "sessions", "session_end", "status_line"}
 SEEN_EVERY = timedelta(minutes=1)
 
 
@@ -45,7 +49,17 @@ class LogInForPages(LoginRequiredMiddleware):
     def process_view(self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any) -> Any:
         if request.path.startswith("/api/v1/"):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        asked = super().process_view(request, view_func, view_args, view_kwargs)
+        return asked or _to_second_factor(request)
+
+
+def _to_second_factor(request: HttpRequest) -> HttpResponse | None:
+    """Where somebody is sent who must have a second factor and has none: to the page that sets one up."""
+    user, match = request.user, request.resolver_match
+    name = (match.url_name if match else "") or ""
+    if not isinstance(user, User) or name.startswith("mfa_") or name in WITHOUT_FACTOR:
+        return None
+    return redirect("mfa_index") if missing(user, memberships_of(request)) else None
 
 
 def _person(request: HttpRequest) -> User | None:

@@ -29,6 +29,9 @@ class Team(models.Model):
     max_ram_mib = models.PositiveIntegerField(default=8192)
     max_disk_gib = models.PositiveIntegerField(default=100)
     max_vms = models.PositiveIntegerField(default=20)
+    needs_second_factor = models.BooleanField(
+        default=False, help_text="members without one reach nothing until they have it"
+    )
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         User, through="Membership", related_name="teams"
     )
@@ -85,11 +88,18 @@ class LogIn(models.Model):
     session_key = models.CharField(max_length=40, unique=True)
     address = models.CharField(max_length=45, blank=True)
     agent = models.CharField(max_length=200, blank=True)
+    method = models.CharField(max_length=80, blank=True, help_text='"password, authenticator app", "passkey", …')
     created_at = models.DateTimeField(auto_now_add=True)
     seen_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-seen_at"]
+
+
+class AccessPolicy(models.Model):
+    """One row: what the operators ask of everybody."""
+
+    operators_need_second_factor = models.BooleanField(default=False)
 
 
 class AuditHead(models.Model):

@@ -78,6 +78,7 @@ RIGHTS: dict[str, Needs] = {
     "host.see": Needs.OPERATOR,
     "flow.see": Needs.OPERATOR,
     "topology.see": Needs.VIEWER_OR_OPERATOR,
+    "policy.manage": Needs.OPERATOR,
     "metrics.see": Needs.OPERATOR,  # or the scraper's own token
 }
 
@@ -92,6 +93,24 @@ class Page:
 
 PAGES: dict[str, Page] = {
     "login": Page("login.open", "login.open"),
+    "account_login": Page("login.open", "login.open"),  # allauth's name of the same
+    "mfa_authenticate": Page("login.open", "login.open"),
+    "mfa_login_webauthn": Page("login.open", "login.open"),
+    "openid_connect_login": Page("login.open", "login.open"),
+    "openid_connect_callback": Page("login.open", "login.open"),
+    "socialaccount_login_cancelled": Page("login.open", "login.open"),
+    "mfa_index": Page("person.see"),
+    "mfa_activate_totp": Page("person.change", "person.change"),
+    "mfa_deactivate_totp": Page("person.change", "person.change"),
+    "mfa_view_recovery_codes": Page("person.see"),
+    "mfa_generate_recovery_codes": Page("person.change", "person.change"),
+    "mfa_add_webauthn": Page("person.change", "person.change"),
+    "mfa_remove_webauthn": Page("person.change", "person.change"),
+    "account_reauthenticate": Page("person.see", "person.see"),
+    "mfa_reauthenticate": Page("person.see", "person.see"),
+    "mfa_reauthenticate_webauthn": Page("person.see", "person.see"),
+    "identity_remove": Page(None, "person.change"),
+    "access_policy": Page("policy.manage", "policy.manage"),
     "logout": Page(None, "person.see"),
     "dashboard": Page("person.see"),
     "status_line": Page("status.see"),
@@ -286,6 +305,8 @@ API: dict[str, str] = {
     "GET /api/v1/ports/{uuid}/sample": "sample.see",
     "POST /api/v1/ports/{uuid}/sample": "sample.ask",
     "DELETE /api/v1/ports/{uuid}/sample": "sample.ask",
+    "GET /api/v1/access-policy": "policy.manage",
+    "PUT /api/v1/access-policy": "policy.manage",
     "GET /api/v1/usage": "team.see",
     "GET /api/v1/members": "team.see",
     "GET /api/v1/activity": "audit.see",

@@ -5,14 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.mfa.signals import authentication_failed
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 from django.http import HttpRequest
 
 from portal.accounts.audit import record
+from portal.accounts.factors import KINDS
 from portal.accounts.models import LogIn, User
 from portal.live.events import rights_changed
+
+METHODS = {"password": "password", "socialaccount": "single sign-on"}
 
 
 @receiver(user_logged_in)
@@ -24,8 +29,17 @@ def note_log_in(sender: object, request: HttpRequest | None, user: User, **_: An
         request.session.save()
     address = str(request.META.get("REMOTE_ADDR", ""))[:45]
     columns = {"user": user, "address": address, "agent": request.headers.get("User-Agent", "")[:200]}
+    columns["method"] = method_of(request, user)
     LogIn.objects.update_or_create(session_key=request.session.session_key, defaults=columns)
     record("session.start", None, user, ("user", str(user.pk), address or "somewhere"))
+
+
+def method_of(request: HttpRequest, user: User) -> str:
+    """How the person showed who they are: "password, authenticator app"."""
+    words = []
+    for one in get_authentication_records(request, user):
+        words.append(KINDS[one["type"]] if one["method"] == "mfa" else METHODS.get(one["method"], one["method"]))
+    return ", ".join(dict.fromkeys(words))[:80]
 
 
 @receiver(user_logged_out)
@@ -57,3 +71,9 @@ def end_other_sessions(user: User, kept: str | None) -> int:
     for row in rows:
         end_session(row, user)
     return len(rows)
+
+
+@receiver(authentication_failed)
+def note_wrong_factor(sender: object, user: User, **_: Any) -> None:
+    """Somebody who knows the password did not know the code: that is worth a row."""
+    record("factor.fail", None, user, ("user", str(user.pk), user.username))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.models import Login
+from allauth.socialaccount.adapter import get_adapter
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.core.cache import cache
@@ -37,6 +40,15 @@ class LogIn(LoginView):
             answer.headers["Retry-After"] = str(FAILURE_WINDOW_S)
             return answer
         return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**kwargs), "providers": get_adapter().list_providers(self.request)}
+
+    def form_valid(self, form: AuthenticationForm) -> Any:
+        """On through allauth's stages, which ask for the second factor of a person who has one."""
+        user = form.get_user()
+        redirect_url = self.get_redirect_url() or None
+        return perform_password_login(self.request, {"username": user.username}, Login(user, redirect_url=redirect_url))
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         for key in self._keys():

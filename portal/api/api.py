@@ -10,13 +10,12 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Status
-from ninja.security import django_auth
 
 from portal.accounts.access import require, team_for
 from portal.accounts.api import router as accounts_router
 from portal.accounts.models import AuditRow, Membership
 from portal.accounts.views import person
-from portal.api.auth import TokenAuth
+from portal.api.auth import PersonAuth, TokenAuth
 from portal.api.document import HopsightAPI
 from portal.api.networks import routes as network_routes
 from portal.api.paging import Page, PageQuery, as_page, page_of
@@ -74,7 +73,7 @@ from portal.traces.presentation import probe_data
 from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
 
-api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), django_auth], docs_url=None)
+api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), PersonAuth()], docs_url=None)
 install(api)
 elsewhere = Router()  # added last: what it matches is everything
 

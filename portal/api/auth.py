@@ -6,8 +6,11 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
-from ninja.security import HttpBearer
+from ninja.security import HttpBearer, SessionAuth
 
+from portal.accounts.access import memberships_of
+from portal.accounts.factors import missing
+from portal.accounts.models import User
 from portal.accounts.tokens import token_of
 
 READING = ("GET", "HEAD", "OPTIONS")
@@ -24,4 +27,20 @@ class TokenAuth(HttpBearer):
             raise PermissionDenied(f"the token {row.name} may only read: make one that may write")
         request.user = row.user
         request.api_token = row  # type: ignore[attr-defined]
+        _need_factor(request, row.user)
         return row.user
+
+
+class PersonAuth(SessionAuth):
+    """A browser's session, with its CSRF token on what changes something."""
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        user = super().authenticate(request, key)
+        if isinstance(user, User):
+            _need_factor(request, user)
+        return user
+
+
+def _need_factor(request: HttpRequest, user: User) -> None:
+    if words := missing(user, memberships_of(request)):
+        raise PermissionDenied(words)

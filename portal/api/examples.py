@@ -42,6 +42,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/floating-addresses": {"external": "internet"},
     "PATCH /api/v1/floating-addresses/{uuid}": {"port": None},
     "POST /api/v1/external-networks": {"name": "dmz", "cidr": "203.0.113.0/25", "vid": 7},
+    "PUT /api/v1/access-policy": {"teams": ["search"]},
     "POST /api/v1/keys": {
         "name": "laptop",
         "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKcJ2qVbYfRpbL3sZ9v1yYpSKcPzFmFfQhKzSsx0yqL laptop",

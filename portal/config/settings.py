@@ -9,6 +9,8 @@ HOPSIGHT_ORIGINS   trusted origins for https behind a front, by comma
 HOPSIGHT_CONSOLE   unix socket on which the console process meets the web process (default: in HOPSIGHT_STATE)
 HOPSIGHT_MODE      "lab", "preview" or "fleet": where the hypervisors come from
 HOPSIGHT_LAB       name of the lab (default: main)
+HOPSIGHT_OIDC_URL  issuer of an OpenID Connect provider that people may log in by; with HOPSIGHT_OIDC_CLIENT_ID, _CLIENT_SECRET,
+                   _NAME (what the button says) and _NEW_PEOPLE=0 (only those who connected it to their log-in come in)
 HOPSIGHT_METRICS_TOKEN  what a scraper of /metrics sends as its bearer token (default: none, operators alone)
 """
 
@@ -81,6 +83,21 @@ def _words(name: str, default: str) -> list[str]:
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
 
 
+def _identity_providers() -> list[dict[str, Any]]:
+    url = os.environ.get("HOPSIGHT_OIDC_URL")
+    if not url:
+        return []
+    return [
+        {
+            "provider_id": "sso",
+            "name": os.environ.get("HOPSIGHT_OIDC_NAME", "Single sign-on"),
+            "client_id": os.environ.get("HOPSIGHT_OIDC_CLIENT_ID", "hopsight"),
+            "secret": os.environ.get("HOPSIGHT_OIDC_CLIENT_SECRET", ""),
+            "settings": {"server_url": url},
+        }
+    ]
+
+
 SECRET_KEY = _secret_key()
 DEBUG = False
 ALLOWED_HOSTS = _words("HOPSIGHT_HOSTS", "localhost,127.0.0.1,[::1]")
@@ -97,7 +114,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "django_vite",
-    "portal.accounts",
+    "portal.accounts",  # before allauth, for our templates of its pages
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "portal.hosts",
     "portal.networks",
     "portal.compute",
@@ -127,6 +149,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "portal.accounts.middleware.LogInForPages",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "portal.api.middleware.ApiAnswers",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -183,6 +206,20 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+ACCOUNT_ADAPTER = "portal.accounts.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SIGNUP_FIELDS = ["username*"]
+ACCOUNT_UNIQUE_EMAIL = False  # an address tells how to reach somebody, never who they are
+MFA_ADAPTER = "portal.accounts.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "Hopsight"
+SOCIALACCOUNT_ADAPTER = "portal.accounts.adapters.IdentityAdapter"
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form may not lead to another site (form-action 'self'), a link may
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": _identity_providers()}}
+OIDC_NEW_PEOPLE = os.environ.get("HOPSIGHT_OIDC_NEW_PEOPLE", "1") == "1"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

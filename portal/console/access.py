@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from portal.accounts.callers import is_live
-from portal.accounts.models import Membership
+from portal.accounts.factors import missing
+from portal.accounts.models import Membership, User
 from portal.accounts.permissions import is_allowed
 from portal.compute.models import VM, Image, VMState
 from portal.console.wire import Close, Kind
@@ -43,6 +44,9 @@ def access_of(user_id: int, key: str, vm_uuid: UUID, kind: Kind) -> Access | Ref
     """The person's access to the console now. Strangers cannot tell another team's VM from none."""
     if not is_live(key, user_id, writing=True):
         return Refused(Close.LOGGED_OUT, "You are logged out.")
+    user = User.objects.filter(pk=user_id).first()
+    if user is not None and (words := missing(user)):
+        return Refused(Close.LOGGED_OUT, words)
     vm = VM.objects.select_related("image", "team").filter(uuid=vm_uuid).first()
     memberships = Membership.objects.filter(user_id=user_id, user__is_active=True, team=vm.team if vm else None)
     role = memberships.values_list("role", flat=True).first()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from portal.accounts.factors import missing
 from portal.accounts.models import Membership, User
 from portal.accounts.permissions import TOPICS, is_allowed
 from portal.checks.serialize import team_state as checks_state
@@ -31,7 +32,7 @@ def refusal_of(user: User, topic: str) -> str:
     """Why the person may not join the topic; nothing when they may. Strangers cannot tell absent from forbidden."""
     kind, _, name = topic.partition(":")
     right = TOPICS.get(kind) if (kind != "hosts" or topic == kind) and not topic.endswith(":") else None
-    if right is not None and is_allowed(right, _role_over(user, kind, name), user.is_operator):
+    if right is not None and is_allowed(right, _role_over(user, kind, name), user.is_operator) and not missing(user):
         return ""
     return f"no topic {topic[:100]} for you"
 

@@ -5,6 +5,7 @@ import { imageUpload } from "./image-upload";
 import { liveList } from "./live-list";
 import { livePage } from "./live-page";
 import { operation } from "./operation";
+import { passkey } from "./passkey";
 import { status } from "./status";
 import { topology } from "./topology";
 import { trace } from "./trace";
@@ -17,6 +18,7 @@ const ISLANDS: Record<string, Island> = {
   "live-page": livePage,
   "image-upload": imageUpload,
   operation,
+  passkey,
   status,
   "vm-create": vmCreate,
   trace,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django import template
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -30,6 +33,12 @@ def icon(name: str, extra: str = "") -> SafeString:
     """An icon of the sprite."""
     shape = '<svg class="i {}" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
     return format_html(shape, extra, name)
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """The value as JSON, for an island's attribute."""
+    return json.dumps(value, cls=DjangoJSONEncoder)
 
 
 @register.filter
