@@ -18,7 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
-SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S = 5.0, 30.0, 2.0, 20.0, 3600.0
+SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S, ROLL_UP_S = 5.0, 30.0, 2.0, 20.0, 3600.0, 60.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -36,6 +36,7 @@ app.conf.update(
         "checks": {"task": "hopsight.run_checks", "schedule": CHECKS_S, "options": {"expires": CHECKS_S}},
         "purge": {"task": "hopsight.purge", "schedule": PURGE_S, "options": {"expires": PURGE_S}},
         "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
+        "roll_up": {"task": "hopsight.roll_up", "schedule": ROLL_UP_S, "options": {"expires": ROLL_UP_S}},
         "forget": {"task": "hopsight.forget", "schedule": FORGET_S, "options": {"expires": FORGET_S}},
     },
 )
@@ -139,3 +140,14 @@ def forget() -> None:
 
     close_old_connections()
     forget_old(timezone.now())
+
+
+@app.task(name="hopsight.roll_up")  # type: ignore[untyped-decorator]
+def roll_up() -> None:
+    """Make minutes and tens of minutes of what was sampled, and forget what is older than it is kept."""
+    import time
+
+    from portal.history.store import roll_up as thin
+
+    close_old_connections()
+    thin(int(time.time()))

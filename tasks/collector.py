@@ -31,6 +31,7 @@ from tasks.hypervisor.events import register_asyncio_events
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
 from tasks.inventory import record_foreign_domains
+from tasks.sampling import HostSampler, keep_hosts_sampled
 
 log = logging.getLogger("hopsight.collector")
 EVERY_S, RETRY_S, HOSTS_EVERY_S = 2.0, 2.0, 5.0
@@ -41,20 +42,24 @@ OURS = (VMState.CREATING, VMState.DELETING, VMState.DELETED)  # these states are
 async def collect() -> None:
     """Watch every host until cancelled; hosts that appear later are taken up."""
     register_asyncio_events()
+    sampler = HostSampler()
+    writer = asyncio.create_task(keep_hosts_sampled(sampler), name="samples")
     watched: dict[int, asyncio.Task[None]] = {}
     try:
         while True:
             hosts = await asyncio.to_thread(_hosts)
             for host in hosts:
                 if host.pk not in watched or watched[host.pk].done():
-                    watched[host.pk] = asyncio.create_task(_watch(host.pk, host.name), name=f"collect-{host.name}")
+                    watched[host.pk] = asyncio.create_task(
+                        _watch(host.pk, host.name, sampler), name=f"collect-{host.name}"
+                    )
             await asyncio.sleep(HOSTS_EVERY_S)
     finally:
-        for task in watched.values():
+        for task in (writer, *watched.values()):
             task.cancel()
 
 
-async def _watch(host_id: int, name: str) -> None:
+async def _watch(host_id: int, name: str, sampler: HostSampler) -> None:
     woken = asyncio.Event()
     loop = asyncio.get_running_loop()
     lifecycle = _Lifecycle(lambda: loop.call_soon_threadsafe(woken.set))
@@ -64,7 +69,7 @@ async def _watch(host_id: int, name: str) -> None:
             woken.clear()
             is_well = False
             try:
-                is_well = await loop.run_in_executor(thread, observe_host, host_id, lifecycle)
+                is_well = await loop.run_in_executor(thread, observe_host, host_id, lifecycle, sampler)
             except Exception:  # the process's edge: one host's trouble must not end its watching
                 log.exception("not collected host=%s", name)
             with suppress(TimeoutError):
@@ -107,7 +112,7 @@ def _hosts() -> list[Host]:
     return list(Host.objects.all())
 
 
-def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> bool:
+def observe_host(host_id: int, lifecycle: _Lifecycle | None = None, sampler: HostSampler | None = None) -> bool:
     """Read one host and keep what it said; an unreachable one (False) is kept as such, and its VMs are left as they were."""
     close_old_connections()
     host = Host.objects.filter(pk=host_id).first()
@@ -128,6 +133,8 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None) -> bool:
     if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
         record_states(host, states, asked_at)
         record_foreign_domains(host, hypervisor, states)
+        if sampler is not None and isinstance(hypervisor, LibvirtHypervisor):
+            sampler.look(host, hypervisor)
     return True
 
 

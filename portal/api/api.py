@@ -55,6 +55,7 @@ from portal.compute.tags import set_tags
 from portal.compute.views import vms_of
 from portal.console.api import router as console_router
 from portal.drops.api import router as drops_router
+from portal.history.api import router as history_router
 from portal.hosts.models import Host
 from portal.images.api import router as images_router
 from portal.live.api import router as live_router
@@ -290,6 +291,7 @@ api.add_router("", images_router)
 api.add_router("", observed_router)
 api.add_router("", flow_history_router)
 api.add_router("", captures_router)
+api.add_router("", history_router)
 api.add_router("", elsewhere)
 
 

@@ -12,6 +12,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from portal.accounts.teams import TeamProblem
 from portal.checks.requests import CheckProblem
 from portal.compute.requests import VMProblem
+from portal.history.asked import HistoryProblem
 from portal.networks.groups import GroupProblem
 from portal.networks.problems import NetworkProblem
 
@@ -60,7 +61,10 @@ def install(api: NinjaAPI) -> None:
         return problem(401, TITLES[401])
 
     def refused(request: HttpRequest, error: Raised) -> HttpResponse:
-        assert isinstance(error, VMProblem | FieldProblem | TeamProblem | GroupProblem | NetworkProblem | CheckProblem)
+        assert isinstance(
+            error,
+            VMProblem | FieldProblem | TeamProblem | GroupProblem | NetworkProblem | CheckProblem | HistoryProblem,
+        )
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
     def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
@@ -81,7 +85,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused),
+        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused),
          (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

@@ -39,6 +39,8 @@ from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
 from portal.compute.tags import kept_of
 from portal.config.context import url_or_nothing
 from portal.drops.presentation import drops_context, drops_of_port
+from portal.history import series
+from portal.history.asked import charts_of, range_of
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
 from portal.networks.models import FloatingAddress, Port
@@ -184,6 +186,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "changing": row.ssh_at is None and row.created_at > timezone.now() - SETTLING,
         **port_groups_context(request, row.team, port),
         **drops_context(request, row.team, port),
+        **_charts(request, row),
     }
     return render(request, "compute/vm.html", context)
 
@@ -192,9 +195,14 @@ def _operators_view(request: HttpRequest, row: VM, port: Port | None, addresses:
     """What an operator who is not in the team needs to run the host: where it is and by which devices, no more."""
     context = {
         "vm": row, "port": port, "addresses": addresses, "devices": devices_of(row, port), "commands": commands_of(row, port),
-        "drops": drops_of_port(port) if port else [],
+        "drops": drops_of_port(port) if port else [], **_charts(request, row),
     }  # fmt: skip
     return render(request, "compute/vm_operator.html", context)
+
+
+def _charts(request: HttpRequest, row: VM) -> dict[str, Any]:
+    source = reverse("api-1:vm_history", args=[row.uuid])
+    return charts_of(series.VM, row.pk, range_of(request.GET.dict()), source)
 
 
 def _offers(request: HttpRequest, row: VM) -> list[Offer]:

@@ -132,6 +132,7 @@ INSTALLED_APPS = [
     "portal.checks",
     "portal.drops",
     "portal.metrics",
+    "portal.history",
     "portal.topology",
     "portal.dashboards",
     "portal.api",

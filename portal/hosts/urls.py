@@ -4,4 +4,7 @@ from django.urls import path
 
 from portal.hosts import views
 
-urlpatterns = [path("hosts/", views.hosts, name="hosts")]
+urlpatterns = [
+    path("hosts/", views.hosts, name="hosts"),
+    path("hosts/<slug:name>/load/", views.host_load, name="host_load"),
+]

@@ -105,7 +105,7 @@ def test_pages_are_accessible_fit_the_screen_and_log_no_error(
     page, errors, faults = context.new_page(), [], []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    extra = {"olga": ("/flows/hv1/br-int/",)}.get(
+    extra = {"olga": ("/flows/hv1/br-int/", "/hosts/hv1/load/")}.get(
         person,
         (vm_url, f"{vm_url}console/", f"{vm_url}nics/", f"{vm_url}change/")
         if view == "phone-light"

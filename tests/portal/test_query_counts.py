@@ -45,10 +45,11 @@ BASELINE: dict[str, int] = {
     "members": 8,
     "activity": 7,
     "hosts": 8,
+    "host_load": 8,
     "flow_hosts": 7,
     "status_line": 5,
     "api_docs": 6,
-    "vm": 26,
+    "vm": 27,
     "vm_delete": 14,
     "vm_change": 19,
     "vm_nics": 17,
@@ -61,6 +62,7 @@ BASELINE: dict[str, int] = {
     "/api/v1/routers": 7,
     "/api/v1/floating-addresses": 4,
     "/api/v1/hosts": 4,
+    "/api/v1/history/traffic": 4,
     "/api/v1/status": 4,
     "/api/v1/live/team:payments": 19,
 }
@@ -97,6 +99,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
         "vm_change": vm.uuid,
         "vm_nics": vm.uuid,
         "trace": trace.uuid,
+        "host_load": "hv1",
         "security_group": group.uuid,
     }
     arguments |= {"network": cast.network.uuid, "router": cast.router.uuid, "console": vm.uuid}

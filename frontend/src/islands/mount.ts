@@ -1,4 +1,5 @@
 /** Finds the islands of a page. An element's attributes are an island's whole input. */
+import { chart } from "./chart";
 import { console } from "./console";
 import { flows } from "./flows";
 import { imageUpload } from "./image-upload";
@@ -14,6 +15,7 @@ import { vmCreate } from "./vm-create";
 type Island = (element: HTMLElement) => void;
 
 const ISLANDS: Record<string, Island> = {
+  chart,
   "live-list": liveList,
   "live-page": livePage,
   "image-upload": imageUpload,

@@ -1,0 +1,70 @@
+/** Samples over time as the API tells them, and their values as people read them. */
+
+export interface Line {
+  name: string;
+  words: string;
+  unit: string;
+  mean: (number | null)[];
+  peak: (number | null)[];
+}
+
+export interface History {
+  kind: string;
+  step_s: number;
+  at: number[];
+  lines: Line[];
+}
+
+const LARGE: Record<string, [number, string[]]> = {
+  bytes: [1024, ["B", "KiB", "MiB", "GiB", "TiB"]],
+  "bytes/s": [1000, ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]],
+  "bit/s": [1000, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"]],
+  "packets/s": [1000, ["/s", "k/s", "M/s", "G/s", "T/s"]],
+};
+
+/** 1234567 bit/s → `1.23 Mbit/s`; the same words as portal/history/asked.py has. */
+export function quantity(value: number | null, unit: string): string {
+  if (value === null) return "–";
+  if (unit === "percent") return `${digits(value)} %`;
+  const large = LARGE[unit];
+  if (!large) return digits(value);
+  const [base, names] = large;
+  let amount = value;
+  let at = 0;
+  while (Math.abs(amount) >= base && at < names.length - 1) {
+    amount /= base;
+    at += 1;
+  }
+  return `${digits(amount)} ${names[at]}`;
+}
+
+function digits(value: number): string {
+  return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+}
+
+export interface Summary {
+  last: number | null;
+  average: number | null;
+  highest: number | null;
+}
+
+export function summary(line: Line): Summary {
+  const known = line.mean.filter((value): value is number => value !== null);
+  const peaks = line.peak.filter((value): value is number => value !== null);
+  return {
+    last: known.at(-1) ?? null,
+    average: known.length > 0 ? known.reduce((sum, value) => sum + value, 0) / known.length : null,
+    highest: peaks.length > 0 ? Math.max(...peaks) : null,
+  };
+}
+
+/** The lines as a table for a spreadsheet: one row a time, a mean and a peak for each line. */
+export function csv(history: History, names: string[]): string {
+  const lines = history.lines.filter((line) => names.includes(line.name));
+  const head = ["time", ...lines.flatMap((line) => [line.name, `${line.name} peak`])];
+  const rows = history.at.map((at, row) => [
+    new Date(at * 1000).toISOString(),
+    ...lines.flatMap((line) => [line.mean[row] ?? "", line.peak[row] ?? ""]),
+  ]);
+  return [head, ...rows].map((row) => `${row.join(",")}\r\n`).join("");
+}

@@ -1,0 +1,91 @@
+/** The picture of a chart: means as lines, peaks as a faint band above them, gaps where nothing was sampled. */
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { type History, quantity } from "../core/series";
+
+const HEIGHT = 150;
+const DASHES = [[], [4, 2], [1, 2], [6, 2, 1, 2]];
+
+export class Drawing {
+  private plot: uPlot | null = null;
+  private history: History | null = null;
+
+  constructor(
+    private stage: HTMLElement,
+    private names: string[],
+  ) {
+    new ResizeObserver(() => this.plot?.setSize({ width: this.stage.clientWidth, height: HEIGHT })).observe(
+      stage,
+    );
+    const again = (): void => {
+      if (this.history) this.show(this.history, true);
+    };
+    new MutationObserver(again).observe(document.documentElement, { attributes: true });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  }
+
+  show(history: History, afresh = false): void {
+    this.history = history;
+    const lines = history.lines.filter((line) => this.names.includes(line.name));
+    const values = [history.at, ...lines.map((line) => line.mean), ...lines.map((line) => line.peak)];
+    const data = values as uPlot.AlignedData;
+    if (this.plot && !afresh) {
+      this.plot.setData(data);
+      return;
+    }
+    this.plot?.destroy();
+    this.plot = new uPlot(this.options(lines), data, this.stage);
+  }
+
+  private options(lines: History["lines"]): uPlot.Options {
+    const style = getComputedStyle(this.stage);
+    const colour = (name: string): string => style.getPropertyValue(name).trim() || style.color;
+    const resolved = (name: string): string => solid(this.stage, colour(name));
+    const grid = { stroke: resolved("--line"), width: 1 };
+    const axis = { stroke: style.color, grid, ticks: grid, font: `11px ${style.fontFamily}` };
+    const unit = lines[0]?.unit ?? "";
+    const drawn = lines.map((line, at) => ({
+      label: line.words,
+      stroke: resolved(`--line-${at + 1}`),
+      width: 1.5,
+      dash: DASHES[at % DASHES.length] ?? [],
+      points: { show: false },
+    }));
+    const peaks = lines.map((line, at) => ({
+      label: `${line.words}, peak`,
+      stroke: "transparent",
+      fill: faint(resolved(`--line-${at + 1}`)),
+      points: { show: false },
+    }));
+    return {
+      width: this.stage.clientWidth,
+      height: HEIGHT,
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
+      legend: { show: false },
+      cursor: { y: false, points: { size: 6 } },
+      scales: { y: { range: (_plot, _low, high) => [0, ceiling(high, unit)] } },
+      axes: [axis, { ...axis, size: 76, values: (_plot, ticks) => ticks.map((one) => quantity(one, unit)) }],
+      series: [{}, ...drawn, ...peaks],
+    };
+  }
+}
+
+/** An idle line lies at the bottom, not in the middle of a scale made for its noise. */
+function ceiling(high: number | null, unit: string): number {
+  const least = unit === "percent" ? 5 : unit === "bit/s" || unit === "bytes/s" ? 1000 : 1;
+  return Math.max((high ?? 0) * 1.1, least);
+}
+
+/** The colour as a canvas takes it: `light-dark()` and variables are the page's words alone. */
+function solid(stage: HTMLElement, colour: string): string {
+  const probe = document.createElement("i");
+  probe.style.color = colour;
+  stage.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+function faint(colour: string): string {
+  return colour.startsWith("rgb(") ? colour.replace("rgb(", "rgba(").replace(")", ", 0.1)") : "transparent";
+}

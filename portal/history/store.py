@@ -1,0 +1,180 @@
+"""Writing, reading, thinning and forgetting samples.
+
+The finest step is written by whoever measures (one process for each kind); the coarser ones are made of it by `roll_up`, which
+looks at rows alone, so that it may run twice, late, or anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from django.db.models import Max, Min
+
+from portal.history.models import Samples
+from portal.history.series import KINDS, STEPS, Field, Kind, Step
+
+OBJECTS = 64  # of one row
+MOST_WINDOWS = 90  # rolled up in one go: a worker that was away an hour and a half has caught up after one
+LATE_S = 20  # a sample is written so late at most; what comes later is not in the coarser steps
+NOTHING = math.nan
+Values = Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One field over time: a mean and a peak for each time, None where nothing was sampled."""
+
+    field: Field
+    mean: tuple[float | None, ...]
+    peak: tuple[float | None, ...]
+
+    @property
+    def known(self) -> list[float]:
+        return [value for value in self.mean if value is not None]
+
+    @property
+    def last(self) -> float | None:
+        """The newest value that there is."""
+        return self.known[-1] if self.known else None
+
+    @property
+    def average(self) -> float | None:
+        known = self.known
+        return sum(known) / len(known) if known else None
+
+    @property
+    def highest(self) -> float | None:
+        return max((value for value in self.peak if value is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """An object's lines from `start_s` on, one value every `step_s` seconds."""
+
+    kind: Kind
+    step_s: int
+    start_s: int
+    lines: tuple[Line, ...]
+
+    @property
+    def times(self) -> range:
+        return range(self.start_s, self.start_s + self.step_s * len(self.lines[0].mean), self.step_s)
+
+    def line(self, name: str) -> Line:
+        """The field of that name."""
+        return next(line for line in self.lines if line.field.name == name)
+
+
+def write_samples(kind: Kind, at_s: int, values: Mapping[int, Values]) -> None:
+    """Keep the objects' values (by id, in the order of the kind's fields; nan: not known). What is kept already stands."""
+    step = STEPS[0]
+    rows = []
+    for page, ids in groupby(sorted(values), lambda one: one // OBJECTS):
+        cells = array("f", [NOTHING]) * (len(kind.fields) * OBJECTS)
+        for one in ids:
+            for place, value in enumerate(values[one]):
+                cells[place * OBJECTS + one % OBJECTS] = value
+        rows.append(Samples(kind=kind.code, step_s=step.step_s, page=page, at_s=at_s - at_s % step.step_s, packed=_pack(cells)))  # fmt: skip
+    Samples.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+
+
+def read_series(kind: Kind, object_id: int, start_s: int, end_s: int, step: Step) -> Series:
+    """The object's samples from `start_s` until before `end_s`, at that step; one query."""
+    start_s -= start_s % step.step_s
+    count = max(0, math.ceil((end_s - start_s) / step.step_s))
+    rows = Samples.objects.filter(kind=kind.code, step_s=step.step_s, page=object_id // OBJECTS)
+    found = rows.filter(at_s__gte=start_s, at_s__lt=end_s).values_list("at_s", "packed")
+    width, slot = len(kind.fields), object_id % OBJECTS
+    means: list[list[float | None]] = [[None] * count for _ in kind.fields]
+    peaks: list[list[float | None]] = [[None] * count for _ in kind.fields]
+    for at_s, packed in found:
+        place = (at_s - start_s) // step.step_s
+        cells = _unpack(packed)
+        peaks_at = width * OBJECTS if len(cells) > width * OBJECTS else 0
+        for number in range(min(width, len(cells) // OBJECTS)):
+            mean, peak = cells[number * OBJECTS + slot], cells[peaks_at + number * OBJECTS + slot]
+            if mean == mean:  # nan is not itself
+                means[number][place], peaks[number][place] = _rounded(mean), _rounded(peak)
+    lines = (Line(field, tuple(means[at]), tuple(peaks[at])) for at, field in enumerate(kind.fields))
+    return Series(kind, step.step_s, start_s, tuple(lines))
+
+
+def latest_of(kind: Kind, now_s: int) -> dict[int, tuple[float, ...]]:
+    """Each object's values of the newest sample of the last half minute."""
+    rows = Samples.objects.filter(kind=kind.code, step_s=STEPS[0].step_s, at_s__gt=now_s - 3 * STEPS[0].step_s)
+    found: dict[int, tuple[float, ...]] = {}
+    for page, packed in rows.order_by("at_s").values_list("page", "packed"):
+        cells = _unpack(packed)
+        width = len(cells) // OBJECTS
+        for slot in range(OBJECTS):
+            values = tuple(cells[number * OBJECTS + slot] for number in range(width))
+            if any(value == value for value in values):
+                found[page * OBJECTS + slot] = values
+    return found
+
+
+def roll_up(now_s: int) -> int:
+    """Make the coarser steps of the finer ones, and forget what is too old; how many rows were made."""
+    made = sum(_roll_up(kind, fine, coarse, now_s) for fine, coarse in pairwise(STEPS) for kind in KINDS)
+    for step in STEPS:
+        Samples.objects.filter(step_s=step.step_s, at_s__lt=now_s - step.keep_s - 2 * step.step_s).delete()
+    return made
+
+
+def _roll_up(kind: Kind, fine: Step, coarse: Step, now_s: int) -> int:
+    rows = Samples.objects.filter(kind=kind.code)
+    done = rows.filter(step_s=coarse.step_s).aggregate(last=Max("at_s"))["last"]
+    fresh = rows.filter(step_s=fine.step_s, at_s__gte=0 if done is None else done + coarse.step_s)
+    first = fresh.aggregate(first=Min("at_s"))["first"]
+    if first is None:
+        return 0
+    begin = first - first % coarse.step_s
+    end = now_s - LATE_S - (now_s - LATE_S) % coarse.step_s
+    made = 0
+    for at_s in range(begin, min(end, begin + MOST_WINDOWS * coarse.step_s), coarse.step_s):
+        inside = rows.filter(step_s=fine.step_s, at_s__gte=at_s, at_s__lt=at_s + coarse.step_s).order_by("page")
+        merged = [
+            Samples(kind=kind.code, step_s=coarse.step_s, page=page, at_s=at_s, packed=_pack(_merged(kind, (packed for _, packed in group))))
+            for page, group in groupby(inside.values_list("page", "packed"), lambda row: row[0])
+        ]  # fmt: skip
+        Samples.objects.bulk_create(merged, ignore_conflicts=True, batch_size=500)
+        made += len(merged)
+    return made
+
+
+def _merged(kind: Kind, packs: Iterable[bytes | memoryview]) -> array[float]:
+    """The means of the means and the peaks of the peaks."""
+    size = len(kind.fields) * OBJECTS
+    sums, counts, peaks = [0.0] * size, [0] * size, [NOTHING] * size
+    for packed in packs:
+        cells = _unpack(packed)
+        peaks_at = size if len(cells) > size else 0
+        for place in range(min(size, len(cells))):
+            mean = cells[place]
+            if mean != mean:
+                continue
+            sums[place] += mean
+            counts[place] += 1
+            peak = cells[peaks_at + place]
+            if not peaks[place] >= peak:  # nan is less than nothing
+                peaks[place] = peak
+    means = (total / count if count else NOTHING for total, count in zip(sums, counts, strict=True))
+    return array("f", (*means, *peaks))
+
+
+def _pack(cells: array[float]) -> bytes:
+    return zlib.compress(cells.tobytes(), 1)
+
+
+def _unpack(packed: bytes | memoryview) -> array[float]:
+    return array("f", zlib.decompress(packed))
+
+
+def _rounded(value: float) -> float:
+    """Without the digits that 32 bits do not have."""
+    return float(f"{value:.6g}")
