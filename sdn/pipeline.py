@@ -31,7 +31,7 @@ TABLES: tuple[Table, ...] = (
         0,
         "classify",
         "Which port or tunnel did it come from, and so which network",
-        ("port_security", "l2_lookup", "nat", "external_in", "drop"),
+        ("port_security", "l2_lookup", "nat", "external_in", "mirror", "drop"),
     ),
     Table(
         10,
@@ -81,7 +81,8 @@ TABLES: tuple[Table, ...] = (
     Table(60, "conntrack_ingress", "Connection state on the receiver's side", ("ingress_rules", "output", "drop")),
     Table(65, "ingress_rules", "May this port receive it", ("ingress_replies", "output", "drop")),
     Table(66, "ingress_replies", "May the connection still be that this port is answered in", ("output", "drop")),
-    Table(70, "output", "Local port, tunnel, or the controller for a probe", ("drop",)),
+    Table(70, "output", "Local port, tunnel, or the controller for a probe", ("mirror", "drop")),
+    Table(72, "mirror", "A copy of a mirrored port's packet, to the one port that receives it", ("drop",)),
     Table(250, "drop", "Every drop, by reason", ()),
 )
 TABLE_BY_NAME: dict[str, Table] = {table.name: table for table in TABLES}
@@ -102,11 +103,12 @@ class Register(IntEnum):
     ROUTER = 9  # VNI of the router that has the packet; 0 on its way within a network
     NEXT_HOP = 10  # IPv4 address of the next hop on the external network
     TOO_BIG = 12  # bit 0: larger than the network carries that it was routed to
-    FLAGS = 15  # bit 0: probe; bits 1 and 2: a capture took its copy
+    FLAGS = 15  # bit 0: probe; bits 1 and 2: a capture took its copy; bits 3 and 4: a mirror did
 
 
 FLAG_PROBE = 1
 FLAG_CAPTURED_IN, FLAG_CAPTURED_OUT = 2, 4  # a capture has its copy: sdn/capture/flows.py
+FLAG_MIRRORED_IN, FLAG_MIRRORED_OUT = 8, 16  # a mirror has its copy: sdn/compiler/mirrors.py
 PROBE_VNI_BIT = 1 << 23
 MAX_VNI = PROBE_VNI_BIT - 1
 

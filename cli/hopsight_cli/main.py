@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import click
 import typer
 
-from hopsight_cli import checks, console, hosts, inventory, keys, login, networks, operations, shell, traces, vms
+from hopsight_cli import (
+    checks,
+    console,
+    hosts,
+    inventory,
+    keys,
+    login,
+    mirrors,
+    networks,
+    operations,
+    shell,
+    traces,
+    vms,
+)
 from hopsight_cli.client import CliError
 from hopsight_cli.output import complain
 
@@ -35,6 +48,7 @@ app = typer.Typer(
 app.add_typer(vms.app, name="vm")
 app.add_typer(keys.app, name="key")
 app.add_typer(networks.app, name="network")
+app.add_typer(mirrors.app, name="mirror")
 app.add_typer(checks.app, name="check")
 app.add_typer(hosts.app, name="host")
 app.add_typer(operations.app, name="operation")

@@ -57,6 +57,8 @@ RIGHTS: dict[str, Needs] = {
     "group.change": Needs.MEMBER,
     "port.change": Needs.MEMBER,
     "port.unsecure": Needs.OWNER_OR_OPERATOR,
+    "mirror.see": Needs.VIEWER,
+    "mirror.change": Needs.MEMBER,  # who gets the copies reads what others' VMs say, as a capture's reader does
     "sample.see": Needs.MEMBER,  # headers of dropped packets
     "sample.ask": Needs.MEMBER,
     "external.manage": Needs.OPERATOR,
@@ -156,6 +158,8 @@ PAGES: dict[str, Page] = {
     "port_groups": Page(None, "port.change"),
     "port_security": Page(None, "port.unsecure"),
     "port_limits": Page(None, "port.change"),
+    "mirrors": Page("mirror.see", "mirror.change"),
+    "mirror_end": Page(None, "mirror.change"),
     "port_sample": Page(None, "sample.ask"),
     "network_create": Page("network.change", "network.change"),
     "network": Page("network.see", "network.change"),
@@ -299,6 +303,10 @@ API: dict[str, str] = {
     "GET /api/v1/history/drops": "team.see",
     "GET /api/v1/ports/{uuid}/limits": "vm.see",
     "PUT /api/v1/ports/{uuid}/limits": "port.change",
+    "GET /api/v1/mirrors": "mirror.see",
+    "GET /api/v1/ports/{uuid}/mirror": "mirror.see",
+    "PUT /api/v1/ports/{uuid}/mirror": "mirror.change",
+    "DELETE /api/v1/ports/{uuid}/mirror": "mirror.change",
     "GET /api/v1/ports/{uuid}/drops": "vm.see",
     "GET /api/v1/traces": "trace.see",
     "POST /api/v1/vms/{uuid}/console-ticket": "console.see",

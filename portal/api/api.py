@@ -63,6 +63,7 @@ from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
 from portal.networks.groups_api import router as groups_router
 from portal.networks.limits_api import router as limits_router
+from portal.networks.mirrors_api import router as mirrors_router
 from portal.networks.owners import network_named
 from portal.operations.api import router as operations_router
 from portal.operations.serialize import operation_as_json
@@ -285,6 +286,7 @@ api.add_router("", groups_router)
 api.add_router("", checks_router)
 api.add_router("", drops_router)
 api.add_router("", limits_router)
+api.add_router("", mirrors_router)
 api.add_router("", compute_router)
 api.add_router("", operations_router)
 api.add_router("", images_router)

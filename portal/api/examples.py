@@ -1,6 +1,6 @@
 """A body that works for each operation that takes one: the docs page shows it, tests send it.
 
-`$name` stands for what a reader has of their own: `$uuid` of the path's object, `$port` and `$group` of one of theirs.
+`$name` stands for what a reader has of their own: `$uuid` of the path's object, `$port`, `$receiver` (another port) and `$group` of one of theirs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/traces/{uuid}/captures": {"points": ["source"]},
     "POST /api/v1/ports/{uuid}/sample": {"seconds": 30},
     "PUT /api/v1/ports/{uuid}/limits": {"sends_kbps": 10000},
+    "PUT /api/v1/ports/{uuid}/mirror": {"to": "$receiver", "what": "both"},
     "POST /api/v1/matrices": {"protocol": "tcp", "port_dst": 443},
     "POST /api/v1/checks": {"source": "$port", "target": "203.0.113.10", "protocol": "icmp", "expected": "delivered"},
     "POST /api/v1/what-ifs": {"group": "$group", "protocol": "tcp", "ports": "8080"},

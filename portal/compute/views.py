@@ -43,6 +43,7 @@ from portal.history import series
 from portal.history.asked import charts_of, range_of
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
+from portal.networks.mirrors import mirror_lines
 from portal.networks.models import FloatingAddress, Port
 from portal.networks.owners import usable_networks
 from portal.operations.models import Operation
@@ -186,6 +187,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "changing": row.ssh_at is None and row.created_at > timezone.now() - SETTLING,
         **port_groups_context(request, row.team, port),
         **drops_context(request, row.team, port),
+        "mirrors": mirror_lines(row),
         **_charts(request, row),
     }
     return render(request, "compute/vm.html", context)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from django.urls import NoReverseMatch, reverse
 
-from portal.networks.models import Network, Port, SecurityGroup, SecurityRule
+from portal.networks.mirrors import mirror_words
+from portal.networks.models import Mirror, Network, Port, SecurityGroup, SecurityRule
 from portal.networks.routing_causes import explain_routing
 from portal.networks.rule_words import rule_words
 from sdn.model.cookie import Cause, CauseKind
@@ -21,7 +22,7 @@ def explain_causes(causes: Iterable[Cause]) -> dict[Cause, Intent]:
     ports = Port.objects.select_related("vm", "network").prefetch_related("addresses").in_bulk(port_ids)
     networks = Network.objects.in_bulk(network_ids)
     words = {cause: _words(cause, ports, networks) for cause in wanted}
-    return words | _group_words(wanted) | explain_routing(wanted)
+    return words | _group_words(wanted) | _mirror_words(wanted) | explain_routing(wanted)
 
 
 def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -> Intent:
@@ -58,6 +59,12 @@ def _group_words(wanted: set[Cause]) -> dict[Cause, Intent]:
             words = f"Rules of group {group.name}"
             found[cause] = Intent("security_group", group.pk, words, _url("security_group", group.uuid))
     return found
+
+
+def _mirror_words(wanted: set[Cause]) -> dict[Cause, Intent]:
+    causes = {cause.row_id: cause for cause in wanted if cause.kind == CauseKind.MIRROR}
+    rows = Mirror.objects.select_related("source__vm", "target__vm").in_bulk(list(causes))
+    return {causes[row.pk]: Intent("mirror", row.pk, mirror_words(row), _url("mirrors")) for row in rows.values()}
 
 
 def _url(name: str, *args: object) -> str:

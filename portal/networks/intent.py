@@ -19,12 +19,14 @@ from portal.networks.models import (
     AllowedAddressPair,
     FixedAddress,
     Generation,
+    Mirror,
     Network,
     Port,
     SecurityGroup,
     SecurityRule,
     Subnet,
 )
+from portal.networks.mtu import UNDERLAY_MTU
 from portal.networks.router_intent import read_externals, read_routers
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni
 from sdn.model.intent import (
@@ -32,6 +34,7 @@ from sdn.model.intent import (
     AddressPair,
     HostIntent,
     IntentSnapshot,
+    MirrorIntent,
     NetworkIntent,
     PortIntent,
     RateLimit,
@@ -40,7 +43,7 @@ from sdn.model.intent import (
     SecurityGroupIntent,
     SubnetIntent,
 )
-from sdn.model.mtu import Encapsulation
+from sdn.model.mtu import INNER_ETHERNET, Encapsulation, inner_mtu
 
 log = logging.getLogger("hopsight.networks")
 POKE_CHANNEL = "hopsight:poke:controller"
@@ -146,15 +149,25 @@ def read_ports(ids: frozenset[int] | None = None) -> tuple[PortIntent, ...]:
 
 def read_rest(now: int, ports: tuple[PortIntent, ...]) -> IntentSnapshot:
     """All but the ports, which are given."""
-    hosts = tuple(
-        HostIntent(row.id, HostName(row.name), IPv4Address(row.underlay_ip)) for row in Host.objects.order_by("id")
-    )
+    host_rows = list(Host.objects.order_by("id"))
+    hosts = tuple(HostIntent(row.id, HostName(row.name), IPv4Address(row.underlay_ip)) for row in host_rows)
     subnets: dict[int, list[SubnetIntent]] = {}
     for subnet in Subnet.objects.order_by("id"):
         subnets.setdefault(subnet.network_id, []).append(_subnet(subnet))
     rows = Network.objects.select_related("team").order_by("id")
     networks = tuple(_network(row, tuple(subnets.get(row.id, ()))) for row in rows)
-    return IntentSnapshot(now, hosts, networks, ports, _groups(), read_routers(), read_externals())
+    mirrors = _mirrors(min((row.underlay_mtu for row in host_rows), default=UNDERLAY_MTU))
+    return IntentSnapshot(now, hosts, networks, ports, _groups(), read_routers(), read_externals(), mirrors)
+
+
+def _mirrors(underlay_mtu: int) -> tuple[MirrorIntent, ...]:
+    most = inner_mtu(underlay_mtu, "vxlan") + INNER_ETHERNET
+    columns = ("id", "source_id", "target_id", "vni", "sends", "receives")
+    rows = Mirror.objects.order_by("id").values_list(*columns)
+    return tuple(
+        MirrorIntent(row_id, source, target, Vni(vni), sends, receives, most)
+        for row_id, source, target, vni, sends, receives in rows
+    )
 
 
 def _groups() -> tuple[SecurityGroupIntent, ...]:

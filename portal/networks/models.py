@@ -26,6 +26,7 @@ __all__ = [
     "FixedAddress",
     "FloatingAddress",
     "Generation",
+    "Mirror",
     "Network",
     "NetworkKind",
     "Port",
@@ -238,6 +239,27 @@ class FixedAddress(models.Model):
 def format_key(number: int) -> str:
     """An address's number as text that sorts as numbers do."""
     return f"{number:032x}"
+
+
+class Mirror(models.Model):
+    """Copies of what one port's guest sends, receives, or both, for another port of the team. A port has at most one.
+
+    `vni` carries the copies between hosts.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    source = models.OneToOneField(Port, on_delete=models.CASCADE, related_name="mirror")
+    target = models.ForeignKey(Port, on_delete=models.CASCADE, related_name="mirrors_to")
+    sends = models.BooleanField(default=True, help_text="what the source's guest sends")
+    receives = models.BooleanField(default=True)
+    vni = models.PositiveIntegerField(unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.source.name} to {self.target.name}"
 
 
 class AllowedAddressPair(models.Model):

@@ -7,13 +7,14 @@ import secrets
 from django.db.models import Min, QuerySet
 
 from portal.hosts.models import Host
-from portal.networks.models import Network, Router
+from portal.networks.models import Mirror, Network, Router
 from portal.networks.mtu import UNDERLAY_MTU
 from portal.networks.problems import NetworkProblem
 from sdn.model.mtu import Encapsulation, inner_mtu
 from sdn.pipeline import MAX_VNI
 
-FIRST_NETWORK_VNI, FIRST_ROUTER_VNI = 4097, 0x400000  # below the first are numbers that operators may use for VLANs
+FIRST_NETWORK_VNI = 4097  # below are numbers that operators may use for VLANs
+FIRST_ROUTER_VNI, FIRST_MIRROR_VNI = 0x400000, 0x600000
 ROUTER_ZONES = (32768, 65535)
 SMALLEST_MTU = 576  # RFC 791: what every IPv4 host takes
 
@@ -27,7 +28,12 @@ def next_network_vni() -> int:
 
 def next_router_vni() -> int:
     """The lowest free VNI of routers."""
-    return _lowest_free(Router.objects.values_list("vni", flat=True), (FIRST_ROUTER_VNI, MAX_VNI), "VNIs")
+    return _lowest_free(Router.objects.values_list("vni", flat=True), (FIRST_ROUTER_VNI, FIRST_MIRROR_VNI - 1), "VNIs")
+
+
+def next_mirror_vni() -> int:
+    """The lowest free VNI of mirrors."""
+    return _lowest_free(Mirror.objects.values_list("vni", flat=True), (FIRST_MIRROR_VNI, MAX_VNI), "mirrors")
 
 
 def next_router_zone() -> int:
@@ -54,7 +60,9 @@ def largest_mtu(kind: Encapsulation = "vxlan") -> int:
     return inner_mtu(least, kind)
 
 
-def _lowest_free(taken: QuerySet[Network, int] | QuerySet[Router, int], span: tuple[int, int], what: str) -> int:
+def _lowest_free(
+    taken: QuerySet[Network, int] | QuerySet[Router, int] | QuerySet[Mirror, int], span: tuple[int, int], what: str
+) -> int:
     used = set(taken)
     for number in range(span[0], span[1] + 1):
         if number not in used:

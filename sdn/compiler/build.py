@@ -63,6 +63,11 @@ def told_drop(here: str, reason: str) -> tuple[str, ...]:
     return (*why, f"CONTROLLER:{TOLD_BYTES}", onward)
 
 
+def hand_over(ofport: int) -> tuple[str, ...]:
+    """The actions of a packet-out for a guest: by the table output, as all that a port receives (limits, mirrors, captures)."""
+    return load(ofport, Register.OUT), f"resubmit(,{TABLE_BY_NAME['output'].table_id})"
+
+
 def meter(meter_id: int) -> tuple[str, ...]:
     """The instruction to pass a meter first; none for the id 0."""
     return (f"meter:{meter_id}",) if meter_id else ()

@@ -10,6 +10,7 @@ compiled for one port gets the network's overlay without the other ports (`Overl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import Any, Generic
 
 from sdn.compiler.build import drop, flow, goto, load, meter, reg
@@ -17,6 +18,7 @@ from sdn.compiler.drops import port_drop_flows, sample_flows
 from sdn.compiler.external import Outside, external_flows, outsides
 from sdn.compiler.index import IntentIndex, index_intent
 from sdn.compiler.limits import wanted_meters
+from sdn.compiler.mirrors import mirror_scopes
 from sdn.compiler.nat import nat_flows
 from sdn.compiler.neighbours import network_neighbours, port_neighbours, remote_neighbours, system_neighbours
 from sdn.compiler.overlay import LocalPort, Overlay, local_ports, overlay_of
@@ -92,7 +94,7 @@ class HostCompiler(Generic[F]):
         step = index.step
         is_near = before is not None and step is not None and before == (step.before, view)
         if step is not None and is_near and step.ifaces.isdisjoint(_ifaces(view)):
-            return self._update_around(index, view, step.networks & self._networks)
+            return self._update_around(index, view, step.networks)
         return self._update_whole(index, view)
 
     def _update_whole(self, index: IntentIndex, view: HostView) -> dict[Any, F | None]:
@@ -106,17 +108,21 @@ class HostCompiler(Generic[F]):
             self.meters = wanted_meters(self.limited, view.sampled)
             routers = _routers_here(index, view, self._here)
             self._networks = {leg.network_id for router in routers for leg in router.ports}.union(self._here)
-            return self._store.update(_scopes(index, view, self._here, self._networks))
+            mirrors = mirror_scopes(index, view, self._local, are_all=True)
+            return self._store.update(chain(_scopes(index, view, self._here, self._networks), mirrors))
         except Exception:
             self._clear()
             raise
 
-    def _update_around(self, index: IntentIndex, view: HostView, networks: Set[int]) -> dict[Any, F | None]:
+    def _update_around(self, index: IntentIndex, view: HostView, changed: Set[int]) -> dict[Any, F | None]:
         """Other hosts' ports changed, on these networks: what is plugged here, and so which scopes there are, did not."""
-        if not networks:
+        networks, has_mirrors = changed & self._networks, not changed.isdisjoint(index.mirrored)
+        if not networks and not has_mirrors:
             return {}
         try:
-            return self._store.update(_scopes_around(index, view, self._here, networks), are_all=False)
+            mirrors = mirror_scopes(index, view, self._local, are_all=False) if has_mirrors else ()
+            around = _scopes_around(index, view, self._here, networks) if networks else ()
+            return self._store.update(chain(around, mirrors), are_all=False)
         except Exception:
             self._clear()
             raise

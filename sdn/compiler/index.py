@@ -13,6 +13,7 @@ from sdn.model.intent import (
     ExternalIntent,
     HostIntent,
     IntentSnapshot,
+    MirrorIntent,
     NetworkIntent,
     PortIntent,
     RouterIntent,
@@ -51,6 +52,8 @@ class IntentIndex:
     led_by: Mapping[HostName, frozenset[int]]  # gateway host → the ids of the routers that it leads outside
     router_zones: frozenset[int]
     membership: Membership
+    mirrors: Mapping[int, MirrorIntent]
+    mirrored: frozenset[int]  # the networks of both ends of every mirror
     token: object
     step: Step | None
 
@@ -63,13 +66,14 @@ def index_intent(snapshot: IntentSnapshot, before: IntentIndex | None = None) ->
     networks = _kept(old.networks, snapshot.networks)
     routers = _kept(old.routers, snapshot.routers)
     externals, groups = _kept(old.externals, snapshot.externals), _kept(old.groups, snapshot.groups)
+    mirrors = _kept(old.mirrors, snapshot.mirrors)
     ports, changed = _ports(old.ports, snapshot.ports)
     touched = frozenset(port.network_id for port in changed)
     ports_of = _by_network(old.ports_of, ports, touched)
     joined = joined_networks(routers.values())
     hosts = old.hosts if old.hosts == hosts else hosts
-    is_small = (hosts, networks, routers, externals, groups) == (
-        old.hosts, old.networks, old.routers, old.externals, old.groups
+    is_small = (hosts, networks, routers, externals, groups, mirrors) == (
+        old.hosts, old.networks, old.routers, old.externals, old.groups, old.mirrors
     )  # fmt: skip
     around = touched.union(*(joined.get(network_id, frozenset()) for network_id in touched))
     return IntentIndex(
@@ -91,6 +95,10 @@ def index_intent(snapshot: IntentSnapshot, before: IntentIndex | None = None) ->
         ),
         frozenset(router.zone for router in routers.values()),
         Membership(ports_of, joined, old.membership),
+        mirrors,
+        frozenset(
+            ports[end].network_id for one in mirrors.values() for end in (one.source_id, one.target_id) if end in ports
+        ),
         object(),
         Step(old.token, around, frozenset(port.iface_id for port in changed)) if is_small else None,
     )
@@ -165,6 +173,8 @@ _NOTHING = IntentIndex(
     {},
     frozenset(),
     Membership({}, {}),
+    {},
+    frozenset(),
     object(),
     None,
 )

@@ -21,6 +21,7 @@ MISS_REASON = {
     "external_in": "not_ours",
     "l2_lookup": "unknown_mac",
     "output": "port_down",
+    "mirror": "port_down",
     "egress_replies": "reply_denied",
     "ingress_replies": "reply_denied",
 }

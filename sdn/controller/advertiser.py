@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from sdn.compiler.build import hand_over
 from sdn.controller import ra
 from sdn.controller.host import HostLink
 from sdn.model.addresses import IfaceId
@@ -52,7 +53,7 @@ class Advertiser:
         for _, key, link, served, port in due[:MAX_AT_A_LOOK]:
             frame = ra.advertisement(port, served[1])
             if frame is not None and link.channel is not None:
-                actions = (f"output:{served[0]}",)
+                actions = hand_over(served[0])
                 link.channel.send(packet_out(frame, actions, PORT_CONTROLLER, link.channel.next_xid()))
                 self._told[key] = (now_s, served)
         return min(len(due), MAX_AT_A_LOOK)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from sdn.compiler import IntentIndex
+from sdn.compiler.build import hand_over
 from sdn.controller.datagrams import ALL_NODES, ALL_NODES_MAC, Icmp6, format_icmp6, mac_bytes
 from sdn.controller.host import HostLink
 from sdn.controller.outside_frames import arp_question
@@ -79,7 +80,7 @@ class Announcer:
         sending, self._waiting = self._waiting[:MAX_AT_A_LOOK], self._waiting[MAX_AT_A_LOOK:]
         for link, ofport, frame in sending:
             if link.channel is not None:
-                actions = (f"output:{ofport}",)
+                actions = hand_over(ofport)
                 link.channel.send(packet_out(frame, actions, PORT_CONTROLLER, link.channel.next_xid()))
         return len(sending)
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from sdn.compiler import IntentIndex, index_intent
+from sdn.compiler.build import hand_over
 from sdn.controller.advertiser import Advertiser
 from sdn.controller.announcer import Announcer
 from sdn.controller.answers import Answers
@@ -201,7 +202,7 @@ class Controller:
             return
 
         def reply(frame: bytes) -> None:
-            channel.send(packet_out(frame, (f"output:{packet.in_port}",), CONTROLLER_PORT, channel.next_xid()))
+            channel.send(packet_out(frame, hand_over(packet.in_port), CONTROLLER_PORT, channel.next_xid()))
 
         later = self._answers.take(packet.frame, port, network, place, reply)
         if later is not None:
@@ -219,7 +220,7 @@ class Controller:
         to_mac = port.mac if packet.table_id in REWRITTEN else packet.frame[6:12].hex(":")
         answer = icmp_error(packet.frame, reason, (network.router_mac, router), to_mac, mtu)
         if answer is not None:
-            channel.send(packet_out(answer, (f"output:{packet.in_port}",), CONTROLLER_PORT, channel.next_xid()))
+            channel.send(packet_out(answer, hand_over(packet.in_port), CONTROLLER_PORT, channel.next_xid()))
 
     def _mtu_of(self, vni: int) -> int:
         """The MTU of the network of that number, or of where the router of that number leads outside."""
@@ -235,7 +236,7 @@ class Controller:
     ) -> None:
         reset = syn_frame(port, network, said.acknowledged, RST, six=said.address.version == 6)
         if reset is not None:
-            channel.send(packet_out(reset, (f"output:{ofport}",), CONTROLLER_PORT, channel.next_xid()))
+            channel.send(packet_out(reset, hand_over(ofport), CONTROLLER_PORT, channel.next_xid()))
         probe = self._probes.pop(port.iface_id, None)
         if probe is not None:
             probe.cancel()
@@ -252,7 +253,7 @@ class Controller:
                     sequence += 100_000
                     network = self._networks[port.network_id]
                     frame = syn_frame(port, network, sequence) or syn_frame(port, network, sequence, six=True)
-                    actions = (f"output:{ofport}",)  # untracked, as the guest's answer to the gateway is
+                    actions = hand_over(ofport)  # untracked, as the guest's answer to the gateway is
                 if ofport is not None and frame is not None:
                     link.channel.send(packet_out(frame, actions, CONTROLLER_PORT, link.channel.next_xid()))
             await asyncio.sleep(PROBE_EVERY_S)

@@ -30,6 +30,7 @@ class CauseKind(IntEnum):
     EXTERNAL_NETWORK = 7
     FLOATING_ADDRESS = 8
     CAPTURE = 9  # of no row that the compiler reads: these flows come and go by themselves
+    MIRROR = 10
 
 
 @dataclass(frozen=True, slots=True, order=True)

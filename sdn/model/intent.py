@@ -206,6 +206,23 @@ class RouterIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorIntent:
+    """Copies of what the source port's guest sends, or receives, for the guest of another port, on whatever host it is.
+
+    `vni` carries the copies between hosts and is the mirror's alone. There a frame of more than `frame_bytes`, all that a
+    tunnel carries, is cut to it.
+    """
+
+    id: int
+    source_id: int
+    target_id: int
+    vni: Vni
+    sends: bool = True
+    receives: bool = True
+    frame_bytes: int = 1464
+
+
+@dataclass(frozen=True, slots=True)
 class HostIntent:
     """One host of the overlay; `underlay_ip` is the tunnel end point."""
 
@@ -225,6 +242,7 @@ class IntentSnapshot:
     groups: tuple[SecurityGroupIntent, ...] = ()
     routers: tuple[RouterIntent, ...] = ()
     externals: tuple[ExternalIntent, ...] = ()
+    mirrors: tuple[MirrorIntent, ...] = ()
 
     @property
     def needs_cable(self) -> bool:

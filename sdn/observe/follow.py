@@ -23,6 +23,7 @@ _TUNNEL_ENDS = re.compile(r"ipv4\(src=([\d.]+),dst=([\d.]+)")
 _VNI = re.compile(r"vni=(0x[0-9a-f]+)")
 _SET = re.compile(r"^set\((eth|ipv4|ipv6|tcp|udp|tunnel)\((.*)\)\)$")
 _PUSH_VLAN = re.compile(r"^push_vlan\((?:.*,)?vid=(\d+)")
+BARE_ACTIONS = ("drop", "pop_vlan", "ct_clear")  # that are no port's name
 _SET_FIELDS = {
     "eth": {"src": "dl_src", "dst": "dl_dst"}, "ipv4": {"src": "nw_src", "dst": "nw_dst"},
     "ipv6": {"src": "ipv6_src", "dst": "ipv6_dst"}, "tcp": {"src": "tp_src", "dst": "tp_dst"},
@@ -162,10 +163,17 @@ def _arrival(there: Glance, outer_src: str) -> DatapathFlow | None:
 
 
 def _act(glance: Glance, flow: DatapathFlow, packet: Mapping[str, str], known: list[Connection]) -> _Effect:
-    """The effect of the entry's actions, up to where its first copy leaves."""
-    effect = _Effect(dict(packet))
-    for action in flow.actions:
-        if found := _SET.match(action):
+    """The effect of the entry's actions, up to where the packet leaves; of a flood, its first copy.
+
+    What a mirror or a capture copies leaves before the packet itself does.
+    """
+    effect, is_flood = _Effect(dict(packet)), _is_group(packet.get("dl_dst", ""))
+    for at, action in enumerate(flow.actions, 1):
+        is_exit = action.startswith("userspace(") or ("(" not in action and action not in BARE_ACTIONS)
+        if is_exit and not is_flood and _goes_on(flow.actions[at:]):
+            effect.packet.pop("tun_dst", None)
+            effect.packet.pop("tun_id", None)
+        elif found := _SET.match(action):
             _set(effect.packet, found[1], found[2])
         elif found := _CT.match(action):
             effect.packet = _track(glance, found[1], effect.packet, known)
@@ -191,6 +199,15 @@ def _act(glance: Glance, flow: DatapathFlow, packet: Mapping[str, str], known: l
             return _out(glance, action, effect)
     effect.end = "drop" if not flow.actions else None
     return effect
+
+
+def _goes_on(rest: tuple[str, ...]) -> bool:
+    """Does the packet still leave, or come again, by the actions that are left?"""
+    return any(one.startswith(("recirc(", "tnl_push(")) or ("(" not in one and one not in BARE_ACTIONS) for one in rest)
+
+
+def _is_group(mac: str) -> bool:
+    return mac[:2] != "" and bool(int(mac[:2], 16) & 1)
 
 
 def _out(glance: Glance, port: str, effect: _Effect) -> _Effect:

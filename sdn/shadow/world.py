@@ -38,8 +38,9 @@ class Switch:
 
 
 def without_limits(snapshot: IntentSnapshot) -> IntentSnapshot:
-    """The intent without rate limits: whether a packet gets through is no matter of how many there are, and a flow that
-    names a meter is refused by a switch without it."""
+    """The intent without rate limits and mirrors: whether a packet gets through is no matter of how many there are, nor
+    of who gets copies, and a flow that names a meter is refused by a switch without it."""
+    snapshot = replace(snapshot, mirrors=()) if snapshot.mirrors else snapshot
     if not any(port.is_limited for port in snapshot.ports):
         return snapshot
     ports = tuple(replace(port, sends=None, receives=None) if port.is_limited else port for port in snapshot.ports)

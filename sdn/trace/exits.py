@@ -25,7 +25,9 @@ def look_at_tap(journey: Journey, endpoint: Endpoint) -> None:
 
 
 def follow(journey: Journey, host: TraceHost, walk: Walk) -> list[tuple[Exit, Leg]]:
-    """Every exit with what becomes of the copy there; at least one."""
+    """Every exit with what becomes of the copy there; at least one. Mirrors' copies are told as findings."""
+    for aside in walk.asides[:MAX_BRANCHES]:
+        _tell_copy(journey, host, walk, aside)
     leaving, ended = [exit_ for exit_ in walk.leaving if not _is_told(exit_)][:MAX_BRANCHES], walk.ended
     if leaving:
         on = [(exit_, _leave(journey, host, walk, exit_)) for exit_ in leaving]
@@ -38,6 +40,16 @@ def follow(journey: Journey, host: TraceHost, walk: Walk) -> list[tuple[Exit, Le
         return [_nothing(walk, f"The switch of {host.name} gave no trace that can be read: see the raw evidence.")]
     exit_ = Exit("drop", -1, walk.seen[-1].lookup, walk.fields)
     return [(exit_, _drop(journey, host, walk, exit_))]
+
+
+def _tell_copy(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) -> None:
+    """Where a mirror's copy goes, and whether it gets there. It is cut to what the tunnel carries, so any size fits."""
+    size, journey.size = journey.size, 0
+    try:
+        leg = _out(journey, host, walk, exit_) if exit_.kind in ("output", "in_port") else _drop(journey, host, walk, exit_, explain=False)  # fmt: skip
+    finally:
+        journey.size = size
+    journey.find(words.copy_words(host.name, leg.verdict, leg.where, leg.host, leg.reason))
 
 
 def _is_told(exit_: Exit) -> bool:

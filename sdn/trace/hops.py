@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sdn.model.cookie import OWNER_MARK, Cause, parse_cookie
+from sdn.model.cookie import OWNER_MARK, Cause, CauseKind, parse_cookie
 from sdn.model.trace import Hop, HopKind, Intent, NearFlow, Step
-from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
+from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID, TABLE_BY_NAME
 from sdn.trace.fields import header_of, stack_of
 from sdn.trace.near import Near
 from sdn.trace.parser import Lookup
@@ -18,6 +18,8 @@ from sdn.trace.walked import Exit, Seen
 
 Shown = tuple[dict[str, str], tuple[str, ...]]  # a packet's header and header stack
 KIND_WORDS = {"vxlan": "VXLAN", "geneve": "Geneve", "gre": "GRE"}
+COPYING = (CauseKind.MIRROR, CauseKind.CAPTURE)
+_CUT = re.compile(r"max_len=(\d+)")
 _OUTER = re.compile(r"eth\(dst=([0-9a-f:]+),src=([0-9a-f:]+)")
 
 
@@ -151,6 +153,12 @@ def _note(seen: Seen, host: TraceHost) -> str:
     if table is not None and table.name == "drop":
         code = _number(seen.before.get("reg4", "0"))
         return DROP_REASON_BY_CODE[code].words if code in DROP_REASON_BY_CODE else "dropped"
+    if (
+        (cause := parse_cookie(lookup.cookie or 0))
+        and cause.kind in COPYING
+        and (words := _copying(cause.kind, lookup))
+    ):
+        return words
     if any(action.startswith("meter") for action in lookup.actions):
         way = "sends" if table is not None and table.name == "classify" else "receives"
         return f"past the rate limit of what the port {way}: what comes faster is dropped here"
@@ -162,6 +170,21 @@ def _note(seen: Seen, host: TraceHost) -> str:
             return "back to where it came from"
         return "into the tunnel" if target in host.known_tunnels else f"to port {target}"
     return table.purpose if table else ""
+
+
+def _copying(kind: CauseKind, lookup: Lookup) -> str:
+    """What a flow that copies packets does; "" for one that does not."""
+    if kind == CauseKind.CAPTURE:
+        return "a capture takes its copy here; the packet itself goes on as it is"
+    if any(action.startswith("clone(") for action in lookup.actions):
+        return "a mirror's copy is sent to the port that receives it; the packet itself goes on as it is"
+    if lookup.table != TABLE_BY_NAME["mirror"].table_id:
+        return ""
+    cut = next((found[1] for action in lookup.actions if (found := _CUT.search(action))), "")
+    way = "through the tunnel, by the mirror's own number" if any("tun_dst" in action for action in lookup.actions) else "to its port"  # fmt: skip
+    return (
+        f"the copy goes {way}{f', cut to {cut} bytes' if cut else ''}: no rule filters it and no mirror copies it again"
+    )
 
 
 def near_flow(near: Near, words: Mapping[Cause, Intent]) -> NearFlow:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sdn.model.cookie import CauseKind, parse_cookie
 from sdn.trace.fields import bits_of, field_name
 from sdn.trace.parser import Event, Lookup, Pass, parse_flow
 from sdn.trace.walked import Exit, ExitKind, Seen, Walk
@@ -23,6 +24,7 @@ from sdn.trace.walked import Exit, ExitKind, Seen, Walk
 IN_PORT, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL = 0xFFF8, 0xFFFA, 0xFFFB, 0xFFFC, 0xFFFD, 0xFFFE
 _META = frozenset(("recirc_id", "eth", "ct_state", "ct_zone"))
 _IS_NOW = re.compile(r"^(\S+) is now (\S+)$")
+_CUT_OUTPUT = re.compile(r"^output\(port=(\d+),max_len=\d+\)")
 _OUTPUT_NOTE = re.compile(r"^output port is (\d+)")
 _RESERVED: dict[str, int] = {"IN_PORT": IN_PORT, "NORMAL": NORMAL, "FLOOD": FLOOD, "ALL": ALL, "LOCAL": LOCAL, "CONTROLLER": CONTROLLER}  # fmt: skip
 _UNDERLAY_NOTES = ("output to native tunnel", "tunneling to", "tunneling from")
@@ -37,6 +39,14 @@ class _Scope:
     fields: dict[str, str]
     actions: int | None = None
     is_bridge: bool = False
+    aside: CauseKind | None = None  # a mirror's clone
+    is_spent: bool = False
+
+    def is_over(self, event: Event) -> bool:
+        """Is the line none of the clone's, bucket's or bridge's any more? A look-up stands as deep as what led to it."""
+        if self.actions is None:
+            return event.depth <= self.depth
+        return event.depth < self.depth or (self.is_spent and event.depth == self.depth and event.kind == "action")
 
 
 def walk_passes(passes: list[Pass], bridge: str, tunnel_ofport: int | None = None) -> Walk:
@@ -80,7 +90,7 @@ class _Walker:
             walk.flows.append(given)
 
     def take(self, event: Event) -> None:
-        while self._scopes and self._scopes[-1].actions is None and event.depth <= self._scopes[-1].depth:
+        while self._scopes and self._scopes[-1].is_over(event):
             self._walk.fields = self._scopes.pop().fields
         if event.kind == "bridge":
             self._bridge(event)
@@ -116,7 +126,7 @@ class _Walker:
         self._in_ct, self._last = action.startswith("ct("), None
         if action.startswith("clone("):
             inner = len(_split(action[6:-1]))
-            self._scopes.append(_Scope(event.depth, self._walk.fields.copy(), inner))
+            self._scopes.append(_Scope(event.depth, self._walk.fields.copy(), inner, aside=_kind_of(lookup)))
             return
         if action.startswith("bucket "):
             self._scopes.append(_Scope(event.depth, self._walk.fields.copy()))
@@ -126,7 +136,7 @@ class _Walker:
         if scope and scope.actions is not None and event.depth == scope.depth:
             scope.actions -= 1
             if scope.actions <= 0:
-                self._walk.fields = self._scopes.pop().fields
+                scope.is_spent = True  # what the last one leads to is still the clone's
 
     def _do(self, action: str, lookup: Lookup) -> None:
         verb = _VERBS.get(_verb(action))
@@ -178,6 +188,8 @@ class _Walker:
 
     def _output(self, action: str, lookup: Lookup) -> None:
         word = action.partition(":")[2].strip() or action
+        if found := _CUT_OUTPUT.match(action):
+            word = found[1]
         ofport = _RESERVED.get(action.partition(":")[0].partition("(")[0].upper(), -1)
         if ofport < 0:
             ofport = int(word) if word.isdigit() else _RESERVED.get(word.upper(), -1)
@@ -187,12 +199,18 @@ class _Walker:
         kind: ExitKind = _KIND_OF_RESERVED.get(ofport, "output")
         if kind == "in_port":
             ofport = self._walk.in_port
-        self._last = Exit(kind, ofport, lookup, self._walk.fields.copy(), datapath=self._datapath)
-        self._walk.exits.append(self._last)
+        self._end(Exit(kind, ofport, lookup, self._walk.fields.copy(), datapath=self._datapath))
+
+    def _end(self, exit_: Exit) -> None:
+        """The exit with whose copy it is of: a clone's that a mirror made, or the one that a capture takes."""
+        exit_.aside = next((scope.aside for scope in self._scopes if scope.aside is not None), None)
+        if exit_.kind == "controller" and _kind_of(exit_.lookup) == CauseKind.CAPTURE:
+            exit_.aside = CauseKind.CAPTURE
+        self._last = exit_
+        self._walk.exits.append(exit_)
 
     def _drop(self, action: str, lookup: Lookup) -> None:
-        self._last = Exit("drop", -1, lookup, self._walk.fields.copy(), datapath=self._datapath)
-        self._walk.exits.append(self._last)
+        self._end(Exit("drop", -1, lookup, self._walk.fields.copy(), datapath=self._datapath))
 
     def _note(self, event: Event) -> None:
         text, lookup, last = event.text, event.lookup, self._last
@@ -216,8 +234,7 @@ class _Walker:
 
     def _refuse(self, text: str, lookup: Lookup) -> None:
         """Something other than an output was not done: a TTL that ran out, too many resubmits."""
-        self._last = Exit("refused", -1, lookup, self._walk.fields.copy(), text, datapath=self._datapath)
-        self._walk.exits.append(self._last)
+        self._end(Exit("refused", -1, lookup, self._walk.fields.copy(), text, datapath=self._datapath))
 
 
 _KIND_OF_RESERVED: dict[int, ExitKind] = {
@@ -247,6 +264,12 @@ _VERBS: dict[str, Callable[[_Walker, str, Lookup], None]] = {
 def _verb(action: str) -> str:
     word = action.partition(":")[0].partition("(")[0]
     return "mod" if word.startswith("mod_") else word
+
+
+def _kind_of(lookup: Lookup) -> CauseKind | None:
+    """Which of the two sorts of flow that copy packets it is."""
+    cause = parse_cookie(lookup.cookie or 0)
+    return cause.kind if cause is not None and cause.kind in (CauseKind.MIRROR, CauseKind.CAPTURE) else None
 
 
 def _split(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sdn.model.cookie import CauseKind
 from sdn.pipeline import TABLE_BY_NAME
 from sdn.trace.parser import Lookup
 
@@ -33,6 +34,7 @@ class Exit:
     why: str = ""
     notes: list[str] = field(default_factory=list)
     datapath: str = ""  # its pass's datapath actions
+    aside: CauseKind | None = None  # what made the copy that it is of, where that is nothing of the packet's own way
 
     @property
     def tun_id(self) -> str:
@@ -56,19 +58,25 @@ class Walk:
     flows: list[dict[str, str]] = field(default_factory=list)  # of each conntrack pass: the packet as it is there
 
     @property
+    def asides(self) -> list[Exit]:
+        """The ends of copies that a mirror made."""
+        return [exit_ for exit_ in self.exits if exit_.aside == CauseKind.MIRROR]
+
+    @property
     def outputs(self) -> list[int]:
         """The ofports that copies really leave by, in order."""
-        return [exit_.ofport for exit_ in self.exits if exit_.kind in ("output", "in_port")]
+        return [exit_.ofport for exit_ in self.leaving if exit_.kind in ("output", "in_port")]
 
     @property
     def leaving(self) -> list[Exit]:
-        """The exits by which a copy goes on."""
-        return [exit_ for exit_ in self.exits if exit_.kind in ("output", "in_port", "controller", "normal")]
+        """The exits by which the packet, or a flood's copy of it, goes on."""
+        kinds = ("output", "in_port", "controller", "normal")
+        return [exit_ for exit_ in self.exits if exit_.kind in kinds and exit_.aside is None]
 
     @property
     def ended(self) -> list[Exit]:
         """The exits at which a copy ends."""
-        return [exit_ for exit_ in self.exits if exit_.kind in ("drop", "refused")]
+        return [exit_ for exit_ in self.exits if exit_.kind in ("drop", "refused") and exit_.aside is None]
 
     def steps_of(self, bridge: str) -> list[Seen]:
         """The look-ups in one bridge's tables."""

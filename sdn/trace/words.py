@@ -56,7 +56,7 @@ def drop_words(host: TraceHost, exit_: Exit, decided: Seen, is_ours: bool) -> tu
     fields, lookup = exit_.fields, decided.lookup
     if is_ours:
         reason = DROP_REASON_BY_CODE.get(_number(fields.get("reg4", "0")))
-        table = TABLE_BY_ID.get(_number(fields.get("reg5", "-1")))
+        table = TABLE_BY_ID.get(_number(fields.get("reg5", "0")))
         if reason is not None and table is not None:
             return f"Dropped in table {table.table_id} ({table.name}) of {host.name}: {reason.words}.", reason.name
     where = f"in table {lookup.table} of {lookup.bridge or 'its bridge'} on {host.name}"
@@ -66,6 +66,13 @@ def drop_words(host: TraceHost, exit_: Exit, decided: Seen, is_ours: bool) -> tu
         return f"Dropped {where}: no flow of the table matches it.", "table_miss"
     flow = f"priority {lookup.priority}, {lookup.match or 'any packet'}"
     return f"Dropped {where}: the flow {flow} says so.", ""
+
+
+def copy_words(host: str, verdict: str, where: str, there: str, reason: str) -> str:
+    """What becomes of the copy that a mirror makes on `host`."""
+    if verdict == "delivered":
+        return f"{host} sends a copy of it to {where}{f' on {there}' if there and there != host else ''}: a mirror watches the port."
+    return f"A mirror watches the port, and its copy does not arrive. {reason}"
 
 
 def refusal_words(why: str) -> str:

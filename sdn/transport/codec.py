@@ -309,6 +309,22 @@ NAT_SIDES = {"src": 1, "dst": 2}
 NAT_IPV4_MIN, NAT_IPV6_MIN = 1, 4
 
 
+def _clone(text: str) -> bytes:
+    """struct nx_action_clone: actions on a copy of the packet, which what comes after does not see."""
+    return _nicira(42, bytes(6) + b"".join(map(action_bytes, split_actions(text))))
+
+
+def split_actions(text: str) -> list[str]:
+    """The actions of a comma list; commas inside of brackets are an action's own."""
+    parts, depth, start = [], 0, 0
+    for at, character in enumerate(text):
+        if character == "," and not depth:
+            parts.append(text[start:at])
+            start = at + 1
+        depth += {"(": 1, ")": -1}.get(character, 0)
+    return [*parts, text[start:]]
+
+
 def _stack(subtype: int, name: str) -> bytes:
     return _nicira(subtype, struct.pack("!H", 0) + _nxm(name) + struct.pack("!H", MOVES[name][2]) + bytes(6))
 
@@ -335,6 +351,11 @@ _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
         (r"load:(\w+)->(\w+)\[(\d+)\]", _load),
         (r"CONTROLLER:(\d+)", lambda length: struct.pack("!HHIHxxxxxx", 0, 16, PORT_CONTROLLER, int(length))),
         (r"IN_PORT", lambda: _output(PORT_IN_PORT)),
+        (r"clone\((.+)\)", _clone),
+        (
+            r"output\(port=(\d+),max_len=(\d+)\)",
+            lambda port, most: _nicira(39, struct.pack("!HI", int(port), int(most))),
+        ),
     )
 )
 

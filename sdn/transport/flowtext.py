@@ -205,6 +205,15 @@ def _nat_text(body: bytes) -> str:
     return f"nat({_NAT_WORDS[sides]}={address})"
 
 
+def _clone_text(body: bytes) -> str:
+    return f"clone({','.join(action_text(kind, rest) for kind, rest in _sized(body[6:], 4))})"
+
+
+def _cut_output_text(body: bytes) -> str:
+    port, most = struct.unpack_from("!HI", body)
+    return f"output(port={port},max_len={most})"
+
+
 def _stack_text(word: str, body: bytes) -> str:
     bit, bits = struct.unpack_from("!H4xH", body)
     return f"{word}:{_part(_nxm_name(body[2:]), bit, bits)}"
@@ -213,7 +222,7 @@ def _stack_text(word: str, body: bytes) -> str:
 _NICIRA_TEXTS: dict[int, Callable[[bytes], str]] = {
     6: _move_text, 7: _load_text, 14: _resubmit_text, 15: _output_field_text, 34: _conjunction_text,
     35: _conntrack_text, 27: lambda body: _stack_text("push", body), 28: lambda body: _stack_text("pop", body),
-    36: _nat_text, 49: _check_larger_text, 43: lambda body: "ct_clear",
+    36: _nat_text, 39: _cut_output_text, 42: _clone_text, 49: _check_larger_text, 43: lambda body: "ct_clear",
 }  # fmt: skip
 
 

@@ -323,3 +323,16 @@ def test_ansible_reads_the_vms_by_group(terminal: People, served: tuple[str, Cas
     assert bob.ok("inventory", "--host", "web-1").json() == told["_meta"]["hostvars"]["web-1"]
     assert bob.run("inventory", "--host", "web-9").code == 2
     assert terminal("dana").ok("inventory").json() == {"_meta": {"hostvars": {}}}
+
+
+def test_a_mirror_is_set_listed_and_ended(terminal: People, served: tuple[str, Cast]) -> None:
+    bob = terminal("bob")
+    assert bob.ok("mirror", "list").out == "No mirror. Make one: hopsight mirror set web-1 ids-1\n"
+    for name in ("web-1", "ids-1"):
+        made_vm(served[1], name)
+    assert "ids-1" in bob.ok("mirror", "set", "web-1", "ids-1", "--what", "sends").out
+    assert bob.ok("mirror", "list").out.splitlines()[1].split()[:3] == ["web-1", "sends", "ids-1"]
+    wrong = bob.run("mirror", "set", "web-1", "web-1", "--what", "all")
+    assert wrong.code == 1 and "which is the watched port itself" in wrong.err and "“all” was given" in wrong.err
+    assert bob.ok("mirror", "end", "web-1").out == "web-1 is not watched any more.\n"
+    assert bob.ok("mirror", "list", "--json").json() == []

@@ -13,7 +13,8 @@ from portal.compute.requests import VMSpec, create_vm
 from portal.hosts.models import Host
 from portal.images.models import ImageImport
 from portal.images.requests import ImageSpec, begin_import
-from portal.networks.models import Network
+from portal.networks.mirrors import MirrorSpec, set_mirror
+from portal.networks.models import Mirror, Network
 from portal.networks.network_requests import NetworkSpec, SubnetSpec
 from portal.networks.provider_requests import ProviderSpec, create_provider
 from portal.topology.flow_rows import FlowDelta, pack
@@ -86,6 +87,12 @@ def made_image(cast: Cast, name: str = "Ours") -> ImageImport:
     row.received_bytes = row.size_bytes
     row.save()
     return row
+
+
+def made_mirror(cast: Cast, vm: VM) -> Mirror:
+    """What the VM's port sends and receives is copied to a VM ids-1, made for it."""
+    receiver = made_vm(cast, "ids-1")
+    return set_mirror(vm.ports.get(), MirrorSpec(receiver.ports.get()), cast.alice)
 
 
 def made_provider(cast: Cast, name: str = "office", vid: int = 200, cidr: str = "10.60.0.0/24", shared: bool = False) -> Network:  # fmt: skip

@@ -31,6 +31,7 @@ from tests.portal.clients import (
     made_host,
     made_image,
     made_import,
+    made_mirror,
     made_provider,
     made_trace,
     made_vm,
@@ -80,10 +81,11 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
     key = KeyPair.objects.create(user=cast.alice, name="old", public_key=parsed.text, fingerprint="SHA256:old")
     everywhere = {
         "TOKEN": make_token(cast.alice, "docs", True, 7)[1], "URL": live_server.url, "port": str(port.uuid),
+        "receiver": str(made_mirror(cast, vm).target.uuid),
         "group": str(group.uuid), "vm": str(vm.uuid), "host": host.name, "bridge": "br-int", "topic": "team:payments", "action": "stop",
     }  # fmt: skip
     of = {
-        "vms": {"uuid": str(vm.uuid)}, "operations": {"uuid": str(Operation.objects.get().uuid)},
+        "vms": {"uuid": str(vm.uuid)}, "operations": {"uuid": str(Operation.objects.get(object_uuid=vm.uuid).uuid)},
         "traces": {"uuid": str(trace.uuid)}, "ports": {"uuid": str(port.uuid)},
         "networks": {"uuid": str(cast.network.uuid), "number": str(cast.network.subnets.all()[0].pk)},
         "provider-networks": {"uuid": str(provider.uuid), "number": str(provider.subnets.all()[0].pk)},

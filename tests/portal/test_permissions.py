@@ -42,6 +42,7 @@ from tests.portal.clients import (
     made_host,
     made_image,
     made_import,
+    made_mirror,
     made_provider,
     made_trace,
     made_vm,
@@ -93,6 +94,7 @@ def world(cast: Cast) -> World:
         "port_groups": {"uuid": vm.ports.get().uuid},
         "port_security": {"uuid": vm.ports.get().uuid},
         "port_limits": {"uuid": vm.ports.get().uuid},
+        "mirror_end": {"uuid": made_mirror(cast, vm).uuid},
         "port_sample": {"uuid": vm.ports.get().uuid},
         **{name: {"uuid": cast.network.uuid} for name in ("network", "network_delete")},
         "subnet_delete": {"uuid": cast.network.uuid, "subnet_id": cast.network.subnets.all()[0].pk},
@@ -131,6 +133,10 @@ def world(cast: Cast) -> World:
         "invitation": {"secret": secret},
     }
     return World(cast, arguments)
+
+
+def _receiver(cast: Cast) -> str:
+    return str(Port.objects.get(vm__name="ids-1", vm__team=cast.payments).uuid)
 
 
 def _number(path: str, cast: Cast) -> int:
@@ -283,7 +289,9 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))
     url = url.replace("{slug}", made_image(world.cast).slug if "{slug}" in path else "")
     url = url.replace("{rule_id}", str(rule["rule_id"]))
-    body = _sent(operation, {"port": port, "group": str(rule["uuid"]), "vm": str(vm)})
+    body = _sent(
+        operation, {"port": port, "receiver": _receiver(world.cast), "group": str(rule["uuid"]), "vm": str(vm)}
+    )
     options = {"data": body, "content_type": "application/json"}
     of_object = "{" in path or operation in ("POST /api/v1/traces", "POST /api/v1/checks", "POST /api/v1/what-ifs")
     for person in ROLES:

@@ -35,6 +35,7 @@ BASELINE: dict[str, int] = {
     "router": 14,
     "floating": 8,
     "external_networks": 7,
+    "mirrors": 9,
     "security_groups": 7,
     "security_group": 11,
     "operations": 7,

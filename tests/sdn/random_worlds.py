@@ -1,4 +1,4 @@
-"""Random worlds with everything in them, and random changes of them: networks of both families, some of them Geneve or VLANs, routers, SNAT and floating addresses, static routes, groups that name groups, pairs, unsecured ports, ports anywhere."""
+"""Random worlds with everything in them, and random changes of them: networks of both families, some of them Geneve or VLANs, routers, SNAT and floating addresses, static routes, groups that name groups, pairs, unsecured ports, mirrors, ports anywhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sdn.model.intent import (
     HostIntent,
     HostView,
     IntentSnapshot,
+    MirrorIntent,
     NetworkIntent,
     PortIntent,
     RouteIntent,
@@ -28,7 +29,7 @@ from sdn.model.mtu import Encapsulation
 
 NEXT_HOP = IPv4Address("198.51.100.1")
 EXTERNAL = ExternalIntent(1, "internet", None, 1500, IPv4Network("198.51.100.0/24"), NEXT_HOP, IPv6Network("2001:db8:51::/64"))  # fmt: skip
-NETWORKS, GROUPS, ROUTERS = 4, 3, 2
+NETWORKS, GROUPS, ROUTERS, MIRRORS = 4, 3, 2, 3
 
 
 def random_world(chance: random.Random, hosts: int = 3, ports: int = 7) -> IntentSnapshot:
@@ -45,7 +46,8 @@ def random_world(chance: random.Random, hosts: int = 3, ports: int = 7) -> Inten
     routers = []
     for number in range(1, ROUTERS + 1):
         routers.append(_router(chance, world, number, tuple(routers)))
-    return replace(world, routers=tuple(routers))
+    mirrors = (_mirror(chance, world, number) for number in range(1, MIRRORS + 1) if chance.random() < 0.5)
+    return replace(world, routers=tuple(routers), mirrors=tuple(mirrors))
 
 
 def changed(chance: random.Random, world: IntentSnapshot) -> IntentSnapshot:
@@ -145,6 +147,14 @@ def _router(
     )  # fmt: skip
 
 
+def _mirror(chance: random.Random, world: IntentSnapshot, number: int) -> MirrorIntent:
+    """Of the port of its number, for a port has one; the ends may be gone."""
+    target = chance.randrange(1, len(world.ports) + 3)
+    sends = chance.random() < 0.7
+    room = chance.choice((1464, 1414))
+    return MirrorIntent(number, number, target, Vni(0x600000 + number), sends, not sends or chance.random() < 0.7, room)
+
+
 def _port_anew(chance: random.Random, world: IntentSnapshot) -> IntentSnapshot:
     number = chance.randrange(1, len(world.ports) + 3)
     rest = [port for port in world.ports if port.id != number]
@@ -188,6 +198,13 @@ def _network_anew(chance: random.Random, world: IntentSnapshot) -> IntentSnapsho
     return replace(world, networks=tuple(fresh if one.id == fresh.id else one for one in world.networks))
 
 
+def _mirror_anew(chance: random.Random, world: IntentSnapshot) -> IntentSnapshot:
+    number = chance.randrange(1, MIRRORS + 1)
+    rest = [mirror for mirror in world.mirrors if mirror.id != number]
+    fresh = [_mirror(chance, world, number)] if chance.random() < 0.8 else []
+    return replace(world, mirrors=tuple(sorted((*rest, *fresh), key=lambda mirror: mirror.id)))
+
+
 def _hosts_anew(chance: random.Random, world: IntentSnapshot) -> IntentSnapshot:
     moved = chance.randrange(len(world.hosts))
     hosts = [replace(one, underlay_ip=one.underlay_ip + 100 * (one.underlay_ip < IPv4Address("192.0.2.100"))) if index == moved else one for index, one in enumerate(world.hosts)]  # fmt: skip
@@ -197,4 +214,5 @@ def _hosts_anew(chance: random.Random, world: IntentSnapshot) -> IntentSnapshot:
 Change = Callable[[random.Random, IntentSnapshot], IntentSnapshot]
 CHANGES: tuple[Change, ...] = (
     _port_anew, _port_anew, _port_edited, _port_edited, _port_edited, _group_anew, _router_anew, _network_anew, _hosts_anew,
+    _mirror_anew,
 )  # fmt: skip

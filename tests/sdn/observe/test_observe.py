@@ -37,6 +37,29 @@ def read(host: str, what: str) -> str:
     return (DUMPS / f"{host}-{what}.txt").read_text()
 
 
+def test_copies_that_mirrors_and_captures_take_are_not_the_packets_way() -> None:
+    copied = {
+        "actions:ct(zone=2),recirc(0x2)": "actions:t9,userspace(pid=0,controller(reason=1)),ct(zone=2),recirc(0x2)",
+        "actions:ct(commit,zone=3),t2": "actions:ct(commit,zone=3),set(tunnel(tun_id=0x600001,dst=192.0.2.13)),9,t2",
+    }
+    seen = glances()
+    for plain in copied:
+        assert any(plain in read(host, "flows") for host in seen), plain
+    changed = {
+        host: Glance.read(host, one.underlay_ip, _replaced(read(host, "flows"), copied), read(host, "conntrack"), {})
+        for host, one in seen.items()
+    }
+    asked = ("hv1", "t1", PING | {"nw_dst": "10.30.0.12"})
+    plain_way, copied_way = follow(seen, *asked), follow(changed, *asked)
+    assert [(one.end, one.port, one.vni, one.header) for one in copied_way] == [(one.end, one.port, one.vni, one.header) for one in plain_way]  # fmt: skip
+
+
+def _replaced(text: str, words: dict[str, str]) -> str:
+    for old, new in words.items():
+        text = text.replace(old, new)
+    return text
+
+
 def test_every_line_of_a_dump_is_an_entry_with_its_counts() -> None:
     flows = parse_dump(FLOWS)
     assert len(flows) == len(FLOWS.splitlines()) - 1, "all but the heading"

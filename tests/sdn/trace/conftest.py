@@ -17,7 +17,7 @@ import pytest
 from sdn.compiler import compile_host
 from sdn.model.addresses import IfaceId, Mac
 from sdn.model.flow import format_flow
-from sdn.model.intent import HostView, PortIntent
+from sdn.model.intent import HostView, IntentSnapshot, PortIntent
 from sdn.model.packet import Packet
 from sdn.model.trace import Trace
 from sdn.shadow import Shadow, ShadowBridge, ShadowPort
@@ -84,8 +84,14 @@ class Hosts:
         subprocess.run(argv, check=True, capture_output=True, timeout=20)
 
 
-def _load(shadow: Shadow, view: HostView, ofports: tuple[int, ...]) -> None:
-    lines = "\n".join(format_flow(flow) for flow in compile_host(SNAPSHOT, view))
+def load_hosts(hosts: Hosts, snapshot: IntentSnapshot) -> None:
+    """Give both switches that intent's flows."""
+    _load(hosts.shadows["hv1"], VIEW, (TUNNEL, WEB_1, WEB_2, DANA), snapshot)
+    _load(hosts.shadows["hv2"], VIEW_2, (TUNNEL, DB_1), snapshot)
+
+
+def _load(shadow: Shadow, view: HostView, ofports: tuple[int, ...], snapshot: IntentSnapshot = SNAPSHOT) -> None:
+    lines = "\n".join(format_flow(flow) for flow in compile_host(snapshot, view))
     shadow.load([ShadowBridge("br-int", tuple(ShadowPort(f"p{number}", number) for number in ofports), lines)])
 
 
