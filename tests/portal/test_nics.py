@@ -55,7 +55,9 @@ def test_a_nic_is_added_with_an_address_of_its_network_in_the_groups_of_the_firs
     assert set(port.groups.all()) == set(vm.ports.first().groups.all())  # type: ignore[union-attr]
 
 
-def test_a_moved_nic_keeps_its_mac_and_its_old_addresses_are_held_until_the_move_has_ended(cast: Cast, vm: VM, back: Network) -> None:
+def test_a_moved_nic_keeps_its_mac_and_its_old_addresses_are_held_until_the_move_has_ended(
+    cast: Cast, vm: VM, back: Network
+) -> None:
     port = vm.ports.get()
     mac, before = port.mac, {row.address for row in port.addresses.all()}
     body = {"network": "back", "address": "10.30.0.77"}

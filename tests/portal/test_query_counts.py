@@ -50,7 +50,7 @@ BASELINE: dict[str, int] = {
     "flow_hosts": 7,
     "status_line": 8,
     "api_docs": 6,
-    "vm": 27,
+    "vm": 28,
     "vm_delete": 14,
     "vm_change": 19,
     "vm_nics": 17,
