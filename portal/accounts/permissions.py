@@ -76,6 +76,9 @@ RIGHTS: dict[str, Needs] = {
     "check.see": Needs.VIEWER,
     "check.change": Needs.MEMBER,
     "what_if.ask": Needs.VIEWER,  # it changes nothing; applying it needs group.change
+    "board.see": Needs.VIEWER,
+    "board.own": Needs.VIEWER,  # make and change boards of one's own
+    "board.change": Needs.MEMBER,  # the team's
     "audit.see": Needs.VIEWER,
     "host.see": Needs.OPERATOR,
     "flow.see": Needs.OPERATOR,
@@ -115,6 +118,10 @@ PAGES: dict[str, Page] = {
     "access_policy": Page("policy.manage", "policy.manage"),
     "logout": Page(None, "person.see"),
     "dashboard": Page("person.see"),
+    "board": Page("board.see"),
+    "board_new": Page(None, "board.own"),
+    "board_change": Page(None, "board.change"),  # of one's own board, board.own
+    "team_board_change": Page(None, "board.change"),
     "status_line": Page("status.see"),
     "team_switch": Page(None, "team.see"),
     "keys": Page("person.see", "person.change"),
@@ -301,6 +308,14 @@ API: dict[str, str] = {
     "GET /api/v1/history/traffic": "team.see",
     "GET /api/v1/history/use": "team.see",
     "GET /api/v1/history/drops": "team.see",
+    "GET /api/v1/team-board": "board.see",
+    "PATCH /api/v1/team-board": "board.change",
+    "GET /api/v1/boards": "board.see",
+    "POST /api/v1/boards": "board.own",
+    "GET /api/v1/boards/{uuid}": "board.see",
+    "PATCH /api/v1/boards/{uuid}": "board.change",  # of one's own board, board.own
+    "DELETE /api/v1/boards/{uuid}": "board.change",
+    "GET /api/v1/problems": "team.see",
     "GET /api/v1/ports/{uuid}/limits": "vm.see",
     "PUT /api/v1/ports/{uuid}/limits": "port.change",
     "GET /api/v1/mirrors": "mirror.see",

@@ -54,6 +54,7 @@ from portal.compute.serialize import vm_as_json
 from portal.compute.tags import set_tags
 from portal.compute.views import vms_of
 from portal.console.api import router as console_router
+from portal.dashboards.api import router as boards_router
 from portal.drops.api import router as drops_router
 from portal.history.api import router as history_router
 from portal.hosts.models import Host
@@ -294,6 +295,7 @@ api.add_router("", observed_router)
 api.add_router("", flow_history_router)
 api.add_router("", captures_router)
 api.add_router("", history_router)
+api.add_router("", boards_router)
 api.add_router("", elsewhere)
 
 

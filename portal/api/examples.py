@@ -29,6 +29,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /api/v1/ports/{uuid}/mirror": {"to": "$receiver", "what": "both"},
     "POST /api/v1/matrices": {"protocol": "tcp", "port_dst": 443},
     "POST /api/v1/checks": {"source": "$port", "target": "203.0.113.10", "protocol": "icmp", "expected": "delivered"},
+    "PATCH /api/v1/team-board": {"title": "Payments today"},
+    "POST /api/v1/boards": {
+        "title": "Night watch",
+        "widgets": [{"kind": "problems", "width": 12}, {"kind": "traffic"}],
+    },
+    "PATCH /api/v1/boards/{uuid}": {"widgets": [{"kind": "checks", "width": 6}, {"kind": "note", "text": "Ring Olga"}]},
     "POST /api/v1/what-ifs": {"group": "$group", "protocol": "tcp", "ports": "8080"},
     "POST /api/v1/security-groups": {"name": "api", "description": "what the API's machines take"},
     "POST /api/v1/security-groups/{uuid}/rules": {"protocol": "tcp", "ports": "8080", "cidr": "10.0.0.0/8"},

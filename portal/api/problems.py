@@ -12,6 +12,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from portal.accounts.teams import TeamProblem
 from portal.checks.requests import CheckProblem
 from portal.compute.requests import VMProblem
+from portal.dashboards.layout import BoardProblem
 from portal.history.asked import HistoryProblem
 from portal.networks.groups import GroupProblem
 from portal.networks.problems import NetworkProblem
@@ -63,7 +64,14 @@ def install(api: NinjaAPI) -> None:
     def refused(request: HttpRequest, error: Raised) -> HttpResponse:
         assert isinstance(
             error,
-            VMProblem | FieldProblem | TeamProblem | GroupProblem | NetworkProblem | CheckProblem | HistoryProblem,
+            VMProblem
+            | FieldProblem
+            | TeamProblem
+            | GroupProblem
+            | NetworkProblem
+            | CheckProblem
+            | HistoryProblem
+            | BoardProblem,
         )
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
@@ -85,7 +93,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused),
+        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused), (BoardProblem, refused),
          (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

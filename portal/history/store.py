@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import zlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -19,6 +20,7 @@ from portal.history.models import Samples
 from portal.history.series import KINDS, STEPS, Field, Kind, Step
 
 OBJECTS = 64  # of one row
+MOST_PAGES = 500  # named in a query; for more, all are read
 MOST_WINDOWS = 90  # rolled up in one go: a worker that was away an hour and a half has caught up after one
 LATE_S = 20  # a sample is written so late at most; what comes later is not in the coarser steps
 NOTHING = math.nan
@@ -104,17 +106,24 @@ def read_series(kind: Kind, object_id: int, start_s: int, end_s: int, step: Step
     return Series(kind, step.step_s, start_s, tuple(lines))
 
 
-def latest_of(kind: Kind, now_s: int) -> dict[int, tuple[float, ...]]:
-    """Each object's values of the newest sample of the last half minute."""
+def latest_among(kind: Kind, ids: Collection[int], now_s: int) -> dict[int, tuple[float, ...]]:
+    """The newest values of those objects of the last half minute; one query, and none for no object."""
+    if not ids:
+        return {}
     rows = Samples.objects.filter(kind=kind.code, step_s=STEPS[0].step_s, at_s__gt=now_s - 3 * STEPS[0].step_s)
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for one in ids:
+        wanted[one // OBJECTS].append(one)
+    if len(wanted) <= MOST_PAGES:
+        rows = rows.filter(page__in=wanted)
     found: dict[int, tuple[float, ...]] = {}
-    for page, packed in rows.order_by("at_s").values_list("page", "packed"):
-        cells = _unpack(packed)
-        width = len(cells) // OBJECTS
-        for slot in range(OBJECTS):
-            values = tuple(cells[number * OBJECTS + slot] for number in range(width))
+    for page, packed in rows.order_by("-at_s").values_list("page", "packed"):
+        missing = [one for one in wanted.get(page, ()) if one not in found]
+        cells = _unpack(packed) if missing else array("f")
+        for one in missing:
+            values = tuple(cells[one % OBJECTS :: OBJECTS])
             if any(value == value for value in values):
-                found[page * OBJECTS + slot] = values
+                found[one] = values
     return found
 
 

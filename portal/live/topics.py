@@ -14,6 +14,8 @@ from portal.accounts.permissions import TOPICS, is_allowed
 from portal.checks.serialize import team_state as checks_state
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
+from portal.dashboards.models import Board
+from portal.dashboards.requests import live_board
 from portal.hosts.models import Host
 from portal.hosts.serialize import host_as_json
 from portal.live.models import Topic
@@ -78,6 +80,7 @@ def _team_state(slug: str) -> dict[str, Any]:
     operations = Operation.objects.filter(team__slug=slug).select_related("created_by", "cancel_asked_by", "retry_of")
     operations = operations.prefetch_related("stages")[:OPERATIONS_SHOWN]
     state.update({f"operation:{one.uuid}": operation_as_json(one) for one in operations})
+    state.update({f"board:{board.uuid}": live_board(board) for board in Board.objects.filter(team__slug=slug)})
     return state | checks_state(slug)
 
 

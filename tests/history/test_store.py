@@ -8,7 +8,7 @@ import pytest
 
 from portal.history.models import Samples
 from portal.history.series import DAY, HOUR, KINDS, PORT, STEPS, VM, step_for
-from portal.history.store import latest_of, read_series, roll_up, write_samples
+from portal.history.store import latest_among, read_series, roll_up, write_samples
 
 NOW = 1_800_000_000
 TEN, MINUTE, TEN_MINUTES = STEPS
@@ -40,7 +40,8 @@ def test_objects_of_one_row_and_of_other_kinds_are_not_mixed_up() -> None:
     write_samples(PORT, NOW, {5: line(4)})
     assert [cpu(NOW, NOW + 10, TEN, one).mean for one in (5, 6, 69, 7)] == [(1,), (2,), (3,), (None,)]
     assert Samples.objects.count() == 3
-    assert {one: values[0] for one, values in latest_of(VM, NOW + 10).items()} == {5: 1, 6: 2, 69: 3}
+    assert {one: values[0] for one, values in latest_among(VM, [5, 6, 69, 7], NOW + 10).items()} == {5: 1, 6: 2, 69: 3}
+    assert latest_among(VM, [5], NOW + 60) == {}  # half a minute old is not now
 
 
 def test_a_sample_that_is_written_twice_is_kept_once() -> None:

@@ -18,6 +18,7 @@ from portal.accounts.tokens import make_token
 from portal.api.api import api
 from portal.api.examples import BODIES, command
 from portal.compute.models import VM, KeyPair
+from portal.dashboards.requests import kept_team_board
 from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import add_rule, create_group
 from portal.networks.router_requests import add_route
@@ -93,6 +94,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "routers/ports": {"uuid": str(cast.router.uuid), "number": str(cast.router.ports.all()[0].pk)},
         "security-groups": {"uuid": str(group.uuid), "rule_id": str(add_rule(group, RuleSpec()).pk)},
         "floating-addresses": {"uuid": str(allocate_floating(cast.payments, cast.external).uuid)},
+        "boards": {"uuid": str(kept_team_board(cast.payments).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},

@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from portal.accounts.tokens import make_token
 from portal.api.api import api
 from portal.checks.requests import WhatIfSpec, ask_matrix, ask_what_if
+from portal.dashboards.requests import kept_team_board
 from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import default_group
 from portal.networks.rule_check import RuleSpec
@@ -62,6 +63,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/ports/": str(vm.ports.get().uuid), "/captures/": str(made_capture(cast, trace).uuid)}
     known |= {"/image-imports/": str(made_import(cast).uuid)}
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
+    known |= {"/boards/": str(kept_team_board(cast.payments).uuid)}
     group = default_group(cast.payments.pk)
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     known |= {"/matrices/": str(ask_matrix(cast.payments, cast.alice, "tcp", 22).uuid), "/what-ifs/": str(what_if.uuid)}

@@ -25,6 +25,7 @@ from portal.api.api import api
 from portal.api.examples import BODIES
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
 from portal.compute.models import KeyPair
+from portal.dashboards.requests import kept_team_board
 from portal.hosts.models import Host
 from portal.live.topics import STATES, TRANSIENT, refusal_of
 from portal.networks.floating_requests import allocate_floating
@@ -120,6 +121,7 @@ def world(cast: Cast) -> World:
         "capture_new": {"uuid": trace.uuid},
         **{name: {"uuid": made_capture(cast, trace).uuid} for name in ("capture", "capture_stop", "capture_file")},
         "host_load": {"name": host.name},
+        **{name: {"uuid": kept_team_board(cast.payments).uuid} for name in ("board", "board_change")},
         "team_switch": {"slug": "payments"},
         **{name: {"provider_id": "sso"} for name in ("openid_connect_login", "openid_connect_callback")},
         "mfa_remove_webauthn": {"pk": 1},
@@ -276,7 +278,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     port = str(Port.objects.get(vm__uuid=vm).uuid)
     rule = world.arguments["security_rule_delete"]
     uuids |= {"image-imports": world.arguments["image_delete"]["uuid"]}
-    uuids |= {"security-groups": rule["uuid"], "ports": port}
+    uuids |= {"security-groups": rule["uuid"], "ports": port, "boards": world.arguments["board"]["uuid"]}
     uuids |= {
         name: world.arguments[key]["uuid"]
         for name, key in (("matrices", "api_matrix"), ("checks", "check_remove"), ("what-ifs", "what_if"))

@@ -64,10 +64,20 @@ export class Drawing {
       legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
       scales: { y: { range: (_plot, _low, high) => [0, ceiling(high, unit)] } },
-      axes: [axis, { ...axis, size: 76, values: (_plot, ticks) => ticks.map((one) => quantity(one, unit)) }],
+      axes: [
+        { ...axis, values: (_plot, ticks, _axis, _space, step) => ticks.map((at) => moment(at, step)) },
+        { ...axis, size: 76, values: (_plot, ticks) => ticks.map((one) => quantity(one, unit)) },
+      ],
       series: [{}, ...drawn, ...peaks],
     };
   }
+}
+
+/** `14:30`, or `26 Nov` where ticks are days apart or a day begins; UTC, as everything on the page. */
+function moment(at: number, step: number): string {
+  const text = new Date(at * 1000).toISOString();
+  if (step < 86400 && at % 86400 !== 0) return text.slice(11, 16);
+  return new Date(at * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 }
 
 /** An idle line lies at the bottom, not in the middle of a scale made for its noise. */

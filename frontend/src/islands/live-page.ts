@@ -1,34 +1,41 @@
 /**
  * Keeps the parts of a page true that the server words: when one of the objects `data-object` (by space) of topic
  * `data-topic` changes, elements with `data-part` are rendered again by the server and replaced where they differ.
+ * `data-kinds` names kinds of object ("vm check") of which every one counts; `data-every` looks again every so many seconds.
  * `data-fresh` says that the objects are changing now: the page looks once more when it has the snapshot.
  */
 import { live } from "../core/socket";
 import { mountIslands } from "./mount";
 
 const GATHER_MS = 120;
+const REST_SHARE = 4; // a page that takes long to make is asked for less often: at most a fifth of the time
 
 export function livePage(element: HTMLElement): void {
   const objects = new Set((element.dataset.object ?? "").split(" ").filter(Boolean));
   const shown = new Map<string, string>();
+  const kinds = new Set((element.dataset.kinds ?? "").split(" ").filter(Boolean));
   let due = false;
+  let restUntil = 0;
 
   const look = async (): Promise<void> => {
     due = false;
+    const began = performance.now();
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (answer.ok) replaceParts(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const now = performance.now();
+    restUntil = now + REST_SHARE * (now - began);
   };
   const soon = (): void => {
     if (due) return;
     due = true;
-    setTimeout(() => void look(), GATHER_MS);
+    setTimeout(() => void look(), Math.max(GATHER_MS, restUntil - performance.now()));
   };
   let first = true;
 
   live().join(element.dataset.topic ?? "", (change) => {
     const told = change.kind === "event" ? { [change.event.object]: change.event.data } : change.view.state;
-    for (const object of objects) {
-      if (!(object in told)) continue;
+    const counts = (object: string): boolean => objects.has(object) || kinds.has(object.split(":")[0] ?? "");
+    for (const object of Object.keys(told).filter(counts)) {
       const now = JSON.stringify(told[object]);
       const known = shown.get(object);
       shown.set(object, now);
@@ -37,6 +44,11 @@ export function livePage(element: HTMLElement): void {
     if (first && "fresh" in element.dataset) soon();
     first = false;
   });
+  const everyS = Number(element.dataset.every ?? "0");
+  if (everyS > 0)
+    setInterval(() => {
+      if (!document.hidden) soon();
+    }, everyS * 1000);
 }
 
 /** Puts the fresh page's parts in place of this page's, leaving alone what is the same or has the focus. */

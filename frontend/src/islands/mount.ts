@@ -1,4 +1,5 @@
 /** Finds the islands of a page. An element's attributes are an island's whole input. */
+import { board } from "./board";
 import { chart } from "./chart";
 import { console } from "./console";
 import { flows } from "./flows";
@@ -15,6 +16,7 @@ import { vmCreate } from "./vm-create";
 type Island = (element: HTMLElement) => void;
 
 const ISLANDS: Record<string, Island> = {
+  board,
   chart,
   "live-list": liveList,
   "live-page": livePage,

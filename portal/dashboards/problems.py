@@ -1,0 +1,109 @@
+"""What needs somebody now, worst first: boards list it, alerts are made of it. From rows alone, in a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Sum
+from django.urls import reverse
+from django.utils import timezone
+
+from portal.accounts.models import Team
+from portal.checks.models import PathCheck
+from portal.compute.models import VMState
+from portal.compute.requests import use_of
+from portal.drops.models import DropCounter
+from portal.drops.presentation import reason_words
+from portal.hosts.models import Host
+from portal.networks.owners import owned_by
+from portal.operations.models import Operation, OperationState
+
+SHOWN = 12  # of each sort
+FAILED_FOR = timedelta(hours=6)
+DROPS_FOR = timedelta(minutes=1)
+SILENT_FOR = timedelta(seconds=30)
+NEARLY_FULL = 0.9
+QUOTAS = (("vcpus", "vCPU"), ("ram_mib", "memory"), ("disk_gib", "disk"), ("vms", "number of VMs"))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`key` names it for as long as it lasts; `is_bad` ones stop something, the others may."""
+
+    key: str
+    is_bad: bool
+    words: str
+    detail: str
+    url: str
+    since: datetime | None = None
+
+
+def problems_of(team: Team, now: datetime | None = None) -> list[Problem]:
+    """The team's problems, the bad ones first."""
+    at = now or timezone.now()
+    found = [problem for sort in SORTS for problem in sort(team, at)]
+    return sorted(found, key=lambda problem: not problem.is_bad)
+
+
+def host_problems(now: datetime | None = None) -> list[Problem]:
+    """The hosts' problems, for operators."""
+    at = now or timezone.now()
+    found = []
+    for host in Host.objects.all():
+        trouble = host.libvirt_error or host.ovs_error
+        if host.libvirt_seen_at is None or at - host.libvirt_seen_at > SILENT_FOR:
+            trouble = trouble or "its libvirt was not heard of for 30 s"
+        if trouble:
+            url = reverse("host_load", args=[host.name])
+            found.append(Problem(f"host:{host.name}", True, f"Host {host.name} is not well", trouble, url, host.libvirt_seen_at))  # fmt: skip
+    return found
+
+
+def _failing_checks(team: Team, at: datetime) -> Iterator[Problem]:
+    rows = team.checks.filter(state=PathCheck.State.FAILING).select_related("source", "target")[:SHOWN]
+    for check in rows:
+        words = f"{check.title} {check.service} is {check.verdict}, not {check.expected}"
+        yield Problem(f"check:{check.uuid}", True, words, check.reason, reverse("checks"), check.since)
+
+
+def _vms_in_trouble(team: Team, at: datetime) -> Iterator[Problem]:
+    bad = {VMState.CRASHED: "crashed", VMState.UNKNOWN: "is not known of any more"}
+    for vm in team.vms.filter(state__in=bad).only("uuid", "name", "state", "state_reason", "observed_at")[:SHOWN]:
+        words = f"VM {vm.name} {bad[VMState(vm.state)]}"
+        yield Problem(f"vm:{vm.uuid}", True, words, vm.state_reason, reverse("vm", args=[vm.uuid]), vm.observed_at)
+
+
+def _failed_operations(team: Team, at: datetime) -> Iterator[Problem]:
+    rows = Operation.objects.filter(team=team, state=OperationState.FAILED, finished_at__gt=at - FAILED_FOR)
+    for one in rows.order_by("-id")[:SHOWN]:
+        words = f"{one.title} {one.object_name} failed"
+        yield Problem(f"operation:{one.uuid}", False, words, one.error, reverse("operation", args=[one.uuid]), one.finished_at)  # fmt: skip
+
+
+def _drops(team: Team, at: datetime) -> Iterator[Problem]:
+    rows = DropCounter.objects.filter(owned_by(team, "port__"), port__isnull=False, last_at__gt=at - DROPS_FOR)
+    for row in rows.values("reason", "port__uuid", "port__name", "port__vm__uuid").annotate(sum=Sum("packets")).order_by("port__name")[:SHOWN]:  # fmt: skip
+        url = reverse("vm", args=[row["port__vm__uuid"]]) if row["port__vm__uuid"] else reverse("networks")
+        words = f"Packets of {row['port__name']} are being dropped"
+        key = f"drops:{row['port__uuid']}:{row['reason']}"
+        yield Problem(key, False, words, f"{reason_words(row['reason'])}: {row['sum']} so far", url)
+
+
+def _quota(team: Team, at: datetime) -> Iterator[Problem]:
+    use = use_of(team)
+    for name, words in QUOTAS:
+        used, most = getattr(use, name), getattr(team, f"max_{name}")
+        if most and used >= NEARLY_FULL * most:
+            share = f"{100 * used / most:.0f} % of the {words} is used"
+            yield Problem(f"quota:{name}", used >= most, f"The quota is nearly used up: {share}", f"{used} of {most}", reverse("vm_list"))  # fmt: skip
+
+
+SORTS: tuple[Callable[[Team, datetime], Iterator[Problem]], ...] = (
+    _failing_checks,
+    _vms_in_trouble,
+    _failed_operations,
+    _drops,
+    _quota,
+)
