@@ -83,6 +83,7 @@ def run_checks(check_id: int = 0) -> None:
 def sweep() -> None:
     """Send again every unfinished operation that no worker holds, and every trace that nobody answered."""
     from portal.operations.dispatch import enqueue_operation
+    from tasks.prober import end_silent
     from tasks.sagas.engine import due_operations, release_dead_workers
     from tasks.tracer import resend_traces
 
@@ -91,6 +92,7 @@ def sweep() -> None:
     for operation_id in due_operations():
         enqueue_operation(operation_id)
     resend_traces()
+    end_silent()
 
 
 @app.task(name="hopsight.purge")  # type: ignore[untyped-decorator]
@@ -115,11 +117,12 @@ def sweep_at_start(**_facts: object) -> None:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def begin_tracing(**_facts: object) -> None:
     """This worker's tracer takes orders from now on, until the worker is told to end."""
+    from tasks.prober import Prober
     from tasks.tracer import Tracer
 
-    tracer = Tracer()
-    worker_shutting_down.connect(lambda **_: tracer.stop(), weak=False)
-    tracer.start()
+    for one in (Tracer(), Prober()):
+        worker_shutting_down.connect(lambda one=one, **_: one.stop(), weak=False)
+        one.start()
 
 
 @app.task(name="hopsight.remove_orphans")  # type: ignore[untyped-decorator]

@@ -24,25 +24,31 @@ def probe(question: Question, predicted: Trace, *, hand_over: bool = False) -> d
 
     `hand_over`: the guest of the question's target is given it, where it gets there.
     """
+    if not question.source.entry:
+        return {"refused": f"{question.source.name} is not running: there is no switch port to send a packet from."}
+    try:
+        seen = sightings(question, WITHIN_S, hand_over=hand_over)
+    except ProbeRefused as problem:
+        return {"refused": f"No real packet was sent: {problem}"}
+    probed = probed_trace(predicted, seen)
+    parted = first_divergence(predicted, probed)
+    return {"trace": to_json(probed), "divergence": asdict(parted) if parted else None}
+
+
+def sightings(question: Question, within_s: float, *, hand_over: bool = False) -> tuple[Sighting, ...]:
+    """What the switches say of one real packet of the question, the source's first. Raises ProbeRefused."""
     source = question.source
     if not source.entry:
-        return {"refused": f"{source.name} is not running: there is no switch port to send a packet from."}
+        raise ProbeRefused(f"{source.name} is not running")
     token = secrets.token_bytes(TOKEN_BYTES)
     stand_in = IfaceId(source.iface_id) if source.ofport is None else None
     target = question.target if hand_over else None
     place = (HostName(target.host), target.ofport) if target is not None and target.ofport is not None else None
     frame = build_frame(question.packet, token)
-    order = ProbeOrder(token, HostName(source.host), source.ofport, frame, stand_in, place)
-    try:
-        reports = order_probe(order, WITHIN_S)
-    except ProbeRefused as problem:
-        return {"refused": f"No real packet was sent: {problem}"}
+    reports = order_probe(ProbeOrder(token, HostName(source.host), source.ofport, frame, stand_in, place), within_s)
     hosts = {host.name: host for host in question.hosts}
     seen = tuple(_sighting(report, hosts[report["host"]]) for report in reports if report["host"] in hosts)
-    seen = tuple(one for one in seen if not _is_sent_back(one, question))
-    probed = probed_trace(predicted, seen)
-    parted = first_divergence(predicted, probed)
-    return {"trace": to_json(probed), "divergence": asdict(parted) if parted else None}
+    return tuple(one for one in seen if not _is_sent_back(one, question))
 
 
 def _sighting(report: Mapping[str, Any], host: TraceHost) -> Sighting:

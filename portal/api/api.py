@@ -73,6 +73,7 @@ from portal.traces.api import TraceLine, list_traces
 from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
 from portal.traces.presentation import probe_data
+from portal.traces.probing_api import router as probings_router
 from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
 
@@ -296,6 +297,7 @@ api.add_router("", flow_history_router)
 api.add_router("", captures_router)
 api.add_router("", history_router)
 api.add_router("", boards_router)
+api.add_router("", probings_router)
 api.add_router("", elsewhere)
 
 

@@ -23,6 +23,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/provider-networks/{uuid}/subnets": {"cidr": "10.62.0.0/24"},
     "POST /api/v1/vms/{uuid}/console-ticket": {"kind": "serial"},
     "POST /api/v1/traces": {"source": "$port", "target": "203.0.113.10", "protocol": "tcp", "port_dst": 443},
+    "POST /api/v1/traces/{uuid}/probings": {"seconds": 60},
     "POST /api/v1/traces/{uuid}/captures": {"points": ["source"]},
     "POST /api/v1/ports/{uuid}/sample": {"seconds": 30},
     "PUT /api/v1/ports/{uuid}/limits": {"sends_kbps": 10000},

@@ -49,6 +49,8 @@ def _role_over(user: User, kind: str, name: str) -> str | None:
         return memberships.filter(team=owner_of(port)).values_list("role", flat=True).first() if port else None
     if kind == "capture" and _uuid(name):
         return memberships.filter(team__captures__uuid=name).values_list("role", flat=True).first()
+    if kind == "probing" and _uuid(name):
+        return memberships.filter(team__probings__uuid=name).values_list("role", flat=True).first()
     if kind in ("trace", "counters", "observed") and _uuid(name):
         return memberships.filter(team__traces__uuid=name).values_list("role", flat=True).first()
     return None
@@ -89,7 +91,7 @@ STATES: dict[str, Callable[[str], dict[str, Any]]] = {
     "trace": _trace_state,
     "hosts": _hosts_state,
 }
-TRANSIENT = ("counters", "flows", "topology", "drops", "observed", "sample", "capture")
+TRANSIENT = ("counters", "flows", "topology", "drops", "observed", "sample", "capture", "probing")
 
 
 def _uuid(text: str) -> bool:

@@ -40,3 +40,46 @@ class TraceRequest(models.Model):
 
     class Meta:
         ordering = ["-id"]
+
+
+class Probing(models.Model):
+    """One real packet a second along a trace's path, for a while."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting for a worker"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="probings")
+    trace = models.ForeignKey(TraceRequest, on_delete=models.CASCADE, related_name="probings")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    seconds = models.PositiveIntegerField()
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    why = models.CharField(max_length=300, default="", blank=True, help_text="why it ended, or failed")
+    sent = models.PositiveIntegerField(default=0)
+    arrived = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in (self.State.WAITING, self.State.RUNNING)
+
+
+class ProbeSample(models.Model):
+    """One of a probing's packets. `latency_us` is empty where it did not arrive, and then `reason` says why."""
+
+    probing = models.ForeignKey(Probing, on_delete=models.CASCADE, related_name="samples")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    latency_us = models.FloatField(null=True)
+    error_us = models.FloatField(null=True)
+    reason = models.CharField(max_length=300, default="", blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["probing", "number"], name="one_sample_a_number")]

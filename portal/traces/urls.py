@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.traces import views
+from portal.traces import probing_views, views
 
 urlpatterns = [
     path("trace/", views.trace_new, name="trace_new"),
     path("trace/<uuid:uuid>/", views.trace, name="trace"),
     path("trace/<uuid:uuid>/export.<str:form>", views.trace_export, name="trace_export"),
     path("trace/<uuid:uuid>/deliver/", views.trace_deliver, name="trace_deliver"),
+    path("trace/<uuid:uuid>/probing/", probing_views.probing_start, name="probing_start"),
+    path("probing/<uuid:uuid>/stop/", probing_views.probing_stop, name="probing_stop"),
     path("trace/why/<uuid:port>/", views.trace_why, name="trace_why"),
 ]

@@ -22,12 +22,14 @@ from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
+from portal.traces.probings import probing_as_json
 from portal.traces.requests import GIVEN as HANDED_OVER
 from portal.traces.requests import MOMENTS, TraceProblem, create_trace, ports_of, spec_again, spec_to_reach
 
 DIRECTIONS = ("forward", "return")
 GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes")
 RECENT = 12
+PROBING_SECONDS = (("60", "for a minute"), ("300", "for 5 minutes"), ("600", "for 10 minutes"))
 EXPORTS = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
 
 
@@ -128,6 +130,12 @@ def trace_export(request: HttpRequest, uuid: UUID, form: str) -> HttpResponse:
     return answer
 
 
+def _probing(row: TraceRequest) -> dict[str, Any] | None:
+    """The trace's last continuous probing, whole."""
+    last = row.probings.select_related("trace").first()
+    return {**probing_as_json(last), "is_live": last.is_live, "lost": last.sent - last.arrived} if last else None
+
+
 def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, Any]:
     value = row.result if direction == "forward" else row.reply
     shown = read_trace(value)
@@ -156,6 +164,9 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "may_deliver": may(request, "trace.deliver", row.team)
         and row.target is not None
         and row.protocol in HANDED_OVER,
+        "may_probe": may(request, "probing.start", row.team) and row.source is not None,
+        "probing": _probing(row) if direction == "forward" else None,
+        "probing_seconds": PROBING_SECONDS,
         "pin": pin_of(row, shown, direction) if can(request, row.team, "check.change") else None,
         "what_if": what_if_of(row, shown, direction),
         "form_url": reverse("trace_new"),

@@ -78,6 +78,11 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     return replace(predicted, kind="probed", hops=tuple(hops), verdict=verdict, reason=reason)
 
 
+def end_of(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
+    """What became of the packet, by its reports alone, in a sentence."""
+    return _verdict(sightings)
+
+
 def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
     """None where a real packet did what was predicted."""
     if predicted.verdict == probed.verdict and len(predicted.hops) == len(probed.hops):

@@ -146,7 +146,34 @@ def _trace(product: Product, page: Page, key: Path, web: dict[str, Any], db: dic
     ], kinds  # fmt: skip
     assert {hop["host"] for hop in result["hops"] if hop["kind"] == "bridge"} == {web["host"], db["host"]}
     _a_real_packet_agrees(product, page, uuid)
+    _a_packet_a_second(page)
+    _a_packet_is_handed_over(product, page)
     _counters_move(product, page, key, web, db)
+
+
+def _a_packet_a_second(page: Page) -> None:
+    """Loss and latency come onto the page while packets are sent, and stay when it is stopped."""
+    page.locator("[data-real] summary").click()
+    page.locator("[data-real] button", has_text="Send one packet a second").click()
+    sent = page.locator("[data-probing-sent]")
+    wait_for(lambda: int(sent.inner_text()) >= 4, 40, "packets are sent, without a reload", 0.3)
+    expect(page.locator("[data-probing-chart] canvas")).to_be_visible()
+    expect(page.locator("[data-probing-latency]")).to_contain_text("median")
+    page.screenshot(path=str(ARTIFACTS / "trace-probing.png"), full_page=True)
+    page.locator("[data-real] button", has_text="Stop").click()
+    expect(page.locator("[data-real]")).to_contain_text("It was stopped.", timeout=20_000)
+    assert int(page.locator("[data-probing-arrived]").inner_text()) >= 3
+
+
+def _a_packet_is_handed_over(product: Product, page: Page) -> None:
+    """The same question once more, whose packet the guest gets; then back."""
+    before = page.url
+    page.locator("[data-real] button", has_text="Hand one packet to db-9").click()
+    page.wait_for_url(lambda url: "/trace/" in url and url != before)
+    url = f"{product.url}/api/v1/traces/{re.search(r'/trace/([0-9a-f-]{36})/', page.url)[1]}"  # type: ignore[index]
+    probed = wait_for(lambda: page.request.get(url).json()["probe"], 30, "the packet's fate", 0.3)
+    assert "it was given to the guest" in probed["trace"]["reason"], probed
+    page.goto(before)
 
 
 def _a_real_packet_agrees(product: Product, page: Page, uuid: str) -> None:

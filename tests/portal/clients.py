@@ -19,7 +19,7 @@ from portal.networks.network_requests import NetworkSpec, SubnetSpec
 from portal.networks.provider_requests import ProviderSpec, create_provider
 from portal.topology.flow_rows import FlowDelta, pack
 from portal.topology.models import FlowRecord
-from portal.traces.models import TraceRequest
+from portal.traces.models import Probing, TraceRequest
 from sdn.reconcile import WireFlow
 from tests.cast import Cast
 
@@ -73,6 +73,16 @@ def made_capture(cast: Cast, trace: TraceRequest) -> Capture:
         team=cast.payments, trace=trace, created_by=cast.alice, filter_words="icmp", max_packets=10, seconds=5,
         state=Capture.State.DONE, file=b"x",
     )  # fmt: skip
+
+
+def made_probing(cast: Cast, trace: TraceRequest) -> Probing:
+    """A probing of Payments that is over: one packet arrived, one did not."""
+    row = Probing.objects.create(
+        team=cast.payments, trace=trace, created_by=cast.alice, seconds=60, state=Probing.State.DONE, sent=2, arrived=1
+    )
+    row.samples.create(number=1, at=timezone.now(), latency_us=900.0, error_us=100.0)
+    row.samples.create(number=2, at=timezone.now(), reason="A real packet was dropped in table 65.")
+    return row
 
 
 def made_import(cast: Cast, name: str = "Mine", size_bytes: int = 8) -> ImageImport:

@@ -33,6 +33,7 @@ from tests.portal.clients import (
     made_image,
     made_import,
     made_mirror,
+    made_probing,
     made_provider,
     made_trace,
     made_vm,
@@ -97,6 +98,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "boards": {"uuid": str(kept_team_board(cast.payments).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
+        "probings": {"uuid": str(made_probing(cast, trace).uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},
     }  # fmt: skip
     return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}

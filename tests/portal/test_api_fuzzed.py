@@ -24,7 +24,15 @@ from portal.networks.groups import default_group
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from tests.cast import Cast
-from tests.portal.clients import made_capture, made_flow_record, made_host, made_import, made_trace, made_vm
+from tests.portal.clients import (
+    made_capture,
+    made_flow_record,
+    made_host,
+    made_import,
+    made_probing,
+    made_trace,
+    made_vm,
+)
 
 EXAMPLES = 8
 DOCUMENT = json.loads(json.dumps(api.get_openapi_schema(), default=str))
@@ -61,6 +69,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/security-groups/": str(default_group(cast.payments.pk).uuid)}
     known |= {"/networks/": str(cast.network.uuid), "/external-networks/": str(cast.external.uuid)}
     known |= {"/ports/": str(vm.ports.get().uuid), "/captures/": str(made_capture(cast, trace).uuid)}
+    known |= {"/probings/": str(made_probing(cast, trace).uuid)}
     known |= {"/image-imports/": str(made_import(cast).uuid)}
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
     known |= {"/boards/": str(kept_team_board(cast.payments).uuid)}

@@ -44,6 +44,7 @@ from tests.portal.clients import (
     made_image,
     made_import,
     made_mirror,
+    made_probing,
     made_provider,
     made_trace,
     made_vm,
@@ -119,6 +120,8 @@ def world(cast: Cast) -> World:
             for name in ("flows", "flows_text", "flows_json", "flows_history")
         },
         "capture_new": {"uuid": trace.uuid},
+        "probing_start": {"uuid": trace.uuid},
+        "probing_stop": {"uuid": made_probing(cast, trace).uuid},
         **{name: {"uuid": made_capture(cast, trace).uuid} for name in ("capture", "capture_stop", "capture_file")},
         "host_load": {"name": host.name},
         **{name: {"uuid": kept_team_board(cast.payments).uuid} for name in ("board", "board_change")},
@@ -268,6 +271,7 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
         "operations": world.arguments["operation"]["uuid"],
         "traces": world.arguments["trace"]["uuid"],
         "captures": world.arguments["capture"]["uuid"],
+        "probings": world.arguments["probing_stop"]["uuid"],
     }
     uuids |= {"provider-networks": made_provider(world.cast).uuid}
     uuids |= {"networks": world.cast.network.uuid, "routers": world.cast.router.uuid}
@@ -326,6 +330,7 @@ def test_a_topic_may_be_joined_as_the_table_says_and_a_stranger_cannot_tell_it_f
     topics |= {"topology": "topology:payments", "drops": "drops:payments", "observed": f"observed:{trace}"}
     topics |= {"sample": f"sample:{Port.objects.get(vm__uuid=world.arguments['vm']['uuid']).uuid}"}
     topics |= {"capture": f"capture:{world.arguments['capture']['uuid']}"}
+    topics |= {"probing": f"probing:{world.arguments['probing_stop']['uuid']}"}
     topic = topics.get(kind, "flows:hv1/br-int")
     for person, role in ROLES.items():
         if person == "stranger":

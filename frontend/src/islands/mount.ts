@@ -8,6 +8,7 @@ import { liveList } from "./live-list";
 import { livePage } from "./live-page";
 import { operation } from "./operation";
 import { passkey } from "./passkey";
+import { probing } from "./probing";
 import { status } from "./status";
 import { topology } from "./topology";
 import { trace } from "./trace";
@@ -23,6 +24,7 @@ const ISLANDS: Record<string, Island> = {
   "image-upload": imageUpload,
   operation,
   passkey,
+  probing,
   status,
   "vm-create": vmCreate,
   trace,
