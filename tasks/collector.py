@@ -26,7 +26,7 @@ from portal.compute.models import VM, Image, VMState
 from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import host_changed, vm_changed
 from tasks.hypervisor.accelerator import probe_accelerator
-from tasks.hypervisor.driver import Capacity, DomainState, HypervisorError
+from tasks.hypervisor.driver import Capacity, DomainState, Hypervisor, HypervisorError
 from tasks.hypervisor.events import register_asyncio_events
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
@@ -127,9 +127,9 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None, sampler: Hos
     except HypervisorError as problem:
         record_host(host, libvirt_error=str(problem)[:300])
         return False
-    if host.accelerator == Accelerator.UNKNOWN:
-        _probe_beside(host)
     record_capacity(host, capacity)
+    if host.accelerator == Accelerator.UNKNOWN or host.capabilities.get("read_for") != _read_for(host):
+        _probe_beside(host)
     if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
         record_states(host, states, asked_at)
         record_foreign_domains(host, hypervisor, states)
@@ -139,25 +139,33 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None, sampler: Hos
 
 
 def _probe_beside(host: Host) -> None:
-    """Find the accelerator out in a thread of its own, once: it takes seconds, and VMs start on TCG until then."""
+    """Find out the accelerator and what guests are offered in a thread of its own: it takes seconds, and VMs start on
+    TCG until then."""
     name = f"probe-{host.pk}"
     if any(thread.name == name for thread in threading.enumerate()):
         return
-    record_host(host, accelerator_reason="being found out; until then guests start on TCG")
+    if host.accelerator == Accelerator.UNKNOWN:
+        record_host(host, accelerator_reason="being found out; until then guests start on TCG")
     threading.Thread(target=_probe, args=(host.pk,), name=name, daemon=True).start()
 
 
 def _probe(host_id: int) -> None:
     try:
         host = Host.objects.get(pk=host_id)
-        images = Image.objects.filter(boot=Image.Boot.KERNEL).exclude(kernel_path="").order_by("id")
-        kernel = images.values_list("kernel_path", flat=True).first() or ""
-        found = probe_accelerator(hypervisor_of(host), host.disks_dir, kernel, settings.IMAGE_CACHE)
-        record_host(host, accelerator=found.accelerator, accelerator_reason=found.reason[:200])
+        if host.accelerator == Accelerator.UNKNOWN:
+            _find_accelerator(host)
+        record_capabilities(host, hypervisor_of(host))
     except Exception:  # the thread's edge: the next look tries again
-        log.exception("accelerator not found out host=%s", host_id)
+        log.exception("not probed host=%s", host_id)
     finally:
         connection.close()
+
+
+def _find_accelerator(host: Host) -> None:
+    images = Image.objects.filter(boot=Image.Boot.KERNEL).exclude(kernel_path="").order_by("id")
+    kernel = images.values_list("kernel_path", flat=True).first() or ""
+    found = probe_accelerator(hypervisor_of(host), host.disks_dir, kernel, settings.IMAGE_CACHE)
+    record_host(host, accelerator=found.accelerator, accelerator_reason=found.reason[:200])
 
 
 def record_capacity(host: Host, capacity: Capacity) -> None:
@@ -170,6 +178,19 @@ def record_capacity(host: Host, capacity: Capacity) -> None:
     }
     Host.objects.filter(pk=host.pk).update(libvirt_seen_at=timezone.now())
     record_host(host, **columns)
+
+
+def record_capabilities(host: Host, hypervisor: Hypervisor) -> None:
+    """Keep what the host offers guests; read once for its libvirt and its accelerator, for that takes libvirt a while."""
+    if host.capabilities.get("read_for") == _read_for(host):
+        return
+    is_test = host.libvirt_uri.startswith("test:")  # that driver has none to tell
+    found = {} if is_test else hypervisor.capabilities("kvm" if host.accelerator == Accelerator.KVM else "qemu")
+    Host.objects.filter(pk=host.pk).update(capabilities={**found, "read_for": _read_for(host)})
+
+
+def _read_for(host: Host) -> str:
+    return f"{host.libvirt_version} {host.accelerator}"
 
 
 def record_host(host: Host, **columns: object) -> None:

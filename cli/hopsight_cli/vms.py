@@ -56,6 +56,15 @@ def create_vm(
         typer.Option(help="Number of one of your SSH keys, as `key list` shows; the first one if you do not say."),
     ] = None,
     user_data: Annotated[Path | None, typer.Option(help="cloud-init user-data file; - for stdin.")] = None,
+    host: Annotated[str, typer.Option(help="The host to lie on; the best one if you do not say.")] = "",
+    apart: Annotated[str, typer.Option(help="VMs with the same word lie on different hosts.")] = "",
+    cpu: Annotated[str, typer.Option(help="CPU model, as Nehalem or host-model.")] = "",
+    machine: Annotated[str, typer.Option(help="q35 or pc.")] = "q35",
+    disk_bus: Annotated[str, typer.Option(help="virtio, scsi or sata.")] = "virtio",
+    disk_cache: Annotated[str, typer.Option(help="writeback, none or writethrough.")] = "writeback",
+    nic: Annotated[str, typer.Option(help="virtio or e1000e.")] = "virtio",
+    lease_days: Annotated[int, typer.Option(min=0, help="Its lease ends so many days from now; 0: none.")] = 0,
+    autostart: Annotated[bool, typer.Option(help="Start it with its host.")] = False,
     wait: Wait = True,
     ssh: Annotated[bool, typer.Option("--ssh", help="Wait until the guest answers SSH, too.")] = False,
     as_json: AsJson = False,
@@ -67,6 +76,8 @@ def create_vm(
         "network": network or _only_network(api), "groups": group or None, "address": address,
         "key": key or _first_key(api),
         "user_data": _read(user_data) if user_data else "",
+        "host": host, "apart": apart, "cpu_model": cpu, "machine": machine, "disk_bus": disk_bus, "disk_cache": disk_cache,
+        "nic_model": nic, "lease_days": lease_days, "is_autostarted": autostart,
     }  # fmt: skip
     made = api.send("POST", "/vms", body)
     follow(api, made["operation"], wait or ssh)

@@ -88,6 +88,8 @@ def problems() -> Iterator[str]:
 
 
 WORDS: dict[str, str] = {
+    "snippet.add": "kept the user-data",
+    "snippet.delete": "deleted the user-data",
     "operation.cancel": "asked to cancel",
     "operation.retry": "asked once more for",
     "vm.flags": "changed the flags of",

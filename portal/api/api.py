@@ -46,6 +46,7 @@ from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.api import router as compute_router
 from portal.compute.changes import bin_vm, changes_of, rename_vm
 from portal.compute.forms import images_for
+from portal.compute.hardware import HARDWARE_FIELDS, Hardware
 from portal.compute.leases import set_lease
 from portal.compute.listing import Asked, filtered
 from portal.compute.models import Flavor, VMState
@@ -127,6 +128,12 @@ def post_vm(request: HttpRequest, asked: VMIn) -> Any:
         user_data=_text("user_data", asked.user_data),
         address=asked.address,
         groups=None if asked.groups is None else groups_named(team, asked.groups),
+        hardware=Hardware(**{name: getattr(asked, name) for name in HARDWARE_FIELDS}),
+        host=asked.host,
+        apart=asked.apart,
+        apart_must=asked.apart_must,
+        lease_days=asked.lease_days,
+        is_autostarted=asked.is_autostarted,
     )
     made = create_vm(team, user, spec)
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})

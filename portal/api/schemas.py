@@ -22,6 +22,16 @@ class VMIn(Schema):
     address: str | None = None
     request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
     groups: list[str] | None = Field(None, max_length=50, description="security groups; none given: as your last VM")
+    host: str = Field("", max_length=40, description="the host to lie on; none: the best one")
+    apart: str = Field("", max_length=40, description="the team's VMs with the same word lie on different hosts")
+    apart_must: bool = Field(False, description="rather not at all than on the same host")
+    cpu_model: str = Field("", max_length=40)
+    machine: str = Field("q35", max_length=10)
+    disk_bus: str = Field("virtio", max_length=10)
+    disk_cache: str = Field("writeback", max_length=12)
+    nic_model: str = Field("virtio", max_length=10)
+    lease_days: int = Field(0, ge=0, le=3650)
+    is_autostarted: bool = False
 
 
 class VMFlags(Schema):
@@ -83,6 +93,11 @@ class VMOut(Schema):
     rescue_image: str | None
     purge_at: datetime | None
     lease_until: datetime | None
+    cpu_model: str
+    machine: str
+    disk_bus: str
+    disk_cache: str
+    apart: str
 
 
 class ActionOut(Schema):

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Router, Schema, Status
+from ninja import Path, Router, Schema, Status
 from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
-from portal.api.schemas import Accepted, VMCreated
+from portal.api.schemas import MAX_ID, Accepted, VMCreated
 from portal.compute.bulk import MOST, act_on_many
 from portal.compute.changes import clone_vm, rebuild_vm, resize_vm
 from portal.compute.forms import images_for
-from portal.compute.models import VM, Flavor
+from portal.compute.models import VM, Flavor, Snippet
 from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
 from portal.compute.requests import VMProblem
 from portal.compute.serialize import vm_as_json
+from portal.compute.snippets import entries_of, forget_snippet, keep_snippet
 from portal.compute.views import vms_of
 from portal.networks.models import Network, Port
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 
 router = Router()
+Number = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 class ResizeIn(Schema):
@@ -53,6 +55,17 @@ class NicChange(Schema):
     model: str | None = Field(None, max_length=20)
 
 
+class SnippetIn(Schema):
+    name: str = Field(max_length=60)
+    text: str = Field(max_length=20000)
+
+
+class SnippetOut(Schema):
+    id: int | None = Field(description="none: it comes along")
+    name: str
+    text: str
+
+
 class BulkIn(Schema):
     action: str = Field(max_length=40)
     uuids: list[UUID] = Field(max_length=MOST)
@@ -74,6 +87,29 @@ def bulk(request: HttpRequest, asked: BulkIn) -> Any:
         {"uuid": one.uuid, "name": one.name, "operation": one.operation and one.operation.uuid, "problem": one.problem}
         for one in act_on_many(team, person(request), asked.action, asked.uuids)
     ]
+
+
+@router.get("/snippets", response=list[SnippetOut], summary="The library of user-data")
+def list_snippets(request: HttpRequest) -> Any:
+    return [
+        {"id": entry.number, "name": entry.name, "text": entry.text}
+        for entry in entries_of(team_for(request, "snippet.see"))
+    ]
+
+
+@router.post("/snippets", response={201: SnippetOut}, summary="Keep user-data in the team's library")
+def post_snippet(request: HttpRequest, asked: SnippetIn) -> Any:
+    row = keep_snippet(team_for(request, "snippet.change"), person(request), _plain(asked.name), _plain(asked.text))
+    return Status(201, {"id": row.pk, "name": row.name, "text": row.text})
+
+
+@router.delete("/snippets/{number}", response={204: None}, summary="Keep user-data no longer")
+def delete_snippet(request: HttpRequest, number: Number) -> Any:
+    team = team_for(request, "snippet.see")
+    row = get_object_or_404(Snippet.objects.select_related("team"), pk=number, team=team)
+    require(request, "snippet.change", team)
+    forget_snippet(row, person(request))
+    return Status(204, None)
 
 
 @router.post("/vms/{uuid}/resize", response={202: Accepted}, summary="Give a VM another size")

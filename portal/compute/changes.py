@@ -223,7 +223,8 @@ def _copied(source: VM, user: User, name: str, key: str) -> VM:
     return VM.objects.create(
         team=source.team, name=name, image=source.image, flavor=source.flavor, key=source.key,
         public_key=source.public_key, user_data=source.user_data, vcpus=source.vcpus, ram_mib=source.ram_mib,
-        disk_gib=source.disk_gib, request_key=key, created_by=user,
+        disk_gib=source.disk_gib, request_key=key, created_by=user, cpu_model=source.cpu_model, machine=source.machine,
+        disk_bus=source.disk_bus, disk_cache=source.disk_cache, apart=source.apart,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +15,10 @@ from django.utils import timezone
 from portal.accounts.keys import KeyProblem, parse_public_key
 from portal.accounts.models import Team, User
 from portal.accounts.views import add_key
+from portal.compute.hardware import HARDWARE_FIELDS, Hardware
 from portal.compute.models import Flavor, Image
 from portal.compute.requests import VMSpec, largest_host_ram_mib, next_name, over_quota, use_of
+from portal.compute.snippets import text_of
 from portal.hosts.models import Host
 from portal.networks.group_forms import chosen_names, posted_groups
 from portal.networks.models import Network
@@ -75,7 +77,7 @@ class HostsFor:
 def hosts_for(flavor: Flavor | None) -> HostsFor:
     """The hosts that are up, enabled and have the memory; the worker decides again when it places the VM."""
     oldest = timezone.now() - UP_WITHIN
-    rows = list(Host.objects.filter(enabled=True).annotate(used=Coalesce(Sum("vms__ram_mib"), 0)))
+    rows = list(Host.objects.filter(enabled=True, in_maintenance=False).annotate(used=Coalesce(Sum("vms__ram_mib"), 0)))
     up = [row for row in rows if row.libvirt_seen_at and row.libvirt_seen_at > oldest]
     fitting = [row for row in up if flavor is None or row.ram_mib - row.used >= flavor.ram_mib]
     if fitting:
@@ -113,10 +115,11 @@ def size_tiles(team: Team) -> list[SizeTile]:
     return tiles
 
 
-def quota_bars(team: Team, flavor: Flavor | None = None) -> list[QuotaBar]:
-    """vCPU, memory, disk and VMs: in use, added by the flavor, limit."""
+def quota_bars(team: Team, flavor: Flavor | None = None, count: int = 1) -> list[QuotaBar]:
+    """vCPU, memory, disk and VMs: in use, added by so many of the flavor, limit."""
     use = use_of(team)
-    adds = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1) if flavor else (0, 0, 0, 0)
+    each = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1) if flavor else (0, 0, 0, 0)
+    adds = [one * count for one in each]
     return [
         QuotaBar("vCPU", use.vcpus, adds[0], team.max_vcpus, ""),
         QuotaBar("RAM", use.ram_mib / 1024, adds[1] / 1024, team.max_ram_mib / 1024, "GiB"),
@@ -146,16 +149,40 @@ def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str
         network=network_named(team, posted.get("network", "")),
         request_key=posted.get("request_key", "")[:64] or secrets.token_hex(16),
         key=key,
-        user_data=posted.get("user_data", "").replace("\r\n", "\n"),
+        user_data=posted.get("user_data", "").replace("\r\n", "\n") or text_of(team, posted.get("snippet", "")),
         address=posted.get("address", "").strip() or None,
         groups=posted_groups(team, posted),
+        hardware=Hardware(**{name: posted.get(name, default) for name, default in asdict(Hardware()).items()}),
+        host=posted.get("host", "").replace("\0", ""),
+        apart=posted.get("apart", "").strip(),
+        apart_must="apart_must" in posted,
+        lease_days=_number(posted, "lease_days", 0, errors),
+        is_autostarted="is_autostarted" in posted,
     )
     return spec, errors
 
 
+def count_of(posted: QueryDict, errors: dict[str, list[str]]) -> int:
+    """How many VMs were asked for."""
+    return _number(posted, "count", 1, errors)
+
+
+def _number(posted: QueryDict, name: str, default: int, errors: dict[str, list[str]]) -> int:
+    text = posted.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or len(text) > 6:
+        errors[name] = [f"“{text[:20]}” was given; a number is allowed"]
+        return default
+    return int(text)
+
+
 def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, Any]:
     """What the fields show: what was posted, else what the person's last VM had."""
-    names = ("name", "image", "flavor", "network", "key", "new_key", "user_data", "address", "request_key")
+    names = (
+        "name", "image", "flavor", "network", "key", "new_key", "user_data", "address", "request_key", "count", "host",
+        "apart", "apart_must", "lease_days", "is_autostarted", "snippet", *HARDWARE_FIELDS,
+    )  # fmt: skip
     if posted is not None:
         return {name: posted.get(name, "") for name in names} | {"groups": chosen_names(team, user, posted)}
     last = team.vms.filter(created_by=user).select_related("image", "flavor").order_by("-id").first()
@@ -174,4 +201,6 @@ def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, A
         "request_key": secrets.token_hex(16),
         "groups": chosen_names(team, user, None),
         "last": last.name if last else "",
+        "count": "1",
+        **asdict(Hardware()),
     }

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 
 from portal.accounts.models import Team, User
+from portal.compute.hardware import Hardware
 from portal.hosts.models import Host
 
 
@@ -121,6 +122,16 @@ class VM(models.Model):
         help_text="it boots from this, not from its disk",
     )
 
+    cpu_model = models.CharField(max_length=40, default="", blank=True)
+    machine = models.CharField(max_length=10, default="q35")
+    disk_bus = models.CharField(max_length=10, default="virtio")
+    disk_cache = models.CharField(max_length=12, default="writeback")
+    wanted_host = models.ForeignKey(Host, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    apart = models.CharField(
+        max_length=40, default="", blank=True, help_text="VMs of the team with the same word lie on different hosts"
+    )
+    apart_must = models.BooleanField(default=False, help_text="rather not at all than on the same host")
+
     class Meta:
         ordering = ["name"]
         constraints = [
@@ -135,6 +146,11 @@ class VM(models.Model):
     def domain(self) -> str:
         """The libvirt domain's name: unique on a host whatever teams call their VMs."""
         return f"hs-{self.uuid}"
+
+    @property
+    def hardware(self) -> Hardware:
+        """What its machine is made of, its NICs aside: those are its ports'."""
+        return Hardware(self.cpu_model, self.machine, self.disk_bus, self.disk_cache)
 
     @property
     def pending(self) -> str:
@@ -156,6 +172,22 @@ class VMTag(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["vm", "name"], name="tag_once_per_vm")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Snippet(models.Model):
+    """User-data that a team keeps, to be taken for new VMs."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="snippets")
+    name = models.CharField(max_length=60)
+    text = models.TextField()
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="snippet_name_per_team")]
 
     def __str__(self) -> str:
         return self.name

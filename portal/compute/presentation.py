@@ -143,16 +143,5 @@ def commands_of(vm: VM, port: Port | None) -> list[tuple[str, str]]:
     return found
 
 
-def virt_install_lines(name: str, vcpus: int, ram_mib: int, disk_gib: int, image: str) -> list[str]:
-    """The equivalent virt-install command, one line per option group; the name is quoted for the shell."""
-    return [
-        f"virt-install --name {shlex.quote(name or 'vm')} \\",
-        f"  --vcpus {vcpus} --memory {ram_mib} --import \\",
-        f"  --disk size={disk_gib},bus=virtio,backing_store={shlex.quote(image or 'image.qcow2')} \\",
-        "  --network bridge=br-int,virtualport_type=openvswitch \\",
-        "  --cloud-init user-data=seed.yaml --noautoconsole",
-    ]
-
-
 def _between(first: datetime | None, last: datetime | None) -> float | None:
     return (last - first).total_seconds() if first and last else None

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
+from django.utils import timezone
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
+from portal.compute.hardware import USUAL, Hardware, hardware_problems
 from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
+from portal.compute.user_data import user_data_problems
 from portal.hosts.models import Host
 from portal.live.publishers import operation_changed, vm_changed
 from portal.networks.groups import suggested_groups
 from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.ipam import AddressProblem, allocate_port, check_address
-from portal.networks.models import Network, SecurityGroup
+from portal.networks.models import Network, Port, SecurityGroup
 from portal.networks.owners import usable_networks
 from portal.operations.dispatch import enqueue_operation
 from portal.operations.models import Operation, OperationStage, OperationState
 from portal.operations.stages import STAGES
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-MAX_USER_DATA_BYTES = 16384
+APART = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+MAX_LEASE_DAYS = 3650
 GIVEN_UP = (OperationState.FAILED, OperationState.CANCELLED)
 
 
@@ -41,6 +46,12 @@ class VMSpec:
     user_data: str = ""
     address: str | None = None
     groups: tuple[SecurityGroup, ...] | None = None  # None: as the person's last VM
+    hardware: Hardware = USUAL
+    host: str = ""  # none: the best one
+    apart: str = ""  # the team's VMs with the same word lie on different hosts
+    apart_must: bool = False
+    lease_days: int = 0
+    is_autostarted: bool = False
 
     def as_asked(self) -> dict[str, Any]:
         """What a retry needs: kept with the operation until it is done."""
@@ -53,6 +64,12 @@ class VMSpec:
             "user_data": self.user_data,
             "address": self.address,
             "groups": None if self.groups is None else [group.name for group in self.groups],
+            "hardware": asdict(self.hardware),
+            "host": self.host,
+            "apart": self.apart,
+            "apart_must": self.apart_must,
+            "lease_days": self.lease_days,
+            "is_autostarted": self.is_autostarted,
         }
 
 
@@ -114,7 +131,7 @@ def rescue_image(team: Team) -> Image | None:
 
 def largest_host_ram_mib() -> int | None:
     """Memory of the biggest enabled host that told its size; None when none did yet."""
-    found: int = Host.objects.filter(enabled=True).aggregate(most=Max("ram_mib"))["most"] or 0
+    found: int = Host.objects.filter(enabled=True, in_maintenance=False).aggregate(most=Max("ram_mib"))["most"] or 0
     return found or None
 
 
@@ -136,6 +153,7 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
             suggested = suggested_groups(locked, user) if spec.groups is None else spec.groups
             port = allocate_port(spec.network, name=spec.name, vm=vm, address=spec.address)
             port.groups.set(suggested)
+            Port.objects.filter(pk=port.pk).update(model=spec.hardware.nic_model)
         except AddressProblem as problem:
             raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
         operation = start_operation("vm.create", vm, user, {"asked": spec.as_asked()})
@@ -208,11 +226,23 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
         errors["key"] = ["that key is not yours: choose one of the list"]
     if any(group.team_id != team.pk for group in spec.groups or ()):
         errors["groups"] = [f"a group that is not one of {team.name}'s was given: choose of the list"]
-    size = len(spec.user_data.encode(errors="replace"))
-    if "\0" in spec.user_data:
-        errors["user_data"] = ["a NUL byte was given; text is allowed"]
-    elif size > MAX_USER_DATA_BYTES:
-        errors["user_data"] = [f"{size} bytes were given; at most {MAX_USER_DATA_BYTES} are allowed"]
+    if problems := user_data_problems(spec.user_data):
+        errors["user_data"] = problems
+    return errors | hardware_problems(spec.hardware) | _place_problems(spec)
+
+
+def _place_problems(spec: VMSpec) -> dict[str, list[str]]:
+    """What is wrong with where it shall lie, and for how long."""
+    errors: dict[str, list[str]] = {}
+    if spec.host:
+        host = Host.objects.filter(name=spec.host).first() if "\0" not in spec.host else None
+        if host is None or not host.enabled or host.in_maintenance:
+            taking = ", ".join(Host.objects.filter(enabled=True, in_maintenance=False).values_list("name", flat=True))
+            errors["host"] = [f"“{spec.host[:40]}” was given; hosts that take VMs are {taking or 'none now'}"]
+    if spec.apart and not APART.fullmatch(spec.apart):
+        errors["apart"] = [f"“{spec.apart[:40]}” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end"]
+    if not 0 <= spec.lease_days <= MAX_LEASE_DAYS:
+        errors["lease_days"] = [f"{spec.lease_days} days were given; 0 (none) to {MAX_LEASE_DAYS} are allowed"]
     return errors
 
 
@@ -262,4 +292,13 @@ def _store(team: Team, user: User, spec: VMSpec) -> VM:
         disk_gib=spec.flavor.disk_gib,
         request_key=spec.request_key,
         created_by=user,
+        cpu_model=spec.hardware.cpu_model,
+        machine=spec.hardware.machine,
+        disk_bus=spec.hardware.disk_bus,
+        disk_cache=spec.hardware.disk_cache,
+        wanted_host=Host.objects.filter(name=spec.host).first() if spec.host else None,
+        apart=spec.apart,
+        apart_must=spec.apart_must,
+        lease_until=timezone.now() + timedelta(days=spec.lease_days) if spec.lease_days else None,
+        is_autostarted=spec.is_autostarted,
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.compute import action_views, change_views, list_views, nic_views, views
+from portal.compute import action_views, change_views, list_views, nic_views, snippet_views, views
 
 urlpatterns = [
     path("vms/", views.vm_list, name="vm_list"),
@@ -10,6 +10,8 @@ urlpatterns = [
     path("vms/filters/", list_views.vm_filters, name="vm_filters"),
     path("vms/<uuid:uuid>/lease/", list_views.vm_lease, name="vm_lease"),
     path("vms/<uuid:uuid>/tags/", list_views.vm_tags, name="vm_tags"),
+    path("snippets/", snippet_views.snippets, name="snippets"),
+    path("snippets/<int:number>/delete/", snippet_views.snippet_delete, name="snippet_delete"),
     path("vms/create/", views.vm_create, name="vm_create"),
     path("vms/create/effect/", views.vm_effect, name="vm_effect"),
     path("vms/<uuid:uuid>/", views.vm, name="vm"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,24 +22,28 @@ from portal.accounts.views import person
 from portal.compute.actions import Offer, offers_of, shown_of, unfinished_of
 from portal.compute.bulk import BULK
 from portal.compute.changes import bin_vm, changes_of
-from portal.compute.forms import form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
+from portal.compute.forms import count_of, form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
+from portal.compute.hardware import CHOICES, HARDWARE_FIELDS, disk_target
 from portal.compute.leases import reminder_of
 from portal.compute.listing import listed, parse_asked
-from portal.compute.models import VM, Flavor, VMState
+from portal.compute.models import VM, VMState
 from portal.compute.presentation import (
     commands_of,
     devices_of,
     ssh_line,
     timeline_of,
     timing_of,
-    virt_install_lines,
 )
-from portal.compute.requests import VMProblem, check_spec, create_vm, delete_vm
+from portal.compute.recreate import MOST_AT_ONCE, count_problems, create_vms, names_for
+from portal.compute.requests import VMProblem, check_spec, delete_vm
+from portal.compute.snippets import entries_of
 from portal.compute.tags import kept_of
+from portal.compute.virt_install import virt_install_lines
 from portal.config.context import url_or_nothing
 from portal.drops.presentation import drops_context, drops_of_port
 from portal.history import series
 from portal.history.asked import charts_of, range_of
+from portal.hosts.models import Host
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
 from portal.networks.mirrors import mirror_lines
@@ -48,6 +51,10 @@ from portal.networks.models import FloatingAddress, Port
 from portal.networks.owners import usable_networks
 from portal.operations.models import Operation
 
+LABELS = {
+    "cpu_model": "CPU model", "machine": "Machine", "disk_bus": "Disk bus", "disk_cache": "Disk cache", "nic_model": "NIC model",
+}  # fmt: skip
+ADVANCED = {"address", "user_data", "count", "host", "apart", "lease_days", *HARDWARE_FIELDS}
 SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is still coming up
 
 
@@ -92,11 +99,13 @@ def vm_create(request: HttpRequest) -> HttpResponse:
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
         spec, errors = spec_of(team, user, request.POST)
+        count = count_of(request.POST, errors)
         if errors:
             errors = check_spec(team, user, spec) | errors
         else:
             try:
-                return redirect("vm", create_vm(team, user, spec).vm.uuid)
+                made = create_vms(team, user, spec, count)
+                return redirect("vm", made[0].vm.uuid) if count == 1 else redirect("vm_list")
             except VMProblem as problem:
                 errors = problem.errors
     values = form_values(team, user, request.POST if request.method == "POST" else None)
@@ -108,7 +117,17 @@ def vm_create(request: HttpRequest) -> HttpResponse:
 def _create_context(
     team: Team, request: HttpRequest, values: dict[str, Any], errors: dict[str, list[str]]
 ) -> dict[str, Any]:
-    return _effect_context(team, values, {}) | {
+    asked = QueryDict(mutable=True)
+    asked.update({name: value for name, value in values.items() if isinstance(value, str) and name != "new_key"})
+    return _effect_context(team, request, asked, problems=False) | {
+        "choices": [
+            (name, LABELS[name], CHOICES[name], values.get(name, ""), errors.get(name)) for name in HARDWARE_FIELDS
+        ],
+        "hosts": Host.objects.filter(enabled=True, in_maintenance=False).values_list("name", flat=True),
+        "groups_apart": sorted(set(team.vms.exclude(apart="").values_list("apart", flat=True)[:100])),
+        "snippets": entries_of(team),
+        "most_at_once": MOST_AT_ONCE,
+        "advanced": bool(set(errors) & ADVANCED) or any(values.get(name) for name in ("address", "user_data", "host")),
         "team": team,
         "values": values,
         "errors": errors,
@@ -120,29 +139,32 @@ def _create_context(
     }
 
 
-def _effect_context(team: Team, values: Mapping[str, Any], problems: dict[str, list[str]]) -> dict[str, Any]:
-    flavor = Flavor.objects.filter(name=str(values.get("flavor", "")).replace("\0", "")).first()
-    size = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib) if flavor else (1, 128, 1)
-    hosts = hosts_for(flavor)
+def _effect_context(team: Team, request: HttpRequest, asked: QueryDict, problems: bool = True) -> dict[str, Any]:
+    user = person(request)
+    spec, errors = spec_of(team, user, asked)
+    count = min(max(1, count_of(asked, errors)), MOST_AT_ONCE)
+    if problems:
+        errors = check_spec(team, user, spec) | count_problems(team, spec, count) | errors
+    hosts = hosts_for(spec.flavor)
     return {
         "team": team,
-        "bars": quota_bars(team, flavor),
-        "command": virt_install_lines(str(values.get("name", ""))[:63], *size, str(values.get("image", ""))[:40]),
+        "bars": quota_bars(team, spec.flavor, count),
+        "count": count,
+        "names": names_for(team, spec.name, count)[:4] if count > 1 and not errors.get("name") else [],
+        "command": virt_install_lines(spec),
         "hosts_words": hosts.words,
         "hosts_missing": not hosts.fitting,
-        "problems": problems,
+        "problems": errors if problems else {},
     }
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def vm_effect(request: HttpRequest) -> HttpResponse:
-    """What a filled form would do to quota and hosts, and what is wrong with it: a part of the create page."""
-    team, user = team_for(request, "vm.create"), person(request)
-    asked = request.GET.copy()
+    """What a filled form would do to quota and hosts, and what is wrong with it: a part of the create page. Stores nothing."""
+    team = team_for(request, "vm.create")
+    asked = (request.POST if request.method == "POST" else request.GET).copy()
     asked.pop("new_key", None)
-    spec, errors = spec_of(team, user, asked)
-    context = _effect_context(team, asked, check_spec(team, user, spec) | errors)
-    return render(request, "compute/_effect.html", context)
+    return render(request, "compute/_effect.html", _effect_context(team, request, asked))
 
 
 @require_safe
@@ -179,6 +201,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "devices": devices_of(row, port),
         "commands": commands_of(row, port),
         "refusal": refusal(request, "vm.delete", row.team),
+        "own_disk": disk_target(row.disk_bus, 1),
         "lease": reminder_of(row),
         "may": may(request, "vm.power", row.team),
         "trace_url": url_or_nothing("trace_new"),

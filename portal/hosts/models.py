@@ -27,11 +27,16 @@ class Host(models.Model):
     underlay_ip = models.GenericIPAddressField(unique=True)
     underlay_mtu = models.PositiveIntegerField(default=1500)
     enabled = models.BooleanField(default=True, help_text="takes new VMs")
+    in_maintenance = models.BooleanField(default=False, help_text="takes no VMs at all, and its own are to leave")
+    maintenance_note = models.CharField(max_length=120, default="", blank=True)
 
     vcpus = models.PositiveIntegerField(default=0)
     ram_mib = models.PositiveIntegerField(default=0)
     accelerator = models.CharField(max_length=5, choices=Accelerator.choices, default="", blank=True)
     accelerator_reason = models.CharField(max_length=200, default="", blank=True)
+    capabilities = models.JSONField(
+        default=dict, blank=True, help_text="what its libvirt offers guests: tasks.hypervisor.capabilities"
+    )
     libvirt_version = models.CharField(max_length=40, default="", blank=True)
     ovs_version = models.CharField(max_length=40, default="", blank=True)
     dpid = models.CharField(max_length=16, default="", blank=True, help_text="datapath id of br-int, 16 hex digits")

@@ -12,6 +12,8 @@ def host_as_json(host: Host) -> dict[str, Any]:
     return {
         "name": host.name,
         "enabled": host.enabled,
+        "in_maintenance": host.in_maintenance,
+        "maintenance_note": host.maintenance_note,
         "vcpus": host.vcpus,
         "ram_mib": host.ram_mib,
         "accelerator": host.accelerator,

@@ -158,6 +158,6 @@ AGAIN: Mapping[str, Again] = {
 
 def asked_values(params: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked, as a page may show it: without user-data, which may be a secret."""
-    hidden = {"claims", "asked", "before", "held"}
+    hidden = {"claims", "asked", "before", "held", "placement"}
     shown = {name: value for name, value in params.items() if name not in hidden}
     return shown | {name: value for name, value in params.get("asked", {}).items() if name != "user_data" and value}

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from portal.compute.hardware import disk_target
+
 NAMESPACE = "https://hopsight.example/domain/1"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo")
@@ -58,6 +60,10 @@ class DomainSpec:
     )
     vcpus_max: int = 0  # room for vCPUs that are plugged while it runs; 0: none
     rescue_disk: str = ""  # boots before the VM's own disk, which is then the second one
+    cpu_model: str = ""
+    machine: str = "q35"
+    disk_bus: str = "virtio"
+    disk_cache: str = "writeback"
     domain_type: str = ""  # only for libvirt's test driver; else by accelerator
 
     @property
@@ -79,14 +85,24 @@ def format_domain(spec: DomainSpec) -> str:
         features = etree.SubElement(root, "features")
         etree.SubElement(features, "acpi")
         etree.SubElement(features, "apic")
-    if spec.type == "kvm":
-        etree.SubElement(root, "cpu", mode="host-passthrough")
+    _cpu(root, spec)
     etree.SubElement(root, "clock", offset="utc")
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _text(root, event, action)
     _devices(root, spec)
     etree.indent(root)
     return etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _cpu(root: etree._Element, spec: DomainSpec) -> None:
+    """The model that was asked for; without one a KVM guest has the host's, and TCG its own default."""
+    if spec.cpu_model in ("host-model", "host-passthrough"):
+        etree.SubElement(root, "cpu", mode=spec.cpu_model)
+    elif spec.cpu_model:
+        cpu = etree.SubElement(root, "cpu", mode="custom", match="exact", check="none")
+        _text(cpu, "model", spec.cpu_model, fallback="forbid")
+    elif spec.type == "kvm":
+        etree.SubElement(root, "cpu", mode="host-passthrough")
 
 
 def _vcpus(root: etree._Element, spec: DomainSpec) -> None:
@@ -106,7 +122,7 @@ def _os(root: etree._Element, spec: DomainSpec) -> None:
     if spec.type == "test":
         _text(os, "type", "hvm")
         return
-    _text(os, "type", "hvm", arch="x86_64", machine="q35")
+    _text(os, "type", "hvm", arch="x86_64", machine=spec.machine)
     if spec.boot is None:
         etree.SubElement(os, "boot", dev="hd")
         return
@@ -118,10 +134,13 @@ def _os(root: etree._Element, spec: DomainSpec) -> None:
 def _devices(root: etree._Element, spec: DomainSpec) -> None:
     devices = etree.SubElement(root, "devices")
     disks = [path for path in (spec.rescue_disk, spec.disk) if path]
-    for path, target in zip(disks, ("vda", "vdb"), strict=False):
-        _disk(devices, path, target, "qcow2")
+    for number, path in enumerate(disks):
+        _disk(devices, path, (disk_target(spec.disk_bus, number), spec.disk_bus, spec.disk_cache), "qcow2")
     if spec.seed:
-        _disk(devices, spec.seed, "vdc" if spec.rescue_disk else "vdb", "raw", is_readonly=True)
+        seat = (disk_target(spec.disk_bus, len(disks)), spec.disk_bus, "")
+        _disk(devices, spec.seed, seat, "raw", is_readonly=True)
+    if spec.disk_bus == "scsi":
+        etree.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
     for nic in spec.nics:
         _nic(devices, nic)
     if spec.type == "test":
@@ -133,9 +152,10 @@ def _devices(root: etree._Element, spec: DomainSpec) -> None:
     etree.SubElement(console, "target", type="serial", port="0")
     _screen(devices, spec.has_screen)
     etree.SubElement(devices, "controller", type="usb", model="none")
-    etree.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
-    for number in range(1, _pci_slots(spec) + 1):
-        etree.SubElement(devices, "controller", type="pci", index=str(number), model="pcie-root-port")
+    if spec.machine == "q35":
+        etree.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
+        for number in range(1, _pci_slots(spec) + 1):
+            etree.SubElement(devices, "controller", type="pci", index=str(number), model="pcie-root-port")
     etree.SubElement(devices, "memballoon", model="none")
     rng = etree.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
@@ -156,14 +176,18 @@ def _screen(devices: etree._Element, is_there: bool) -> None:
     etree.SubElement(video, "model", type="vga" if is_there else "none")
 
 
-def _disk(devices: etree._Element, path: str, target: str, format_: str, is_readonly: bool = False) -> None:
+def _disk(
+    devices: etree._Element, path: str, seat: tuple[str, str, str], format_: str, is_readonly: bool = False
+) -> None:
+    """`seat` is the target's name, its bus, and the cache mode."""
+    target, bus, cache = seat
     disk = etree.SubElement(devices, "disk", type="file", device="disk")
     driver = etree.SubElement(disk, "driver", name="qemu", type=format_)
     if not is_readonly:
-        driver.set("cache", "writeback")
+        driver.set("cache", cache)
         driver.set("discard", "unmap")
     etree.SubElement(disk, "source", file=path)
-    etree.SubElement(disk, "target", dev=target, bus="virtio")
+    etree.SubElement(disk, "target", dev=target, bus=bus)
     if is_readonly:
         etree.SubElement(disk, "readonly")
 

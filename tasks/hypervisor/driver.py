@@ -112,6 +112,9 @@ class Hypervisor(Protocol):
     def capacity(self) -> Capacity:
         """What the host has."""
 
+    def capabilities(self, kind: str) -> dict[str, list[str]]:
+        """What guests of that kind ("kvm" or "qemu") may be given: `cpu_models`, `disk_buses`, `machines`."""
+
     def plug_vcpus(self, domain: str, count: int) -> int:
         """Give a running guest so many vCPUs if its definition leaves room for them; how many it then has."""
 

@@ -84,6 +84,14 @@ class FakeHypervisor:
         self._enter("capacity")
         return Capacity(vcpus=8, ram_mib=16384, libvirt_version="9.0.0")
 
+    def capabilities(self, kind: str) -> dict[str, list[str]]:
+        self._enter("capabilities")
+        return {
+            "cpu_models": ["host-model", "qemu64"],
+            "disk_buses": ["virtio", "scsi", "sata"],
+            "machines": ["q35", "pc"],
+        }
+
     def plug_vcpus(self, domain: str, count: int) -> int:
         self._enter("plug_vcpus")
         node = etree.fromstring(self.definitions[domain]).find("vcpu")

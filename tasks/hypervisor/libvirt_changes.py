@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import libvirt
 from lxml import etree
+
+from tasks.hypervisor.capabilities import NAMED_MACHINES, parse_capabilities
 
 T = TypeVar("T")
 
@@ -17,6 +20,16 @@ class LibvirtChanges:
     def call(self, what: str, act: Callable[[Any], T], deadline_s: float | None = None) -> T:
         """What `act` gives for the connection; LibvirtHypervisor's."""
         raise NotImplementedError
+
+    def capabilities(self, kind: str) -> dict[str, list[str]]:
+        def act(connection: Any) -> dict[str, list[str]]:
+            offered = []
+            for machine in NAMED_MACHINES:
+                with suppress(libvirt.libvirtError):
+                    offered.append((machine, connection.getDomainCapabilities(None, "x86_64", machine, kind)))
+            return parse_capabilities(offered[0][1], tuple(name for name, _ in offered)) if offered else {}
+
+        return self.call("read what it offers guests", act)
 
     def plug_vcpus(self, domain: str, count: int) -> int:
         def act(connection: Any) -> int:

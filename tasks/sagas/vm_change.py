@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from portal.compute.hardware import disk_target
 from portal.compute.models import VM, Image, VMState
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation
@@ -63,7 +64,7 @@ def plug_vcpus(context: Context) -> str:
 def grow_disk(context: Context) -> str:
     vm, hypervisor, files = placed(context)
     if hypervisor.state(vm.domain) in LIVE:
-        target = "vdb" if vm.rescue_image else "vda"
+        target = disk_target(vm.disk_bus, 1 if vm.rescue_image else 0)
         hypervisor.grow_disk(vm.domain, target, vm.disk_gib * 1024**3)
     elif files.disk.exists():
         grow_file(files.disk, vm.disk_gib)

@@ -21,7 +21,7 @@ from tasks.hypervisor.driver import LiveInterface
 from tasks.hypervisor.seed import SeedSpec, make_seed
 from tasks.hypervisor.tap import read_taps
 from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
-from tasks.sagas.placement import choose_host
+from tasks.sagas.placement import choose_host, keep_placement, wish_of
 from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
 
 WIRE_DEADLINE_S = 45.0  # on a machine where fifty guests boot at once the switches get their turn late
@@ -35,13 +35,14 @@ def place(context: Context) -> str:
         vm = vm_of(context)
         if vm.host is not None:
             return vm.host.name
-        choice = choose_host(vm.ram_mib)
+        choice = choose_host(wish_of(vm))
         vm.host = choice.host
         vm.save(update_fields=["host"])
         vm.ports.update(host=choice.host, tap="", ofport=None, wired_at=None, wired_generation=None)
         bump_generation(only_ports(vm.ports.values_list("id", flat=True)))
         vm_changed(vm)
-    return f"{choice.host.name}, the least used of {choice.fitting} that fit ({choice.all} in all)"
+    keep_placement(context.operation, choice)
+    return choice.words
 
 
 def unplace(context: Context) -> None:
@@ -198,6 +199,10 @@ def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
         has_screen=has_screen(vm),
         vcpus_max=max(vm.vcpus, min(host.vcpus, HOTPLUG_VCPUS)),
         rescue_disk=str(files.rescue) if vm.rescue_image else "",
+        cpu_model=vm.cpu_model,
+        machine=vm.machine,
+        disk_bus=vm.disk_bus,
+        disk_cache=vm.disk_cache,
         domain_type="test" if host.libvirt_uri.startswith("test:") else "",
     )
 

@@ -17,7 +17,7 @@ from portal.accounts.models import AuditRow, User
 from portal.accounts.tokens import make_token
 from portal.api.api import api
 from portal.api.examples import BODIES, command
-from portal.compute.models import VM, KeyPair
+from portal.compute.models import VM, KeyPair, Snippet
 from portal.dashboards.requests import kept_team_board
 from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import add_rule, create_group
@@ -97,6 +97,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "floating-addresses": {"uuid": str(allocate_floating(cast.payments, cast.external).uuid)},
         "boards": {"uuid": str(kept_team_board(cast.payments).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
+        "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
         "probings": {"uuid": str(made_probing(cast, trace).uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},

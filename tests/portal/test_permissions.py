@@ -24,7 +24,7 @@ from portal.accounts.teams import digest_of, invite
 from portal.api.api import api
 from portal.api.examples import BODIES
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
-from portal.compute.models import KeyPair
+from portal.compute.models import KeyPair, Snippet
 from portal.dashboards.requests import kept_team_board
 from portal.hosts.models import Host
 from portal.live.topics import STATES, TRANSIENT, refusal_of
@@ -105,6 +105,7 @@ def world(cast: Cast) -> World:
         "vm_floating": {"uuid": vm.uuid},
         "external_delete": {"uuid": cast.external.uuid},
         **{name: {"uuid": made_provider(cast).uuid} for name in ("provider_share", "provider_delete")},
+        "snippet_delete": {"number": Snippet.objects.get_or_create(team=cast.payments, name="Motd")[0].pk},
         "console": {"uuid": vm.uuid},
         "console_ticket": {"uuid": vm.uuid},
         **{
@@ -146,6 +147,8 @@ def _receiver(cast: Cast) -> str:
 
 def _number(path: str, cast: Cast) -> int:
     """The number of a row below another, of the kind that the path names."""
+    if "/snippets/" in path:
+        return Snippet.objects.get_or_create(team=cast.payments, name="Motd")[0].pk
     if "/provider-networks/" in path:
         return made_provider(cast).subnets.all()[0].pk
     if "/subnets/" in path:

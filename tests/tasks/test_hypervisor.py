@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pycdlib
+import pytest
 import yaml
 from lxml import etree
 
@@ -80,3 +81,18 @@ def test_a_screen_is_shown_on_a_unix_socket_and_on_no_network():
     assert [one.get("type") for one in graphics.findall("listen")] == ["socket"]
     assert not {"port", "autoport", "listen", "passwd", "websocket"} & set(graphics.keys())
     assert devices.find("video/model").get("type") == "vga"
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+@pytest.mark.parametrize(("bus", "target"), [("virtio", "vdb"), ("scsi", "sdb"), ("sata", "sdb")])
+def test_a_domain_has_the_machine_the_bus_and_the_cache_that_were_asked_for(machine, bus, target):
+    asked = spec(machine=machine, disk_bus=bus, disk_cache="none", cpu_model="Nehalem")
+    root = etree.fromstring(format_domain(asked))
+    disks = root.findall("devices/disk")
+    assert [disk.find("target").get("bus") for disk in disks] == [bus, bus] and disks[1].find("target").get(
+        "dev"
+    ) == target
+    assert disks[0].find("driver").get("cache") == "none" and disks[1].find("driver").get("cache") is None
+    assert root.find("os/type").get("machine") == machine and root.findtext("cpu/model") == "Nehalem"
+    assert (root.find("devices/controller[@type='scsi']") is not None) is (bus == "scsi")
+    assert bool(root.findall("devices/controller[@model='pcie-root-port']")) is (machine == "q35")

@@ -1,0 +1,74 @@
+"""What a VM's machine may be made of, as tables: the form, the API, the checks and the words of pages read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value of a field. `note` says what it is for."""
+
+    value: str
+    title: str
+    note: str = ""
+
+
+PARAVIRTUAL, EMULATED = "paravirtual", "emulated"
+CHOICES: dict[str, tuple[Choice, ...]] = {
+    "cpu_model": (
+        Choice("", "As the host offers it"),
+        Choice("host-model", "Named model nearest to the host's"),
+        Choice("host-passthrough", "The host's own, unchanged (KVM only)"),
+        *(
+            Choice(name, name)
+            for name in ("qemu64", "Nehalem", "Westmere", "SandyBridge", "Haswell-noTSX", "Skylake-Client-noTSX-IBRS", "EPYC")
+        ),
+    ),
+    "machine": (Choice("q35", "q35 (PCI Express)"), Choice("pc", "pc (i440FX, for old guests)")),
+    "disk_bus": (
+        Choice("virtio", "virtio-blk", PARAVIRTUAL),
+        Choice("scsi", "virtio-scsi", PARAVIRTUAL),
+        Choice("sata", "SATA (AHCI)", EMULATED),
+    ),
+    "disk_cache": (
+        Choice("writeback", "writeback: the host caches, the guest may flush"),
+        Choice("none", "none: past the host's cache"),
+        Choice("writethrough", "writethrough: every write reaches the disk"),
+    ),
+    "nic_model": (Choice("virtio", "virtio", PARAVIRTUAL), Choice("e1000e", "e1000e (Intel 82574)", EMULATED)),
+}  # fmt: skip
+DISK_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A machine as asked for; the defaults are what suits nearly everybody."""
+
+    cpu_model: str = ""
+    machine: str = "q35"
+    disk_bus: str = "virtio"
+    disk_cache: str = "writeback"
+    nic_model: str = "virtio"
+
+
+USUAL = Hardware()
+HARDWARE_FIELDS = tuple(field.name for field in fields(Hardware))
+
+
+def hardware_problems(asked: Hardware) -> dict[str, list[str]]:
+    """Field → what is wrong with it; empty when such a machine can be."""
+    errors: dict[str, list[str]] = {}
+    for name in HARDWARE_FIELDS:
+        given, allowed = getattr(asked, name), [choice.value for choice in CHOICES[name]]
+        if given not in allowed:
+            shown = ", ".join(value or "none" for value in allowed)
+            errors[name] = [f"“{given[:40]}” was given; allowed are {shown}"]
+    if asked.machine == "pc" and asked.nic_model == "e1000e" and not errors:
+        errors["nic_model"] = ["e1000e is a PCI Express device, and machine pc has none: choose virtio, or machine q35"]
+    return errors
+
+
+def disk_target(bus: str, number: int) -> str:
+    """What libvirt calls the VM's disk of that number, from 0: "vda", "sdb"."""
+    return f"{DISK_PREFIX.get(bus, 'vd')}{'abcdefgh'[number]}"
