@@ -34,6 +34,9 @@ def login(
         bool, typer.Option("--token", help="Read a token from stdin instead of asking the browser.")
     ] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Ask for a token that can change nothing.")] = False,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Ask for no more than this, as vm:write; may be given again.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page, or only print it.")] = True,
     team: Annotated[str | None, typer.Option(help="Team to work in from now on, by its slug.")] = None,
 ) -> None:
@@ -48,7 +51,7 @@ def login(
         typer.secho(
             f"hopsight: {where} is not encrypted: others on the network can read your token", fg="yellow", err=True
         )
-    secret = _typed() if token else _by_browser(Api(config.Profile(where)), read_only, browser)
+    secret = _typed() if token else _by_browser(Api(config.Profile(where)), _scopes(read_only, scope), browser)
     profile = config.Profile(where, secret, team or "")
     me = Api(profile).get("/me")
     slugs = [row["slug"] for row in me["teams"]]
@@ -79,11 +82,9 @@ def whoami(ctx: typer.Context, as_json: AsJson = False) -> None:
     def draw(me: dict[str, Any]) -> str:
         token = me["token"]
         teams = [f"{row['slug']} ({row['role']})" for row in me["teams"]]
-        told = (
-            f"{token['name']}, {'reads and writes' if token['can_write'] else 'reads'}, ends {token['expires_at'][:10]}"
-        )
+        told = f"{token['name']}, {', '.join(token['scopes'])}, ends {token['expires_at'][:10]}" if token else None
         lines: list[tuple[str, object]] = [("server", api.profile.url), ("person", me["username"]), ("teams", teams)]
-        lines += [("operator", me["is_operator"]), ("token", told if token else None)]
+        lines += [("operator", me["is_operator"]), ("token", told)]
         return pairs(lines)
 
     show(lambda: api.get("/me"), draw, as_json)
@@ -108,9 +109,15 @@ def _typed() -> str:
     return str(secret)
 
 
-def _by_browser(api: Api, read_only: bool, browser: bool) -> str:
+def _scopes(read_only: bool, asked: list[str] | None) -> list[str]:
+    if read_only and asked:
+        raise WrongWords("--read-only and --scope were given; one of them is allowed")
+    return asked or (["read"] if read_only else ["all"])
+
+
+def _by_browser(api: Api, scopes: list[str], browser: bool) -> str:
     name = f"hopsight on {platform.node() or 'a machine'}"[:60]
-    codes = api.send("POST", "/log-ins", {"name": name, "can_write": not read_only})
+    codes = api.send("POST", "/log-ins", {"name": name, "scopes": scopes})
     typer.echo(f"Open {clean(codes['page'])}\nand agree there, if it shows the code {clean(codes['code'])}.", err=True)
     if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or platform.system() != "Linux"):
         webbrowser.open(codes["page"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
-from portal.accounts.models import Membership, Team, User
+from portal.accounts.models import ApiToken, Membership, Team, User
 from portal.accounts.permissions import RIGHTS, TEAM_RANK, Needs, is_allowed, refusal_words
+from portal.accounts.scopes import allows
+from portal.accounts.scopes import refusal_words as scope_words
 
 SESSION_KEY = "team"
 TEAM_HEADER = "Hopsight-Team"  # names the team of an API request that has no session
@@ -18,9 +20,18 @@ def memberships_of(request: HttpRequest) -> list[Membership]:
     user_id = request.user.pk or 0
     if cached is None or cached[0] != user_id:
         rows = Membership.objects.filter(user_id=user_id).select_related("team").order_by("team__name")
+        token = token_of(request)
+        if token is not None and token.team_id is not None:
+            rows = rows.filter(team_id=token.team_id)
         cached = (user_id, list(rows))
         request._memberships = cached  # type: ignore[attr-defined]
     return cached[1]
+
+
+def token_of(request: HttpRequest) -> ApiToken | None:
+    """The token that the request came with."""
+    row: ApiToken | None = getattr(request, "api_token", None)
+    return row
 
 
 def current_team(request: HttpRequest) -> Team | None:
@@ -52,13 +63,20 @@ def may(request: HttpRequest, right: str, team: Team | None = None) -> bool:
     """Whether the person has a right over an object of the team (or over no team's object)."""
     user = request.user
     role = role_in(request, team) if team else None
-    return isinstance(user, User) and is_allowed(right, role, user.is_operator)
+    token = token_of(request)
+    if token is not None and not allows(token.scopes, right):
+        return False
+    operates = isinstance(user, User) and user.is_operator and (token is None or token.team_id is None)
+    return isinstance(user, User) and is_allowed(right, role, operates)
 
 
 def refusal(request: HttpRequest, right: str, team: Team | None = None) -> str:
     """Why the person lacks the right, for a disabled control; nothing when they have it."""
     if may(request, right, team):
         return ""
+    token = token_of(request)
+    if token is not None and not allows(token.scopes, right):
+        return scope_words(token.name, token.scopes, right)
     return refusal_words(right, role_in(request, team) if team else None, team.name if team else "a team")
 
 

@@ -16,6 +16,7 @@ from portal.accounts.device import INTERVAL_S, LIFE_S, ask, fetch
 from portal.accounts.factors import change_policy, policy
 from portal.accounts.keys import KeyProblem
 from portal.accounts.models import ApiToken, Team
+from portal.accounts.scopes import ALL, READ
 from portal.accounts.tokens import delete_token
 from portal.accounts.views import add_key, person, remove_key
 from portal.api.problems import FieldProblem
@@ -33,10 +34,12 @@ class TeamOut(Schema):
 
 
 class TokenOut(Schema):
-    """The token that the request was sent with."""
+    """The token that the request was sent with; `team` is the only one it works in."""
 
     name: str
     can_write: bool
+    scopes: list[str]
+    team: str | None = Field(None, alias="team.slug")
     expires_at: datetime
 
 
@@ -59,7 +62,8 @@ class PolicyOut(Schema):
 
 class LogInAsked(Schema):
     name: str = Field("hopsight", description="what the program calls itself; the person is shown it")
-    can_write: bool = True
+    can_write: bool = Field(True, description="false: it asks to read alone; scopes say it more finely")
+    scopes: list[PlainText] | None = Field(None, max_length=20, description="what it asks to do; none given: all")
 
 
 class LogInCodes(Schema):
@@ -107,7 +111,7 @@ def me(request: HttpRequest) -> Any:
 
 @router.delete("/me/token", response={204: None}, summary="End the token that this is sent with")
 def end_token(request: HttpRequest) -> Any:
-    require(request, "person.change")
+    require(request, "token.end")
     token: ApiToken | None = getattr(request, "api_token", None)
     if token is not None:
         delete_token(token)
@@ -153,7 +157,8 @@ def delete_key(request: HttpRequest, number: Number) -> Any:
 @router.post("/log-ins", response={201: LogInCodes}, auth=None, summary="Ask for a token by a person's browser")
 def post_log_in(request: HttpRequest, asked: LogInAsked) -> Any:
     address = str(request.META.get("REMOTE_ADDR", ""))[:45]
-    long_code, waiting = ask(asked.name, address, asked.can_write)
+    scopes = tuple(asked.scopes) if asked.scopes is not None else (ALL,) if asked.can_write else (READ,)
+    long_code, waiting = ask(asked.name, address, scopes)
     page = f"{request.build_absolute_uri(reverse('device'))}?code={waiting.code}"
     codes = {"device_code": long_code, "code": waiting.code, "page": page}
     return Status(201, {**codes, "expires_s": LIFE_S, "interval_s": INTERVAL_S})

@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from portal.accounts.models import ApiToken
+from portal.accounts.scopes import allows
 from portal.accounts.tokens import token_of
 
 TOKEN_KEY = "token:"
@@ -40,14 +41,22 @@ def key_of_scope(scope: dict[str, Any]) -> str:
     return found
 
 
-def is_live(key: str, user_id: int, writing: bool = False) -> bool:
-    """Whether the session still is, or the token still works (and may write)."""
+def is_live(key: str, user_id: int, right: str = "status.see") -> bool:
+    """Whether the session still is, or the token still works, with the scope of the right."""
     number = key.removeprefix(TOKEN_KEY)
     if number == key:
         return bool(import_module(settings.SESSION_ENGINE).SessionStore().exists(key))
     rows = ApiToken.objects.filter(user_id=user_id, expires_at__gt=timezone.now())
-    rows = rows.filter(can_write=True) if writing else rows
-    return number.isdecimal() and rows.filter(pk=int(number)).exists()
+    row = rows.filter(pk=int(number)).first() if number.isdecimal() else None
+    return row is not None and allows(row.scopes, right)
+
+
+def team_limit(key: str) -> int | None:
+    """The one team that a token works in; None for what works in all."""
+    number = key.removeprefix(TOKEN_KEY)
+    if number == key or not number.isdecimal():
+        return None
+    return ApiToken.objects.filter(pk=int(number)).values_list("team_id", flat=True).first()
 
 
 class TokensOnSockets:
@@ -67,5 +76,6 @@ class TokensOnSockets:
                 **scope,
                 "user": row.user if row else AnonymousUser(),
                 "token_key": key_of_token(row) if row else "-",
+                "api_token": row,
             }
         return await self._inner(scope, receive, send)

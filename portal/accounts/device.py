@@ -15,8 +15,9 @@ from django.db import transaction
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
+from portal.accounts.scopes import WORDS
 from portal.accounts.teams import TeamProblem, digest_of
-from portal.accounts.tokens import make_token
+from portal.accounts.tokens import TokenSpec, make_scoped
 from portal.live.events import connection
 
 LIFE_S = 600
@@ -34,22 +35,24 @@ class Asked:
 
     name: str
     address: str
-    can_write: bool
+    scopes: tuple[str, ...]
     code: str
     state: str = PENDING
     user_id: int = 0
 
 
-def ask(name: str, address: str, can_write: bool) -> tuple[str, Asked]:
+def ask(name: str, address: str, scopes: tuple[str, ...]) -> tuple[str, Asked]:
     """(long code, what waits). Raises TeamProblem for a bad name, or for an address that asks too often."""
     label = " ".join(name.split())
     if not 1 <= len(label) <= 60 or not label.isprintable():
         raise TeamProblem("name", f"{len(label)} characters were given; 1 to 60 printable ones are allowed")
+    if unknown := [scope for scope in scopes if scope not in WORDS]:
+        raise TeamProblem("scopes", f"“{unknown[0][:40]}” was given; {', '.join(WORDS)} are allowed")
     if not _counted(f"asked:{address}"):
         raise TeamProblem("name", f"{MAX_ASKED} log-ins were asked for from your address: wait {LIFE_S // 60} minutes")
     long_code = secrets.token_urlsafe(32)
     code = "".join(secrets.choice(LETTERS) for _ in range(CODE_LETTERS))
-    waiting = Asked(label, address, can_write, f"{code[:4]}-{code[4:]}")
+    waiting = Asked(label, address, scopes, f"{code[:4]}-{code[4:]}")
     connection().set(_key("code", _plain(code)), digest_of(long_code), ex=LIFE_S)
     connection().set(_key("pair", digest_of(long_code)), json.dumps(asdict(waiting)), ex=LIFE_S)
     return long_code, waiting
@@ -91,7 +94,7 @@ def fetch(long_code: str) -> tuple[str, str, User | None]:
     if waiting.state == DENIED or user is None:
         return DENIED, "", None
     with transaction.atomic():
-        _, secret = make_token(user, waiting.name, waiting.can_write, TOKEN_LIFE_DAYS)
+        _, secret = make_scoped(user, TokenSpec(waiting.name, tuple(waiting.scopes), TOKEN_LIFE_DAYS), user)
     return AGREED, secret, user
 
 

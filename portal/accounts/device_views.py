@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.device import TOKEN_LIFE_DAYS, answer, find
+from portal.accounts.scopes import WORDS
 from portal.accounts.teams import TeamProblem
 from portal.accounts.views import person
 
@@ -23,7 +24,8 @@ def device(request: HttpRequest) -> HttpResponse:
         if request.method == "POST" and word in ("agree", "deny"):
             context["told"] = answer(code, person(request), word == "agree")
         elif request.method == "POST":
-            context["asked"] = find(code, person(request))
+            context["asked"] = found = find(code, person(request))
+            context["scopes"] = [WORDS[scope] for scope in found.scopes]
     except TeamProblem as problem:
         return render(request, "accounts/device.html", context | {"errors": problem.errors}, status=422)
     return render(request, "accounts/device.html", context)

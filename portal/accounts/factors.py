@@ -33,6 +33,8 @@ def has_factor(user: User) -> bool:
 
 def asking(user: User, memberships: Iterable[Membership] | None = None) -> str:
     """Who asks the person for a second factor ("the team Payments"); nothing when nobody does."""
+    if user.service_of_id is not None:
+        return ""  # it has no log-in to strengthen
     rows = Membership.objects.filter(user=user).select_related("team") if memberships is None else memberships
     team = next((row.team.name for row in rows if row.team.needs_second_factor), None)
     if team is not None:

@@ -12,6 +12,14 @@ class User(AbstractUser):
     """A person. `is_operator` may see and run hosts; it gives no right over teams' objects."""
 
     is_operator = models.BooleanField(default=False)
+    service_of = models.ForeignKey(
+        "Team",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="services",
+        help_text="a service account's team: it has tokens, and no log-in",
+    )
 
 
 class Role(models.TextChoices):
@@ -66,19 +74,26 @@ class Invitation(models.Model):
 
 
 class ApiToken(models.Model):
-    """A person's key to the API: it has the person's rights, or only the reading ones. The secret's SHA-256 is kept."""
+    """A key to the API of a person or a service account, with their rights as far as its scopes go (`scopes`), in all of their
+    teams or in one. The secret's SHA-256 is kept."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
     name = models.CharField(max_length=60)
     digest = models.CharField(max_length=64, unique=True)
     hint = models.CharField(max_length=12, help_text="the secret's first characters, to tell tokens apart")
-    can_write = models.BooleanField(default=False)
+    scopes = models.JSONField(default=list, help_text="names of portal.accounts.scopes")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
+
+    @property
+    def can_write(self) -> bool:
+        """Whether it changes anything at all."""
+        return any(scope != "read" for scope in self.scopes)
 
 
 class LogIn(models.Model):

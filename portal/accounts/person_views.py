@@ -10,11 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from portal.accounts.access import memberships_of
 from portal.accounts.audit import record
 from portal.accounts.models import ApiToken, LogIn
+from portal.accounts.scopes import READ, WORDS
 from portal.accounts.sessions import end_other_sessions, end_session, live_sessions
 from portal.accounts.teams import TeamProblem
-from portal.accounts.tokens import TOKEN_DAYS, delete_token, make_token
+from portal.accounts.tokens import TOKEN_DAYS, TokenSpec, delete_token, make_scoped
 from portal.accounts.views import person
 
 
@@ -27,12 +29,17 @@ def tokens(request: HttpRequest) -> HttpResponse:
         days = request.POST.get("days", "")
         number = int(days) if days.isdecimal() and len(days) < 6 else 0
         try:
-            can_write = request.POST.get("scope") == "write"
-            _, secret = make_token(user, request.POST.get("name", ""), can_write, number)
+            team = next(
+                (row.team for row in memberships_of(request) if row.team.slug == request.POST.get("team")), None
+            )
+            scopes = tuple(request.POST.getlist("scopes"))
+            _, secret = make_scoped(user, TokenSpec(request.POST.get("name", ""), scopes, number, team), user)
         except TeamProblem as problem:
             errors = problem.errors
     context = {
-        "tokens": user.tokens.all(),
+        "tokens": user.tokens.select_related("team"),
+        "scopes": WORDS.items(),
+        "chosen": request.POST.getlist("scopes") or [READ],
         "errors": errors,
         "secret": secret,
         "days": TOKEN_DAYS,

@@ -40,7 +40,11 @@ def members(request: HttpRequest) -> HttpResponse:
 def _members_page(
     request: HttpRequest, team: Team, errors: dict[str, list[str]] | None = None, link: str = ""
 ) -> HttpResponse:
-    rows = Membership.objects.filter(team=team).select_related("user").order_by("role", "user__username")
+    rows = (
+        Membership.objects.filter(team=team, user__service_of=None)
+        .select_related("user")
+        .order_by("role", "user__username")
+    )
     found = errors or {}
     context = {
         "team": team,

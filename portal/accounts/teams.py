@@ -32,7 +32,7 @@ def digest_of(secret: str) -> str:
 def add_member(team: Team, by: User, username: str, role: str) -> Membership:
     """The new membership. Raises TeamProblem for a name nobody has, or one that is in the team already."""
     checked = _checked_role(role)
-    user = User.objects.filter(username=username.strip()[:150]).first()
+    user = User.objects.filter(username=username.strip()[:150], service_of=None).first()
     if user is None:
         shown = username.strip()[:40] or "nothing"
         raise TeamProblem("username", f"“{shown}” was given; nobody logs in by that name. Send them a link instead.")
@@ -116,7 +116,8 @@ def _checked_role(role: str) -> str:
 
 def _lock_and_keep_an_owner(row: Membership, role: str | None) -> None:
     Team.objects.select_for_update().get(pk=row.team_id)
-    others = Membership.objects.filter(team_id=row.team_id, role=Role.OWNER).exclude(pk=row.pk)
-    if row.role == Role.OWNER and role != Role.OWNER and not others.exists():
+    people = Membership.objects.filter(team_id=row.team_id, role=Role.OWNER, user__service_of=None)
+    others = people.exclude(pk=row.pk)
+    if row.user.service_of_id is None and row.role == Role.OWNER and role != Role.OWNER and not others.exists():
         words = f"{row.user.username} is the last owner of {row.team.name}: make somebody else an owner first."
         raise TeamProblem("role", words)

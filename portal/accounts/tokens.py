@@ -1,15 +1,18 @@
-"""Personal API tokens: made once, shown once, found by their hash."""
+"""API tokens of people and service accounts: made once, shown once, found by their hash."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
 from portal.accounts.audit import record
-from portal.accounts.models import ApiToken, User
+from portal.accounts.models import ApiToken, Team, User
+from portal.accounts.scopes import ALL, READ, WORDS, covers
 from portal.accounts.teams import TeamProblem, digest_of
 from portal.live.events import rights_changed
 
@@ -19,8 +22,24 @@ MAX_TOKENS = 50
 USED_EVERY = timedelta(minutes=1)
 
 
+@dataclass(frozen=True)
+class TokenSpec:
+    """What is asked for: the team is the only one it works in."""
+
+    name: str
+    scopes: tuple[str, ...]
+    days: int
+    team: Team | None = None
+
+
 def make_token(user: User, name: str, can_write: bool, days: int) -> tuple[ApiToken, str]:
-    """The row and the secret, which nobody can read again. Raises TeamProblem."""
+    """A token that may do everything its person may, or only read, in all of their teams."""
+    return make_scoped(user, TokenSpec(name, (ALL,) if can_write else (READ,), days), user)
+
+
+def make_scoped(user: User, spec: TokenSpec, by: User, held: Sequence[str] = (ALL,)) -> tuple[ApiToken, str]:
+    """The row and the secret, which nobody can read again; `held` are the scopes of who asks. Raises TeamProblem."""
+    name, days = spec.name, spec.days
     label = name.strip()
     if not 1 <= len(label) <= 60:
         raise TeamProblem("name", f"{len(label)} characters were given; 1 to 60 are allowed")
@@ -29,15 +48,32 @@ def make_token(user: User, name: str, can_write: bool, days: int) -> tuple[ApiTo
         raise TeamProblem("days", f"{days} days were given; {allowed} are allowed")
     if user.tokens.count() >= MAX_TOKENS:
         raise TeamProblem("name", f"you have {MAX_TOKENS} tokens, which is the most: delete one first")
+    scopes = _checked_scopes(spec.scopes, held)
+    if spec.team is not None and not user.memberships.filter(team=spec.team).exists():
+        raise TeamProblem(
+            "team", f"“{spec.team.slug}” was given; it is none of the teams that the token's holder is in"
+        )
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         row = ApiToken.objects.create(
-            user=user, name=label, digest=digest_of(secret), hint=secret[:8], can_write=can_write,
-            expires_at=timezone.now() + timedelta(days=days),
+            user=user, name=label, digest=digest_of(secret), hint=secret[:8], scopes=scopes,
+            team=spec.team, expires_at=timezone.now() + timedelta(days=days),
         )  # fmt: skip
-        scope = "read and write" if can_write else "read"
-        record("token.create", None, user, ("token", str(row.pk), label), after={"scope": scope, "days": days})
+        after = {"scopes": scopes, "days": days, **({"team": spec.team.slug} if spec.team else {})}
+        record("token.create", user.service_of, by, ("token", str(row.pk), _named(row)), after=after)
     return row, secret
+
+
+def _checked_scopes(asked: Sequence[str], held: Sequence[str]) -> list[str]:
+    if unknown := [scope for scope in asked if scope not in WORDS]:
+        raise TeamProblem("scopes", f"“{unknown[0][:40]}” was given; {', '.join(WORDS)} are allowed")
+    if not covers(held, asked):
+        raise TeamProblem("scopes", f"the token that asks has only {', '.join(held)}: it hands out no more than it has")
+    return [ALL] if ALL in asked else [scope for scope in WORDS if scope in {READ, *asked}]
+
+
+def _named(row: ApiToken) -> str:
+    return f"{row.name} of {row.user.username}" if row.user.service_of_id else row.name
 
 
 def token_of(secret: str) -> ApiToken | None:
@@ -50,9 +86,9 @@ def token_of(secret: str) -> ApiToken | None:
     return row
 
 
-def delete_token(row: ApiToken) -> None:
+def delete_token(row: ApiToken, by: User | None = None) -> None:
     """It works no more."""
     with transaction.atomic():
         rights_changed(row.user_id)
-        record("token.delete", None, row.user, ("token", str(row.pk), row.name))
+        record("token.delete", row.user.service_of, by or row.user, ("token", str(row.pk), _named(row)))
         row.delete()

@@ -11,9 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Status
 
-from portal.accounts.access import require, team_for
+from portal.accounts.access import require, team_for, token_of
 from portal.accounts.api import router as accounts_router
 from portal.accounts.models import AuditRow, Membership
+from portal.accounts.services_api import router as services_router
 from portal.accounts.views import person
 from portal.api.auth import PersonAuth, TokenAuth
 from portal.api.document import HopsightAPI
@@ -205,7 +206,7 @@ def list_hosts(request: HttpRequest, paging: Query[PageQuery]) -> Any:
 
 @api.get("/live/{path:topic}", response=SnapshotOut, summary="A live topic's state as of one number")
 def live_snapshot(request: HttpRequest, topic: str) -> Any:
-    if refusal_of(person(request), topic):
+    if refusal_of(person(request), topic, token_of(request)):
         raise Http404
     return snapshot_of(topic)
 
@@ -287,6 +288,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 
 
 api.add_router("", accounts_router)
+api.add_router("", services_router)
 api.add_router("", console_router)
 api.add_router("", live_router)
 api.add_router("", network_routes)

@@ -11,20 +11,21 @@ from ninja.security import HttpBearer, SessionAuth
 from portal.accounts.access import memberships_of
 from portal.accounts.factors import missing
 from portal.accounts.models import User
+from portal.accounts.scopes import allows, refusal_words, right_of
 from portal.accounts.tokens import token_of
-
-READING = ("GET", "HEAD", "OPTIONS")
 
 
 class TokenAuth(HttpBearer):
-    """`Authorization: Bearer hst_…`: the request is the token's person's; a reading token changes nothing."""
+    """`Authorization: Bearer hst_…`: the request is the token's person's; what its scopes do not hold is refused."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
         row = token_of(token)
         if row is None:
             return None
-        if not row.can_write and request.method not in READING:
-            raise PermissionDenied(f"the token {row.name} may only read: make one that may write")
+        match = request.resolver_match
+        right = right_of(request.method or "", match.route) if match else None
+        if right is not None and not allows(row.scopes, right):
+            raise PermissionDenied(refusal_words(row.name, row.scopes, right))
         request.user = row.user
         request.api_token = row  # type: ignore[attr-defined]
         _need_factor(request, row.user)

@@ -52,11 +52,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/floating-addresses/{uuid}": {"port": None},
     "POST /api/v1/external-networks": {"name": "dmz", "cidr": "203.0.113.0/25", "vid": 7},
     "PUT /api/v1/access-policy": {"teams": ["search"]},
+    "POST /api/v1/tokens": {"name": "ci", "scopes": ["vm:write"], "days": 30},
+    "POST /api/v1/service-accounts": {"name": "deploy", "role": "member"},
+    "PATCH /api/v1/service-accounts/{number}": {"role": "viewer"},
     "POST /api/v1/keys": {
         "name": "laptop",
         "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKcJ2qVbYfRpbL3sZ9v1yYpSKcPzFmFfQhKzSsx0yqL laptop",
     },
-    "POST /api/v1/log-ins": {"name": "my program", "can_write": False},
+    "POST /api/v1/log-ins": {"name": "my program", "scopes": ["read"]},
     "POST /api/v1/log-ins/token": {"device_code": "what /log-ins told"},
 }
 

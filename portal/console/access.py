@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from portal.accounts.callers import is_live
+from portal.accounts.callers import is_live, team_limit
 from portal.accounts.factors import missing
 from portal.accounts.models import Membership, User
 from portal.accounts.permissions import is_allowed
@@ -42,13 +42,15 @@ class Refused:
 
 def access_of(user_id: int, key: str, vm_uuid: UUID, kind: Kind) -> Access | Refused:
     """The person's access to the console now. Strangers cannot tell another team's VM from none."""
-    if not is_live(key, user_id, writing=True):
+    if not is_live(key, user_id, "console.write"):
         return Refused(Close.LOGGED_OUT, "You are logged out.")
     user = User.objects.filter(pk=user_id).first()
     if user is not None and (words := missing(user)):
         return Refused(Close.LOGGED_OUT, words)
     vm = VM.objects.select_related("image", "team").filter(uuid=vm_uuid).first()
     memberships = Membership.objects.filter(user_id=user_id, user__is_active=True, team=vm.team if vm else None)
+    limit = team_limit(key)
+    memberships = memberships.filter(team_id=limit) if limit is not None else memberships
     role = memberships.values_list("role", flat=True).first()
     if vm is None or not is_allowed("console.see", role, False):
         return Refused(Close.GONE, "There is no such VM, or it is not yours to see any more.")

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Router
 
+from portal.accounts.access import token_of
 from portal.accounts.callers import key_of_request
 from portal.accounts.views import person
 from portal.api.problems import problem
@@ -34,7 +35,7 @@ TOLD: dict[str, Any] = {
 )
 def live_events(request: HttpRequest, topic: str) -> HttpResponseBase:
     user = person(request)
-    if "\0" in topic or refusal_of(user, topic):
+    if "\0" in topic or refusal_of(user, topic, token_of(request)):
         raise Http404
     if open_streams[user.pk] >= MAX_STREAMS:
         refused = problem(429, f"{MAX_STREAMS} streams of yours are open already: close one first")

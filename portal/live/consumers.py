@@ -62,7 +62,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _join(self, topic: str) -> None:
         full = len(self.topics) >= MAX_TOPICS and topic not in self.topics
         reason = f"{MAX_TOPICS} topics are joined already: leave one first" if full else ""
-        reason = reason or await database_sync_to_async(refusal_of)(self.scope["user"], topic)
+        reason = reason or await database_sync_to_async(refusal_of)(
+            self.scope["user"], topic, self.scope.get("api_token")
+        )
         if reason:
             await self._say({"refused": topic, "reason": reason})
             return
@@ -123,5 +125,5 @@ def _refused(scope: dict[str, Any], topics: tuple[str, ...]) -> dict[str, str] |
     if not token and session is not None and session.session_key and not session.exists(session.session_key):
         return None
     scope["user"] = user
-    reasons = {topic: refusal_of(user, topic) for topic in topics}
+    reasons = {topic: refusal_of(user, topic, scope.get("api_token")) for topic in topics}
     return {topic: reason for topic, reason in reasons.items() if reason}

@@ -9,8 +9,9 @@ from uuid import UUID
 from django.db import transaction
 
 from portal.accounts.factors import missing
-from portal.accounts.models import Membership, User
+from portal.accounts.models import ApiToken, Membership, User
 from portal.accounts.permissions import TOPICS, is_allowed
+from portal.accounts.scopes import allows
 from portal.checks.serialize import team_state as checks_state
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
@@ -30,18 +31,24 @@ from portal.traces.serialize import trace_as_json
 OPERATIONS_SHOWN = 100
 
 
-def refusal_of(user: User, topic: str) -> str:
-    """Why the person may not join the topic; nothing when they may. Strangers cannot tell absent from forbidden."""
+def refusal_of(user: User, topic: str, token: ApiToken | None = None) -> str:
+    """Why the person, who came with the token, may not join the topic; nothing when they may. Strangers cannot tell absent from
+    forbidden."""
     kind, _, name = topic.partition(":")
     right = TOPICS.get(kind) if (kind != "hosts" or topic == kind) and not topic.endswith(":") else None
-    if right is not None and is_allowed(right, _role_over(user, kind, name), user.is_operator) and not missing(user):
+    one_team = token.team_id if token else None
+    if token is not None and (right is None or not allows(token.scopes, right)):
+        right = None
+    operates = user.is_operator and one_team is None
+    if right is not None and is_allowed(right, _role_over(user, kind, name, one_team), operates) and not missing(user):
         return ""
     return f"no topic {topic[:100]} for you"
 
 
-def _role_over(user: User, kind: str, name: str) -> str | None:
+def _role_over(user: User, kind: str, name: str, one_team: int | None) -> str | None:
     """The person's role in the team that a topic tells about; None for no team's topic and for no such topic."""
     memberships = Membership.objects.filter(user_id=user.pk, user__is_active=True)
+    memberships = memberships if one_team is None else memberships.filter(team_id=one_team)
     if kind in ("team", "topology", "drops") and name:
         return memberships.filter(team__slug=name).values_list("role", flat=True).first()
     if kind == "sample" and _uuid(name):

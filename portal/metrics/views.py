@@ -30,6 +30,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
             if row is None:
                 return _refused()
             request.user = row.user
+            request.api_token = row  # type: ignore[attr-defined]
             require(request, "metrics.see")
     elif not request.user.is_authenticated:
         return _refused()

@@ -15,6 +15,7 @@ import pytest
 from django.urls import reverse
 
 from portal.accounts.models import ApiToken
+from portal.accounts.tokens import TokenSpec, make_scoped
 from portal.compute.models import VM
 from portal.operations.models import Operation
 from tests.cast import Cast
@@ -336,3 +337,11 @@ def test_a_mirror_is_set_listed_and_ended(terminal: People, served: tuple[str, C
     assert wrong.code == 1 and "which is the watched port itself" in wrong.err and "“all” was given" in wrong.err
     assert bob.ok("mirror", "end", "web-1").out == "web-1 is not watched any more.\n"
     assert bob.ok("mirror", "list", "--json").json() == []
+
+
+def test_a_program_asks_for_no_more_than_it_needs(served: tuple[str, Cast], tmp_path: Path) -> None:
+    _, secret = make_scoped(served[1].bob, TokenSpec("narrow", ("network:write",), 7), served[1].bob)
+    terminal = Terminal(tmp_path, served[0], secret)
+    assert "narrow, read, network:write" in terminal.run("whoami").out
+    refused = terminal.run("vm", "create", "web-9")
+    assert refused.code == 1 and "has the scopes network:write; this needs vm:write" in refused.err

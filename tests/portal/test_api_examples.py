@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from portal.accounts.keys import parse_public_key
 from portal.accounts.models import AuditRow, User
+from portal.accounts.services import create_service
 from portal.accounts.tokens import make_token
 from portal.api.api import api
 from portal.api.examples import BODIES, command
@@ -98,6 +99,8 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "boards": {"uuid": str(kept_team_board(cast.payments).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
         "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},
+        "service-accounts": {"number": str(create_service(cast.payments, cast.alice, "old", "member").pk)},
+        "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
         "probings": {"uuid": str(made_probing(cast, trace).uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},

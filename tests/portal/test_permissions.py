@@ -16,11 +16,15 @@ import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.http import HttpResponse
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from portal.accounts.models import ApiToken, LogIn, Membership
 from portal.accounts.permissions import API, OPERATORS_TOO, PAGES, RIGHTS, TOPICS, Needs, is_allowed
+from portal.accounts.scopes import ALL, READ, WORDS, scope_of
+from portal.accounts.services import create_service
 from portal.accounts.teams import digest_of, invite
+from portal.accounts.tokens import TokenSpec, make_scoped
 from portal.api.api import api
 from portal.api.examples import BODIES
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
@@ -75,6 +79,7 @@ def world(cast: Cast) -> World:
     group = create_group(cast.payments, "web")
     rule = add_rule(group, RuleSpec())
     check = add_check(cast.payments, cast.alice, TraceSpec(vm.ports.get(), None, "icmp", 0, "203.0.113.9"), "dropped")
+    service = create_service(cast.payments, cast.alice, "deploy", "member")
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     matrix = ask_matrix(cast.payments, cast.alice, "tcp", 22)
     arguments: dict[str, dict[str, Any]] = {
@@ -129,6 +134,7 @@ def world(cast: Cast) -> World:
         "team_switch": {"slug": "payments"},
         **{name: {"provider_id": "sso"} for name in ("openid_connect_login", "openid_connect_callback")},
         "mfa_remove_webauthn": {"pk": 1},
+        **{name: {"service_id": service.pk} for name in ("service_change", "service_token")},
         "identity_remove": {"identity_id": identity.pk},
         "key_delete": {"key_id": key.pk},
         "token_delete": {"token_id": token.pk},
@@ -151,6 +157,8 @@ def _number(path: str, cast: Cast) -> int:
         return Snippet.objects.get_or_create(team=cast.payments, name="Motd")[0].pk
     if "/provider-networks/" in path:
         return made_provider(cast).subnets.all()[0].pk
+    if "/service-accounts/" in path:
+        return cast.payments.services.get().pk
     if "/subnets/" in path:
         return cast.network.subnets.all()[0].pk
     if "/ports/" in path:
@@ -227,7 +235,7 @@ BEGUN_ELSEWHERE = {"mfa_authenticate", "mfa_login_webauthn", "socialaccount_logi
 # What nobody of the walk has set up (tests/accounts has those who did).
 NOT_SET_UP = {"mfa_deactivate_totp", "mfa_view_recovery_codes", "openid_connect_login", "openid_connect_callback"}
 # Rows of the team that the current team's pages look up: Dana's team has no such row, and a person without teams none.
-IN_CURRENT_TEAM = {"member_role", "member_remove", "invite_end"}
+IN_CURRENT_TEAM = {"service_change", "service_token", "member_role", "member_remove", "invite_end"}
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
@@ -265,8 +273,8 @@ def _sent(operation: str, own: dict[str, str]) -> str:
     return Template(json.dumps(BODIES[operation])).substitute(own) if operation in BODIES else ""
 
 
-@pytest.mark.parametrize("operation", sorted(API))
-def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: World, operation: str) -> None:
+def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
+    """(method, address, body and its type) of the operation on the walk's own objects."""
     method, _, path = operation.partition(" ")
     vm = world.arguments["vm"]["uuid"]
     uuids = {
@@ -301,7 +309,13 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
     body = _sent(
         operation, {"port": port, "receiver": _receiver(world.cast), "group": str(rule["uuid"]), "vm": str(vm)}
     )
-    options = {"data": body, "content_type": "application/json"}
+    return method, url, {"data": body, "content_type": "application/json"}
+
+
+@pytest.mark.parametrize("operation", sorted(API))
+def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: World, operation: str) -> None:
+    method, url, options = _request(world, operation)
+    path = operation.partition(" ")[2]
     of_object = "{" in path or operation in ("POST /api/v1/traces", "POST /api/v1/checks", "POST /api/v1/what-ifs")
     for person in ROLES:
         answer = _rolled_back(person, world, method, url, **options)
@@ -322,6 +336,36 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
             assert answer.status_code == 403, told  # no team, so no team's list
         else:
             assert answer.status_code in _expected(API[operation], person, of_object, person == "olga"), told
+
+
+def test_an_operation_takes_a_token_that_has_its_scope_and_no_other(world: World) -> None:
+    alice = world.cast.alice
+    alice.is_operator = True
+    alice.save()
+    tokens = {scope: make_scoped(alice, TokenSpec(scope, (scope,), 7), alice)[1] for scope in WORDS}
+    for operation in sorted(API):
+        if RIGHTS[API[operation]] == Needs.NOTHING:
+            continue
+        needed = scope_of(API[operation])
+        other = "network:write" if needed == "vm:write" else "vm:write"
+        for scope in {needed, ALL, READ, other}:
+            told, status = _by_token(world, operation, tokens[scope])
+            if needed == READ or scope in (needed, ALL):
+                assert status in (200, 201, 202, 204, 422), f"{scope} {operation}: {status} {told}"
+            else:
+                assert status == 403 and f"this needs {needed}" in told, f"{scope} {operation}: {status} {told}"
+
+
+def _by_token(world: World, operation: str, secret: str) -> tuple[str, int]:
+    """(what was answered, status), undone."""
+    try:
+        with transaction.atomic():
+            method, url, options = _request(world, operation)
+            client = Client(headers={"Authorization": f"Bearer {secret}"}, raise_request_exception=False)
+            answer = client.generic(method, url, **options)
+            raise InterruptedError
+    except InterruptedError:
+        return str(getattr(answer, "content", b"")[:200]), answer.status_code
 
 
 @pytest.mark.parametrize("kind", sorted(TOPICS))

@@ -157,7 +157,7 @@ def test_a_forged_ended_or_deleted_token_is_401(cast: Cast, forged: str) -> None
 
 def test_a_tokens_secret_is_shown_once_and_kept_nowhere(cast: Cast) -> None:
     client = client_of(cast.bob)
-    page = client.post(reverse("tokens"), {"name": "ci", "scope": "read", "days": "30"})
+    page = client.post(reverse("tokens"), {"name": "ci", "scopes": ["read"], "days": "30"})
     secret = page.context["secret"]
     assert token_of(secret) is not None and secret in page.content.decode()
     assert secret not in client.get(reverse("tokens")).content.decode()
@@ -168,7 +168,7 @@ def test_a_tokens_secret_is_shown_once_and_kept_nowhere(cast: Cast) -> None:
     ("field", "value"), [("name", ""), ("name", "x" * 61), ("days", "0"), ("days", "10000"), ("days", "x")]
 )
 def test_a_wrong_token_is_refused_with_the_field(cast: Cast, field: str, value: str) -> None:
-    given = {"name": "ci", "scope": "read", "days": "30"} | {field: value}
+    given = {"name": "ci", "scopes": ["read"], "days": "30"} | {field: value}
     answer = client_of(cast.bob).post(reverse("tokens"), given)
     assert answer.status_code == 422 and "allowed" in answer.context["errors"][field][0]
     assert not ApiToken.objects.exists()
