@@ -18,7 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
-SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S, ROLL_UP_S = 5.0, 30.0, 2.0, 20.0, 3600.0, 60.0
+SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S, ROLL_UP_S, POOLS_S = 5.0, 30.0, 2.0, 20.0, 3600.0, 60.0, 15.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -37,6 +37,7 @@ app.conf.update(
         "purge": {"task": "hopsight.purge", "schedule": PURGE_S, "options": {"expires": PURGE_S}},
         "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
         "roll_up": {"task": "hopsight.roll_up", "schedule": ROLL_UP_S, "options": {"expires": ROLL_UP_S}},
+        "pools": {"task": "hopsight.look_at_pools", "schedule": POOLS_S, "options": {"expires": POOLS_S}},
         "forget": {"task": "hopsight.forget", "schedule": FORGET_S, "options": {"expires": FORGET_S}},
     },
 )
@@ -112,6 +113,7 @@ def purge() -> None:
 def sweep_at_start(**_facts: object) -> None:
     """What an earlier worker left in the middle goes on now."""
     sweep.delay()
+    look_at_pools.delay()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -132,6 +134,15 @@ def remove_orphans() -> None:
 
     close_old_connections()
     remove_all_orphans()
+
+
+@app.task(name="hopsight.look_at_pools")  # type: ignore[untyped-decorator]
+def look_at_pools() -> None:
+    """Keep what the hosts' storage pools are."""
+    from tasks.pools import look_at_pools as look
+
+    close_old_connections()
+    look()
 
 
 @app.task(name="hopsight.forget")  # type: ignore[untyped-decorator]

@@ -13,6 +13,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 import lab
@@ -24,6 +25,7 @@ from portal.hosts.models import Host
 from portal.networks.intent import bump_generation
 from portal.networks.models import FixedAddress, Port, PortKind
 from portal.operations.models import UNFINISHED, Operation, OperationState
+from portal.volumes.models import Volume
 
 log = logging.getLogger("hopsight.run")
 WIRED_DEADLINE_S = 20.0
@@ -118,6 +120,7 @@ def _forget_guests(hosts: tuple[str, ...]) -> None:
     unfinished.filter(object_uuid__in=list(gone.values_list("uuid", flat=True))).update(
         state=OperationState.FAILED, error="The lab was taken down.", finished_at=timezone.now()
     )
+    Volume.objects.filter(Q(pool__host__name__in=hosts) | Q(vm__in=ids)).delete()
     gone.delete()
     Port.objects.filter(host__name__in=hosts).update(ofport=None, tap="", wired_at=None, wired_generation=None)
 

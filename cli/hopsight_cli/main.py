@@ -21,6 +21,7 @@ from hopsight_cli import (
     shell,
     traces,
     vms,
+    volumes,
 )
 from hopsight_cli.client import CliError
 from hopsight_cli.output import complain
@@ -46,6 +47,7 @@ app = typer.Typer(
     """,
 )
 app.add_typer(vms.app, name="vm")
+app.add_typer(volumes.app, name="volume")
 app.add_typer(keys.app, name="key")
 app.add_typer(networks.app, name="network")
 app.add_typer(mirrors.app, name="mirror")

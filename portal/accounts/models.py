@@ -40,6 +40,8 @@ class Team(models.Model):
     needs_second_factor = models.BooleanField(
         default=False, help_text="members without one reach nothing until they have it"
     )
+    max_volumes = models.PositiveIntegerField(default=20)
+    max_volume_gib = models.PositiveIntegerField(default=100)
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         User, through="Membership", related_name="teams"
     )

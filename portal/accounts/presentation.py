@@ -11,7 +11,7 @@ from typing import Any
 from portal.accounts.audit import words_of
 from portal.accounts.models import AuditRow
 
-LINKED = {"vm": "vm", "trace": "trace", "group": "security_group"}
+LINKED = {"vm": "vm", "trace": "trace", "volume": "volume", "group": "security_group"}
 
 
 @dataclass(frozen=True)

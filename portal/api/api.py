@@ -78,6 +78,8 @@ from portal.traces.presentation import probe_data
 from portal.traces.probing_api import router as probings_router
 from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
+from portal.volumes.api import router as volumes_router
+from portal.volumes.rules import use_of_volumes
 
 api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), PersonAuth()], docs_url=None)
 install(api)
@@ -257,9 +259,11 @@ def _trace_out(row: TraceRequest) -> HttpResponse:
 def usage(request: HttpRequest) -> Any:
     team = team_for(request, "team.see")
     use = use_of(team)
-    names = ("vcpus", "ram_mib", "disk_gib", "vms")
+    volumes = use_of_volumes(team)
+    used = {name: getattr(use, name) for name in ("vcpus", "ram_mib", "disk_gib", "vms")}
+    used |= {"volumes": volumes.volumes, "volume_gib": volumes.gib}
     return {"team": team.slug} | {
-        name: {"used": getattr(use, name), "limit": getattr(team, f"max_{name}")} for name in names
+        name: {"used": value, "limit": getattr(team, f"max_{name}")} for name, value in used.items()
     }
 
 
@@ -301,6 +305,7 @@ api.add_router("", mirrors_router)
 api.add_router("", compute_router)
 api.add_router("", operations_router)
 api.add_router("", images_router)
+api.add_router("", volumes_router)
 api.add_router("", observed_router)
 api.add_router("", flow_history_router)
 api.add_router("", captures_router)

@@ -216,6 +216,8 @@ class UsageOut(Schema):
     ram_mib: UsageLine
     disk_gib: UsageLine
     vms: UsageLine
+    volumes: UsageLine
+    volume_gib: UsageLine
 
 
 class MemberOut(Schema):

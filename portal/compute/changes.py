@@ -59,6 +59,7 @@ CHANGES: dict[str, Change] = {
         Change("clone", OFF),
         Change("bin", THERE),
         Change("nics", THERE),
+        Change("volumes", THERE),
     )
 }
 

@@ -11,21 +11,19 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from django.utils import timezone
 
-from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.compute.hardware import USUAL, Hardware, hardware_problems
 from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
 from portal.compute.user_data import user_data_problems
 from portal.hosts.models import Host
-from portal.live.publishers import operation_changed, vm_changed
+from portal.live.publishers import vm_changed
 from portal.networks.groups import suggested_groups
 from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.ipam import AddressProblem, allocate_port, check_address
 from portal.networks.models import Network, Port, SecurityGroup
 from portal.networks.owners import usable_networks
-from portal.operations.dispatch import enqueue_operation
-from portal.operations.models import Operation, OperationStage, OperationState
-from portal.operations.stages import STAGES
+from portal.operations.models import Operation, OperationState
+from portal.operations.requests import Subject, begin_operation
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 APART = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -181,19 +179,9 @@ def delete_vm(vm: VM, user: User | None) -> Operation:
 
 def start_operation(kind: str, vm: VM, user: User | None, params: dict[str, Any] | None = None) -> Operation:
     """A queued operation with its stages, published, and sent to a worker on commit; nobody's is Hopsight's own."""
-    operation = Operation.objects.create(
-        team=vm.team, kind=kind, object_type="vm", object_uuid=vm.uuid, object_name=vm.name, created_by=user,
-        params=params or {},
-    )  # fmt: skip
-    OperationStage.objects.bulk_create(
-        OperationStage(operation=operation, position=position, name=name, title=title)
-        for position, (name, title) in enumerate(STAGES[kind])
-    )
-    after = _audited(vm) if kind == "vm.create" else params
-    record(kind, vm.team, user, ("vm", str(vm.uuid), vm.name), after=after)
-    operation_changed(operation)
-    transaction.on_commit(lambda: enqueue_operation(operation.pk))
-    return operation
+    subject = Subject("vm", vm.uuid, vm.name)
+    after = _audited(vm) if kind == "vm.create" else None
+    return begin_operation(kind, vm.team, user, subject, params or {}, after)
 
 
 def _audited(vm: VM) -> dict[str, object]:

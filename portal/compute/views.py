@@ -199,6 +199,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "timing": timing_of(row, creation),
         "timeline": timeline_of(row, creation),
         "devices": devices_of(row, port),
+        "volumes": list(row.volumes.select_related("pool__host")),
         "commands": commands_of(row, port),
         "refusal": refusal(request, "vm.delete", row.team),
         "own_disk": disk_target(row.disk_bus, 1),

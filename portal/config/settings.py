@@ -124,6 +124,7 @@ INSTALLED_APPS = [
     "portal.networks",
     "portal.compute",
     "portal.images",
+    "portal.volumes",
     "portal.console",
     "portal.operations",
     "portal.live",

@@ -22,10 +22,8 @@ from portal.compute.models import VM, Image
 from portal.compute.requests import VMProblem
 from portal.images.models import ImageImport
 from portal.images.store import incoming_folder, write_at
-from portal.live.publishers import operation_changed
-from portal.operations.dispatch import enqueue_operation
-from portal.operations.models import UNFINISHED, Operation, OperationStage
-from portal.operations.stages import STAGES
+from portal.operations.models import UNFINISHED, Operation
+from portal.operations.requests import Subject, begin_operation
 
 GIB = 1024**3
 FORMATS = ("qcow2", "raw")
@@ -181,19 +179,10 @@ def use_words(image: Image) -> str:
 
 def start_image_operation(kind: str, row: ImageImport, user: User | None) -> Operation:
     """A queued operation of an import with its stages, published, and sent to a worker on commit."""
-    operation = Operation.objects.create(
-        team=row.team, kind=kind, object_type="image", object_uuid=row.uuid, object_name=row.name, created_by=user,
-        params=_asked(row) if kind == "image.import" else {},
-    )  # fmt: skip
-    OperationStage.objects.bulk_create(
-        OperationStage(operation=operation, position=position, name=name, title=title)
-        for position, (name, title) in enumerate(STAGES[kind])
-    )
+    asked = _asked(row) if kind == "image.import" else {}
     after: dict[str, Any] = {"source": row.source, "format": row.disk_format, "url": row.url}
-    record(kind, row.team, user, ("image", str(row.uuid), row.name), after=after if kind == "image.import" else None)
-    operation_changed(operation)
-    transaction.on_commit(lambda: enqueue_operation(operation.pk))
-    return operation
+    subject = Subject("image", row.uuid, row.name)
+    return begin_operation(kind, row.team, user, subject, asked, after if kind == "image.import" else {})
 
 
 def _asked(row: ImageImport) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
 from portal.traces.serialize import trace_as_json
+from portal.volumes.models import Volume
+from portal.volumes.serialize import volume_as_json
 
 
 def vm_changed(vm: VM) -> None:
@@ -21,6 +23,16 @@ def vm_changed(vm: VM) -> None:
 def vm_deleted(vm: VM) -> None:
     """Tell the team that a VM is gone."""
     publish(f"team:{vm.team.slug}", "vm.deleted", f"vm:{vm.uuid}", {})
+
+
+def volume_changed(volume: Volume) -> None:
+    """Tell the team what a volume is now."""
+    publish(f"team:{volume.team.slug}", "volume.changed", f"volume:{volume.uuid}", volume_as_json(volume))
+
+
+def volume_deleted(volume: Volume) -> None:
+    """Tell the team that a volume is gone."""
+    publish(f"team:{volume.team.slug}", "volume.deleted", f"volume:{volume.uuid}", {})
 
 
 def operation_changed(operation: Operation) -> None:

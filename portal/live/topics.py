@@ -27,6 +27,7 @@ from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
 from portal.traces.serialize import trace_as_json
+from portal.volumes.serialize import team_state as volumes_state
 
 OPERATIONS_SHOWN = 100
 
@@ -90,7 +91,7 @@ def _team_state(slug: str) -> dict[str, Any]:
     operations = operations.prefetch_related("stages")[:OPERATIONS_SHOWN]
     state.update({f"operation:{one.uuid}": operation_as_json(one) for one in operations})
     state.update({f"board:{board.uuid}": live_board(board) for board in Board.objects.filter(team__slug=slug)})
-    return state | checks_state(slug)
+    return state | checks_state(slug) | volumes_state(slug)
 
 
 STATES: dict[str, Callable[[str], dict[str, Any]]] = {

@@ -33,6 +33,18 @@ class NicSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """A volume as a disk. `source` is "file" or "block"; the guest finds it by its `serial`."""
+
+    path: str
+    target: str
+    bus: str
+    serial: str
+    disk_format: str = "qcow2"
+    source: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
 class KernelBoot:
     kernel: str
     initrd: str
@@ -59,6 +71,7 @@ class DomainSpec:
         False  # a frame buffer, shown by VNC on a unix socket that libvirt names, in the host's own folder
     )
     vcpus_max: int = 0  # room for vCPUs that are plugged while it runs; 0: none
+    volumes: tuple[DiskSpec, ...] = ()
     rescue_disk: str = ""  # boots before the VM's own disk, which is then the second one
     cpu_model: str = ""
     machine: str = "q35"
@@ -139,7 +152,9 @@ def _devices(root: etree._Element, spec: DomainSpec) -> None:
     if spec.seed:
         seat = (disk_target(spec.disk_bus, len(disks)), spec.disk_bus, "")
         _disk(devices, spec.seed, seat, "raw", is_readonly=True)
-    if spec.disk_bus == "scsi":
+    for volume in spec.volumes:
+        _volume(devices, volume)
+    if spec.disk_bus == "scsi" or any(volume.bus == "scsi" for volume in spec.volumes):
         etree.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
     for nic in spec.nics:
         _nic(devices, nic)
@@ -162,8 +177,11 @@ def _devices(root: etree._Element, spec: DomainSpec) -> None:
 
 
 def _pci_slots(spec: DomainSpec) -> int:
-    """Root ports for the devices that the domain has (two disks, a third in rescue, the NICs, the random source) and to spare."""
+    """Root ports for the devices that the domain has (two disks, a third in rescue, virtio volumes, a SCSI controller, the
+    NICs, the random source) and to spare."""
+    buses = [volume.bus for volume in spec.volumes]
     disks = sum(bool(path) for path in (spec.disk, spec.seed, spec.rescue_disk))
+    disks += buses.count("virtio") + ("scsi" in buses)
     return disks + len(spec.nics) + 1 + SPARE_SLOTS
 
 
@@ -190,6 +208,22 @@ def _disk(
     etree.SubElement(disk, "target", dev=target, bus=bus)
     if is_readonly:
         etree.SubElement(disk, "readonly")
+
+
+def format_disk(volume: DiskSpec) -> str:
+    """One volume's XML, to be plugged into a running domain."""
+    devices = etree.Element("devices")
+    _volume(devices, volume)
+    return etree.tostring(devices[0], encoding="unicode")
+
+
+def _volume(devices: etree._Element, volume: DiskSpec) -> None:
+    disk = etree.SubElement(devices, "disk", type=volume.source, device="disk")
+    driver = etree.SubElement(disk, "driver", name="qemu", type=volume.disk_format, discard="unmap")
+    driver.set("cache", "writeback" if volume.source == "file" else "none")
+    etree.SubElement(disk, "source", {"dev" if volume.source == "block" else "file": volume.path})
+    etree.SubElement(disk, "target", dev=volume.target, bus=volume.bus)
+    _text(disk, "serial", volume.serial)
 
 
 def format_nic(nic: NicSpec) -> str:

@@ -67,7 +67,61 @@ class Capacity:
     libvirt_version: str
 
 
-class Hypervisor(Protocol):
+@dataclass(frozen=True, slots=True)
+class PoolSeen:
+    """One storage pool of a host. `kind` is libvirt's pool type, `target` its folder or its source's name."""
+
+    name: str
+    kind: str
+    target: str
+    capacity_bytes: int
+    available_bytes: int
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeAsked:
+    """A volume to make in a pool; empty, or with the content of another one of the pool (`copy_of`, its name)."""
+
+    pool: str
+    name: str
+    disk_format: str  # "qcow2" or "raw"
+    size_bytes: int
+    copy_of: str = ""
+
+
+class Storage(Protocol):
+    """What one host's libvirt keeps volumes in, and the disks of its running domains."""
+
+    def pools(self) -> tuple[PoolSeen, ...]:
+        """Every storage pool that libvirt knows there."""
+
+    def ensure_pool(self, name: str, folder: str) -> None:
+        """A folder as a pool that is active; it starts with its host."""
+
+    def refresh_pool(self, name: str) -> None:
+        """Have libvirt look anew at what is in a pool, and how much room is left."""
+
+    def make_volume(self, asked: VolumeAsked) -> str:
+        """The path of the volume; one that is there is left alone."""
+
+    def remove_volume(self, pool: str, name: str) -> None:
+        """The volume is gone; what is absent is no matter."""
+
+    def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
+        """Make a volume larger that no running guest has; one that is as large is left alone."""
+
+    def live_disks(self, domain: str) -> frozenset[str]:
+        """The serials of a running domain's disks."""
+
+    def plug_disk(self, domain: str, serial: str, xml: str) -> None:
+        """Plug a disk into a running domain; one of that serial that is there is left alone."""
+
+    def unplug_disk(self, domain: str, serial: str) -> None:
+        """Ask a running guest to let go of a disk: it is gone when `live_disks` no longer has it."""
+
+
+class Hypervisor(Storage, Protocol):
     """One host's libvirt."""
 
     def define(self, xml: str) -> None:

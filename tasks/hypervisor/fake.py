@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from lxml import etree
 
 from tasks.hypervisor.driver import Capacity, DomainState, HostUnreachable, LiveInterface
+from tasks.hypervisor.fake_storage import FakeStorage, serials_of
 
 
 @dataclass
-class FakeHypervisor:
+class FakeHypervisor(FakeStorage):
     """Domains by name. `is_down` refuses every call, `is_deaf` guests hear no ACPI; `on_start` sees the taps that a started domain plugs."""
 
     is_down: bool = False
@@ -19,7 +20,6 @@ class FakeHypervisor:
     running: dict[str, tuple[LiveInterface, ...]] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     autostarted: set[str] = field(default_factory=set)
-    is_deaf: bool = False  # its guests do not listen to the power button
     vcpus: dict[str, int] = field(default_factory=dict)
     grown: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -34,6 +34,7 @@ class FakeHypervisor:
         if domain in self.running:
             return
         self.running[domain] = _interfaces(self.definitions[domain])
+        self.plugged[domain] = serials_of(self.definitions[domain])
         if self.on_start is not None:
             self.on_start(self.running[domain])
 
@@ -128,6 +129,7 @@ class FakeHypervisor:
 
     def _off(self, domain: str) -> None:
         self.running.pop(domain, None)
+        self.plugged.pop(domain, None)
         self.paused.discard(domain)
 
     def _state(self, domain: str) -> DomainState:

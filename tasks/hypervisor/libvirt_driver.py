@@ -28,6 +28,7 @@ from tasks.hypervisor.driver import (
     LiveInterface,
 )
 from tasks.hypervisor.libvirt_changes import LibvirtChanges
+from tasks.hypervisor.libvirt_storage import LibvirtStorage
 
 T = TypeVar("T")
 IN_FLIGHT = 4  # libvirtd's max_client_requests is 5 by default, and a keepalive needs one
@@ -74,7 +75,7 @@ def _run_events() -> None:
 libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions; not on stderr too
 
 
-class LibvirtHypervisor(LibvirtChanges):
+class LibvirtHypervisor(LibvirtChanges, LibvirtStorage):
     """The Hypervisor of one libvirt URI."""
 
     def __init__(self, name: str, uri: str, deadline_s: float = CALL_DEADLINE_S) -> None:

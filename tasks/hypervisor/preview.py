@@ -46,6 +46,16 @@ class PreviewHypervisor(LibvirtHypervisor):
         """The test driver names every first NIC alike, so taps are named by the interface id as Neutron does."""
         return tuple(replace(nic, tap=f"tap{nic.interface_id[:11]}") for nic in super().live_interfaces(domain))
 
+    def plug_disk(self, domain: str, serial: str, xml: str) -> None:
+        """The test driver plugs nothing; the definition has the disk."""
+
+    def unplug_disk(self, domain: str, serial: str) -> None:
+        """As `plug_disk`."""
+
+    def live_disks(self, domain: str) -> frozenset[str]:
+        """None: nothing is plugged."""
+        return frozenset()
+
     def _ovs(self, *arguments: str) -> None:
         argv = ["ovs-vsctl", f"--db={self._ovsdb}", "--timeout=5", "--no-wait", *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)

@@ -8,10 +8,11 @@ from uuid import UUID
 from django.db import transaction
 
 from portal.compute.models import VM
-from portal.live.publishers import vm_changed, vm_deleted
+from portal.live.publishers import vm_changed, vm_deleted, volume_changed
 from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.models import FixedAddress, Port
 from portal.operations.models import Operation
+from portal.volumes.models import VolumeState
 from tasks.hypervisor.disks import VMFiles, files_of
 from tasks.hypervisor.driver import Hypervisor
 from tasks.sagas.engine import Context, StageError
@@ -69,13 +70,17 @@ def update_vm(vm: VM, **columns: object) -> None:
 
 
 def release(uuid: UUID) -> None:
-    """The VM's address, port and row are gone, and with them what they held of the quota."""
+    """The VM's address, port and row are gone, and with them what they held of the quota; its volumes are free."""
     with transaction.atomic():
         lock_intent()
         vm = VM.objects.select_for_update().select_related("team").filter(uuid=uuid).first()
         if vm is None:
             return
         vm_deleted(vm)
+        for volume in vm.volumes.select_related("team", "pool__host"):
+            volume.vm, volume.target, volume.state = None, "", VolumeState.AVAILABLE
+            volume.save(update_fields=["vm", "target", "state"])
+            volume_changed(volume)
         FixedAddress.objects.filter(port__vm=vm).delete()
         ids = frozenset(vm.ports.values_list("id", flat=True))
         Port.objects.filter(vm=vm).delete()

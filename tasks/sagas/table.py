@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_nics
+from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_nics, volume
 from tasks.sagas.engine import Saga
 
 SAGAS: Mapping[str, Saga] = {
@@ -14,4 +14,5 @@ SAGAS: Mapping[str, Saga] = {
     **vm_change.SAGAS,
     **image.SAGAS,
     **vm_nics.SAGAS,
+    **volume.SAGAS,
 }

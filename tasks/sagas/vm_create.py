@@ -14,9 +14,10 @@ from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation, lock_intent, only_ports
 from portal.networks.models import Port
+from portal.volumes.models import Volume
 from sdn.model.device import DeviceChain, chain_from_json, chain_to_json
 from tasks.hypervisor.disks import VMFiles, ensure_overlay, remove_file, write_file
-from tasks.hypervisor.domain_xml import DomainSpec, KernelBoot, NicSpec, format_domain
+from tasks.hypervisor.domain_xml import DiskSpec, DomainSpec, KernelBoot, NicSpec, format_domain
 from tasks.hypervisor.driver import LiveInterface
 from tasks.hypervisor.seed import SeedSpec, make_seed
 from tasks.hypervisor.tap import read_taps
@@ -176,10 +177,19 @@ def nic_spec(port: Port, host: Host) -> NicSpec:
     return NicSpec(str(port.uuid), port.mac, port.network.mtu, has_offloads=offloads, model=port.model)
 
 
+def disk_spec(volume: Volume) -> DiskSpec:
+    """The disk of a volume that has been made."""
+    assert volume.pool is not None
+    can = volume.pool.can
+    return DiskSpec(volume.path, volume.target, volume.bus, volume.serial, can.disk_format, can.source)
+
+
 def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
     """The domain of a VM on a host."""
     ports = vm.ports.select_related("network").order_by("id")
     nics = tuple(nic_spec(port, host) for port in ports)
+    made = vm.volumes.select_related("pool").exclude(path="").order_by("target")
+    volumes = tuple(disk_spec(volume) for volume in made)
     boot, image = None, vm.rescue_image or vm.image
     if image.boot == Image.Boot.KERNEL:
         boot = KernelBoot(image.kernel_path, image.initrd_path, image.cmdline)
@@ -195,6 +205,7 @@ def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:
         seed=str(files.seed),
         console_log=str(files.console_log),
         nics=nics,
+        volumes=volumes,
         boot=boot,
         has_screen=has_screen(vm),
         vcpus_max=max(vm.vcpus, min(host.vcpus, HOTPLUG_VCPUS)),

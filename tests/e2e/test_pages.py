@@ -18,13 +18,13 @@ AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
 VIEWS = {"wide-light": (1440, 900, "light"), "wide-dark": (1440, 900, "dark"), "phone-light": (390, 844, "light")}
 TEAM_PAGES = (
-    "/", "/vms/", "/vms/create/", "/images/", "/networks/", "/networks/new/", "/keys/", "/tokens/", "/sessions/", "/services/", "/security/", "/security/app/", "/members/", "/activity/",
+    "/", "/vms/", "/vms/create/", "/images/", "/volumes/", "/networks/", "/networks/new/", "/keys/", "/tokens/", "/sessions/", "/services/", "/security/", "/security/app/", "/members/", "/activity/",
     "/operations/", "/trace/", "/matrix/", "/checks/", "/what-if/", "/api/docs/", "/nothing/", "/hosts/", "/?edit", "/?tv&range=24h",
 )  # fmt: skip
 PAGES_OF = {
     "alice": TEAM_PAGES,
     "charlie": ("/", "/vms/", "/members/", "/trace/", "/matrix/", "/checks/", "/what-if/"),
-    "olga": ("/", "/hosts/", "/flows/", "/provider-networks/", "/access/"),
+    "olga": ("/", "/hosts/", "/pools/", "/flows/", "/provider-networks/", "/access/"),
 }
 SEEN = (*(("alice", view) for view in VIEWS), ("charlie", "wide-light"), ("olga", "wide-dark"), ("olga", "phone-light"))
 EXPECTED_ERRORS = {"/nothing/": "404", "/hosts/": "403"}  # what the browser itself says of such an answer

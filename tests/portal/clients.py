@@ -20,6 +20,7 @@ from portal.networks.provider_requests import ProviderSpec, create_provider
 from portal.topology.flow_rows import FlowDelta, pack
 from portal.topology.models import FlowRecord
 from portal.traces.models import Probing, TraceRequest
+from portal.volumes.models import Pool, Volume
 from sdn.reconcile import WireFlow
 from tests.cast import Cast
 
@@ -103,6 +104,16 @@ def made_mirror(cast: Cast, vm: VM) -> Mirror:
     """What the VM's port sends and receives is copied to a VM ids-1, made for it."""
     receiver = made_vm(cast, "ids-1")
     return set_mirror(vm.ports.get(), MirrorSpec(receiver.ports.get()), cast.alice)
+
+
+def made_volume(cast: Cast, name: str = "data", host: Host | None = None) -> Volume:
+    """A volume of Payments, as its making left it, in the offered pool of a host."""
+    host = host or Host.objects.first() or made_host()
+    told = {"kind": "dir", "target": "/tmp/volumes", "is_active": True, "is_offered": True, "available_bytes": 2**40}
+    pool, _ = Pool.objects.get_or_create(host=host, name="hopsight", defaults=told)
+    return Volume.objects.create(
+        team=cast.payments, name=name, pool=pool, path=f"/tmp/volumes/{name}", size_gib=2, state="available"
+    )
 
 
 def made_provider(cast: Cast, name: str = "office", vid: int = 200, cidr: str = "10.60.0.0/24", shared: bool = False) -> Network:  # fmt: skip

@@ -25,6 +25,7 @@ from portal.networks.groups import add_rule, create_group
 from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
+from portal.volumes.models import Pool
 from tests.cast import Cast, make_cast
 from tests.portal.clients import (
     client_of,
@@ -38,6 +39,7 @@ from tests.portal.clients import (
     made_provider,
     made_trace,
     made_vm,
+    made_volume,
 )
 
 pytestmark = pytest.mark.xdist_group("examples")
@@ -81,6 +83,8 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
     provider = made_provider(cast)
     trace, host = made_trace(cast), made_host()
     made_flow_record(host)
+    VM.objects.update(host=host)
+    volume = made_volume(cast, host=host)
     key = KeyPair.objects.create(user=cast.alice, name="old", public_key=parsed.text, fingerprint="SHA256:old")
     everywhere = {
         "TOKEN": make_token(cast.alice, "docs", True, 7)[1], "URL": live_server.url, "port": str(port.uuid),
@@ -103,6 +107,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
         "probings": {"uuid": str(made_probing(cast, trace).uuid)},
+        "volumes": {"uuid": str(volume.uuid)}, "pools": {"uuid": str(Pool.objects.get().uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},
     }  # fmt: skip
     return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}

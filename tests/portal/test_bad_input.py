@@ -18,7 +18,7 @@ from portal.hosts.models import Host
 from portal.networks.models import Network
 from portal.operations.models import Operation
 from tests.cast import Cast
-from tests.portal.clients import client_of, form, made_host, made_trace, made_vm
+from tests.portal.clients import client_of, form, made_host, made_trace, made_vm, made_volume
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>{{ 7|add:7 }}\'";--'
 NAMES = ["<script>alert(1)</script>", "a b", "x" * 10_000, "-a", "a-", "ünï", "'; drop table", "", "\0", "A", "a\nb"]
@@ -255,6 +255,7 @@ def test_hostile_names_run_on_no_page(cast: Cast) -> None:
             "operations", "trace_new", "hosts", "flow_hosts", "status_line", "api_docs",
         )),
         *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "vm_change", "vm_nics", "console")),
+        reverse("volume", args=[made_volume(cast, HOSTILE[:60]).uuid]),
         reverse("operation", args=[operation.uuid]),
         reverse("trace", args=[trace.uuid]),
         reverse("vm_effect") + "?name=%3Cscript%3Ealert(%22x%22)%3C/script%3E",

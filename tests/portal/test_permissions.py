@@ -39,6 +39,7 @@ from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from portal.traces.requests import TraceSpec
+from portal.volumes.models import Pool
 from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
@@ -52,6 +53,7 @@ from tests.portal.clients import (
     made_provider,
     made_trace,
     made_vm,
+    made_volume,
 )
 
 ROLES = {"alice": "owner", "bob": "member", "charlie": "viewer", "dana": None, "olga": None, "stranger": None}
@@ -94,6 +96,7 @@ def world(cast: Cast) -> World:
         "image_delete": {"uuid": made_import(cast).uuid},
         "vm_nics": {"uuid": vm.uuid},
         "vm_tags": {"uuid": vm.uuid},
+        "volume": {"uuid": made_volume(cast).uuid},
         "vm_lease": {"uuid": vm.uuid},
         "security_group": {"uuid": group.uuid},
         "security_group_delete": {"uuid": group.uuid},
@@ -292,6 +295,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     }
     port = str(Port.objects.get(vm__uuid=vm).uuid)
     rule = world.arguments["security_rule_delete"]
+    uuids |= {"volumes": world.arguments["volume"]["uuid"], "pools": Pool.objects.get().uuid}
     uuids |= {"image-imports": world.arguments["image_delete"]["uuid"]}
     uuids |= {"security-groups": rule["uuid"], "ports": port, "boards": world.arguments["board"]["uuid"]}
     uuids |= {

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
+from portal.hosts.models import Host
 from portal.networks.floating_requests import give_floating
 from portal.networks.groups import default_group
 from portal.networks.models import Port
@@ -16,7 +17,7 @@ from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from portal.traces.requests import TraceSpec
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_host, made_image, made_import, made_trace, made_vm
+from tests.portal.clients import client_of, made_host, made_image, made_import, made_trace, made_vm, made_volume
 
 # Page → queries, those of the session, the person, the teams and the frame included. Fewer is welcome: lower it then.
 BASELINE: dict[str, int] = {
@@ -30,6 +31,9 @@ BASELINE: dict[str, int] = {
     "vm_effect": 12,
     "snippets": 7,
     "images": 11,
+    "volumes": 11,
+    "volume": 11,
+    "pools": 8,
     "networks": 12,
     "network": 15,
     "routers": 13,
@@ -51,7 +55,7 @@ BASELINE: dict[str, int] = {
     "flow_hosts": 7,
     "status_line": 8,
     "api_docs": 6,
-    "vm": 28,
+    "vm": 31,
     "vm_delete": 14,
     "vm_change": 19,
     "vm_nics": 17,
@@ -60,6 +64,7 @@ BASELINE: dict[str, int] = {
     "trace": 8,
     "/api/v1/vms": 9,
     "/api/v1/operations": 5,
+    "/api/v1/volumes": 4,
     "/api/v1/networks": 7,
     "/api/v1/routers": 7,
     "/api/v1/floating-addresses": 4,
@@ -106,6 +111,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     }
     arguments |= {"network": cast.network.uuid, "router": cast.router.uuid, "console": vm.uuid}
     arguments["what_if"] = asked_of_shadow(cast, Port.objects.get(vm=vm), "203.0.113.1")
+    arguments["volume"] = made_volume(cast).uuid
     arguments["operation"] = Operation.objects.get(object_uuid=vm.uuid).uuid
     urls = {
         name: name if name.startswith("/") else reverse(name, args=[arguments[name]] if name in arguments else [])
@@ -118,6 +124,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
         made_vm(cast, f"web-{number}")
         made_host(f"hv{number}")
         made_trace(cast)
+        made_volume(cast, f"data-{number}", Host.objects.get(name=f"hv{number}"))
         made_import(cast), made_image(cast)
         give_floating(cast.payments, Port.objects.get(name=f"web-{number}"))
         asked_of_shadow(cast, Port.objects.get(name=f"web-{number}"), f"203.0.113.{number}")

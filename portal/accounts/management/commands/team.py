@@ -13,7 +13,7 @@ from django.utils.text import slugify
 from portal.accounts.audit import record
 from portal.accounts.models import Membership, Role, Team, User
 
-LIMITS = ("max_vms", "max_vcpus", "max_ram_mib", "max_disk_gib")
+LIMITS = ("max_vms", "max_vcpus", "max_ram_mib", "max_disk_gib", "max_volumes", "max_volume_gib")
 
 
 class Command(BaseCommand):

@@ -1,0 +1,60 @@
+"""Volumes' operations asked for again, with the values that they were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from portal.accounts.models import User
+from portal.compute.models import VM
+from portal.compute.requests import VMProblem
+from portal.operations.models import Operation
+from portal.volumes.lookup import offered_pools, volumes_of
+from portal.volumes.models import Bus, Volume
+from portal.volumes.requests import (
+    VolumeSpec,
+    attach_volume,
+    clone_volume,
+    create_volume,
+    delete_volume,
+    detach_volume,
+    grow_volume,
+)
+
+
+def _volume(operation: Operation, field: str = "volume") -> Volume:
+    found = volumes_of(operation.team).filter(uuid=operation.params[field]).first()
+    if found is None:
+        raise VMProblem({"volume": ["the volume is no longer there"]})
+    return found
+
+
+def _vm(operation: Operation) -> VM | None:
+    return VM.objects.select_related("team", "host").filter(team=operation.team, uuid=operation.object_uuid).first()
+
+
+def _create(operation: Operation, user: User) -> Operation:
+    asked = operation.params
+    pool = offered_pools().filter(uuid=asked["pool"]).first() if "pool" in asked else None
+    vm = _vm(operation) if operation.kind == "vm.volume_add" else None
+    spec = VolumeSpec(asked["name"], asked["size_gib"], pool, vm, asked.get("bus", Bus.VIRTIO))
+    return create_volume(operation.team, user, spec)[1]
+
+
+def _attach(operation: Operation, user: User) -> Operation:
+    return attach_volume(_volume(operation), user, _vm(operation), operation.params["bus"])
+
+
+def _clone(operation: Operation, user: User) -> Operation:
+    asked = operation.params
+    return clone_volume(_volume(operation, "source_volume"), user, asked["name"], asked.get("size_gib"))[1]
+
+
+AGAIN: Mapping[str, Callable[[Operation, User], Operation]] = {
+    "volume.create": _create,
+    "vm.volume_add": _create,
+    "volume.clone": _clone,
+    "volume.grow": lambda operation, user: grow_volume(_volume(operation), user, operation.params["size_gib"]),
+    "volume.delete": lambda operation, user: delete_volume(_volume(operation), user),
+    "vm.volume_attach": _attach,
+    "vm.volume_detach": lambda operation, user: detach_volume(_volume(operation), user),
+}

@@ -1,0 +1,48 @@
+"""Finding volumes, pools and VMs as people name them, with what pages and answers show."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from portal.accounts.models import Team, User
+from portal.compute.models import VM, VMState
+from portal.volumes.models import Pool, Volume
+
+
+def volumes_of(team: Team) -> QuerySet[Volume]:
+    """The team's volumes with what lists show."""
+    return Volume.objects.filter(team=team).select_related("team", "pool__host", "vm__host", "vm__team")
+
+
+def volumes_for(user: User) -> QuerySet[Volume]:
+    """The volumes of all the person's teams."""
+    rows = Volume.objects.filter(team__memberships__user=user)
+    return rows.select_related("team", "pool__host", "vm__host", "vm__team")
+
+
+def offered_pools() -> QuerySet[Pool]:
+    """What teams may choose from."""
+    return Pool.objects.filter(is_offered=True, is_active=True).select_related("host")
+
+
+def pool_named(text: str) -> Pool | None:
+    """The offered pool of that `host/name`; None when there is none."""
+    return next((pool for pool in offered_pools() if str(pool) == text), None)
+
+
+def vms_that_take(team: Team, volume: Volume | None = None) -> list[VM]:
+    """The team's VMs that could have a volume; those on its host when it has a place."""
+    rows = VM.objects.filter(team=team, host__isnull=False).exclude(state__in=(VMState.DELETED, VMState.DELETING))
+    if volume is not None and volume.pool is not None:
+        rows = rows.filter(host=volume.pool.host)
+    return list(rows.select_related("host"))
+
+
+def vm_named(team: Team, text: str) -> VM | None:
+    """The team's VM of that name or uuid; None when there is none."""
+    rows = VM.objects.filter(team=team).select_related("team", "host", "image", "flavor")
+    return next((vm for vm in rows.filter(name=text[:63].replace("\0", "?"))), None) or _by_uuid(rows, text)
+
+
+def _by_uuid(rows: QuerySet[VM], text: str) -> VM | None:
+    return next((vm for vm in rows if str(vm.uuid) == text), None) if len(text) == 36 else None

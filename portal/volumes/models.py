@@ -1,0 +1,125 @@
+"""Storage pools as the hosts' libvirt tells of them, and the volumes that teams keep in them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from django.db import models
+
+from portal.accounts.models import Team, User
+from portal.compute.models import VM
+from portal.hosts.models import Host
+
+OWN_POOL = "hopsight"  # the folder beside a host's disks, which Hopsight makes into a pool by itself
+
+
+@dataclass(frozen=True, slots=True)
+class PoolKind:
+    """What a libvirt pool type can do for volumes. `refusal` says why it cannot be offered to teams."""
+
+    name: str
+    words: str
+    disk_format: str
+    source: str = "file"  # how a disk names its volume: "file" or "block"
+    no_growing: str = ""
+    refusal: str = ""
+
+
+KINDS: dict[str, PoolKind] = {
+    kind.name: kind
+    for kind in (
+        PoolKind("dir", "folder", "qcow2"),
+        PoolKind("fs", "file system", "qcow2"),
+        PoolKind("netfs", "NFS", "qcow2"),
+        PoolKind(
+            "logical", "LVM", "raw", "block",
+            no_growing="libvirt cannot grow a volume of LVM: make a larger one, or clone it into one",
+        ),
+        PoolKind("iscsi", "iSCSI", "raw", "block", refusal="libvirt can make no volumes there: its LUNs are the target's"),
+        PoolKind("rbd", "Ceph RBD", "raw", "network", refusal="a guest is not given RBD’s key yet: it is only shown"),
+    )
+}  # fmt: skip
+
+
+class Pool(models.Model):
+    """One storage pool of a host. Only `is_offered` is asked for (by an operator), the rest is observed."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="pools")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=20, help_text="libvirt's pool type")
+    target = models.CharField(max_length=300, default="", blank=True)
+    capacity_bytes = models.PositiveBigIntegerField(default=0)
+    available_bytes = models.PositiveBigIntegerField(default=0)
+    is_active = models.BooleanField(default=False)
+    is_offered = models.BooleanField(default=False, help_text="teams' volumes may lie there")
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["host__name", "name"]
+        constraints = [models.UniqueConstraint(fields=["host", "name"], name="pool_name_per_host")]
+
+    def __str__(self) -> str:
+        return f"{self.host.name}/{self.name}"
+
+    @property
+    def can(self) -> PoolKind:
+        """What its type can do."""
+        unknown = PoolKind(
+            self.kind, self.kind, "raw", refusal=f"volumes in a pool of type {self.kind} are not known here"
+        )
+        return KINDS.get(self.kind, unknown)
+
+
+class Bus(models.TextChoices):
+    VIRTIO = "virtio", "virtio-blk"
+    SCSI = "scsi", "virtio-scsi"
+    SATA = "sata", "SATA, emulated"
+
+
+class VolumeState(models.TextChoices):
+    CREATING = "creating", "Creating"
+    AVAILABLE = "available", "Available"
+    ATTACHED = "attached", "Attached"
+    DELETING = "deleting", "Deleting"
+
+
+class Volume(models.Model):
+    """A disk of a team that outlives VMs. `vm` is set from the moment it is asked for: what is attached cannot be twice."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="volumes")
+    name = models.CharField(max_length=63)
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, null=True, blank=True, related_name="volumes")
+    path = models.CharField(max_length=300, default="", blank=True, help_text="on its host, as libvirt told")
+    size_gib = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=VolumeState.choices, default=VolumeState.CREATING)
+    vm = models.ForeignKey(VM, on_delete=models.PROTECT, null=True, blank=True, related_name="volumes")
+    bus = models.CharField(max_length=6, choices=Bus.choices, default=Bus.VIRTIO)
+    target = models.CharField(max_length=4, default="", blank=True, help_text="its place in the domain: vdd, sda")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="volume_name_per_team"),
+            models.UniqueConstraint(
+                fields=["vm", "target"], condition=models.Q(vm__isnull=False), name="volume_target_per_vm"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def file_name(self) -> str:
+        """Its name in its pool: made of its uuid, never of what people call it."""
+        ending = ".qcow2" if self.pool is not None and self.pool.can.disk_format == "qcow2" else ""
+        return f"hs-vol-{self.uuid}{ending}"
+
+    @property
+    def serial(self) -> str:
+        """What the guest reads from the device: `/dev/disk/by-id/virtio-<serial>` (virtio-blk keeps 20 characters)."""
+        return self.uuid.hex[:20]

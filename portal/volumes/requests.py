@@ -1,0 +1,173 @@
+"""What people ask of volumes. Checked and stored under the team's row lock; what meets a host is an operation.
+
+An operation on an attached volume is its VM's, so that it never runs beside a start of that VM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from portal.accounts.audit import record
+from portal.accounts.models import Team, User
+from portal.compute.models import VM
+from portal.compute.requests import NAME, VMProblem
+from portal.live.publishers import volume_changed
+from portal.operations.models import Operation
+from portal.operations.requests import Subject, begin_operation
+from portal.volumes.models import Bus, Pool, Volume, VolumeState
+from portal.volumes.rules import attach_refusal, free_target, quota_problems, refusals_of, size_problems, vm_refusal
+
+Errors = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSpec:
+    """A volume as asked for; with a `vm` it is attached to it at once, without a `pool` one is chosen."""
+
+    name: str
+    size_gib: int
+    pool: Pool | None = None
+    vm: VM | None = None
+    bus: str = Bus.VIRTIO
+
+
+def create_volume(team: Team, user: User, spec: VolumeSpec) -> tuple[Volume, Operation]:
+    """The volume's row and the operation that makes it. Raises VMProblem, and then nothing is stored."""
+    with transaction.atomic():
+        locked = Team.objects.select_for_update().get(pk=team.pk)
+        if errors := _spec_errors(locked, spec):
+            raise VMProblem(errors)
+        volume = Volume.objects.create(
+            team=locked, name=spec.name, size_gib=spec.size_gib, pool=spec.pool, created_by=user, vm=spec.vm,
+            bus=spec.bus, target=free_target(spec.vm, spec.bus) if spec.vm else "",
+        )  # fmt: skip
+        kind = "vm.volume_add" if spec.vm else "volume.create"
+        asked = {"name": spec.name, "size_gib": spec.size_gib, "bus": spec.bus}
+        return volume, _begin(kind, volume, user, asked | ({"pool": str(spec.pool.uuid)} if spec.pool else {}))
+
+
+def attach_volume(volume: Volume, user: User, vm: VM | None, bus: str = Bus.VIRTIO) -> Operation:
+    """The operation that gives a VM of the team the volume."""
+    with transaction.atomic():
+        fresh = _locked(volume, "attach")
+        if vm is None or vm.team_id != fresh.team_id:
+            raise VMProblem({"vm": [f"no VM of that name in team {fresh.team.name}: choose one of the list"]})
+        if reason := attach_refusal(vm, fresh, bus):
+            raise VMProblem({"bus" if bus not in Bus.values else "vm": [reason]})
+        fresh.vm, fresh.bus, fresh.target, fresh.state = vm, bus, free_target(vm, bus), VolumeState.ATTACHED
+        fresh.save(update_fields=["vm", "bus", "target", "state"])
+        return _begin("vm.volume_attach", fresh, user, {"name": fresh.name, "bus": bus})
+
+
+def detach_volume(volume: Volume, user: User) -> Operation:
+    """The operation that takes the volume from its VM; it is free when the guest has let go of it."""
+    with transaction.atomic():
+        fresh = _locked(volume, "detach")
+        return _begin("vm.volume_detach", fresh, user, {"name": fresh.name})
+
+
+def grow_volume(volume: Volume, user: User, size_gib: int) -> Operation:
+    """The operation that makes the volume larger, in a running guest too; it never shrinks."""
+    with transaction.atomic():
+        fresh = _locked(volume, "grow")
+        problems = size_problems(size_gib) or quota_problems(fresh.team, 0, size_gib - fresh.size_gib)
+        if size_gib <= fresh.size_gib and not problems:
+            problems = [f"{size_gib} GiB were given; it has {fresh.size_gib}, and a volume never shrinks"]
+        if problems:
+            raise VMProblem({"size_gib": problems})
+        before, fresh.size_gib = fresh.size_gib, size_gib
+        fresh.save(update_fields=["size_gib"])
+        return _begin("volume.grow", fresh, user, {"before": {"size_gib": before}, "size_gib": size_gib})
+
+
+def clone_volume(volume: Volume, user: User, name: str, size_gib: int | None = None) -> tuple[Volume, Operation]:
+    """A volume with the same content in the same pool, as large or larger, attached to nothing."""
+    with transaction.atomic():
+        source = _locked(volume, "clone")
+        wanted = source.size_gib if size_gib is None else size_gib
+        errors = _name_errors(source.team, name)
+        sizes = size_problems(wanted) or quota_problems(source.team, 1, wanted)
+        if wanted < source.size_gib:
+            sizes = [f"{wanted} GiB were given; its source has {source.size_gib}"]
+        if sizes:
+            errors["size_gib"] = sizes
+        if errors:
+            raise VMProblem(errors)
+        made = Volume.objects.create(
+            team=source.team, name=name, size_gib=wanted, pool=source.pool, created_by=user, bus=source.bus
+        )
+        params = {"source_volume": str(source.uuid), "source": source.name, "name": name, "size_gib": wanted}
+        return made, _begin("volume.clone", made, user, params, source)
+
+
+def delete_volume(volume: Volume, user: User) -> Operation:
+    """The operation that removes the volume with all that is on it."""
+    with transaction.atomic():
+        fresh = _locked(volume, "delete")
+        fresh.state = VolumeState.DELETING
+        fresh.save(update_fields=["state"])
+        return _begin("volume.delete", fresh, user, {"name": fresh.name})
+
+
+def offer_pool(pool: Pool, user: User, is_offered: bool) -> Pool:
+    """The pool, which teams may use from now on, or no more; volumes that lie there stay."""
+    with transaction.atomic():
+        if is_offered and pool.can.refusal:
+            raise VMProblem({"is_offered": [f"{pool}: {pool.can.refusal}"]})
+        if pool.is_offered != is_offered:
+            Pool.objects.filter(pk=pool.pk).update(is_offered=is_offered)
+            before, pool.is_offered = pool.is_offered, is_offered
+            what = ("pool", str(pool.uuid), str(pool))
+            record("pool.offer", None, user, what, before={"offered": before}, after={"offered": is_offered})
+        return pool
+
+
+def _locked(volume: Volume, change: str) -> Volume:
+    """The volume as it is now, its team's row locked. Raises VMProblem when the change is not possible now."""
+    Team.objects.select_for_update().get(pk=volume.team_id)
+    rows = Volume.objects.select_related("team", "pool__host", "vm__host", "vm__team")
+    fresh = rows.filter(pk=volume.pk).first()
+    if fresh is None:
+        raise VMProblem({"volume": [f"{volume.name} is gone meanwhile"]})
+    if reason := refusals_of(fresh)[change]:
+        raise VMProblem({"volume": [f"{fresh.name}: {change} is not possible now: {reason}"]})
+    return fresh
+
+
+def _begin(kind: str, volume: Volume, user: User, params: dict[str, Any], about: Volume | None = None) -> Operation:
+    """The operation of `about` (none: the volume itself), or of the VM that has it."""
+    held = about or volume
+    subject = Subject("vm", held.vm.uuid, held.vm.name) if held.vm else Subject("volume", held.uuid, held.name)
+    operation = begin_operation(kind, volume.team, user, subject, {**params, "volume": str(volume.uuid)}, params)
+    volume_changed(volume)
+    return operation
+
+
+def _name_errors(team: Team, name: str) -> Errors:
+    if not NAME.fullmatch(name):
+        shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
+        return {"name": [f"“{shown}” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end"]}
+    if team.volumes.filter(name=name).exists():
+        return {"name": [f"{team.name} has a volume {name} already: choose another name"]}
+    return {}
+
+
+def _spec_errors(team: Team, spec: VolumeSpec) -> Errors:
+    errors = _name_errors(team, spec.name)
+    if sizes := size_problems(spec.size_gib) or quota_problems(team, 1, spec.size_gib):
+        errors["size_gib"] = sizes
+    if spec.pool is not None and not spec.pool.is_offered:
+        errors["pool"] = [f"{spec.pool} is not offered: choose one of the list"]
+    if spec.vm is None:
+        if spec.bus not in Bus.values:
+            errors["bus"] = [f"“{spec.bus[:20]}” was given; {', '.join(Bus.values)} are allowed"]
+    elif spec.vm.team_id != team.pk:
+        errors["vm"] = [f"no VM of that name in team {team.name}: choose one of the list"]
+    elif reason := vm_refusal(spec.vm, spec.bus):
+        errors["bus" if spec.bus not in Bus.values else "vm"] = [reason]
+    elif spec.pool is not None and spec.pool.host_id != spec.vm.host_id:
+        errors["pool"] = [f"{spec.pool} is not on {spec.vm.host}, where {spec.vm.name} runs"]
+    return errors

@@ -1,0 +1,156 @@
+"""Volumes: the team's list with the form that makes one, one volume with its changes; storage pools, for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from portal.accounts.access import may, refusal, require, team_for
+from portal.accounts.models import AuditRow, Team, User
+from portal.accounts.presentation import as_feed
+from portal.accounts.views import person
+from portal.compute.requests import VMProblem
+from portal.operations.models import Operation
+from portal.volumes.lookup import offered_pools, pool_named, vm_named, vms_that_take, volumes_for, volumes_of
+from portal.volumes.models import Bus, Pool, Volume
+from portal.volumes.requests import (
+    Errors,
+    VolumeSpec,
+    attach_volume,
+    clone_volume,
+    create_volume,
+    delete_volume,
+    detach_volume,
+    grow_volume,
+    offer_pool,
+)
+from portal.volumes.rules import refusals_of, use_of_volumes
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def volumes(request: HttpRequest) -> HttpResponse:
+    """The team's volumes; a post makes one."""
+    team = team_for(request, "volume.see")
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "volume.change", team)
+        try:
+            _, operation = create_volume(team, person(request), _spec(team, request.POST))
+            return redirect("operation", operation.uuid)
+        except VMProblem as problem:
+            errors = problem.errors
+    vms = vms_that_take(team)
+    wanted = next((vm for vm in vms if str(vm.uuid) == request.GET.get("vm")), None)
+    defaults = {"size_gib": 1, "name": _free_name(team), "vm": wanted.name if wanted else "", "bus": Bus.VIRTIO}
+    context = {
+        "team": team, "rows": list(volumes_of(team)), "use": use_of_volumes(team), "errors": errors,
+        "values": request.POST if errors else defaults, "pools": list(offered_pools()), "buses": Bus.choices,
+        "vms": vms, "may": may(request, "volume.change", team),
+        "refusal": refusal(request, "volume.change", team),
+    }  # fmt: skip
+    return render(request, "volumes/volumes.html", context, status=422 if errors else 200)
+
+
+def _spec(team: Team, posted: QueryDict) -> VolumeSpec:
+    vm_text, pool_text = posted.get("vm", ""), posted.get("pool", "")
+    vm, pool = vm_named(team, vm_text) if vm_text else None, pool_named(pool_text) if pool_text else None
+    missing: Errors = {}
+    if vm_text and vm is None:
+        missing["vm"] = [f"no VM of that name in team {team.name}: choose one of the list"]
+    if pool_text and pool is None:
+        missing["pool"] = ["no such pool is offered: choose one of the list"]
+    if missing:
+        raise VMProblem(missing)
+    return VolumeSpec(
+        posted.get("name", "").strip(), number(posted.get("size_gib", "")), pool, vm, posted.get("bus", Bus.VIRTIO)
+    )
+
+
+def _free_name(team: Team) -> str:
+    taken = set(team.volumes.values_list("name", flat=True))
+    return next(name for n in range(1, len(taken) + 2) if (name := f"data-{n}") not in taken)
+
+
+def number(text: str) -> int:
+    """The number of GiB; 0, which is refused, for what is none."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _attach(row: Volume, user: User, posted: QueryDict) -> Operation:
+    return attach_volume(row, user, vm_named(row.team, posted.get("vm", "")), posted.get("bus", Bus.VIRTIO))
+
+
+def _clone(row: Volume, user: User, posted: QueryDict) -> Operation:
+    return clone_volume(row, user, posted.get("name", "").strip())[1]
+
+
+FORMS: dict[str, Callable[[Volume, User, QueryDict], Operation]] = {
+    "attach": _attach,
+    "detach": lambda row, user, _: detach_volume(row, user),
+    "grow": lambda row, user, posted: grow_volume(row, user, number(posted.get("size_gib", ""))),
+    "clone": _clone,
+    "delete": lambda row, user, _: delete_volume(row, user),
+}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def volume(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """One volume; a posted change that is refused says why."""
+    row = get_object_or_404(volumes_for(person(request)), uuid=uuid)
+    require(request, "volume.see", row.team)
+    asked, errors = request.POST.get("what", ""), {}
+    if request.method == "POST":
+        require(request, "volume.change", row.team)
+        try:
+            if asked not in FORMS:
+                raise VMProblem({"what": [f"“{asked[:40]}” was given; allowed are {', '.join(FORMS)}"]})
+            return redirect("operation", FORMS[asked](row, person(request), request.POST).uuid)
+        except VMProblem as problem:
+            errors = problem.errors
+    return render(request, "volumes/volume.html", _context(request, row, asked, errors), status=422 if errors else 200)
+
+
+def _context(request: HttpRequest, row: Volume, asked: str, errors: Errors) -> dict[str, Any]:
+    why = refusal(request, "volume.change", row.team)
+    entries = AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]
+    return {
+        "volume": row,
+        "reasons": {name: why or reason for name, reason in refusals_of(row).items()},
+        "asked": asked,
+        "given": request.POST,
+        "lines": [line for lines in errors.values() for line in lines],
+        "vms": vms_that_take(row.team, row),
+        "buses": Bus.choices,
+        "operation": Operation.objects.filter(team=row.team, params__volume=str(row.uuid)).first(),
+        "free_name": f"{row.name[:57]}-copy",
+        "entries": as_feed(entries),
+        "vm_url": reverse("vm", args=[row.vm.uuid]) if row.vm else "",
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def pools(request: HttpRequest) -> HttpResponse:
+    """Every storage pool of every host; a post offers one to teams, or no more."""
+    require(request, "pool.manage")
+    errors: Errors = {}
+    if request.method == "POST":
+        row = next((one for one in _pools() if str(one.uuid) == request.POST.get("pool")), None)
+        try:
+            if row is None:
+                raise VMProblem({"pool": ["no such pool: choose one of the list"]})
+            offer_pool(row, person(request), request.POST.get("is_offered") == "1")
+            return redirect("pools")
+        except VMProblem as problem:
+            errors = problem.errors
+    return render(request, "volumes/pools.html", {"rows": _pools(), "errors": errors}, status=422 if errors else 200)
+
+
+def _pools() -> list[Pool]:
+    return list(Pool.objects.select_related("host").prefetch_related("volumes"))

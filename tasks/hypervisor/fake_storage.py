@@ -1,0 +1,66 @@
+"""The fake hypervisor's storage: volumes by pool and name, and the disks that are plugged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from tasks.hypervisor.driver import CallFailed, PoolSeen, VolumeAsked
+
+
+@dataclass
+class FakeStorage:
+    """Volumes with their sizes. A guest that `is_deaf` lets go of no disk."""
+
+    is_deaf: bool = False  # its guests do not listen: not to the power button, not to an unplugging
+    volumes: dict[tuple[str, str], int] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
+    plugged: dict[str, set[str]] = field(default_factory=dict)
+
+    def _enter(self, call: str) -> None:
+        raise NotImplementedError
+
+    def pools(self) -> tuple[PoolSeen, ...]:
+        self._enter("pools")
+        return (PoolSeen("hopsight", "dir", "/disks/volumes", 100 * 1024**3, 90 * 1024**3, True),)
+
+    def ensure_pool(self, name: str, folder: str) -> None:
+        self._enter("ensure_pool")
+
+    def refresh_pool(self, name: str) -> None:
+        self._enter("refresh_pool")
+
+    def make_volume(self, asked: VolumeAsked) -> str:
+        self._enter("make_volume")
+        if asked.copy_of and (asked.pool, asked.copy_of) not in self.volumes:
+            raise CallFailed(f"there is no volume {asked.copy_of}")
+        self.volumes.setdefault((asked.pool, asked.name), asked.size_bytes)
+        self.copies[asked.name] = asked.copy_of
+        return f"/{asked.pool}/{asked.name}"
+
+    def remove_volume(self, pool: str, name: str) -> None:
+        self._enter("remove_volume")
+        self.volumes.pop((pool, name), None)
+
+    def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
+        self._enter("grow_volume")
+        self.volumes[pool, name] = max(self.volumes[pool, name], size_bytes)
+
+    def live_disks(self, domain: str) -> frozenset[str]:
+        self._enter("live_disks")
+        return frozenset(self.plugged.get(domain, ()))
+
+    def plug_disk(self, domain: str, serial: str, xml: str) -> None:
+        self._enter("plug_disk")
+        self.plugged[domain] |= serials_of(f"<domain><devices>{xml}</devices></domain>")
+
+    def unplug_disk(self, domain: str, serial: str) -> None:
+        self._enter("unplug_disk")
+        if not self.is_deaf:
+            self.plugged[domain].discard(serial)
+
+
+def serials_of(xml: str) -> set[str]:
+    """The serials of the disks in a domain's XML."""
+    return {str(node.text) for node in etree.fromstring(xml).iterfind("devices/disk/serial")}

@@ -1,0 +1,169 @@
+"""libvirt's storage calls: pools, the volumes in them, and disks of a running domain; part of LibvirtHypervisor.
+
+Each may be asked twice. Volumes are made by libvirt itself, so the worker needs no path of the host; their names are
+ours, and the format is always said. While libvirt copies, its pool takes no refresh, which is then left for later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import libvirt
+from lxml import etree
+
+from tasks.hypervisor.driver import PoolSeen, VolumeAsked
+
+T = TypeVar("T")
+COPY_DEADLINE_S = 3600.0
+VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
+
+
+class LibvirtStorage:
+    """What a host's libvirt keeps volumes in."""
+
+    def call(self, what: str, act: Callable[[Any], T], deadline_s: float | None = None) -> T:
+        """What `act` gives for the connection; LibvirtHypervisor's."""
+        raise NotImplementedError
+
+    def pools(self) -> tuple[PoolSeen, ...]:
+        def act(connection: Any) -> tuple[PoolSeen, ...]:
+            return tuple(_seen(pool) for pool in connection.listAllStoragePools())
+
+        return self.call("list the storage pools", act)
+
+    def ensure_pool(self, name: str, folder: str) -> None:
+        def act(connection: Any) -> None:
+            found = _pool_or_none(connection, name)
+            if found is None:
+                found = connection.storagePoolDefineXML(_folder_pool(name, folder))
+            if not found.isActive():
+                found.build()
+                found.create()
+                found.setAutostart(1)
+
+        self.call("make its own storage pool", act)
+
+    def refresh_pool(self, name: str) -> None:
+        def act(connection: Any) -> None:
+            found = _pool_or_none(connection, name)
+            if found is not None and found.isActive():
+                with suppress(libvirt.libvirtError):  # it copies a volume now: what it has is told by the next look
+                    found.refresh()
+
+        self.call("look through a storage pool", act)
+
+    def make_volume(self, asked: VolumeAsked) -> str:
+        def act(connection: Any) -> str:
+            pool = connection.storagePoolLookupByName(asked.pool)
+            found = _volume_or_none(pool, asked.name)
+            if found is None and asked.copy_of:
+                found = pool.createXMLFrom(_volume_xml(asked), pool.storageVolLookupByName(asked.copy_of))
+            elif found is None:
+                found = pool.createXML(_volume_xml(asked))
+            return str(found.path())
+
+        return self.call("make the volume", act, COPY_DEADLINE_S if asked.copy_of else None)
+
+    def remove_volume(self, pool: str, name: str) -> None:
+        def act(connection: Any) -> None:
+            found = _pool_or_none(connection, pool)
+            volume = _volume_or_none(found, name) if found is not None else None
+            if volume is not None:
+                volume.delete()
+
+        self.call("remove the volume", act)
+
+    def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
+        def act(connection: Any) -> None:
+            volume = connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
+            if volume.info()[1] < size_bytes:
+                volume.resize(size_bytes)
+
+        self.call("grow the volume", act)
+
+    def live_disks(self, domain: str) -> frozenset[str]:
+        def act(connection: Any) -> frozenset[str]:
+            found = connection.lookupByName(domain)
+            return frozenset(_disks(found)) if found.isActive() else frozenset()
+
+        return self.call("read the domain's disks", act)
+
+    def plug_disk(self, domain: str, serial: str, xml: str) -> None:
+        def act(connection: Any) -> None:
+            found = connection.lookupByName(domain)
+            if serial in _disks(found):
+                return
+            if 'bus="scsi"' in xml and not _has_scsi(found):  # libvirt's own choice would be an LSI chip
+                found.attachDeviceFlags(VIRTIO_SCSI, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            found.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self.call("plug the disk", act)
+
+    def unplug_disk(self, domain: str, serial: str) -> None:
+        def act(connection: Any) -> None:
+            found = connection.lookupByName(domain)
+            disk = _disks(found).get(serial)
+            if disk is not None:
+                with suppress(libvirt.libvirtError):  # it is being let go of already, or not yet: `live_disks` tells
+                    found.detachDeviceFlags(etree.tostring(disk, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self.call("unplug the disk", act)
+
+
+def _seen(pool: Any) -> PoolSeen:
+    state, capacity, _, available = pool.info()
+    root = etree.fromstring(pool.XMLDesc())
+    where = root.findtext("source/name") or root.findtext("target/path") or ""
+    return PoolSeen(
+        name=str(pool.name()), kind=str(root.get("type")), target=where, capacity_bytes=int(capacity),
+        available_bytes=int(available), is_active=state == libvirt.VIR_STORAGE_POOL_RUNNING,
+    )  # fmt: skip
+
+
+def _folder_pool(name: str, folder: str) -> str:
+    root = etree.Element("pool", type="dir")
+    etree.SubElement(root, "name").text = name
+    etree.SubElement(etree.SubElement(root, "target"), "path").text = folder
+    return etree.tostring(root, encoding="unicode")
+
+
+def _volume_xml(asked: VolumeAsked) -> str:
+    root = etree.Element("volume")
+    etree.SubElement(root, "name").text = asked.name
+    etree.SubElement(root, "capacity", unit="bytes").text = str(asked.size_bytes)
+    if asked.disk_format == "qcow2":
+        etree.SubElement(root, "allocation").text = "0"
+        target = etree.SubElement(root, "target")
+        etree.SubElement(target, "format", type="qcow2")
+        etree.SubElement(target, "compat").text = "1.1"
+    return etree.tostring(root, encoding="unicode")
+
+
+def _pool_or_none(connection: Any, name: str) -> Any:
+    return _or_none(lambda: connection.storagePoolLookupByName(name), libvirt.VIR_ERR_NO_STORAGE_POOL)
+
+
+def _volume_or_none(pool: Any, name: str) -> Any:
+    return _or_none(lambda: pool.storageVolLookupByName(name), libvirt.VIR_ERR_NO_STORAGE_VOL)
+
+
+def _or_none(look: Callable[[], Any], absent: int) -> Any:
+    try:
+        return look()
+    except libvirt.libvirtError as problem:
+        if problem.get_error_code() == absent:
+            return None
+        raise
+
+
+def _disks(domain: Any) -> dict[str, etree._Element]:
+    """The live XML's disks that have a serial, by it."""
+    nodes = etree.fromstring(domain.XMLDesc()).iterfind("devices/disk")
+    return {serial: node for node in nodes if (serial := node.findtext("serial"))}
+
+
+def _has_scsi(domain: Any) -> bool:
+    nodes = etree.fromstring(domain.XMLDesc()).iterfind("devices/controller")
+    return any(node.get("type") == "scsi" for node in nodes)

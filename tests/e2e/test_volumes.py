@@ -1,0 +1,123 @@
+"""A running guest's volumes: plugged, written, grown, copied and taken away, with the bytes that the guest reads.
+
+[vols-1 /dev/vdX]--virtio-blk--[hv1/hopsight: hs-vol-….qcow2]
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.api import Api
+from tests.e2e.conftest import Product
+from tests.e2e.test_life import ended
+from tests.e2e.test_main_job import SSH_OPTIONS
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
+GIB_SECTORS = 2 * 1024**2
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def api(product: Product) -> Api:
+    return Api(product, "alice")
+
+
+@pytest.fixture(scope="module")
+def vm(product: Product, api: Api, key: Path) -> Iterator[dict[str, Any]]:
+    public = Path(f"{key}.pub").read_text().strip()
+    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
+    asked = {"name": "vols-1", "image": "tiny", "flavor": "nano", "network": "payments-net", "user_data": script}
+    status, answer = api.send("POST", "/vms", asked)
+    assert status == 202, answer
+    uuid = answer["vm"]["uuid"]
+    made = wait_for(lambda: (found := api.get(f"/vms/{uuid}")) and found["ssh_at"] and found, 120, "SSH answers", 0.2)
+    wait_for(lambda: in_guest(product, key, made, "true").returncode == 0, 60, "the key lets in", 0.3)
+    yield made
+    api.send("DELETE", f"/vms/{uuid}")
+    wait_for(lambda: api.get(f"/vms/{uuid}") is None, 30, "it is gone", 0.1)
+
+
+def in_guest(product: Product, key: Path, vm: dict[str, Any], command: str) -> subprocess.CompletedProcess[str]:
+    return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{vm['address']}", command, timeout=60)
+
+
+def asked(api: Api, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """The answer to a change that is taken, its operation having ended well."""
+    status, answer = api.send(method, path, body)
+    assert status == 202, answer
+    ended(api, answer)
+    found: dict[str, Any] = answer
+    return found
+
+
+def device_of(product: Product, key: Path, vm: dict[str, Any], serial: str) -> str:
+    """The guest's name of the disk with that serial; nothing while it has none."""
+    told = in_guest(product, key, vm, f"grep -l {serial} /sys/block/vd*/serial").stdout
+    return told.split("/")[3] if told.startswith("/sys/block/") else ""
+
+
+def test_a_running_guest_gets_grows_copies_and_loses_a_volume(
+    product: Product, api: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    volume = asked(api, "POST", "/volumes", {"name": "data", "size_gib": 1, "vm": "vols-1"})["volume"]
+    path = f"/volumes/{volume['uuid']}"
+    pool = api.get(path)["pool"]
+    disk = wait_for(lambda: device_of(product, key, vm, volume["serial"]), 20, "the guest has the disk", 0.3)
+    put = in_guest(product, key, vm, f"echo kept-by-the-volume | dd of=/dev/{disk} conv=notrunc && sync")
+    assert put.returncode == 0, put.stderr
+    status, answer = api.send("POST", f"{path}/attach", {"vm": "vols-1"})
+    assert status == 422 and "it is attached to vols-1: detach it first" in str(answer["errors"])
+
+    asked(api, "POST", f"{path}/grow", {"size_gib": 2})
+    size = f"cat /sys/block/{disk}/size"
+    wait_for(lambda: in_guest(product, key, vm, size).stdout.strip() == str(2 * GIB_SECTORS), 20, "it has 2 GiB", 0.3)
+
+    asked(api, "POST", f"{path}/detach")
+    wait_for(lambda: not device_of(product, key, vm, volume["serial"]), 20, "the guest has it no more", 0.3)
+    copy = asked(api, "POST", f"{path}/clone", {"name": "copy"})["volume"]
+    asked(api, "POST", f"/volumes/{copy['uuid']}/attach", {"vm": "vols-1"})
+    disk = wait_for(lambda: device_of(product, key, vm, copy["serial"]), 20, "the guest has the copy", 0.3)
+    told = in_guest(product, key, vm, f"head -c 18 /dev/{disk}; cat /sys/block/{disk}/size").stdout
+    assert told.startswith("kept-by-the-volume") and str(2 * GIB_SECTORS) in told, (
+        "the copy is as large and says the same"
+    )
+    asked(api, "POST", f"/volumes/{copy['uuid']}/detach")
+    for one in (volume, copy):
+        asked(api, "DELETE", f"/volumes/{one['uuid']}")
+        assert api.get(f"/volumes/{one['uuid']}") is None
+    folder = Path(next(one["target"] for one in api.get("/pools") if one["name"] == pool))
+    assert not list(folder.glob("hs-vol-*"))
+
+
+def test_volumes_by_other_buses_are_there_at_every_start(product: Product, api: Api, vm: dict[str, Any]) -> None:
+    """virtio-scsi is plugged while it runs; SATA is not, and both come back with the domain."""
+    scsi = asked(api, "POST", "/volumes", {"name": "by-scsi", "size_gib": 1, "vm": "vols-1", "bus": "scsi"})["volume"]
+    status, answer = api.send("POST", "/volumes", {"name": "by-sata", "size_gib": 1, "vm": "vols-1", "bus": "sata"})
+    assert status == 422 and "shut it down first" in str(answer["errors"])
+    asked(api, "POST", f"/vms/{vm['uuid']}/actions/force_off")
+    sata = asked(api, "POST", "/volumes", {"name": "by-sata", "size_gib": 1, "vm": "vols-1", "bus": "sata"})["volume"]
+    asked(api, "POST", f"/vms/{vm['uuid']}/actions/start")
+    uri = f"qemu+unix:///system?socket=/var/lib/hopsight/labs/{product.lab}/{vm['host']}/run/libvirt/libvirt-sock"
+    virsh = ["virsh", "-q", "-c", uri, "qemu-monitor-command", f"hs-{vm['uuid']}", "--hmp", "info qtree"]
+    tree = subprocess.run(virsh, capture_output=True, text=True, check=True, timeout=30).stdout
+    for serial, device in ((scsi["serial"], "scsi-hd"), (sata["serial"], "ide-hd")):
+        before, found, _ = tree.partition(f'serial = "{serial}"')
+        assert found and before.rpartition("dev: ")[2].startswith(device), f"{serial} is no {device}"
+    asked(api, "POST", f"/volumes/{scsi['uuid']}/grow", {"size_gib": 2})
+    asked(api, "POST", f"/volumes/{scsi['uuid']}/detach")
+    asked(api, "POST", f"/vms/{vm['uuid']}/actions/force_off")
+    asked(api, "POST", f"/volumes/{sata['uuid']}/detach")
+    for one in (scsi, sata):
+        asked(api, "DELETE", f"/volumes/{one['uuid']}")
