@@ -22,6 +22,9 @@ from lab.processes import Process, marked, marks
 READY_DEADLINE_S = 30.0
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 HOLDER = "sleep"
+BRIDGE_HOOK = (
+    Path(__file__).resolve().parent.parent / "portal" / "hosts" / "hooks" / "hopsight-bridge"
+)  # as on any host
 # folder of the hypervisor's root: where it is bound
 PRIVATE = {
     "run": "/run",
@@ -104,6 +107,10 @@ class Hypervisor:
         identity = uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.paths.name}.{self.lab}.hopsight.invalid")
         _write(root / "etc-libvirt" / "libvirtd.conf", LIBVIRTD_CONF.format(uuid=identity))
         _write(root / "etc-libvirt" / "qemu.conf", QEMU_CONF.format(underlay=self.paths.underlay_ip))
+        hook = root / "etc-libvirt" / "hooks" / "network.d" / BRIDGE_HOOK.name
+        hook.parent.mkdir(parents=True, exist_ok=True)
+        _write(hook, BRIDGE_HOOK.read_text())
+        hook.chmod(0o755)
         _write(root / "hosts", f"127.0.0.1 localhost\n{self.paths.underlay_ip} {self.paths.name}\n")
 
     def _ensure_holder(self) -> None:

@@ -90,6 +90,7 @@ RIGHTS: dict[str, Needs] = {
     "board.change": Needs.MEMBER,  # the team's
     "audit.see": Needs.VIEWER,
     "host.see": Needs.OPERATOR,
+    "host.change": Needs.OPERATOR,
     "flow.see": Needs.OPERATOR,
     "topology.see": Needs.VIEWER_OR_OPERATOR,
     "policy.manage": Needs.OPERATOR,
@@ -203,6 +204,7 @@ PAGES: dict[str, Page] = {
     "provider_delete": Page(None, "provider.manage"),
     "hosts": Page("host.see"),
     "host_load": Page("host.see"),
+    "host_plug": Page(None, "host.change"),
     "api_docs": Page("person.see"),
     "operations": Page("operation.see"),
     "operation": Page("operation.see"),
@@ -316,6 +318,7 @@ API: dict[str, str] = {
     "PATCH /api/v1/pools/{uuid}": "pool.manage",
     "GET /api/v1/flavors": "person.see",
     "GET /api/v1/hosts": "host.see",
+    "PATCH /api/v1/hosts/{host}": "host.change",
     "GET /api/v1/flows/{host}/{bridge}/history": "flow.see",
     "GET /api/v1/flows/{host}/{bridge}/diff": "flow.see",
     "GET /api/v1/live/{topic}": "status.see",

@@ -27,6 +27,7 @@ from portal.api.schemas import (
     ActionOut,
     AuditOut,
     FlavorOut,
+    HostChange,
     HostOut,
     ImageOut,
     MemberOut,
@@ -60,6 +61,7 @@ from portal.dashboards.api import router as boards_router
 from portal.drops.api import router as drops_router
 from portal.history.api import router as history_router
 from portal.hosts.models import Host
+from portal.hosts.requests import set_plug
 from portal.images.api import router as images_router
 from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
@@ -204,6 +206,12 @@ def list_flavors(request: HttpRequest) -> Any:
 def list_hosts(request: HttpRequest, paging: Query[PageQuery]) -> Any:
     require(request, "host.see")
     return as_page(*page_of(Host.objects.all(), paging))
+
+
+@api.patch("/hosts/{host}", response=HostOut, summary="What a host's guests are plugged into, from their next start on")
+def patch_host(request: HttpRequest, host: str, asked: HostChange) -> Any:
+    require(request, "host.change")
+    return set_plug(get_object_or_404(Host, name=host), asked.plug, person(request))
 
 
 @api.get("/live/{path:topic}", response=SnapshotOut, summary="A live topic's state as of one number")

@@ -60,6 +60,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/tokens": {"name": "ci", "scopes": ["vm:write"], "days": 30},
     "POST /api/v1/service-accounts": {"name": "deploy", "role": "member"},
     "PATCH /api/v1/service-accounts/{number}": {"role": "viewer"},
+    "PATCH /api/v1/hosts/{host}": {"plug": "bridge"},
     "POST /api/v1/keys": {
         "name": "laptop",
         "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKcJ2qVbYfRpbL3sZ9v1yYpSKcPzFmFfQhKzSsx0yqL laptop",

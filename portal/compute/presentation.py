@@ -93,10 +93,23 @@ def devices_of(vm: VM, port: Port | None) -> list[Device]:
         Device("Guest", "dev--guest", f"eth0, {chain.model or port.nic_model}", (port.mac, f"mtu {port.network.mtu}")),
         Device("Guest", "dev--guest", _queue_title(chain), _queue_lines(chain)),
         Device(host, "", f"{chain.backend or port.backend} back end", (chain.backend_words or "not read yet",)),
-        Device(host, "dev--bad" if chain.is_link_down else "", f"tap {port.tap}" if port.tap else "tap, not plugged", _tap_lines(chain)),
+        *_plug_devices(host, port, chain),
         Device(host, "", f"br-int {ofport}", (f"iface-id {str(port.uuid)[:8]}…", f"ct zone {ct_zone(port)}")),
         Device("Overlay", "dev--overlay", "vxlan", (f"VNI {port.network.vni}, udp/4789", "to the other hosts")),
     ]  # fmt: skip
+
+
+def _plug_devices(host: str, port: Port, chain: DeviceChain) -> list[Device]:
+    """The tap, and where it is in a Linux bridge that bridge and its cable."""
+    if not chain.veth:
+        title = f"tap {port.tap}" if port.tap else "tap, not plugged"
+        return [Device(host, "dev--bad" if chain.is_link_down else "", title, _tap_lines(chain))]
+    inside = f"ports {chain.bridge_ports}" if chain.bridge_ports else "not read yet"
+    return [
+        Device(host, "", f"tap {chain.tap}", (f"in {chain.bridge}",)),
+        Device(host, "", f"Linux bridge {chain.bridge}", (inside, "learns no MAC, ageing 0")),
+        Device(host, "", "veth pair", (f"{chain.veth} in the bridge", f"{port.tap or 'its other end'} in br-int")),
+    ]
 
 
 def _queue_title(chain: DeviceChain) -> str:

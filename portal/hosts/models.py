@@ -13,6 +13,11 @@ class Accelerator(models.TextChoices):
     TCG = "tcg", "TCG (emulated)"
 
 
+class Plug(models.TextChoices):
+    DIRECT = "direct", "br-int itself"
+    BRIDGE = "bridge", "a Linux bridge"
+
+
 class Host(models.Model):
     """One hypervisor and the ways to reach its three daemons."""
 
@@ -26,6 +31,9 @@ class Host(models.Model):
     disks_dir = models.CharField(max_length=300, help_text="folder for disks and seeds, same path on host and worker")
     underlay_ip = models.GenericIPAddressField(unique=True)
     underlay_mtu = models.PositiveIntegerField(default=1500)
+    plug = models.CharField(
+        max_length=6, choices=Plug.choices, default=Plug.DIRECT, help_text="what a guest's tap is put into"
+    )
     enabled = models.BooleanField(default=True, help_text="takes new VMs")
     in_maintenance = models.BooleanField(default=False, help_text="takes no VMs at all, and its own are to leave")
     maintenance_note = models.CharField(max_length=120, default="", blank=True)

@@ -202,6 +202,7 @@ class Port(models.Model):
     receives_kbps = models.PositiveIntegerField(null=True, blank=True)
     receives_burst_kbit = models.PositiveIntegerField(null=True, blank=True)
 
+    is_bridged = models.BooleanField(default=False, help_text="its tap is in a Linux bridge, cabled to br-int")
     model = models.CharField(max_length=10, choices=NicModel.choices, default=NicModel.VIRTIO, help_text="as asked for")
     tap = models.CharField(max_length=15, default="", blank=True)
     ofport = models.PositiveIntegerField(null=True, blank=True)

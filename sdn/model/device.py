@@ -22,6 +22,8 @@ class DeviceChain:
     tap_driver: str = ""  # as ethtool tells: "tun"
     tap_dropped: int = 0  # frames for the guest that the tap dropped
     offloads: str = ""  # what the XML switches off, in words
+    veth: str = ""  # the end in the Linux bridge of the pair that cables it to br-int; "": the tap is in br-int itself
+    bridge_ports: str = ""  # what is in that Linux bridge, by name
     seen_at: str = ""  # ISO 8601, UTC
 
     @property

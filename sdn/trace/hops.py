@@ -55,9 +55,31 @@ def _plug(endpoint: Endpoint, shown: Shown) -> list[Hop]:
     words = chain.backend_words or "not read yet: libvirt told nothing of this NIC"
     facts = [port, f"link {chain.tap_link}" if chain.tap_link else "", f"MTU {chain.tap_mtu}" if chain.tap_mtu else ""]
     backend = chain.backend or endpoint.backend
+    moved = _plain_hop("backend", endpoint, backend, f"{words}{queues}", (f"virsh dumpxml {endpoint.domain}",), shown)
+    if chain.veth:
+        return [moved, *_bridged(endpoint, port, shown)]
     return [
-        _plain_hop("backend", endpoint, backend, f"{words}{queues}", (f"virsh dumpxml {endpoint.domain}",), shown),
+        moved,
         _plain_hop("tap", endpoint, endpoint.tap, ", ".join(fact for fact in facts if fact), tap_commands, shown),
+    ]
+
+
+def _bridged(endpoint: Endpoint, port: str, shown: Shown) -> list[Hop]:
+    """The tap in a Linux bridge, and the veth pair from it to br-int; the pair's far end is the switch's port."""
+    chain = endpoint.chain
+    inside = chain.bridge_ports or "not read yet"
+    fdb = "fdb: no entry is kept (ageing 0), a frame leaves by the other port"
+    tap = (f"ip -s link show {chain.tap}",)
+    bridge = (
+        f"bridge fdb show br {chain.bridge}",
+        f"bridge link show master {chain.bridge}",
+        f"virsh iface-dumpxml {chain.bridge}",
+    )
+    pair = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
+    return [
+        _plain_hop("tap", endpoint, chain.tap, f"in {chain.bridge}", tap, shown),
+        _plain_hop("linux_bridge", endpoint, chain.bridge, f"ports: {inside}; {fdb}", bridge, shown),
+        _plain_hop("veth", endpoint, endpoint.tap, f"cable from {chain.veth}, {port}", pair, shown),
     ]
 
 

@@ -16,6 +16,7 @@ from sdn.trace.moments import Moment, durations
 
 End = Literal["tunnel", "port", "drop", "controller", "answer"]  # "answer": made by the switch, back to the sender
 GUEST_SIDE = ("guest_nic", "backend")
+PLUGS = ("tap", "veth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     hops: list[Hop] = []
     path: list[tuple[int, Sighting]] = []  # the place among the hops, and its report
     outside = False  # past the cable to a bridge that is not ours: a probe is not let out there
-    for hop in predicted.hops:
+    for number, hop in enumerate(predicted.hops):
         outside = outside or hop.kind == "patch"
         if outside:
             hops.append(replace(hop, measured=False, latency_us=None))
@@ -67,7 +68,8 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
             if not _agrees(hop, seen, predicted):
                 break
         else:
-            hops.append(_between(hop, hops))
+            is_at_switch = [one.kind for one in predicted.hops[number + 1 : number + 2]] in (["bridge"], ["ovs_port"])
+            hops.append(_between(hop, hops, is_at_switch))
     _time(hops, path)
     foreseen = {branch.host for branch in predicted.branches}  # copies that the hops do not follow
     hops += [_unforeseen(one) for one in left if one.host not in foreseen]
@@ -121,9 +123,10 @@ def _reported(hop: Hop, seen: Sighting) -> Hop:
     return replace(hop, steps=steps, detail=detail, measured=True)
 
 
-def _between(hop: Hop, before: list[Hop]) -> Hop:
+def _between(hop: Hop, before: list[Hop], is_at_switch: bool) -> Hop:
     """A hop that reports nothing itself: seen when the bridge before it let the packet out, or the probe began there."""
-    is_seen = hop.kind not in GUEST_SIDE and (hop.kind == "tap" or any(one.kind == "bridge" for one in before))
+    began = hop.kind in PLUGS and is_at_switch
+    is_seen = hop.kind not in GUEST_SIDE and (began or any(one.kind == "bridge" for one in before))
     return replace(hop, measured=is_seen, latency_us=None)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from portal.compute.hardware import disk_target
+from sdn.model.plug import bridge_network
 
 NAMESPACE = "https://hopsight.example/domain/1"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -30,6 +31,7 @@ class NicSpec:
     bridge: str = "br-int"
     has_offloads: bool = True
     model: str = "virtio"
+    is_bridged: bool = False  # on a Linux bridge of its own, which a veth pair cables to br-int
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +236,14 @@ def format_nic(nic: NicSpec) -> str:
 
 
 def _nic(devices: etree._Element, nic: NicSpec) -> None:
-    interface = etree.SubElement(devices, "interface", type="bridge")
+    interface = etree.SubElement(devices, "interface", type="network" if nic.is_bridged else "bridge")
     etree.SubElement(interface, "mac", address=nic.mac)
-    etree.SubElement(interface, "source", bridge=nic.bridge)
-    virtualport = etree.SubElement(interface, "virtualport", type="openvswitch")
-    etree.SubElement(virtualport, "parameters", interfaceid=nic.interface_id)
+    if nic.is_bridged:
+        etree.SubElement(interface, "source", network=bridge_network(nic.interface_id))
+    else:
+        etree.SubElement(interface, "source", bridge=nic.bridge)
+        virtualport = etree.SubElement(interface, "virtualport", type="openvswitch")
+        etree.SubElement(virtualport, "parameters", interfaceid=nic.interface_id)
     etree.SubElement(interface, "model", type=nic.model)
     if not nic.has_offloads and nic.model == "virtio":  # emulated NICs make their checksums themselves
         driver = etree.SubElement(interface, "driver", name="qemu")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from sdn.model.plug import bridge_name, veth_names
+
 CALL_DEADLINE_S = 20.0
 
 
@@ -58,6 +60,15 @@ class LiveInterface:
     bridge: str = ""
     link: str = ""  # what the definition asks of the link: "up" or "down"
     offloads_off: tuple[str, ...] = ()
+
+    @property
+    def switch_port(self) -> str:
+        """Its port of br-int: the tap, or the veth pair's end where the tap is on a Linux bridge."""
+        return veth_names(self.interface_id)[1] if self.is_bridged else self.tap
+
+    @property
+    def is_bridged(self) -> bool:
+        return self.bridge == bridge_name(self.interface_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,18 @@ class Hypervisor(Storage, Protocol):
 
     def unplug_nic(self, domain: str, interface_id: str) -> None:
         """Ask a running guest to let go of a NIC: it is gone when `live_interfaces` no longer has it."""
+
+    def ensure_bridge(self, port: str) -> None:
+        """The Linux bridge of a port (its uuid), cabled to br-int; CallFailed where the host lacks the hook."""
+
+    def remove_bridge(self, port: str) -> None:
+        """No such bridge, and no cable."""
+
+    def idle_bridges(self) -> tuple[str, ...]:
+        """The ports that have a Linux bridge which no running domain uses."""
+
+    def bridge_ports(self, port: str) -> tuple[str, ...]:
+        """What is plugged into a port's Linux bridge, by name, its tap perhaps left out; nothing where it is not there."""
 
     def set_link(self, domain: str, interface_id: str, is_up: bool) -> None:
         """Plug or pull the cable of a running guest's NIC, so that it asks for its address again."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from lxml import etree
 
-from tasks.hypervisor.driver import Capacity, DomainState, HostUnreachable, LiveInterface
+from sdn.model.plug import bridge_name, veth_names
+from tasks.hypervisor.driver import CallFailed, Capacity, DomainState, HostUnreachable, LiveInterface
 from tasks.hypervisor.fake_storage import FakeStorage, serials_of
+from tasks.hypervisor.libvirt_changes import interface_id_of
 
 
 @dataclass
@@ -23,6 +25,8 @@ class FakeHypervisor(FakeStorage):
     vcpus: dict[str, int] = field(default_factory=dict)
     grown: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    bridges: set[str] = field(default_factory=set)  # the ports that have a Linux bridge
+    has_hook: bool = True
     on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
 
     def define(self, xml: str) -> None:
@@ -122,6 +126,26 @@ class FakeHypervisor(FakeStorage):
     def set_link(self, domain: str, interface_id: str, is_up: bool) -> None:
         self._enter("set_link")
 
+    def ensure_bridge(self, port: str) -> None:
+        self._enter("ensure_bridge")
+        if not self.has_hook:
+            raise CallFailed("the Linux bridge was not cabled: install the hook")
+        self.bridges.add(port)
+
+    def remove_bridge(self, port: str) -> None:
+        self._enter("remove_bridge")
+        self.bridges.discard(port)
+
+    def idle_bridges(self) -> tuple[str, ...]:
+        self._enter("idle_bridges")
+        used = {nic.interface_id for nics in self.running.values() for nic in nics}
+        return tuple(sorted(self.bridges - used))
+
+    def bridge_ports(self, port: str) -> tuple[str, ...]:
+        self._enter("bridge_ports")
+        taps = tuple(nic.tap for nics in self.running.values() for nic in nics if nic.interface_id == port)
+        return (veth_names(port)[0], *taps) if port in self.bridges else ()
+
     def _enter(self, call: str) -> None:
         self.calls.append(call)
         if self.is_down:
@@ -147,10 +171,13 @@ def _name(xml: str) -> str:
 def _interfaces(xml: str) -> tuple[LiveInterface, ...]:
     found = []
     for number, node in enumerate(etree.fromstring(xml).iterfind("devices/interface")):
-        parameters, mac = node.find("virtualport/parameters"), node.find("mac")
-        if parameters is not None and mac is not None:
-            interface_id = str(parameters.get("interfaceid"))
+        interface_id, mac, source = interface_id_of(node), node.find("mac"), node.find("source")
+        if interface_id and mac is not None:
             model = node.find("model")
             words = str(model.get("type")) if model is not None else "virtio"
-            found.append(LiveInterface(interface_id, f"vnet{number}", str(mac.get("address")), words, "qemu"))
+            bridge = bridge_name(interface_id) if source is not None and source.get("network") else "br-int"
+            plugged = LiveInterface(
+                interface_id, f"vnet{number}", str(mac.get("address")), words, "qemu", bridge=bridge
+            )
+            found.append(plugged)
     return tuple(found)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import libvirt
 from lxml import etree
 
+from sdn.model.plug import port_of_network
 from tasks.hypervisor.capabilities import NAMED_MACHINES, parse_capabilities
 
 T = TypeVar("T")
@@ -85,7 +86,13 @@ class LibvirtChanges:
 def _nic_of(domain: Any, interface_id: str) -> etree._Element | None:
     """The live XML's element of the NIC with that OVS interface id."""
     for node in etree.fromstring(domain.XMLDesc()).iterfind("devices/interface"):
-        parameters = node.find("virtualport/parameters")
-        if parameters is not None and parameters.get("interfaceid") == interface_id:
+        if interface_id_of(node) == interface_id:
             return node
     return None
+
+
+def interface_id_of(node: etree._Element) -> str:
+    """Whose NIC it is: the OVS interface id, or the port whose Linux bridge it is on; "" where neither is there."""
+    parameters, source = node.find("virtualport/parameters"), node.find("source")
+    named = str(parameters.get("interfaceid") or "") if parameters is not None else ""
+    return named or (port_of_network(str(source.get("network") or "")) if source is not None else "")

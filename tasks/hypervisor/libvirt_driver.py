@@ -27,7 +27,8 @@ from tasks.hypervisor.driver import (
     HostUnreachable,
     LiveInterface,
 )
-from tasks.hypervisor.libvirt_changes import LibvirtChanges
+from tasks.hypervisor.libvirt_bridges import LibvirtBridges, NotCabled
+from tasks.hypervisor.libvirt_changes import LibvirtChanges, interface_id_of
 from tasks.hypervisor.libvirt_storage import LibvirtStorage
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def _run_events() -> None:
 libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions; not on stderr too
 
 
-class LibvirtHypervisor(LibvirtChanges, LibvirtStorage):
+class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtBridges):
     """The Hypervisor of one libvirt URI."""
 
     def __init__(self, name: str, uri: str, deadline_s: float = CALL_DEADLINE_S) -> None:
@@ -184,6 +185,8 @@ class LibvirtHypervisor(LibvirtChanges, LibvirtStorage):
         except NotDone:
             self._hangs = not future.cancel()
             raise HostBusy(f"{self.name} is busy: it did not {what} within {limit:.0f} s") from None
+        except NotCabled as problem:
+            raise CallFailed(f"{self.name}: {problem}") from None
         except libvirt.libvirtError as problem:
             words = problem.get_error_message() or str(problem)
             if problem.get_error_code() in _DOWN and not self._is_alive():
@@ -231,12 +234,12 @@ def _state_of(domain: Any) -> DomainState:
 
 
 def parse_interfaces(xml: str) -> tuple[LiveInterface, ...]:
-    """The NICs in a live domain's XML that carry an OVS interface id."""
+    """The NICs in a live domain's XML that carry an OVS interface id, or are on a Linux bridge of ours."""
     root = etree.fromstring(xml)
     default_backend = "vhost-net" if root.get("type") == "kvm" else "qemu"
     found = []
     for node in root.iterfind("devices/interface"):
-        interface_id = _attribute(node, "virtualport/parameters", "interfaceid")
+        interface_id = interface_id_of(node)
         if interface_id:
             found.append(
                 LiveInterface(

@@ -56,6 +56,15 @@ class PreviewHypervisor(LibvirtHypervisor):
         """None: nothing is plugged."""
         return frozenset()
 
+    def ensure_bridge(self, port: str) -> None:
+        raise CallFailed(f"{self.name} is a preview: it has no Linux bridges")
+
+    def remove_bridge(self, port: str) -> None:
+        """There never is one."""
+
+    def idle_bridges(self) -> tuple[str, ...]:
+        return ()
+
     def _ovs(self, *arguments: str) -> None:
         argv = ["ovs-vsctl", f"--db={self._ovsdb}", "--timeout=5", "--no-wait", *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)

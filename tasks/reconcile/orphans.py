@@ -10,9 +10,11 @@ from uuid import UUID
 
 from portal.compute.models import VM
 from portal.hosts.models import Host
+from portal.networks.models import Port
 from portal.operations.models import UNFINISHED, Operation
+from sdn.model.plug import bridge_name
 from tasks.hypervisor.disks import files_of, remove_file
-from tasks.hypervisor.driver import HypervisorError
+from tasks.hypervisor.driver import Hypervisor, HypervisorError
 from tasks.hypervisor.registry import hypervisor_of
 from tasks.sagas.engine import Hypervisors
 
@@ -45,6 +47,17 @@ def remove_orphans(host: Host, hypervisors: Hypervisors = hypervisor_of) -> list
             remove_file(path)
         log.warning("orphan removed host=%s domain=%s", host.name, name)
         removed.append(name)
+    return [*removed, *remove_bridges(host, hypervisor)]
+
+
+def remove_bridges(host: Host, hypervisor: Hypervisor) -> list[str]:
+    """The Linux bridges that were removed: no row has their port, and no running domain uses them."""
+    removed = []
+    for port in hypervisor.idle_bridges():
+        if not Port.objects.filter(uuid=port).exists():
+            hypervisor.remove_bridge(port)
+            log.warning("orphan removed host=%s bridge=%s", host.name, bridge_name(port))
+            removed.append(bridge_name(port))
     return removed
 
 

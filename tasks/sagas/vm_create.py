@@ -16,13 +16,15 @@ from portal.networks.intent import bump_generation, lock_intent, only_ports
 from portal.networks.models import Port
 from portal.volumes.models import Volume
 from sdn.model.device import DeviceChain, chain_from_json, chain_to_json
+from sdn.model.plug import veth_names
 from tasks.hypervisor.disks import VMFiles, ensure_overlay, remove_file, write_file
 from tasks.hypervisor.domain_xml import DiskSpec, DomainSpec, KernelBoot, NicSpec, format_domain
-from tasks.hypervisor.driver import LiveInterface
+from tasks.hypervisor.driver import Hypervisor, LiveInterface
 from tasks.hypervisor.seed import SeedSpec, make_seed
 from tasks.hypervisor.tap import read_taps
 from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.placement import choose_host, keep_placement, wish_of
+from tasks.sagas.plugs import remove_bridges, settle_plugs
 from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
 
 WIRE_DEADLINE_S = 45.0  # on a machine where fifty guests boot at once the switches get their turn late
@@ -75,6 +77,7 @@ def unwrite_seed(context: Context) -> None:
 def define(context: Context) -> str:
     vm, hypervisor, files = placed(context)
     assert vm.host is not None
+    settle_plugs(vm, hypervisor)
     hypervisor.define(format_domain(domain_spec(vm, vm.host, files)))
     return vm.domain
 
@@ -84,6 +87,7 @@ def undefine(context: Context) -> None:
         vm, hypervisor, files = found
         hypervisor.destroy(vm.domain)
         hypervisor.undefine(vm.domain)
+        remove_bridges(vm.ports.all(), hypervisor)
         remove_file(files.console_log)
 
 
@@ -107,9 +111,9 @@ def stop(context: Context) -> None:
 
 def wire(context: Context) -> str:
     words = await_wired(context)
-    vm, _, _ = placed(context)
+    vm, hypervisor, _ = placed(context)
     update_vm(vm, state=VMState.RUNNING, state_reason="", observed_at=timezone.now())
-    record_taps(vm)
+    record_taps(vm, hypervisor)
     return words
 
 
@@ -137,7 +141,7 @@ def record_interfaces(vm: VM, interfaces: tuple[LiveInterface, ...]) -> None:
         if interface is None:
             raise StageError(f"port {port.name} was not plugged: the running domain has no such NIC")
         Port.objects.filter(pk=port.pk).update(
-            tap=interface.tap[:15], nic_model=interface.model, backend=interface.backend,
+            tap=interface.switch_port[:15], nic_model=interface.model, backend=interface.backend,
             device_chain=chain_to_json(chain_of(interface)),
         )  # fmt: skip
 
@@ -153,20 +157,32 @@ def chain_of(interface: LiveInterface) -> DeviceChain:
         tap=interface.tap,
         tap_link=interface.link,
         offloads=", ".join(interface.offloads_off),
-        seen_at=timezone.now().isoformat(),
+        veth=veth_names(interface.interface_id)[0] if interface.is_bridged else "",
+        seen_at=_now(),
     )
 
 
-def record_taps(vm: VM) -> None:
-    """Add to each port's device chain what the switch reads of its tap now. What it does not know stays empty."""
+def _now() -> str:
+    return timezone.now().isoformat()
+
+
+def record_taps(vm: VM, hypervisor: Hypervisor) -> None:
+    """Add to each port's device chain what the switch reads of its tap now. What it does not know stays empty.
+
+    Of a tap in a Linux bridge the switch knows nothing: there libvirt tells what is in the bridge."""
     ports = list(vm.ports.exclude(tap=""))
     facts = read_taps(vm.host.ovsdb, tuple(port.tap for port in ports)) if vm.host else {}
     for port in ports:
-        seen = facts.get(port.tap)
-        if seen is not None:
+        seen, chain = facts.get(port.tap), chain_from_json(port.device_chain)
+        if chain.veth:
+            # libvirt leaves out taps that it named itself; which bridge this one is in, the live XML says
+            inside = {chain.tap, *hypervisor.bridge_ports(str(port.uuid))}
+            chain = replace(chain, bridge_ports=", ".join(sorted(inside)), seen_at=_now())
+            Port.objects.filter(pk=port.pk).update(device_chain=chain_to_json(chain))
+        elif seen is not None:
             chain = replace(
-                chain_from_json(port.device_chain), tap=port.tap, tap_link=seen.link, tap_mtu=seen.mtu, tap_mac=seen.mac,
-                tap_dropped=seen.dropped, tap_driver=seen.driver, seen_at=timezone.now().isoformat(),
+                chain, tap=port.tap, tap_link=seen.link, tap_mtu=seen.mtu, tap_mac=seen.mac,
+                tap_dropped=seen.dropped, tap_driver=seen.driver, seen_at=_now(),
             )  # fmt: skip
             Port.objects.filter(pk=port.pk).update(device_chain=chain_to_json(chain))
 
@@ -174,7 +190,9 @@ def record_taps(vm: VM) -> None:
 def nic_spec(port: Port, host: Host) -> NicSpec:
     """The NIC of a port on a host."""
     offloads = host.datapath_type != "netdev"
-    return NicSpec(str(port.uuid), port.mac, port.network.mtu, has_offloads=offloads, model=port.model)
+    return NicSpec(
+        str(port.uuid), port.mac, port.network.mtu, has_offloads=offloads, model=port.model, is_bridged=port.is_bridged
+    )
 
 
 def disk_spec(volume: Volume) -> DiskSpec:

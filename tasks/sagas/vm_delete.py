@@ -5,6 +5,7 @@ from __future__ import annotations
 from portal.compute.models import VMState
 from tasks.hypervisor.disks import remove_file
 from tasks.sagas.engine import Context, Saga, Stage
+from tasks.sagas.plugs import remove_bridges
 from tasks.sagas.rows import not_deleted_words, placed_or_none, release, update_vm, vm_or_none
 
 
@@ -26,6 +27,7 @@ def undefine(context: Context) -> None:
         vm, hypervisor, _ = found
         hypervisor.destroy(vm.domain)
         hypervisor.undefine(vm.domain)
+        remove_bridges(vm.ports.all(), hypervisor)
 
 
 def remove_files(context: Context) -> None:

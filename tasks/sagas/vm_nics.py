@@ -21,6 +21,7 @@ from tasks.hypervisor.domain_xml import format_nic
 from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
+from tasks.sagas.plugs import remove_bridges
 from tasks.sagas.rows import operation_params, placed, placed_or_none
 
 log = logging.getLogger("hopsight.saga")
@@ -42,10 +43,17 @@ def define(context: Context) -> None:
 
 
 def forget(context: Context) -> None:
-    """The port is gone, and with it its addresses; the definition has it no more."""
+    """The port is gone, and with it its addresses and its Linux bridge; the definition has it no more."""
+    unbridge(context)
     release_port(context)
     if placed_or_none(context):
         vm_create.define(context)
+
+
+def unbridge(context: Context) -> None:
+    port, found = _port_of(context), placed_or_none(context)
+    if port is not None and found:
+        remove_bridges([port], found[1])
 
 
 def release_port(context: Context) -> None:
@@ -110,6 +118,7 @@ def undo_plug(context: Context) -> None:
 
 
 def release(context: Context) -> None:
+    unbridge(context)
     release_port(context)
     vm_create.define(context)
 

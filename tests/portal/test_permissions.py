@@ -128,6 +128,7 @@ def world(cast: Cast) -> World:
             name: {"host": host.name, "bridge": "br-int"}
             for name in ("flows", "flows_text", "flows_json", "flows_history")
         },
+        "host_plug": {"host": host.name},
         "capture_new": {"uuid": trace.uuid},
         "probing_start": {"uuid": trace.uuid},
         "probing_stop": {"uuid": made_probing(cast, trace).uuid},

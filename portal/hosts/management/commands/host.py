@@ -1,4 +1,4 @@
-"""`manage.py host add NAME …| list | off NAME | on NAME | remove NAME`: the hypervisors of a deployment."""
+"""`manage.py host add NAME …| list | off NAME | on NAME | plug NAME bridge | hook | remove NAME`: the hypervisors of a deployment."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from portal.accounts.audit import record
-from portal.hosts.models import Host
+from portal.hosts.models import Host, Plug
+from portal.hosts.requests import HOOK, HOOK_PLACE, set_plug
 from portal.networks.intent import bump_generation
+from portal.networks.problems import NetworkProblem
 
 RUNDIR = "/var/run/openvswitch"
 COLUMNS = ("libvirt_uri", "ovsdb", "ovs_rundir", "controller_target", "datapath_type", "disks_dir", "underlay_ip", "underlay_mtu")  # fmt: skip
@@ -35,6 +37,10 @@ class Command(BaseCommand):
             "--disks-dir", default="/var/lib/hopsight/disks", help="the same path on the host and the worker"
         )
         verbs.add_parser("list", help="the hosts, and what their daemons say")
+        verbs.add_parser("hook", help="print libvirt's hook that cables Linux bridges, for a host's " + HOOK_PLACE)
+        plug = verbs.add_parser("plug", help="what its guests' taps are put into, from their next start on")
+        plug.add_argument("name")
+        plug.add_argument("plug", choices=Plug.values, help="br-int itself, or a Linux bridge cabled to it")
         for verb, text in (("off", "no new VMs there"), ("on", "new VMs again"), ("remove", "forget it; no VM may be on it")):  # fmt: skip
             verbs.add_parser(verb, help=text).add_argument("name")
 
@@ -62,6 +68,16 @@ class Command(BaseCommand):
         for host in Host.objects.all():
             said = host.libvirt_error or host.ovs_error or ("seen" if host.libvirt_seen_at else "not seen yet")
             self.stdout.write(f"{host.name}  {host.underlay_ip}  {'on' if host.enabled else 'off'}  {said}")
+
+    def _hook(self, options: dict[str, Any]) -> None:
+        self.stdout.write(HOOK.read_text(), ending="")
+
+    def _plug(self, options: dict[str, Any]) -> None:
+        try:
+            host = set_plug(_host(options["name"]), options["plug"])
+        except NetworkProblem as problem:
+            raise CommandError("; ".join(problem.errors["plug"])) from None
+        self.stdout.write(f"{host.name} plugs guests into {host.get_plug_display()} from their next start on")
 
     def _on(self, options: dict[str, Any]) -> None:
         self._enable(options["name"], True)
