@@ -103,11 +103,11 @@ class Register(IntEnum):
     ROUTER = 9  # VNI of the router that has the packet; 0 on its way within a network
     NEXT_HOP = 10  # IPv4 address of the next hop on the external network
     TOO_BIG = 12  # bit 0: larger than the network carries that it was routed to
-    FLAGS = 15  # bit 0: probe; bits 1 and 2: a capture took its copy; bits 3 and 4: a mirror did
+    FLAGS = 15  # bit 0: probe; bits 1 and 2: a capture took its copy; bits 3 and 4: a mirror did; 5: as 1
 
 
 FLAG_PROBE = 1
-FLAG_CAPTURED_IN, FLAG_CAPTURED_OUT = 2, 4  # a capture has its copy: sdn/capture/flows.py
+FLAG_CAPTURED_IN, FLAG_CAPTURED_OUT, FLAG_CAUGHT = 2, 4, 32  # a capture has its copy: sdn/capture/flows.py
 FLAG_MIRRORED_IN, FLAG_MIRRORED_OUT = 8, 16  # a mirror has its copy: sdn/compiler/mirrors.py
 PROBE_VNI_BIT = 1 << 23
 MAX_VNI = PROBE_VNI_BIT - 1

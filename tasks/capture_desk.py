@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -22,6 +23,7 @@ from portal.live.transient import publish_transient
 from sdn.capture import Captured, CaptureOrder, CapturePoint, format_pcapng, join, summary_of
 from sdn.model.addresses import HostName
 from sdn.transport.openflow import ChannelError
+from tasks.catching import FIRST_NUMBER, catch, fail_former
 from tasks.rows import in_rows
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class CaptureDesk:
             try:
                 if is_first:
                     await in_rows(_fail_former)
+                    await in_rows(fail_former)
                     is_first = False
                 while True:
                     taken: Any = await client.blpop([ORDERS], timeout=TAKE_WAIT_S)
@@ -63,11 +66,17 @@ class CaptureDesk:
         if "stop" in order:
             self._controller.captures.stop(order["stop"])
             return
+        if "catch" in order:
+            self._begin(FIRST_NUMBER + order["catch"], catch(self._controller, order["catch"]))
+            return
         number = order["start"]
         if number not in self._running:
-            task = asyncio.create_task(self._capture(number))
-            self._running[number] = task
-            task.add_done_callback(lambda done: self._ended(number, done))
+            self._begin(number, self._capture(number))
+
+    def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running[number] = task
+        task.add_done_callback(lambda done: self._ended(number, done))
 
     def _ended(self, number: int, done: asyncio.Task[None]) -> None:
         self._running.pop(number, None)

@@ -16,6 +16,8 @@ from portal.networks.models import Generation, Port
 from portal.networks.owners import owner_of
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS
+from portal.traces.requests import NEXT
+from sdn.capture import packet_from_json
 from sdn.model.addresses import Mac
 from sdn.model.device import chain_from_json
 from sdn.model.packet import ECHO_REPLY, ECHO_REQUEST, Address, Packet, Protocol
@@ -134,7 +136,7 @@ def target_address(request: TraceRequest, source: Port, target: Port | None) -> 
 def question_of(request: TraceRequest, setting: Setting, source: Port, target: Port | None, direction: Direction) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
     """The question, and what was decided for the asker, in words. `source` and `target` are the direction's own."""
     if direction == "forward":
-        to = target_address(request, source, target)
+        to = ip_address(request.caught["ip_dst"]) if request.caught else target_address(request, source, target)
     else:
         assert target is not None
         back = target_address(request, target, source)
@@ -152,7 +154,7 @@ def question_of(request: TraceRequest, setting: Setting, source: Port, target: P
         generation=setting.generation,
         started_at=timezone.now().isoformat(),
         direction=direction,
-        moment=cast(Moment, request.moment),
+        moment=cast(Moment, "first" if request.moment == NEXT else request.moment),
         segment=_segment(source, target),
     )
     return question, found
@@ -168,6 +170,9 @@ def _segment(source: Port, target: Port | None) -> WireSegment | None:
 
 def _packet(request: TraceRequest, source: Port, target: Port | None, here: Endpoint, to: Address, direction: Direction) -> tuple[Packet, tuple[str, ...]]:  # fmt: skip
     family, kind = to.version, KINDS[request.protocol]
+    caught = packet_from_json(request.caught) if request.caught else None
+    if caught is not None and direction == "forward":
+        return caught, ("this is the very packet that the guest sent, caught in its switch",)
     asks_neighbour = kind.wire in ("arp", "nd")
     if asks_neighbour or (target is None and _is_neighbour(source, to)):
         asks = f"{to} is on the network of {here.name}, so {here.name} first asks who has it: this is that question."
@@ -177,7 +182,7 @@ def _packet(request: TraceRequest, source: Port, target: Port | None, here: Endp
     if kind.wire == "icmp":
         ports = (0, (ECHO_REQUEST if direction == "forward" else ECHO_REPLY)[family])
     else:
-        there = kind.ports or (CLIENT_PORT, request.port_dst)
+        there = kind.ports or (caught.port_src if caught else CLIENT_PORT, request.port_dst)
         ports = there if direction == "forward" else there[::-1]
     flags = "ack" if request.moment == "established" else "syn" if direction == "forward" else "syn|ack"
     asker = NOBODY[4] if request.protocol == "dhcp" else here.address  # who asks for an address has none yet

@@ -26,6 +26,7 @@ log = logging.getLogger("hopsight.traces")
 THREADS, PROBE_THREADS = 12, 8
 AWAY_S = 1.0
 SENT_AGAIN_AFTER, GIVEN_UP_AFTER = timedelta(seconds=30), timedelta(minutes=3)
+NOBODY_WAITED = "No controller waited for the packet: is one running?"
 NOBODY = "No worker answered within 3 minutes: is one running?"
 
 
@@ -89,6 +90,8 @@ class Tracer:
 def resend_traces() -> None:
     """Order again what nobody answered, and give up what nobody answered for long; called by the sweep."""
     now = timezone.now()
+    for trace in TraceRequest.objects.filter(state=TraceRequest.State.WAITING, created_at__lt=now - GIVEN_UP_AFTER):
+        give_up(trace, NOBODY_WAITED)
     waiting = TraceRequest.objects.filter(state=TraceRequest.State.RUNNING, created_at__lt=now - SENT_AGAIN_AFTER)
     for trace in waiting.order_by("id")[:100]:
         if trace.created_at < now - GIVEN_UP_AFTER:

@@ -13,7 +13,7 @@ from portal.live.publishers import trace_changed
 from portal.networks.models import Port
 from portal.traces.desk import tell_answered
 from portal.traces.models import TraceRequest
-from portal.traces.packets import KINDS
+from portal.traces.packets import KINDS, WITH_PORTS
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, to_json
@@ -22,9 +22,10 @@ from sdn.trace.question import tunnel_ports
 from tasks.probe_desk import ProbeRefused, order_stand_in
 from tasks.probes import probe
 from tasks.trace_kept import Kept
-from tasks.trace_rows import Setting, question_of, read_generation, read_ports
+from tasks.trace_rows import CLIENT_PORT, Setting, question_of, read_generation, read_ports
 
 log = logging.getLogger("hopsight.traces")
+CLIENT_PORTS = 1024  # and above
 GONE = "An end of this path no longer exists."
 
 
@@ -71,7 +72,7 @@ class Answer:
         """The question with the tunnel ports of the hosts on the path, as their switches tell them."""
         world = LiveWorld(self.rundirs)
         try:
-            return _with_tunnels(self.asked, self.predicted, world)
+            return _with_tunnels(_of_another_connection(self.asked), self.predicted, world)
         finally:
             world.close()
 
@@ -106,6 +107,13 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
         return Answer(to_json(predicted), reply, question, predicted, rundirs)
     finally:
         world.close()
+
+
+def _of_another_connection(question: Question) -> Question:
+    """Asked of a packet with a client's port that no guest's connection has: a probe must not be taken for one of it."""
+    packet = question.packet
+    is_client = packet.protocol in WITH_PORTS and packet.port_src >= CLIENT_PORTS
+    return replace(question, packet=replace(packet, port_src=CLIENT_PORT)) if is_client else question
 
 
 def _stands_in(port: Port) -> bool:

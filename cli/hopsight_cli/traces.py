@@ -13,7 +13,7 @@ from hopsight_cli.output import Columns, age, clean, show, table
 from hopsight_cli.picture import ASCII, Detail, draw
 from hopsight_cli.services import Service, Tcp, Udp
 
-TRACE_WAIT_S = 60.0
+TRACE_WAIT_S, NEXT_WAIT_S = 60.0, 70.0
 COLUMNS: Columns = {
     "TRACE": lambda row: row["title"], "STATE": lambda row: row["state"], "VERDICT": lambda row: row["verdict"],
     "WHY": lambda row: row["reason"][:70], "ASKED": lambda row: f"{age(row['created_at'])} ago",
@@ -36,6 +36,12 @@ def trace(
     arp: Annotated[bool, typer.Option("--arp", help="Ask who has the address, by ARP.")] = False,
     size: Annotated[int, typer.Option(help="Bytes of the IP packet, to find MTU mistakes.", min=28, max=65535)] = 84,
     moment: Annotated[str, typer.Option(help="as_is, first or established: which packet of its connection.")] = "as_is",
+    next_one: Annotated[
+        bool,
+        typer.Option(
+            "--next", help="Wait, a minute at most, for the VM's next such connection; trace its first packet."
+        ),
+    ] = False,
     deliver: Annotated[
         bool, typer.Option("--deliver", help="Hand one real packet over to the target's guest, who may answer it.")
     ] = False,
@@ -64,9 +70,11 @@ def trace(
         if not row["ports"]:
             raise WrongWords(f"{clean(row['name'])} has no port yet")
         body = {"source": row["ports"][0]["uuid"], "target": target, "moment": moment, "size_bytes": size}
+        body |= {"moment": "next"} if next_one else {}
         body |= {"deliver": True} if deliver else {}
         uuid = api.send("POST", "/traces", body | Service.of(tcp, udp, arp).body())["uuid"]
-    until(lambda: api.get(f"/traces/{uuid}")["state"] != "running", "the trace is answered", TRACE_WAIT_S)
+    most_s = TRACE_WAIT_S + (NEXT_WAIT_S if next_one else 0)
+    until(lambda: api.get(f"/traces/{uuid}")["state"] not in ("waiting", "running"), "the trace is answered", most_s)
     answer = show(lambda: api.get(f"/traces/{uuid}"), lambda told: _printable(draw(told, Detail(flows))), as_json)
     _judge(answer, strict)
 

@@ -49,7 +49,10 @@ class TraceIn(Schema):
     )
     protocol: str = Field("icmp", description="icmp, tcp, udp, sctp, arp, nd, dhcp or dns")
     port_dst: int = 0
-    moment: str = Field("as_is", description="as the connection is now, or a first or an established packet")
+    moment: str = Field(
+        "as_is",
+        description="as_is, first or established: which packet of its connection; next: the first of the next one, waited for",
+    )
     size_bytes: int = 84
     deliver: bool = Field(False, description="hand one real packet over to the target's guest, who may answer it")
 

@@ -56,6 +56,12 @@ def points_of(trace: TraceRequest, wanted: Filter) -> list[Point]:
     return list(_points(trace, wanted, ends)) if ends else []
 
 
+def opening_of(trace: TraceRequest) -> Fields | None:
+    """The match of the trace's own packet, as it opens a connection; None where an end is gone or has no address."""
+    ends = _Ends.of(trace)
+    return _matches(Filter(trace.protocol, trace.port_dst), ends) if ends else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Ends:
     """The two addresses of the path, of one family."""

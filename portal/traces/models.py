@@ -14,6 +14,7 @@ class TraceRequest(models.Model):
     """A question and, when `result` is there, its answer: the JSON of sdn.model.trace.Trace."""
 
     class State(models.TextChoices):
+        WAITING = "waiting", "Waiting for its packet"
         RUNNING = "running", "Running"
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
@@ -29,6 +30,7 @@ class TraceRequest(models.Model):
     port_dst = models.PositiveIntegerField(default=0)
     moment = models.CharField(max_length=12, default="as_is", help_text="sdn.trace.question.Moment")
     size_bytes = models.PositiveIntegerField(default=84, help_text="of the IP packet")
+    caught = models.JSONField(null=True, blank=True, help_text="the packet itself, where it was waited for")
     is_handed_over = models.BooleanField(default=False, help_text="its real packet is given to the target's guest")
     direction = models.CharField(max_length=8, default="forward")
     title = models.CharField(max_length=200)

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
+from portal.captures.requests import send_order
 from portal.networks.models import Port, PortKind
 from portal.networks.owners import owned_by, owner_of
 from portal.traces.desk import order_trace
@@ -21,9 +22,12 @@ MOMENTS = (
     ("as_is", "as its connection is now"),
     ("first", "first of a new connection"),
     ("established", "one of an established connection"),
+    ("next", "first of the next connection, when it comes"),
 )
 MAX_PORT = 65535
 MIN_SIZE, MAX_SIZE, DEFAULT_SIZE = 28, 65535, 84
+NEXT, NEXT_WITHIN_S = "next", 60
+OPENING = ("tcp", "udp", "icmp")  # that open connections which can be waited for
 SHOWN_CHARS = 60
 GIVEN = ("icmp", "tcp", "udp", "sctp")  # packets that may be handed over to a guest
 Errors = dict[str, list[str]]
@@ -137,11 +141,28 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
         errors["moment"] = [f"packet {given!r} was given; allowed are {', '.join(name for name, _ in MOMENTS)}"]
     if not MIN_SIZE <= spec.size_bytes <= MAX_SIZE:
         errors["size_bytes"] = [f"size {spec.size_bytes} was given; an IP packet has {MIN_SIZE} to {MAX_SIZE} bytes"]
+    if spec.moment == NEXT and (problem := _next_problem(spec)):
+        errors["moment"] = [problem]
     if spec.is_handed_over and (spec.target is None or spec.protocol not in GIVEN):
         errors["deliver"] = [
             f"a packet is handed over to a VM of team {team.name} alone, and only one of {', '.join(GIVEN)}"
         ]
     return errors
+
+
+def _next_problem(spec: TraceSpec) -> str:
+    """Why the next connection cannot be waited for; "" where it can."""
+    if spec.protocol not in OPENING:
+        return f"the next connection is waited for of {', '.join(OPENING)}; {spec.protocol[:SHOWN_CHARS]} was given"
+    if spec.source is None:
+        return ""
+    if spec.source.ofport is None or spec.source.host is None:
+        return f"{spec.source.name} is off: it opens no connection now"
+    return (
+        ""
+        if spec.source.is_secured
+        else f"the port security of {spec.source.name} is off: its connections are not tracked"
+    )
 
 
 def spec_again(row: TraceRequest, *, is_handed_over: bool = False) -> TraceSpec:
@@ -192,11 +213,16 @@ def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
             size_bytes=spec.size_bytes,
             is_handed_over=spec.is_handed_over,
             title=trace_title(spec),
+            state=TraceRequest.State.WAITING if spec.moment == NEXT else TraceRequest.State.RUNNING,
         )
         if spec.is_handed_over:
             after = {"packet": trace.title, "size_bytes": spec.size_bytes}
             record("trace.deliver", team, user, ("trace", str(trace.uuid), trace.title), after=after)
-        transaction.on_commit(lambda: order_trace(trace.pk))
+        if spec.moment == NEXT:
+            record("trace.next", team, user, ("trace", str(trace.uuid), trace.title))
+            transaction.on_commit(lambda: send_order({"catch": trace.pk}))
+        else:
+            transaction.on_commit(lambda: order_trace(trace.pk))
     return trace
 
 

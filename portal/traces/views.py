@@ -24,7 +24,7 @@ from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
 from portal.traces.probings import probing_as_json
 from portal.traces.requests import GIVEN as HANDED_OVER
-from portal.traces.requests import MOMENTS, TraceProblem, create_trace, ports_of, spec_again, spec_to_reach
+from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again, spec_to_reach
 
 DIRECTIONS = ("forward", "return")
 GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes")
@@ -165,6 +165,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         and row.target is not None
         and row.protocol in HANDED_OVER,
         "may_probe": may(request, "probing.start", row.team) and row.source is not None,
+        "may_catch": can(request, row.team, "trace.ask") and row.source is not None and row.protocol in OPENING,
         "probing": _probing(row) if direction == "forward" else None,
         "probing_seconds": PROBING_SECONDS,
         "pin": pin_of(row, shown, direction) if can(request, row.team, "check.change") else None,

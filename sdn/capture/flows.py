@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from sdn.capture.values import CaptureOrder, CapturePoint, Fields
 from sdn.model.cookie import Cause, CauseKind, format_cookie, parse_cookie
 from sdn.model.flow import Flow, FlowKey, canonical_match
-from sdn.pipeline import FLAG_CAPTURED_IN, FLAG_CAPTURED_OUT, FLAG_PROBE, TABLE_BY_NAME, Register
+from sdn.pipeline import FLAG_CAPTURED_IN, FLAG_CAPTURED_OUT, FLAG_CAUGHT, FLAG_PROBE, TABLE_BY_NAME, Register
 
 PRIORITY = 60_000
 SNAP_BYTES = 1600
 POINTS_MAX = 16
 IN_PORT = "0xfff8"
 _FLAGS, _OUT = f"reg{int(Register.FLAGS)}", f"reg{int(Register.OUT)}"
+_SOURCE = f"reg{int(Register.SOURCE_PORT)}"
 _POINT_BITS = 5  # of the cookie's id: the point's place and the direction
 
 
@@ -50,6 +51,10 @@ def _point_flows(order: int, number: int, point: CapturePoint) -> Iterator[Flow]
         yield _copy("output", FLAG_CAPTURED_OUT, (*wanted, (_OUT, f"{point.ofport:#x}")), _cookie(order, number, True))
         back = (*wanted, (_OUT, IN_PORT), ("in_port", str(point.ofport)))  # what the switch itself answers
         yield _copy("output", FLAG_CAPTURED_OUT, back, _cookie(order, number, True))
+    for wanted in point.opening:
+        sender = (_SOURCE, f"{point.port_id & 0xFFFFFFFF:#x}")
+        opens = (*wanted, sender, ("ct_state", "+new+trk"))
+        yield _copy("egress_rules", FLAG_CAUGHT, opens, _cookie(order, number, False))
 
 
 def _copy(table: str, flag: int, wanted: Fields, cookie: int) -> Flow:

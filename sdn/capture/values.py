@@ -20,6 +20,8 @@ class CapturePoint:
     ofport: int
     coming: tuple[Fields, ...]
     going: tuple[Fields, ...]
+    opening: tuple[Fields, ...] = ()  # of what opens a connection, as its sender's side judges it
+    port_id: int = 0  # the port's row, for `opening`
 
 
 @dataclass(frozen=True, slots=True)

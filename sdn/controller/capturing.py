@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from sdn.capture import Captured, CaptureOrder, capture_flows, mark_of
+from sdn.capture import Captured, CaptureOrder, CapturePoint, capture_flows, mark_of
 from sdn.model.addresses import HostName
 from sdn.reconcile import Plan, WireFlow
 from sdn.transport.codec import encode_flow
@@ -28,6 +28,11 @@ class _Running:
     on_packet: Callable[[Captured], None]
     ended: asyncio.Event
     left: int
+
+
+def _place(point: CapturePoint) -> tuple[str, int, bool]:
+    """What one capture at a time may have: a port, and beside it what the port opens."""
+    return point.host, point.ofport, bool(point.opening)
 
 
 class Captures:
@@ -89,9 +94,9 @@ class Captures:
 
     def _refuse(self, order: CaptureOrder, flows: Mapping[HostName, object]) -> None:
         """Raises ChannelError where one captures at a point already, or a host has enough of them."""
-        taken = {(point.host, point.ofport) for one in self._running.values() for point in one.order.points}
+        taken = {_place(point) for one in self._running.values() for point in one.order.points}
         for point in order.points:
-            if (point.host, point.ofport) in taken:
+            if _place(point) in taken:
                 raise ChannelError(f"{point.name} is captured at already: wait until that capture ends, or stop it")
         for host in flows:
             if sum(host in one.flows for one in self._running.values()) >= AT_ONCE_PER_HOST:

@@ -148,7 +148,29 @@ def _trace(product: Product, page: Page, key: Path, web: dict[str, Any], db: dic
     _a_real_packet_agrees(product, page, uuid)
     _a_packet_a_second(page)
     _a_packet_is_handed_over(product, page)
+    _the_next_connection(product, page, key, web, db)
     _counters_move(product, page, key, web, db)
+
+
+def _the_next_connection(product: Product, page: Page, key: Path, web: dict[str, Any], db: dict[str, Any]) -> None:
+    """The page waits for a ping that nobody sent yet, and then shows the way of its first packet; then back."""
+    before = page.url
+    page.locator("[data-real] button", has_text="Trace the next connection").click()
+    expect(page.get_by_text("Waiting for web-9 to open a connection")).to_be_visible()
+    uuid = re.search(r"/trace/([0-9a-f-]{36})/", page.url)[1]  # type: ignore[index]
+    url = f"{product.url}/api/v1/traces/{uuid}"
+
+    def answered() -> dict[str, Any] | None:
+        _ssh(product, key, str(web["address"]), f"ping -c 1 -s 77 {db['address']}")
+        told: dict[str, Any] = page.request.get(url).json()
+        return told if told["state"] not in ("waiting", "running") else None
+
+    told = wait_for(answered, 40, "a ping is caught and traced", 0.5)
+    assert (told["state"], told["result"]["verdict"]) == ("done", "delivered"), told
+    assert any("the very packet that the guest sent" in found for found in told["result"]["findings"]), told
+    expect(page.get_by_text("web-9 reaches db-9").first).to_be_visible(timeout=15_000)
+    page.screenshot(path=str(ARTIFACTS / "trace-next.png"))
+    page.goto(before)
 
 
 def _a_packet_a_second(page: Page) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lab.paths import HypervisorPaths
-from sdn.capture import Captured, CaptureOrder, CapturePoint, format_pcapng, join, summary_of
+from sdn.capture import Captured, CaptureOrder, CapturePoint, format_pcapng, join, packet_of, summary_of
 from sdn.trace.live import parse_ports
 from sdn.transport.openflow import ChannelError
 from sdn.transport.unixctl import UnixctlClient, find_vswitchd_socket
@@ -104,6 +104,21 @@ def test_a_ping_is_seen_at_every_hop_of_its_way_there_and_back_and_still_arrives
     read = [line.split("\t") for line in subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()]  # fmt: skip
     assert len(read) == 24 and {line[0] for line in read} == set(NAMES[:4])
     assert {tuple(line[1:]) for line in read} == {("10.20.0.11", "8"), ("10.30.0.12", "0")}
+
+
+def test_the_first_packet_that_opens_a_connection_is_caught_and_no_other(site: Site) -> None:
+    """[web-1] ping, and only its first echo request: what an earlier ping goes on with opens nothing."""
+    wanted = (("icmp", ""), ("nw_src", "10.20.0.11"), ("nw_dst", "10.30.0.12"))
+    point = CapturePoint("web-1", "hv1", points(site)[0].ofport, (), (), (wanted,), WEB_1.id)
+    run = Run(site, CaptureOrder(7, (point,), 1, 20))
+    wait_for(lambda: len(flows_of(site, "hv1")) == 1, 10, "the flow is there")
+    ping(site, "10.30.0.1", 1)
+    assert not run.caught, "another connection"
+    assert " 0% packet loss" in ping(site, "10.30.0.12", 3).stdout
+    assert run.outcome.result(10) == "1 packets were caught" and not flows_of(site, "hv1")
+    packet = packet_of(run.caught[0].frame)
+    assert packet is not None and (packet.protocol, str(packet.ip_dst), packet.port_dst) == ("icmp", "10.30.0.12", 8)
+    assert (packet.eth_src, packet.size_bytes, packet.ttl) == (WEB_1.mac, 98, 64)
 
 
 def test_both_sides_of_a_nat_are_caught_and_joined_into_one_packet(site: Site) -> None:

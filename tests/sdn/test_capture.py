@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdn.capture import Captured, format_pcapng, join, summary_of
+from sdn.capture import Captured, format_pcapng, join, packet_as_json, packet_from_json, packet_of, summary_of
 from sdn.model.packet import Packet
 from sdn.probe import TOKEN_BYTES, build_frame
 from tests.sdn.test_probing import six, tcp
@@ -35,6 +35,16 @@ def test_no_frame_breaks_the_reading(junk: bytes, cut: int) -> None:
     for one in (junk, frame(tcp(0, 1))[:cut] + junk, frame(six("icmp"))[:cut] + junk):
         summary_of(one)
         join([Captured(0, False, 0.0, one)])
+        packet_of(one)
+
+
+def test_a_frame_is_read_back_as_the_packet_that_it_was_made_of() -> None:
+    for packet in (tcp(0, 1), replace(tcp(0, 1), protocol="udp"), replace(tcp(0, 1), protocol="icmp", port_src=0, port_dst=8), six("tcp"), six("udp"), replace(six("icmp"), port_src=0)):  # fmt: skip
+        made = frame(packet)
+        read = packet_of(made)
+        assert read == replace(packet, size_bytes=len(made)), packet.protocol
+        assert packet_from_json(packet_as_json(read)) == read
+    assert packet_of(frame(replace(tcp(0, 1), protocol="arp"))) is None
 
 
 def translated(packet: bytes) -> bytes:

@@ -96,7 +96,10 @@ function options(stage: HTMLElement): uPlot.Options {
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false },
-    scales: { x: { time: false }, y: { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.15, 1)] } },
+    scales: {
+      x: { time: false, range: (_plot, _low, high) => [0, Math.max(high ?? 0, 10)] },
+      y: { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.15, 1)] },
+    },
     axes: [
       { ...axis, values: (_plot, ticks) => ticks.map((at) => `${at} s`) },
       { ...axis, size: 56, values: (_plot, ticks) => ticks.map((one) => `${one} ms`) },

@@ -19,6 +19,8 @@ export interface TraceInput {
   probe: { trace: Trace; divergence: Divergence | null } | { refused: string } | null;
 }
 
+const OPEN = ["waiting", "running"];
+
 export type Lane = "predicted" | "probed" | "observed";
 
 export interface Connection {
@@ -57,7 +59,7 @@ export function trace(element: HTMLElement): void {
   const input = readInput(element);
   if (!input) return;
   if (input.trace) draw(element, input, input.trace);
-  else if (input.state === "running") awaitAnswer(element, input);
+  else if (OPEN.includes(input.state)) awaitAnswer(element, input);
 }
 
 function readInput(element: HTMLElement): TraceInput | null {
@@ -98,7 +100,7 @@ function awaitAnswer(element: HTMLElement, input: TraceInput): void {
   const look = inTurn(async () => {
     if (!(await renderAgain(element))) return false;
     const now = readInput(element);
-    if (!now || now.state === "running") return false;
+    if (!now || OPEN.includes(now.state)) return false;
     leave();
     clearInterval(timer);
     if (now.trace) draw(element, now, now.trace);
@@ -108,6 +110,6 @@ function awaitAnswer(element: HTMLElement, input: TraceInput): void {
   const leave = live().join(`trace:${input.uuid}`, (change) => {
     const told = change.kind === "event" ? change.event.data : change.view.state[`trace:${input.uuid}`];
     const state = (told as { state?: string } | undefined)?.state;
-    if (state && state !== "running") look();
+    if (state && !OPEN.includes(state)) look();
   });
 }
