@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.agreement import agreement_1000_packets
 from bench.bundles import shadow_load_ms
 from bench.compiled import compile_10k_ports_s, controller_memory_10k_ports
 from bench.console import console
@@ -45,6 +46,7 @@ def main(wanted: list[str]) -> None:
         ("shadow_load", shadow_load_ms),
         ("topology", measure_topology),
         ("console", console),
+        ("agreement_1000_packets", agreement_1000_packets),
         ("vms", measure_vms),
         ("create_50_parallel_s", create_50_parallel_s),
         ("vm_list_10k_page_ms", vm_list_10k_page_ms),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from sdn.model.addresses import HostName, IfaceId
@@ -45,10 +45,18 @@ def sightings(question: Question, within_s: float, *, hand_over: bool = False) -
     target = question.target if hand_over else None
     place = (HostName(target.host), target.ofport) if target is not None and target.ofport is not None else None
     frame = build_frame(question.packet, token)
-    reports = order_probe(ProbeOrder(token, HostName(source.host), source.ofport, frame, stand_in, place), within_s)
+    order = ProbeOrder(token, HostName(source.host), source.ofport, frame, stand_in, place)
+    return read_reports(question, order_probe(order, within_s))
+
+
+def read_reports(question: Question, reports: Iterable[Mapping[str, Any]]) -> tuple[Sighting, ...]:
+    """The reports of the question's packet (ProbeReport's fields) as sights on its hosts, in their order."""
     hosts = {host.name: host for host in question.hosts}
     seen = tuple(_sighting(report, hosts[report["host"]]) for report in reports if report["host"] in hosts)
-    return tuple(one for one in seen if not _is_sent_back(one, question))
+    back = tuple(one for one in seen if _is_sent_back(one, question))
+    rest = tuple(one for one in seen if one not in back)
+    ends = [one for one in rest if one.end != "tunnel"]
+    return rest if ends or not back else (*rest, replace(back[0], end="back"))
 
 
 def _sighting(report: Mapping[str, Any], host: TraceHost) -> Sighting:
@@ -70,7 +78,7 @@ def _sighting(report: Mapping[str, Any], host: TraceHost) -> Sighting:
 
 
 def _is_sent_back(seen: Sighting, question: Question) -> bool:
-    """A flood's copy for the port that it came in by: a switch sends none there, but reports the marked one."""
+    """A copy for the port that it came in by, as a flood has: a switch sends none there, but reports the marked one."""
     return seen.end == "port" and (seen.host, seen.ofport) == (question.source.host, question.source.ofport)
 
 

@@ -26,7 +26,7 @@ from sdn.controller.standins import StandIns
 from sdn.controller.values import ControllerObserver, HostConnection
 from sdn.model.intent import HostView, IntentSnapshot
 from sdn.model.switch import SwitchSeen
-from sdn.pipeline import TABLE_BY_NAME
+from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.reconcile import Plan, WireFlow, WireKey, diff_flows, format_plan, plan_changes
 from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
 from sdn.transport.ctflush import flush_connections
@@ -235,7 +235,8 @@ class HostLink:
         self._asked_at = self._loop.time()
 
     def _received(self, channel: Channel, packet: PacketIn) -> None:
-        if packet.table_id not in (NEIGHBOUR_MISS, FROM_OUTSIDE):
+        is_probe = packet.registers.get(Register.FLAGS, 0) & FLAG_PROBE
+        if is_probe or packet.table_id not in (NEIGHBOUR_MISS, FROM_OUTSIDE):
             self._on_packet_in(channel, packet)
             return
         intent, facts, now = self._intent(), self.facts, self._loop.time()

@@ -98,7 +98,8 @@ class Probes:
         if flight is not None and found is not None:
             host, tunnel_ofports = found
             flight.sightings.append((host, channel.read_at, packet))
-            if flight.handed_over is None and _place(host, packet) == flight.hand_over_at:
+            place = _place(host, packet)
+            if flight.handed_over is None and place is not None and place == flight.hand_over_at:
                 flight.handed_over = packet
                 out = (f"output:{packet.registers[Register.OUT]}",)  # the very bytes that the pipeline would give it
                 channel.send(packet_out(packet.frame, out, PORT_CONTROLLER, channel.next_xid()))

@@ -4,6 +4,8 @@ checksums too.
 
 from __future__ import annotations
 
+import struct
+
 from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, tcp, udp
 from os_ken.lib.packet.packet import Packet as Frame
 from os_ken.lib.packet.packet_utils import checksum_ip
@@ -14,7 +16,8 @@ from sdn.trace.fields import solicited_mac
 TOKEN_MARK = b"hopsight"
 TOKEN_BYTES = 16
 BROADCAST = "ff:ff:ff:ff:ff:ff"
-PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17}
+PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
+INIT, UNKNOWN_PARAMETER = 1, 0x8048  # SCTP: "10…" in a type's top bits says to pass over it (RFC 9260, 3.2.1)
 ICMP6, SOLICITATION = 58, 135
 SOURCE_LINK, EXPERIMENT = 1, 253  # RFC 4861, 4.6.1; RFC 4727, 5.1.3: receivers pass over what they do not know
 
@@ -80,11 +83,39 @@ def _add_transport(frame: Frame, packet: Packet, payload: bytes) -> None:
         frame.add_protocol(icmp.icmp(type_=packet.port_dst, code=0, data=echo))
         return
     ports = {"src_port": packet.port_src, "dst_port": packet.port_dst}
+    if packet.protocol == "sctp":
+        frame.add_protocol(_sctp(packet, payload))
+        return
     if packet.protocol == "tcp":
         frame.add_protocol(tcp.tcp(seq=1, bits=tcp.TCP_SYN, window_size=1024, **ports))
     else:
         frame.add_protocol(udp.udp(**ports))
     frame.add_protocol(payload)
+
+
+def _sctp(packet: Packet, payload: bytes) -> bytes:
+    """An SCTP packet (RFC 9260, 3) with a first packet's chunk, INIT, whose unknown parameter has the token."""
+    parameter = struct.pack("!HH", UNKNOWN_PARAMETER, 4 + len(payload)) + payload
+    chunk = struct.pack("!BBHIIHHI", INIT, 0, 20 + len(parameter), 1, 65536, 1, 1, 1) + parameter
+    head = struct.pack("!HHI", packet.port_src, packet.port_dst, 0)  # an INIT's verification tag is 0
+    return head + struct.pack("<I", crc32c(head + bytes(4) + chunk)) + chunk
+
+
+def crc32c(data: bytes) -> int:
+    """Castagnoli's CRC, SCTP's checksum (RFC 9260, appendix A)."""
+    found = 0xFFFFFFFF
+    for byte in data:
+        found = found >> 8 ^ CRC32C[(found ^ byte) & 0xFF]
+    return found ^ 0xFFFFFFFF
+
+
+def _crc_of(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+CRC32C = tuple(_crc_of(byte) for byte in range(256))
 
 
 def token_of(frame: bytes) -> bytes | None:

@@ -133,7 +133,7 @@ def _solicitation(packet: Packet) -> dict[str, str]:
     last = packet.ip_dst.packed[-3:]
     multicast = f"ff02::1:ff{last[0]:02x}:{last[1]:02x}{last[2]:02x}"
     found = {"dl_dst": str(solicited_mac(packet.ip_dst.packed)), "ipv6_src": str(packet.ip_src), "ipv6_dst": multicast}
-    about = {"nd_target": str(packet.ip_dst), "nd_sll": str(packet.eth_src)}
+    about = {"nd_target": str(packet.ip_dst), "nd_options_type": "1", "nd_sll": str(packet.eth_src)}
     return {**found, "nw_ttl": "255", "nw_tos": "0", "icmp_type": "135", "icmp_code": "0", **about}
 
 

@@ -14,7 +14,9 @@ from sdn.model.trace import Hop, Step, Trace, Verdict
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
 from sdn.trace.moments import Moment, durations
 
-End = Literal["tunnel", "port", "drop", "controller", "answer"]  # "answer": made by the switch, back to the sender
+# "answer": made by the switch, back to the sender; "back": it would leave by the port that it came in by, and does not
+End = Literal["tunnel", "port", "drop", "controller", "answer", "back"]
+GOES_BACK = "it would go back out of the port that it came in by"
 GUEST_SIDE = ("guest_nic", "backend")
 PLUGS = ("tap", "veth")
 
@@ -75,7 +77,7 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     hops += [_unforeseen(one) for one in left if one.host not in foreseen]
     verdict, reason = _verdict(sightings)
     if outside and verdict == "delivered":
-        last = sightings[-1]
+        last, verdict = sightings[-1], predicted.verdict  # what is past the cable is as it was foreseen: nobody looked
         reason = f"A real packet got to the cable out of {last.host} in {last.at_us / 1000:.1f} ms; it was not let out."
     return replace(predicted, kind="probed", hops=tuple(hops), verdict=verdict, reason=reason)
 
@@ -134,7 +136,7 @@ def _agrees(hop: Hop, seen: Sighting, predicted: Trace) -> bool:
     """Whether the packet left the bridge as predicted, so that the hops after it hold."""
     after = predicted.hops[predicted.hops.index(hop) + 1 :]
     if not after:
-        return seen.end in ("drop", "controller")
+        return seen.end in ("drop", "controller", "back")
     if after[0].kind == "tunnel_encap":
         return seen.end == "tunnel"
     return seen.end in ("port", "answer")
@@ -173,6 +175,8 @@ def _verdict(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
                 "delivered",
                 f"The switch of {one.host} answered a real packet itself in {took}; the guest was not told.",
             )
+        if one.end == "back":
+            return "dropped", f"A real packet was dropped {_where(one.table_id, one.host)}: {GOES_BACK}."
         if one.end == "drop":
             return "dropped", _drop_words(one)
         return "to_controller", f"The switch of {one.host} handed it to the controller, which answers it."
@@ -186,6 +190,11 @@ def _verdict(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
 
 
 def _drop_words(seen: Sighting) -> str:
-    reason, table = DROP_REASON_BY_CODE.get(seen.drop_reason), TABLE_BY_ID.get(seen.drop_table)
-    where = f"in table {table.table_id} ({table.name}) of {seen.host}" if table else f"on {seen.host}"
+    reason = DROP_REASON_BY_CODE.get(seen.drop_reason)
+    where = _where(seen.drop_table, seen.host)
     return f"A real packet was dropped {where}: {reason.words if reason else 'no reason was given'}."
+
+
+def _where(table_id: int, host: str) -> str:
+    table = TABLE_BY_ID.get(table_id)
+    return f"in table {table.table_id} ({table.name}) of {host}" if table else f"on {host}"

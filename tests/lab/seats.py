@@ -87,6 +87,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.wired: dict[str, tuple[int, frozenset[str]]] = {}  # host → generation, iface-ids
+        self.ofports: dict[str, dict[str, int]] = {}  # host → iface-id → ofport
         self._controller = self._run(self._make(hosts))
 
     def set_intent(self, snapshot: IntentSnapshot) -> None:
@@ -126,6 +127,7 @@ class Keeper:
     async def ssh_answered(self, iface_id: str) -> None: ...
 
     async def ports_wired(self, host: str, generation: int, ofports: dict[str, int], names: dict[str, str]) -> None:
+        self.ofports[host] = dict(ofports)
         self.wired[host] = generation, frozenset(ofports)
 
     async def _make(self, hosts: tuple[HypervisorPaths, ...]) -> Controller:

@@ -21,6 +21,7 @@ from sdn.model.intent import SubnetIntent
 from sdn.model.packet import Packet
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
 from sdn.probe import TOKEN_BYTES, ProbeOrder, ProbeReport, build_frame, token_of
+from sdn.probe.frames import crc32c
 from sdn.shadow.shadow import Shadow
 from sdn.transport.openflow import ChannelError
 from tests.sdn.switch import Switch
@@ -82,6 +83,19 @@ async def test_a_drop_reports_its_reason_and_its_table(switches: dict[str, Shado
     assert report.table_id == DROP
     assert report.registers[Register.DROP_REASON] == DROP_REASON_BY_NAME["spoofed_mac"].code
     assert report.registers[Register.DROP_TABLE] == TABLE_BY_NAME["port_security"].table_id
+
+
+def test_an_sctp_frame_has_the_checksum_that_its_standard_asks_for() -> None:
+    frame = build_frame(replace(tcp(0, 2), protocol="sctp"), bytes(TOKEN_BYTES))
+    assert crc32c(b"123456789") == 0xE3069283, "the check value of CRC-32C"
+    assert int.from_bytes(frame[42:46], "little") == crc32c(frame[34:42] + bytes(4) + frame[46:])
+
+
+async def test_a_drop_ends_the_wait_at_once(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD) as told:
+        began = asyncio.get_running_loop().time()
+        (report,) = await probe(told, tcp(0, 2, mac="52:54:00:66:66:66"), within_s=20.0)
+        assert report.table_id == DROP and asyncio.get_running_loop().time() - began < 15
 
 
 async def test_it_is_reported_where_it_leaves_by_the_tunnel(switches: dict[str, Shadow]) -> None:
@@ -206,7 +220,7 @@ def test_an_ipv6_frame_keeps_its_token_and_is_what_its_header_says(protocol: str
     assert checksum6_is_right(frame)
 
 
-@given(st.sampled_from(["icmp", "tcp", "udp", "arp"]), st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
+@given(st.sampled_from(["icmp", "tcp", "udp", "sctp", "arp"]), st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
 def test_a_frame_keeps_its_token(protocol: str, token: bytes) -> None:
     frame = build_frame(replace(tcp(0, 1), protocol=protocol, port_dst=8), token)  # type: ignore[arg-type]
     assert token_of(frame) == token

@@ -70,6 +70,13 @@ def test_a_packet_that_was_handed_over_is_said_to_be() -> None:
     assert "it was not given to the guest" in kept.reason and "it was given to the guest" in given.reason
 
 
+def test_a_packet_that_would_go_back_where_it_came_from_is_dropped_there() -> None:
+    predicted = replace(PREDICTED, hops=TWO_HOSTS[:4], verdict="dropped")
+    probed = probed_trace(predicted, (Sighting("hv1", "back", 900.0, 100.0, OUTPUT, ofport=7),))
+    assert probed.verdict == "dropped" and "in table 70 (output) of hv1: it would go back" in probed.reason
+    assert first_divergence(predicted, probed) is None
+
+
 def test_no_report_at_all_is_said_and_never_called_a_timeout() -> None:
     probed = probed_trace(PREDICTED, ())
     assert probed.verdict == "unknown"
