@@ -67,6 +67,7 @@ from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
 from portal.networks.groups_api import router as groups_router
+from portal.networks.ipam_api import router as ipam_router
 from portal.networks.limits_api import router as limits_router
 from portal.networks.mirrors_api import router as mirrors_router
 from portal.networks.owners import network_named
@@ -308,6 +309,7 @@ api.add_router("", provider_routes)
 api.add_router("", groups_router)
 api.add_router("", checks_router)
 api.add_router("", drops_router)
+api.add_router("", ipam_router)
 api.add_router("", limits_router)
 api.add_router("", mirrors_router)
 api.add_router("", compute_router)

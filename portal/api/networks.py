@@ -54,6 +54,7 @@ from portal.networks.router_requests import (
     remove_route,
     set_external,
 )
+from portal.networks.subnet_requests import SubnetChange, change_subnet
 
 routes = Routes()
 
@@ -69,6 +70,15 @@ class SubnetIn(Schema):
     dns: list[str] = Field([], description="whom the gateway asks for names it does not know")
 
 
+class SubnetPatch(Schema):
+    """What is left out stays. Exclusions are addresses, or ranges "10.20.0.50-10.20.0.60", that no VM gets by itself."""
+
+    pool_start: str | None = None
+    pool_end: str | None = None
+    exclusions: list[str] | None = None
+    dns: list[str] | None = None
+
+
 class NetworkIn(SubnetIn):
     name: str
     mtu: int | None = None
@@ -80,6 +90,7 @@ class SubnetOut(Schema):
     cidr: str
     gateway: str
     pool: list[str]
+    exclusions: list[list[str]] = Field(description="[first, last] of what no VM gets by itself")
     dns: list[str]
     router: str | None
 
@@ -191,7 +202,7 @@ def network_as_json(row: Network) -> dict[str, Any]:
 def subnet_as_json(row: Subnet) -> dict[str, Any]:
     """A subnet and its router."""
     return {
-        "id": row.pk, "cidr": row.cidr, "gateway": row.gateway, "pool": [row.pool_start, row.pool_end], "dns": row.dns,
+        "id": row.pk, "cidr": row.cidr, "gateway": row.gateway, "pool": [row.pool_start, row.pool_end], "exclusions": row.exclusions, "dns": row.dns,
         "router": str(row.router_port.router.uuid) if hasattr(row, "router_port") else None,
     }  # fmt: skip
 
@@ -246,6 +257,13 @@ def post_subnet(request: HttpRequest, uuid: UUID, asked: SubnetIn) -> Any:
     row = get_object_or_404(_own_networks(_writing(request)), uuid=uuid)
     made = add_subnet(row, subnet_spec_of(asked))
     return Status(201, subnet_as_json(made))
+
+
+@routes.patch("/networks/{uuid}/subnets/{number}", response=SubnetOut, summary="Change a subnet's pool or name servers")
+def patch_subnet(request: HttpRequest, uuid: UUID, number: Number, asked: SubnetPatch) -> Any:
+    row = get_object_or_404(Subnet, network=get_object_or_404(_own_networks(_writing(request)), uuid=uuid), pk=number)
+    exclusions, dns = (tuple(one) if one is not None else None for one in (asked.exclusions, asked.dns))
+    return subnet_as_json(change_subnet(row, SubnetChange(asked.pool_start, asked.pool_end, exclusions, dns)))
 
 
 @routes.delete("/networks/{uuid}/subnets/{number}", response={204: None}, summary="Delete a subnet")

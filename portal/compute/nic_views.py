@@ -19,6 +19,7 @@ from portal.compute.presentation import devices_of
 from portal.compute.requests import VMProblem
 from portal.compute.views import _visible
 from portal.networks.models import Network, NicModel, Port
+from portal.networks.subnet_requests import reservations_of
 from portal.operations.models import Operation
 
 
@@ -41,6 +42,7 @@ def vm_nics(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "nics": [{"port": port, "refusal": refusals[port.pk], "devices": devices_of(row, port)} for port in ports],
         "why": why,
         "networks": Network.objects.filter(team=row.team).prefetch_related("subnets"),
+        "reserved": reservations_of(row.team),
         "models": NicModel.choices,
         "lines": [line for lines in errors.values() for line in lines],
     }

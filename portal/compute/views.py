@@ -49,6 +49,7 @@ from portal.networks.intent import domain_of
 from portal.networks.mirrors import mirror_lines
 from portal.networks.models import FloatingAddress, Port
 from portal.networks.owners import usable_networks
+from portal.networks.subnet_requests import reservations_of
 from portal.operations.models import Operation
 
 LABELS = {
@@ -134,6 +135,7 @@ def _create_context(
         "images": images_for(team),
         "sizes": size_tiles(team),
         "networks": usable_networks(team).prefetch_related("subnets"),
+        "reserved": reservations_of(team),
         "keys": person(request).keys.all(),
         "group_choices": group_choices(team, values.get("groups", [])),
     }

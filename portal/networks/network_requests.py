@@ -133,7 +133,12 @@ def uses_of_network(network: Network) -> list[str]:
     vms = [port.vm.name for port in ports if port.vm]
     if vms:
         reasons.append(f"{_named(vms)} {'is' if len(vms) == 1 else 'are'} on {network.name}: delete {_them(vms)} first")
-    others = [port.name for port in ports if not port.vm]
+    kept = [port.name for port in ports if port.kind == PortKind.RESERVED]
+    if kept:
+        reasons.append(
+            f"{_named(kept)} {'is' if len(kept) == 1 else 'are'} reserved on {network.name}: release {_them(kept)} first"
+        )
+    others = [port.name for port in ports if not port.vm and port.kind != PortKind.RESERVED]
     if others:
         reasons.append(f"{network.name} carries the port {_named(others)}, which is no VM's: it goes with the lab")
     for subnet in network.subnets.select_related("router_port__router"):

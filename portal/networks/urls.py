@@ -8,8 +8,10 @@ from portal.networks import (
     group_views,
     limit_views,
     mirror_views,
+    pair_views,
     provider_views,
     router_views,
+    subnet_views,
     views,
 )
 
@@ -18,6 +20,13 @@ urlpatterns = [
     path("networks/new/", views.network_create, name="network_create"),
     path("networks/<uuid:uuid>/", views.network, name="network"),
     path("networks/<uuid:uuid>/delete/", views.network_delete, name="network_delete"),
+    path("networks/<uuid:uuid>/subnets/<int:subnet_id>/", subnet_views.subnet, name="subnet"),
+    path("networks/<uuid:uuid>/reservations/", subnet_views.reservation_add, name="reservation_add"),
+    path(
+        "networks/<uuid:uuid>/reservations/<uuid:port>/release/",
+        subnet_views.reservation_release,
+        name="reservation_release",
+    ),
     path("networks/<uuid:uuid>/subnets/<int:subnet_id>/delete/", views.subnet_delete, name="subnet_delete"),
     path("routers/", router_views.routers, name="routers"),
     path("routers/<uuid:uuid>/", router_views.router, name="router"),
@@ -42,6 +51,7 @@ urlpatterns = [
     path("mirrors/", mirror_views.mirrors, name="mirrors"),
     path("mirrors/<uuid:uuid>/end/", mirror_views.mirror_end, name="mirror_end"),
     path("ports/<uuid:uuid>/groups/", group_views.port_groups, name="port_groups"),
+    path("ports/<uuid:uuid>/pairs/", pair_views.port_pairs, name="port_pairs"),
     path("ports/<uuid:uuid>/limits/", limit_views.port_limits, name="port_limits"),
     path("ports/<uuid:uuid>/security/", group_views.port_security, name="port_security"),
 ]

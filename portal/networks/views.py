@@ -28,9 +28,10 @@ from portal.networks.network_requests import (
 )
 from portal.networks.owners import owned_by, owned_by_person, usable_networks, visible_networks
 from portal.networks.problems import Errors, NetworkProblem
+from portal.networks.subnet_requests import reservations
 from sdn.model.mtu import PROVIDER_KINDS
 
-FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu", "kind")
+FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu", "kind", "address")
 
 
 @require_safe
@@ -72,7 +73,7 @@ def network_create(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def network(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One network: its ports, its subnets, and a form for one more of these."""
-    row = get_object_or_404(_visible(request), uuid=uuid)
+    row = get_object_or_404(visible(request), uuid=uuid)
     errors: Errors = {}
     if request.method == "POST":
         require(request, change_right(row), row.team)
@@ -81,13 +82,13 @@ def network(request: HttpRequest, uuid: UUID) -> HttpResponse:
             return redirect("network", row.uuid)
         except NetworkProblem as problem:
             errors = problem.errors
-    return _network_page(request, row, errors)
+    return network_page(request, row, errors)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def network_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask once more, then delete; says what is in the way."""
-    row = get_object_or_404(_visible(request), uuid=uuid)
+    row = get_object_or_404(visible(request), uuid=uuid)
     require(request, change_right(row), row.team)
     reasons = uses_of_network(row)
     if request.method == "POST":
@@ -103,12 +104,12 @@ def network_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def subnet_delete(request: HttpRequest, uuid: UUID, subnet_id: int) -> HttpResponse:
     """Delete a subnet that nothing uses."""
-    row = get_object_or_404(_visible(request), uuid=uuid)
+    row = get_object_or_404(visible(request), uuid=uuid)
     require(request, change_right(row), row.team)
     try:
         delete_subnet(get_object_or_404(Subnet, network=row, pk=subnet_id))
     except NetworkProblem as problem:
-        return _network_page(request, row, problem.errors)
+        return network_page(request, row, problem.errors)
     return redirect("network", row.uuid)
 
 
@@ -127,11 +128,12 @@ def number_of(posted: QueryDict, field: str) -> tuple[int | None, Errors]:
     return None, {field: [f"“{text[:40]}” was given; a number is allowed, or nothing"]} if text else {}
 
 
-def _network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpResponse:
+def network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpResponse:
+    """The network's page, with what was wrong about a form of it."""
     values: dict[str, Any] = {field: request.POST.get(field, "") for field in FIELDS}
     context = {
         "network": row, "errors": errors, "values": values, "may": may(request, change_right(row), row.team),
-        "drops": drops_of_ports(row.ports.all()), "drops_team": _reader(request, row),
+        "reserved": reservations(row), "drops": drops_of_ports(row.ports.all()), "drops_team": _reader(request, row),
     }  # fmt: skip
     return render(request, "networks/network.html", context, status=422 if errors else 200)
 
@@ -147,7 +149,7 @@ def change_right(network: Network) -> str:
     return "provider.manage" if network.is_provider else "network.change"
 
 
-def _visible(request: HttpRequest) -> QuerySet[Network]:
+def visible(request: HttpRequest) -> QuerySet[Network]:
     """The person's teams' networks with these teams' ports, and for operators every provider network, whole."""
     rows = visible_networks(request.user.pk or 0)
     ports = _shown_ports().prefetch_related("addresses__floating__address")

@@ -24,6 +24,7 @@ from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import add_rule, create_group
 from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
+from portal.networks.subnet_requests import reserve
 from portal.operations.models import Operation
 from portal.volumes.models import Pool
 from tests.cast import Cast, make_cast
@@ -94,7 +95,9 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
     of = {
         "vms": {"uuid": str(vm.uuid)}, "operations": {"uuid": str(Operation.objects.get(object_uuid=vm.uuid).uuid)},
         "traces": {"uuid": str(trace.uuid)}, "ports": {"uuid": str(port.uuid)},
-        "networks": {"uuid": str(cast.network.uuid), "number": str(cast.network.subnets.all()[0].pk)},
+        "networks": {
+            "uuid": str(cast.network.uuid), "port": str(reserve(cast.network, "later", "10.20.0.91").uuid), "number": str(cast.network.subnets.all()[0].pk),
+        },
         "provider-networks": {"uuid": str(provider.uuid), "number": str(provider.subnets.all()[0].pk)},
         "routers": {"uuid": str(cast.router.uuid), "number": str(route.pk)},
         "routers/ports": {"uuid": str(cast.router.uuid), "number": str(cast.router.ports.all()[0].pk)},

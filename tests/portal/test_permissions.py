@@ -37,6 +37,7 @@ from portal.networks.groups import add_rule, create_group
 from portal.networks.models import Port
 from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
+from portal.networks.subnet_requests import reserve
 from portal.operations.models import Operation
 from portal.traces.requests import TraceSpec
 from portal.volumes.models import Pool
@@ -103,6 +104,10 @@ def world(cast: Cast) -> World:
         "security_rule_delete": {"uuid": group.uuid, "rule_id": rule.pk},
         "port_groups": {"uuid": vm.ports.get().uuid},
         "port_security": {"uuid": vm.ports.get().uuid},
+        "port_pairs": {"uuid": vm.ports.get().uuid},
+        "subnet": {"uuid": cast.network.uuid, "subnet_id": cast.network.subnets.all()[0].pk},
+        "reservation_add": {"uuid": cast.network.uuid},
+        "reservation_release": {"uuid": cast.network.uuid, "port": reserve(cast.network, "later", "10.20.0.91").uuid},
         "port_limits": {"uuid": vm.ports.get().uuid},
         "mirror_end": {"uuid": made_mirror(cast, vm).uuid},
         "port_sample": {"uuid": vm.ports.get().uuid},
@@ -305,7 +310,8 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     }
     uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
-    url = url.replace("{port}", port)
+    held = world.arguments["reservation_release"]["port"]
+    url = url.replace("{port}", str(held) if "/reservations/" in path else port)
     if "{bridge}" in path:
         made_flow_record(Host.objects.get())
     url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))
