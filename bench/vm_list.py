@@ -99,9 +99,7 @@ def _teams() -> tuple[object, object]:
         user = User.objects.create(username=f"user-{size}")
         Membership.objects.create(user=user, team=team, role="owner")
         people.append(user)
-        net = Network.objects.create(
-            team=team, name="net", vni=9000 + number, zone=90 + number, router_mac="02:00:00:00:00:01"
-        )
+        net = Network.objects.create(team=team, name="net", vni=9000 + number)
         subnet = Subnet.objects.create(network=net, cidr="10.99.0.0/16", gateway="10.99.0.1", pool_start="10.99.0.2", pool_end="10.99.255.9")  # fmt: skip
         states = ("running", "stopped", "running", "crashed")
         rows = VM.objects.bulk_create(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Subquery
+from django.urls import reverse
 
 from portal.accounts.models import Team
 from portal.compute.models import VM, VMState, VMTag
 from portal.networks.models import FixedAddress
 
 PER_PAGE = 50
+NOBODY = UUID(int=0)  # stands for a VM in an address that is made once for a page of them
 SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "name": ("Name", ("name",)),
     "state": ("State", ("state", "name")),
@@ -109,17 +113,37 @@ def parse_asked(given: Mapping[str, str]) -> Asked:
 
 def listed(team: Team, rows: QuerySet[VM], asked: Asked) -> Listed:
     """The page of those VMs of the team that was asked for; one after the last is the last."""
-    found = filtered(rows, asked)
-    # the count rides along as a scalar of the same query: a page asks twelve, and this is one
-    bare = filtered(VM.objects.filter(team=team), asked).order_by().values("team").annotate(n=Count("pk")).values("n")
-    ordered = found.annotate(total=Subquery(bare)).order_by(*_order(asked))
+    # ids alone are searched, sorted and cut: whole rows of 10,000 VMs are ten times as much to sort
+    bare = filtered(VM.objects.filter(team=team), asked)
+    # the count rides along as a scalar of the same query
+    count = bare.order_by().values("team").annotate(n=Count("pk")).values("n")
     start = (asked.page - 1) * PER_PAGE
-    page: list[VM] = [*ordered[start : start + PER_PAGE]]
-    total: int = getattr(page[0], "total", 0) if page else found.count()
+    cut = bare.annotate(total=Subquery(count)).order_by(*_order(asked)).values_list("pk", "total")
+    keys = list(cut[start : start + PER_PAGE])
+    total: int = keys[0][1] if keys else bare.count()
     pages = max(1, -(-total // PER_PAGE))
     if asked.page > pages:
         return listed(team, rows, replace(asked, page=pages))
-    return Listed(page, total, asked, pages, _columns(asked))
+    whole = rows.in_bulk([pk for pk, _ in keys])
+    return Listed([whole[pk] for pk, _ in keys if pk in whole], total, asked, pages, _columns(asked))
+
+
+def with_words(rows: list[VM]) -> None:
+    """Gives each row its `address_words`, `tag_names`, `url` and `action_url` (up to the action's name), in two queries for all."""
+    ids = [row.pk for row in rows]
+    addresses: dict[int, list[str]] = defaultdict(list)
+    found = FixedAddress.objects.filter(port__vm__in=ids).order_by("port_id", "id").values_list("port__vm", "address")
+    for vm_id, address in found:
+        addresses[vm_id].append(address)
+    tags: dict[int, list[str]] = defaultdict(list)
+    for vm_id, name in VMTag.objects.filter(vm__in=ids).order_by("name").values_list("vm", "name"):
+        tags[vm_id].append(name)
+    one, action = reverse("vm", args=[NOBODY]), reverse("vm_action", args=[NOBODY, "start"]).removesuffix("start/")
+    for row in rows:
+        row.address_words = " ".join(addresses[row.pk])  # type: ignore[attr-defined]
+        row.tag_names = tags[row.pk]  # type: ignore[attr-defined]
+        row.url = one.replace(str(NOBODY), str(row.uuid))  # type: ignore[attr-defined]
+        row.action_url = action.replace(str(NOBODY), str(row.uuid))  # type: ignore[attr-defined]
 
 
 def filtered(rows: QuerySet[VM], asked: Asked) -> QuerySet[VM]:

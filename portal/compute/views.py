@@ -25,7 +25,7 @@ from portal.compute.changes import bin_vm, changes_of
 from portal.compute.forms import count_of, form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
 from portal.compute.hardware import CHOICES, HARDWARE_FIELDS, disk_target
 from portal.compute.leases import reminder_of
-from portal.compute.listing import listed, parse_asked
+from portal.compute.listing import listed, parse_asked, with_words
 from portal.compute.models import VM, VMState
 from portal.compute.presentation import (
     commands_of,
@@ -70,9 +70,10 @@ def vm_list(request: HttpRequest) -> HttpResponse:
     """The VMs of the current team, as the URL asks: a page of them."""
     team = team_for(request, "vm.see")
     slim = VM.objects.filter(team=team).select_related("team", "image", "flavor", "host")
-    slim = slim.defer("user_data", "public_key").prefetch_related("ports__addresses", "tags")
+    slim = slim.defer("user_data", "public_key")
     found, kept = listed(team, slim, parse_asked(request.GET.dict())), kept_of(team, person(request))
     rows = found.rows
+    with_words(rows)
     busy = unfinished_of(row.uuid for row in rows)
     for row in rows:
         row.offers = shown_of(offers_of(row, busy))[0]  # type: ignore[attr-defined]
