@@ -19,6 +19,7 @@ from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
 SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S, ROLL_UP_S, POOLS_S = 5.0, 30.0, 2.0, 20.0, 3600.0, 60.0, 15.0
+WATCH_S, DELIVER_S = 10.0, 2.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -36,6 +37,8 @@ app.conf.update(
         "checks": {"task": "hopsight.run_checks", "schedule": CHECKS_S, "options": {"expires": CHECKS_S}},
         "purge": {"task": "hopsight.purge", "schedule": PURGE_S, "options": {"expires": PURGE_S}},
         "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
+        "watch": {"task": "hopsight.watch", "schedule": WATCH_S, "options": {"expires": WATCH_S}},
+        "deliver": {"task": "hopsight.deliver", "schedule": DELIVER_S, "options": {"expires": DELIVER_S}},
         "roll_up": {"task": "hopsight.roll_up", "schedule": ROLL_UP_S, "options": {"expires": ROLL_UP_S}},
         "pools": {"task": "hopsight.look_at_pools", "schedule": POOLS_S, "options": {"expires": POOLS_S}},
         "forget": {"task": "hopsight.forget", "schedule": FORGET_S, "options": {"expires": FORGET_S}},
@@ -150,10 +153,12 @@ def forget() -> None:
     """Drop answers and events that are kept for a day only."""
     from django.utils import timezone
 
+    from portal.alerts.telling import forget as forget_alerts
     from portal.api.answers import forget_old
 
     close_old_connections()
     forget_old(timezone.now())
+    forget_alerts()
 
 
 @app.task(name="hopsight.roll_up")  # type: ignore[untyped-decorator]
@@ -165,3 +170,23 @@ def roll_up() -> None:
 
     close_old_connections()
     thin(int(time.time()))
+
+
+@app.task(name="hopsight.watch")  # type: ignore[untyped-decorator]
+def watch() -> None:
+    """Begin and end alerts."""
+    from portal.alerts.telling import watch_all
+
+    close_old_connections()
+    watch_all()
+
+
+@app.task(name="hopsight.deliver")  # type: ignore[untyped-decorator]
+def deliver() -> None:
+    """Tell channels what is due, events of their teams too."""
+    from portal.alerts.telling import take_events
+    from tasks.hooks.deliver import deliver_due
+
+    close_old_connections()
+    take_events()
+    deliver_due()

@@ -85,6 +85,9 @@ RIGHTS: dict[str, Needs] = {
     "check.see": Needs.VIEWER,
     "check.change": Needs.MEMBER,
     "what_if.ask": Needs.VIEWER,  # it changes nothing; applying it needs group.change
+    "alert.see": Needs.VIEWER,
+    "alert.handle": Needs.MEMBER,
+    "channel.manage": Needs.OWNER,  # whose addresses are secrets
     "board.see": Needs.VIEWER,
     "board.own": Needs.VIEWER,  # make and change boards of one's own
     "board.change": Needs.MEMBER,  # the team's
@@ -128,6 +131,11 @@ PAGES: dict[str, Page] = {
     "access_policy": Page("policy.manage", "policy.manage"),
     "logout": Page(None, "person.see"),
     "dashboard": Page("person.see"),
+    "alerts": Page("alert.see", "alert.handle"),
+    "alert_handle": Page(None, "alert.handle"),
+    "alert_rule_remove": Page(None, "alert.handle"),
+    "channels": Page("channel.manage", "channel.manage"),
+    "channel_act": Page(None, "channel.manage"),
     "board": Page("board.see"),
     "board_new": Page(None, "board.own"),
     "board_change": Page(None, "board.change"),  # of one's own board, board.own
@@ -357,6 +365,17 @@ API: dict[str, str] = {
     "GET /api/v1/history/traffic": "team.see",
     "GET /api/v1/history/use": "team.see",
     "GET /api/v1/history/drops": "team.see",
+    "GET /api/v1/alerts": "alert.see",
+    "POST /api/v1/alerts/{uuid}/acknowledge": "alert.handle",
+    "POST /api/v1/alerts/{uuid}/silence": "alert.handle",
+    "GET /api/v1/alert-rules": "alert.see",
+    "POST /api/v1/alert-rules": "alert.handle",
+    "DELETE /api/v1/alert-rules/{uuid}": "alert.handle",
+    "GET /api/v1/channels": "channel.manage",
+    "POST /api/v1/channels": "channel.manage",
+    "DELETE /api/v1/channels/{uuid}": "channel.manage",
+    "POST /api/v1/channels/{uuid}/test": "channel.manage",
+    "GET /api/v1/channels/{uuid}/deliveries": "channel.manage",
     "GET /api/v1/team-board": "board.see",
     "PATCH /api/v1/team-board": "board.change",
     "GET /api/v1/boards": "board.see",

@@ -16,6 +16,7 @@ from portal.accounts.api import router as accounts_router
 from portal.accounts.models import AuditRow, Membership
 from portal.accounts.services_api import router as services_router
 from portal.accounts.views import person
+from portal.alerts.api import router as alerts_router
 from portal.api.auth import PersonAuth, TokenAuth
 from portal.api.document import HopsightAPI
 from portal.api.networks import routes as network_routes
@@ -322,6 +323,7 @@ api.add_router("", captures_router)
 api.add_router("", history_router)
 api.add_router("", boards_router)
 api.add_router("", probings_router)
+api.add_router("", alerts_router)
 api.add_router("", elsewhere)
 
 

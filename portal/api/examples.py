@@ -36,6 +36,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /api/v1/ports/{uuid}/mirror": {"to": "$receiver", "what": "both"},
     "POST /api/v1/matrices": {"protocol": "tcp", "port_dst": 443},
     "POST /api/v1/checks": {"source": "$port", "target": "203.0.113.10", "protocol": "icmp", "expected": "delivered"},
+    "POST /api/v1/alerts/{uuid}/silence": {"hours": 8},
+    "POST /api/v1/alert-rules": {"metric": "vm_cpu_percent", "above": 90, "minutes": 10},
+    "POST /api/v1/channels": {
+        "kind": "chat",
+        "name": "our room",
+        "target": "https://hooks.example.com/services/T0/B0/x",
+    },
     "PATCH /api/v1/team-board": {"title": "Payments today"},
     "POST /api/v1/boards": {
         "title": "Night watch",

@@ -10,6 +10,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from portal.accounts.teams import TeamProblem
+from portal.alerts.requests import AlertProblem
 from portal.checks.requests import CheckProblem
 from portal.compute.requests import VMProblem
 from portal.dashboards.layout import BoardProblem
@@ -71,7 +72,8 @@ def install(api: NinjaAPI) -> None:
             | NetworkProblem
             | CheckProblem
             | HistoryProblem
-            | BoardProblem,
+            | BoardProblem
+            | AlertProblem,
         )
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
@@ -93,7 +95,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused), (BoardProblem, refused),
+        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused), (BoardProblem, refused), (AlertProblem, refused),
          (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

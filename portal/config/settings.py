@@ -11,6 +11,9 @@ HOPSIGHT_MODE      "lab", "preview" or "fleet": where the hypervisors come from
 HOPSIGHT_LAB       name of the lab (default: main)
 HOPSIGHT_OIDC_URL  issuer of an OpenID Connect provider that people may log in by; with HOPSIGHT_OIDC_CLIENT_ID, _CLIENT_SECRET,
                    _NAME (what the button says) and _NEW_PEOPLE=0 (only those who connected it to their log-in come in)
+HOPSIGHT_SMTP      smtp://user:password@host:587?tls=1: the mail server of alerts by e-mail (default: none)
+HOPSIGHT_MAIL_FROM who such mail is from (default: hopsight@localhost)
+HOPSIGHT_HOOKS_ALSO networks besides the internet that webhooks may reach, by comma (default: none)
 HOPSIGHT_METRICS_TOKEN  what a scraper of /metrics sends as its bearer token (default: none, operators alone)
 """
 
@@ -134,6 +137,7 @@ INSTALLED_APPS = [
     "portal.drops",
     "portal.metrics",
     "portal.history",
+    "portal.alerts",
     "portal.topology",
     "portal.dashboards",
     "portal.api",
@@ -264,6 +268,12 @@ IMAGE_MAX_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_GIB", "20"))  # of one im
 IMAGE_MAX_VIRTUAL_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_VIRTUAL_GIB", "200"))  # of the disk that guests see
 IMAGE_TEAM_GIB = int(os.environ.get("HOPSIGHT_IMAGE_TEAM_GIB", "50"))  # of all images of a team
 IMAGE_FETCH_ALSO: tuple[str, ...] = ()  # networks besides the internet that images may be fetched from; tests set it
+HOOKS_ALSO = tuple(_words("HOPSIGHT_HOOKS_ALSO", ""))
+MAIL_FROM = os.environ.get("HOPSIGHT_MAIL_FROM", "hopsight@localhost")
+_smtp = urlsplit(os.environ.get("HOPSIGHT_SMTP", ""))
+EMAIL_HOST, EMAIL_PORT = _smtp.hostname or "", _smtp.port or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_smtp.username or ""), unquote(_smtp.password or "")
+EMAIL_USE_TLS, EMAIL_TIMEOUT = "tls=1" in _smtp.query, 10
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -22,6 +22,7 @@ from portal.history.series import KINDS, STEPS, Field, Kind, Step
 OBJECTS = 64  # of one row
 MOST_PAGES = 500  # named in a query; for more, all are read
 MOST_WINDOWS = 90  # rolled up in one go: a worker that was away an hour and a half has caught up after one
+FINE_S = 600  # a mean over longer than this is taken of minutes
 LATE_S = 20  # a sample is written so late at most; what comes later is not in the coarser steps
 NOTHING = math.nan
 Values = Sequence[float]
@@ -187,3 +188,21 @@ def _unpack(packed: bytes | memoryview) -> array[float]:
 def _rounded(value: float) -> float:
     """Without the digits that 32 bits do not have."""
     return float(f"{value:.6g}")
+
+
+def means_among(kind: Kind, ids: Collection[int], name: str, start_s: int, end_s: int) -> dict[int, float]:
+    """Each object's mean of one field between the two times; one that was never sampled then has none."""
+    place = next(at for at, field in enumerate(kind.fields) if field.name == name)
+    step = STEPS[0] if end_s - start_s <= FINE_S else STEPS[1]
+    rows = Samples.objects.filter(kind=kind.code, step_s=step.step_s, at_s__gte=start_s, at_s__lt=end_s)
+    pages = {one // OBJECTS for one in ids}
+    if len(pages) <= MOST_PAGES:
+        rows = rows.filter(page__in=pages)
+    sums: dict[int, tuple[float, int]] = {}
+    for page, packed in rows.values_list("page", "packed"):
+        cells = _unpack(packed)[place * OBJECTS : (place + 1) * OBJECTS]
+        for slot, value in enumerate(cells):
+            if value == value:
+                total, count = sums.get(page * OBJECTS + slot, (0.0, 0))
+                sums[page * OBJECTS + slot] = (total + value, count + 1)
+    return {one: sums[one][0] / sums[one][1] for one in ids if one in sums}

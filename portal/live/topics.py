@@ -12,6 +12,8 @@ from portal.accounts.factors import missing
 from portal.accounts.models import ApiToken, Membership, User
 from portal.accounts.permissions import TOPICS, is_allowed
 from portal.accounts.scopes import allows
+from portal.alerts.models import Alert
+from portal.alerts.telling import live_alert
 from portal.checks.serialize import team_state as checks_state
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
@@ -90,6 +92,8 @@ def _team_state(slug: str) -> dict[str, Any]:
     operations = Operation.objects.filter(team__slug=slug).select_related("created_by", "cancel_asked_by", "retry_of")
     operations = operations.prefetch_related("stages")[:OPERATIONS_SHOWN]
     state.update({f"operation:{one.uuid}": operation_as_json(one) for one in operations})
+    alerts = Alert.objects.filter(team__slug=slug, ended_at=None).select_related("acknowledged_by")
+    state.update({f"alert:{alert.uuid}": live_alert(alert) for alert in alerts})
     state.update({f"board:{board.uuid}": live_board(board) for board in Board.objects.filter(team__slug=slug)})
     return state | checks_state(slug) | volumes_state(slug)
 

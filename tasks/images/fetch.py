@@ -40,7 +40,7 @@ def _innermost(address: Address) -> Address:
     return inner or address
 
 
-def resolve(host: str, port: int, also: Sequence[str] = ()) -> str:
+def resolve(host: str, port: int, also: Sequence[str] = (), instead: str = ": upload the file instead") -> str:
     """The address to connect to. Raises DiskProblem when the name has none, or one that is not public."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -50,14 +50,14 @@ def resolve(host: str, port: int, also: Sequence[str] = ()) -> str:
     for address in addresses:
         if not is_public(address, also):
             named = "" if host == address else f"{host} is "
-            raise DiskProblem(f"{named}{address}, which is not on the internet: upload the file instead")
+            raise DiskProblem(f"{named}{address}, which is not on the internet{instead}")
     return addresses[0]
 
 
 def fetch(url: str, target: Path, most_bytes: int, deadline: float, also: Sequence[str] = ()) -> int:
     """The number of bytes that the URL gave, written to the target, which is whole or not there. Raises DiskProblem."""
     for _ in range(REDIRECTS_MAX + 1):
-        connection = _connect(urlsplit(url), also)
+        connection = connect(urlsplit(url), also)
         try:
             answer = _ask(connection, urlsplit(url))
             if answer.status in (301, 302, 303, 307, 308):
@@ -75,17 +75,18 @@ def fetch(url: str, target: Path, most_bytes: int, deadline: float, also: Sequen
     raise DiskProblem(f"more than {REDIRECTS_MAX} redirects")
 
 
-def _connect(parts: SplitResult, also: Sequence[str]) -> http.client.HTTPConnection:
+def connect(parts: SplitResult, also: Sequence[str], instead: str = ": upload the file instead", silence_s: float = SILENCE_S) -> http.client.HTTPConnection:  # fmt: skip
+    """A connection to the URL's own address, which is a public one; it gives up after `silence_s`. Raises DiskProblem."""
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise DiskProblem(f"a redirect leads to {parts.geturl()[:60]}; http:// and https:// addresses are allowed")
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         raise DiskProblem("the URL's port is none") from None
-    address = resolve(parts.hostname, port, also)
-    connection = http.client.HTTPConnection(parts.hostname, port, timeout=SILENCE_S)
+    address = resolve(parts.hostname, port, also, instead)
+    connection = http.client.HTTPConnection(parts.hostname, port, timeout=silence_s)
     try:
-        plain = socket.create_connection((address, port), timeout=SILENCE_S)
+        plain = socket.create_connection((address, port), timeout=silence_s)
         secured = ssl.create_default_context() if parts.scheme == "https" else None
         connection.sock = secured.wrap_socket(plain, server_hostname=parts.hostname) if secured else plain
     except OSError as problem:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
+from portal.alerts.models import Alert, Channel
+from portal.alerts.requests import ChannelSpec, add_channel
 from portal.captures.models import Capture
 from portal.compute.models import VM, Image
 from portal.compute.requests import VMSpec, create_vm
@@ -61,6 +63,16 @@ def made_flow_record(host: Host) -> FlowRecord:
     packed = pack([FlowDelta(WireFlow(0, 1, b"", 0x77, b""))])
     record.checkpoints.create(at=now - timedelta(minutes=1), count=1, flows=packed)
     return record
+
+
+def made_alert(cast: Cast) -> Alert:
+    """A trouble of Payments that lasts."""
+    return Alert.objects.create(team=cast.payments, key="vm:x", words="VM web-1 crashed", since=timezone.now())
+
+
+def made_channel(cast: Cast, name: str = "pager") -> Channel:
+    """A webhook of Payments that leads nowhere."""
+    return add_channel(cast.payments, cast.alice, ChannelSpec("webhook", name, "https://hooks.example.com/x"))
 
 
 def made_trace(cast: Cast, **columns: object) -> TraceRequest:

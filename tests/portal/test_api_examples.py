@@ -16,6 +16,7 @@ from portal.accounts.keys import parse_public_key
 from portal.accounts.models import AuditRow, User
 from portal.accounts.services import create_service
 from portal.accounts.tokens import make_token
+from portal.alerts.requests import add_rule as add_alert_rule
 from portal.api.api import api
 from portal.api.examples import BODIES, command
 from portal.compute.models import VM, KeyPair, Snippet
@@ -30,7 +31,9 @@ from portal.volumes.models import Pool
 from tests.cast import Cast, make_cast
 from tests.portal.clients import (
     client_of,
+    made_alert,
     made_capture,
+    made_channel,
     made_flow_record,
     made_host,
     made_image,
@@ -103,6 +106,8 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "routers/ports": {"uuid": str(cast.router.uuid), "number": str(cast.router.ports.all()[0].pk)},
         "security-groups": {"uuid": str(group.uuid), "rule_id": str(add_rule(group, RuleSpec()).pk)},
         "floating-addresses": {"uuid": str(allocate_floating(cast.payments, cast.external).uuid)},
+        "alerts": {"uuid": str(made_alert(cast).uuid)}, "channels": {"uuid": str(made_channel(cast).uuid)},
+        "alert-rules": {"uuid": str(add_alert_rule(cast.payments, cast.alice, "vm_cpu_percent", 90, 5).uuid)},
         "boards": {"uuid": str(kept_team_board(cast.payments).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
         "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},

@@ -26,7 +26,9 @@ from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.portal.clients import (
+    made_alert,
     made_capture,
+    made_channel,
     made_flow_record,
     made_host,
     made_import,
@@ -76,6 +78,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/volumes/": str(volume.uuid), "/pools/": str(volume.pool and volume.pool.uuid)}
     known |= {"/image-imports/": str(made_import(cast).uuid)}
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
+    known |= {"/alerts/": str(made_alert(cast).uuid), "/channels/": str(made_channel(cast).uuid)}
     known |= {"/boards/": str(kept_team_board(cast.payments).uuid)}
     group = default_group(cast.payments.pk)
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))

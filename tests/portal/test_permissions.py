@@ -25,6 +25,7 @@ from portal.accounts.scopes import ALL, READ, WORDS, scope_of
 from portal.accounts.services import create_service
 from portal.accounts.teams import digest_of, invite
 from portal.accounts.tokens import TokenSpec, make_scoped
+from portal.alerts.requests import add_rule as add_alert_rule
 from portal.api.api import api
 from portal.api.examples import BODIES
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
@@ -44,7 +45,9 @@ from portal.volumes.models import Pool
 from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
+    made_alert,
     made_capture,
+    made_channel,
     made_flow_record,
     made_host,
     made_image,
@@ -138,6 +141,9 @@ def world(cast: Cast) -> World:
         "probing_start": {"uuid": trace.uuid},
         "probing_stop": {"uuid": made_probing(cast, trace).uuid},
         **{name: {"uuid": made_capture(cast, trace).uuid} for name in ("capture", "capture_stop", "capture_file")},
+        "alert_handle": {"uuid": made_alert(cast).uuid},
+        "alert_rule_remove": {"uuid": add_alert_rule(cast.payments, cast.alice, "vm_cpu_percent", 90, 5).uuid},
+        "channel_act": {"uuid": made_channel(cast).uuid},
         "host_load": {"name": host.name},
         **{name: {"uuid": kept_team_board(cast.payments).uuid} for name in ("board", "board_change")},
         "team_switch": {"slug": "payments"},
@@ -304,6 +310,8 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     uuids |= {"volumes": world.arguments["volume"]["uuid"], "pools": Pool.objects.get().uuid}
     uuids |= {"image-imports": world.arguments["image_delete"]["uuid"]}
     uuids |= {"security-groups": rule["uuid"], "ports": port, "boards": world.arguments["board"]["uuid"]}
+    uuids |= {"alerts": world.arguments["alert_handle"]["uuid"], "channels": world.arguments["channel_act"]["uuid"]}
+    uuids |= {"alert-rules": world.arguments["alert_rule_remove"]["uuid"]}
     uuids |= {
         name: world.arguments[key]["uuid"]
         for name, key in (("matrices", "api_matrix"), ("checks", "check_remove"), ("what-ifs", "what_if"))

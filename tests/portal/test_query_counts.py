@@ -52,6 +52,8 @@ BASELINE: dict[str, int] = {
     "activity": 7,
     "hosts": 8,
     "host_load": 8,
+    "alerts": 10,
+    "channels": 8,
     "flow_hosts": 7,
     "status_line": 8,
     "api_docs": 6,
@@ -71,7 +73,7 @@ BASELINE: dict[str, int] = {
     "/api/v1/hosts": 4,
     "/api/v1/history/traffic": 4,
     "/api/v1/status": 4,
-    "/api/v1/live/team:payments": 20,
+    "/api/v1/live/team:payments": 21,
 }
 
 

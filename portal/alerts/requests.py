@@ -1,0 +1,166 @@
+"""Rules, channels, acknowledging and silencing: what pages and API share."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+
+from portal.accounts.audit import record
+from portal.accounts.models import Team, User
+from portal.alerts.models import Alert, AlertRule, Channel, Delivery, Silence
+from portal.alerts.rules import METRIC_BY_NAME, MOST_MINUTES, rule_words
+from portal.alerts.telling import alert_changed
+from portal.live.models import Topic
+
+MOST_RULES, MOST_CHANNELS, MOST_HOURS = 50, 20, 24 * 30
+MOST_ABOVE = 1e15
+Errors = dict[str, list[str]]
+
+
+class AlertProblem(Exception):
+    """It cannot be so. `errors` holds field → sentences, all at once."""
+
+    def __init__(self, errors: Errors) -> None:
+        super().__init__("; ".join(line for lines in errors.values() for line in lines))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """A channel as asked for."""
+
+    kind: str
+    name: str
+    target: str
+    gets_alerts: bool = True
+    gets_events: bool = False
+
+
+@transaction.atomic
+def add_rule(team: Team, actor: User, metric: str, above: float, minutes: int) -> AlertRule:
+    """A threshold that is watched from now on. Raises AlertProblem."""
+    errors: Errors = {}
+    if metric not in METRIC_BY_NAME:
+        errors["metric"] = [f"“{metric[:40]}” was given; {', '.join(METRIC_BY_NAME)} are allowed"]
+    if not 0 <= above <= MOST_ABOVE:
+        errors["above"] = [f"{above:g} was given; 0 to {MOST_ABOVE:g} are allowed"]
+    if not 1 <= minutes <= MOST_MINUTES:
+        errors["minutes"] = [f"{minutes} was given; 1 to {MOST_MINUTES} are allowed"]
+    if team.alert_rules.count() >= MOST_RULES:
+        errors["metric"] = [f"the team has {MOST_RULES} rules, which is the most: remove one first"]
+    if errors:
+        raise AlertProblem(errors)
+    rule = AlertRule.objects.create(team=team, metric=metric, above=above, minutes=minutes, created_by=actor)
+    record("alert_rule.add", team, actor, ("alert_rule", str(rule.uuid), rule_words(rule)))
+    return rule
+
+
+@transaction.atomic
+def remove_rule(rule: AlertRule, actor: User) -> None:
+    """The threshold is watched no more; its alerts end at the next look."""
+    record("alert_rule.remove", rule.team, actor, ("alert_rule", str(rule.uuid), rule_words(rule)))
+    rule.delete()
+
+
+@transaction.atomic
+def acknowledge(alert: Alert, actor: User) -> Alert:
+    """Somebody looks after it: the team sees who. An alert that is over, or has somebody, is left as it is."""
+    mine = Alert.objects.filter(pk=alert.pk, acknowledged_at=None, ended_at=None)
+    if mine.update(acknowledged_at=timezone.now(), acknowledged_by=actor):
+        alert.refresh_from_db()
+        record("alert.acknowledge", alert.team, actor, ("alert", str(alert.uuid), alert.words))
+        alert_changed(alert)
+    return alert
+
+
+@transaction.atomic
+def silence(alert: Alert, actor: User, hours: int) -> Silence | None:
+    """Nobody is told of the alert's cause for so many hours; 0 ends that. Raises AlertProblem."""
+    if not 0 <= hours <= MOST_HOURS:
+        raise AlertProblem({"hours": [f"{hours} was given; 0 to {MOST_HOURS} are allowed"]})
+    what = ("alert", str(alert.uuid), alert.words)
+    record("alert.silence", alert.team, actor, what, after={"hours": hours})
+    if hours == 0:
+        Silence.objects.filter(team=alert.team, key=alert.key).delete()
+        return None
+    until = timezone.now() + timedelta(hours=hours)
+    row, _ = Silence.objects.update_or_create(team=alert.team, key=alert.key, defaults={"until": until, "created_by": actor})  # fmt: skip
+    return row
+
+
+@transaction.atomic
+def add_channel(team: Team, actor: User, spec: ChannelSpec) -> Channel:
+    """A channel that is told from now on; a webhook's secret is made. Raises AlertProblem."""
+    if errors := channel_errors(team, spec):
+        raise AlertProblem(errors)
+    topic = Topic.objects.filter(name=f"team:{team.slug}").first()
+    is_signed = spec.kind == Channel.Kind.WEBHOOK
+    channel = Channel.objects.create(
+        team=team, kind=spec.kind, name=spec.name.strip(), target=spec.target.strip(), gets_alerts=spec.gets_alerts,
+        gets_events=spec.gets_events and is_signed, secret=secrets.token_hex(24) if is_signed else "",
+        seq=topic.seq if topic else 0, created_by=actor,
+    )  # fmt: skip
+    record("channel.add", team, actor, ("channel", str(channel.uuid), channel.name), after={"kind": channel.kind})
+    return channel
+
+
+def channel_errors(team: Team, spec: ChannelSpec) -> Errors:
+    """What is wrong with a channel; nothing when it can be made. Where its name leads is looked at when it is told."""
+    errors: Errors = {}
+    name = spec.name.strip()
+    if spec.kind not in Channel.Kind.values:
+        errors["kind"] = [f"“{spec.kind[:20]}” was given; {', '.join(Channel.Kind.values)} are allowed"]
+    if not 1 <= len(name) <= 60 or not name.isprintable():
+        errors["name"] = [f"{len(name)} characters were given; 1 to 60 printable ones are allowed"]
+    elif team.channels.filter(name=name).exists():
+        errors["name"] = [f"the team has a channel {name} already"]
+    if words := _target_error(spec):
+        errors["target"] = [words]
+    if team.channels.count() >= MOST_CHANNELS:
+        errors["name"] = [f"the team has {MOST_CHANNELS} channels, which is the most: remove one first"]
+    return errors
+
+
+def _target_error(spec: ChannelSpec) -> str:
+    target = spec.target.strip()
+    if len(target) > 500 or not target.isprintable() or " " in target:
+        return "a URL or an address of at most 500 printable characters without spaces is allowed"
+    if spec.kind == Channel.Kind.EMAIL:
+        if not settings.EMAIL_HOST:
+            return "no mail server is set: an operator sets HOPSIGHT_SMTP"
+        try:
+            validate_email(target)
+        except ValidationError:
+            return f"“{target[:60]}” was given; an e-mail address is allowed"
+        return ""
+    try:
+        parts = urlsplit(target)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_url = False
+    return "" if is_url else f"“{target[:60]}” was given; an address that begins with https:// or http:// is allowed"
+
+
+@transaction.atomic
+def remove_channel(channel: Channel, actor: User) -> None:
+    """The channel is told no more, and its log goes with it."""
+    record("channel.remove", channel.team, actor, ("channel", str(channel.uuid), channel.name))
+    channel.delete()
+
+
+@transaction.atomic
+def try_channel(channel: Channel, actor: User) -> Delivery:
+    """A message that says that it is a test; a channel that was switched off is on again."""
+    Channel.objects.filter(pk=channel.pk).update(is_on=True, off_reason="", failures=0)
+    record("channel.test", channel.team, actor, ("channel", str(channel.uuid), channel.name))
+    words = f"{actor} tests the channel {channel.name} of {channel.team.name}"
+    body = {"type": "test", "team": channel.team.slug, "words": words, "at": timezone.now().isoformat()}
+    return Delivery.objects.create(channel=channel, type="test", body=body, next_at=timezone.now())

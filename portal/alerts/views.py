@@ -1,0 +1,130 @@
+"""Alerts, thresholds and channels."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from portal.accounts.access import may, refusal, require, team_for
+from portal.accounts.models import Team
+from portal.accounts.views import person
+from portal.alerts.models import Alert, AlertRule, Channel, Delivery, Silence
+from portal.alerts.requests import (
+    AlertProblem,
+    ChannelSpec,
+    Errors,
+    acknowledge,
+    add_channel,
+    add_rule,
+    remove_channel,
+    remove_rule,
+    silence,
+    try_channel,
+)
+from portal.alerts.rules import METRICS, rule_words
+
+OVER_SHOWN, LOG_SHOWN = 20, 30
+HOURS = ((1, "1 hour"), (8, "8 hours"), (24, "1 day"), (168, "1 week"))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def alerts(request: HttpRequest) -> HttpResponse:
+    """What is wrong and was, and the thresholds; a post adds one."""
+    team = team_for(request, "alert.see")
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "alert.handle", team)
+        try:
+            add_rule(team, person(request), request.POST.get("metric", ""), *_numbers(request.POST))
+            return redirect("alerts")
+        except AlertProblem as problem:
+            errors = problem.errors
+    return render(request, "alerts/alerts.html", _alerts_context(request, team, errors), status=422 if errors else 200)
+
+
+def _alerts_context(request: HttpRequest, team: Team, errors: Errors) -> dict[str, Any]:
+    rows = Alert.objects.filter(team=team).select_related("acknowledged_by")
+    quiet = dict(Silence.objects.filter(team=team, until__gt=timezone.now()).values_list("key", "until"))
+    lasting = [(alert, quiet.get(alert.key)) for alert in rows.filter(ended_at=None).order_by("-is_bad", "-id")]
+    return {
+        "team": team, "lasting": lasting, "over": rows.exclude(ended_at=None)[:OVER_SHOWN], "hours": HOURS,
+        "rules": [(rule, rule_words(rule)) for rule in team.alert_rules.all()], "metrics": METRICS, "errors": errors,
+        "given": request.POST if errors else {"minutes": "5"}, "may": may(request, "alert.handle", team),
+        "refusal": refusal(request, "alert.handle", team), "may_manage": may(request, "channel.manage", team),
+    }  # fmt: skip
+
+
+def _numbers(posted: QueryDict) -> tuple[float, int]:
+    """The posted threshold and minutes; what is no number is refused as one that is not allowed."""
+    try:
+        above = float(posted.get("above", "")[:30])
+    except ValueError:
+        above = -1.0
+    minutes = posted.get("minutes", "")
+    return above if above == above else -1.0, int(minutes) if minutes.isascii() and minutes.isdigit() and len(minutes) < 5 else 0  # fmt: skip
+
+
+@require_POST
+def alert_handle(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Acknowledge one, or silence its cause."""
+    alert = get_object_or_404(Alert.objects.filter(team__memberships__user_id=request.user.pk or 0), uuid=uuid)
+    require(request, "alert.handle", alert.team)
+    hours = request.POST.get("hours", "")
+    if not hours:
+        acknowledge(alert, person(request))
+    elif hours.isascii() and hours.isdigit() and len(hours) < 5:
+        try:
+            silence(alert, person(request), int(hours))
+        except AlertProblem as problem:
+            messages.error(request, str(problem))
+    return redirect("alerts")
+
+
+@require_POST
+def alert_rule_remove(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The threshold is watched no more."""
+    rule = get_object_or_404(AlertRule.objects.filter(team__memberships__user_id=request.user.pk or 0), uuid=uuid)
+    require(request, "alert.handle", rule.team)
+    remove_rule(rule, person(request))
+    return redirect("alerts")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def channels(request: HttpRequest) -> HttpResponse:
+    """Where the team is told, and what it was told lately; a post adds a channel."""
+    team = team_for(request, "channel.manage")
+    errors: Errors = {}
+    if request.method == "POST":
+        posted = request.POST
+        spec = ChannelSpec(posted.get("kind", ""), posted.get("name", ""), posted.get("target", ""), "alerts" in posted, "events" in posted)  # fmt: skip
+        try:
+            made = add_channel(team, person(request), spec)
+            if made.secret:
+                messages.success(request, f"The secret that signs what {made.name} is sent, told this once: {made.secret}")  # fmt: skip
+            return redirect("channels")
+        except AlertProblem as problem:
+            errors = problem.errors
+    log = Delivery.objects.filter(channel__team=team).select_related("channel").defer("body")[:LOG_SHOWN]
+    context = {
+        "team": team, "channels": team.channels.all(), "log": log, "kinds": Channel.Kind.choices, "errors": errors,
+        "given": request.POST if errors else {"kind": "webhook", "alerts": "on"},
+    }  # fmt: skip
+    return render(request, "alerts/channels.html", context, status=422 if errors else 200)
+
+
+@require_POST
+def channel_act(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Test a channel, or remove it."""
+    channel = get_object_or_404(Channel.objects.filter(team__memberships__user_id=request.user.pk or 0), uuid=uuid)
+    require(request, "channel.manage", channel.team)
+    if request.POST.get("act") == "remove":
+        remove_channel(channel, person(request))
+    elif request.POST.get("act") == "test":
+        try_channel(channel, person(request))
+    return redirect("channels")
