@@ -22,6 +22,7 @@ from sdn.trace.question import tunnel_ports
 from tasks.probe_desk import ProbeRefused, order_stand_in
 from tasks.probes import probe
 from tasks.trace_kept import Kept
+from tasks.trace_outside import outside_question
 from tasks.trace_rows import CLIENT_PORT, Setting, question_of, read_generation, read_ports
 
 log = logging.getLogger("hopsight.traces")
@@ -34,7 +35,7 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
 
     The answer is stored and told first; the real packet beside it is sent by `later` (None: here and now).
     """
-    request = TraceRequest.objects.select_related("team").filter(id=trace_id).first()
+    request = TraceRequest.objects.select_related("team", "outside", "diagnosis__team").filter(id=trace_id).first()
     if request is None or request.state != TraceRequest.State.RUNNING:
         return
     try:
@@ -44,7 +45,7 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
         give_up(request, "The trace failed inside Hopsight; the log of the worker has the details.")
         return
     _store(request, found.result if found else None, found.reply if found else None, "")
-    if found is not None:
+    if found is not None and request.source_id is not None:  # a probe is injected where its source is plugged in
         hand_over = request.is_handed_over
         (later or _now)(lambda: _store_probe(request, probe(found.question(), found.predicted, hand_over=hand_over)))
 
@@ -79,16 +80,19 @@ class Answer:
 
 def answer(request: TraceRequest, kept: Kept) -> Answer | None:
     """The answer there and back; None where an end of the path is gone."""
-    if request.source_id is None or (request.target_id is None and not request.address):
+    is_outside = request.outside is not None
+    if (request.source_id is None and not is_outside) or (
+        request.target_id is None and (is_outside or not request.address)
+    ):
         return None
-    rows = {port.id: port for port in read_ports().filter(id__in=[request.source_id, request.target_id or 0])}
-    source, target = rows.get(request.source_id), rows.get(request.target_id or 0)
-    if source is None or (request.target_id and target is None):
+    rows = {port.id: port for port in read_ports().filter(id__in=[request.source_id or 0, request.target_id or 0])}
+    source, target = rows.get(request.source_id or 0), rows.get(request.target_id or 0)
+    if (source is None and not is_outside) or (request.target_id and target is None):
         return None
     generation = read_generation()
-    ends = (source, target) if target else (source,)
-    senders = ends if KINDS[request.protocol].has_answer else (source,)
-    stood_in = frozenset(port.pk for port in senders if _stands_in(port))
+    ends = tuple(port for port in (source, target) if port)
+    senders = ends if source is not None and KINDS[request.protocol].has_answer else ends[:1]
+    stood_in = frozenset(port.pk for port in senders if _stands_in(port)) if source is not None else frozenset()
     setting = Setting(kept.hosts(generation), generation, ends, stood_in)
     rundirs = {host.name: Path(host.ovs_rundir) for host in setting.hosts}
     world = LiveWorld(rundirs, lent=kept.lines())
@@ -97,11 +101,11 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
         return kept.explain(generation, causes)
 
     try:
-        question, told = question_of(request, setting, source, target, "forward")
+        question, told = _question(request, setting, source, target)
         predicted = predict(question, world, explain)
         predicted = replace(predicted, findings=(*told, *predicted.findings))
         reply: dict[str, object] | None = None
-        if target is not None and KINDS[request.protocol].has_answer:
+        if source is not None and target is not None and KINDS[request.protocol].has_answer:
             back, _ = question_of(request, setting, target, source, "return")
             reply = to_json(predict(back, world, explain))
         return Answer(to_json(predicted), reply, question, predicted, rundirs)
@@ -126,6 +130,13 @@ def _stands_in(port: Port) -> bool:
         log.info("no stand-in port=%s problem=%s", port.uuid, problem)
         return False
     return True
+
+
+def _question(request: TraceRequest, setting: Setting, source: Port | None, target: Port | None) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
+    if source is not None:
+        return question_of(request, setting, source, target, "forward")
+    assert target is not None
+    return outside_question(request, setting, target)
 
 
 def _with_tunnels(question: Question, predicted: Trace, world: LiveWorld) -> Question:

@@ -76,11 +76,12 @@ from portal.operations.api import router as operations_router
 from portal.operations.serialize import operation_as_json
 from portal.topology.history_api import router as flow_history_router
 from portal.traces.api import TraceLine, list_traces
+from portal.traces.diagnosis_api import router as diagnosis_router
 from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
 from portal.traces.presentation import probe_data
 from portal.traces.probing_api import router as probings_router
-from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
+from portal.traces.requests import TraceSpec, create_trace, find_target, is_uuid, ports_of
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
 from portal.volumes.api import router as volumes_router
 from portal.volumes.rules import use_of_volumes
@@ -240,10 +241,7 @@ def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
         require(request, "trace.deliver", team)
     packet = (asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, asked.deliver)
     spec = TraceSpec(source, target, *packet)
-    try:
-        row = create_trace(team, person(request), spec)
-    except TraceProblem as refused:
-        raise VMProblem(refused.errors) from None
+    row = create_trace(team, person(request), spec)
     if wait_s and wait_for(row, wait_s):
         answer = _trace_out(row)
         answer["Preference-Applied"] = "wait"
@@ -318,6 +316,7 @@ api.add_router("", operations_router)
 api.add_router("", images_router)
 api.add_router("", volumes_router)
 api.add_router("", observed_router)
+api.add_router("", diagnosis_router)
 api.add_router("", flow_history_router)
 api.add_router("", captures_router)
 api.add_router("", history_router)

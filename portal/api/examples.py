@@ -30,6 +30,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/vms/{uuid}/console-ticket": {"kind": "serial"},
     "POST /api/v1/traces": {"source": "$port", "target": "203.0.113.10", "protocol": "tcp", "port_dst": 443},
     "POST /api/v1/traces/{uuid}/probings": {"seconds": 60},
+    "POST /api/v1/ports/{uuid}/diagnoses": {"protocol": "tcp", "port_dst": 22},
+    "POST /api/v1/diagnoses/{uuid}/mend": {"kind": "floating"},
     "POST /api/v1/traces/{uuid}/captures": {"points": ["source"]},
     "POST /api/v1/ports/{uuid}/sample": {"seconds": 30},
     "PUT /api/v1/ports/{uuid}/limits": {"sends_kbps": 10000},

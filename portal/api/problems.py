@@ -17,6 +17,7 @@ from portal.dashboards.layout import BoardProblem
 from portal.history.asked import HistoryProblem
 from portal.networks.groups import GroupProblem
 from portal.networks.problems import NetworkProblem
+from portal.traces.requests import TraceProblem
 
 log = logging.getLogger("hopsight.api")
 MEDIA_TYPE = "application/problem+json"
@@ -73,7 +74,8 @@ def install(api: NinjaAPI) -> None:
             | CheckProblem
             | HistoryProblem
             | BoardProblem
-            | AlertProblem,
+            | AlertProblem
+            | TraceProblem,
         )
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
@@ -95,7 +97,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused), (BoardProblem, refused), (AlertProblem, refused),
+        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused), (BoardProblem, refused), (AlertProblem, refused), (TraceProblem, refused),
          (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

@@ -9,8 +9,8 @@ from portal.hosts.serialize import host_as_json
 from portal.live.events import publish
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
-from portal.traces.models import TraceRequest
-from portal.traces.serialize import trace_as_json
+from portal.traces.models import Diagnosis, TraceRequest
+from portal.traces.serialize import diagnosis_as_json, trace_as_json
 from portal.volumes.models import Volume
 from portal.volumes.serialize import volume_as_json
 
@@ -49,3 +49,13 @@ def host_changed(host: Host) -> None:
 def trace_changed(trace: TraceRequest) -> None:
     """Tell the trace's readers its state and verdict."""
     publish(f"trace:{trace.uuid}", "trace.changed", f"trace:{trace.uuid}", trace_as_json(trace))
+    if trace.diagnosis is not None:
+        diagnosis_changed(trace.diagnosis)
+
+
+def diagnosis_changed(diagnosis: Diagnosis) -> None:
+    """Tell the team how many of a diagnosis' questions are answered. Two threads may answer two of them at once: the row
+    is locked, so that the last one to tell has counted the other's."""
+    Diagnosis.objects.select_for_update().filter(pk=diagnosis.pk).first()
+    fresh = diagnosis_as_json(diagnosis)
+    publish(f"team:{diagnosis.team.slug}", "diagnosis.changed", f"diagnosis:{diagnosis.uuid}", fresh)

@@ -28,6 +28,7 @@ from portal.networks.owners import owner_of
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
+from portal.traces.serialize import team_state as diagnoses_state
 from portal.traces.serialize import trace_as_json
 from portal.volumes.serialize import team_state as volumes_state
 
@@ -95,7 +96,7 @@ def _team_state(slug: str) -> dict[str, Any]:
     alerts = Alert.objects.filter(team__slug=slug, ended_at=None).select_related("acknowledged_by")
     state.update({f"alert:{alert.uuid}": live_alert(alert) for alert in alerts})
     state.update({f"board:{board.uuid}": live_board(board) for board in Board.objects.filter(team__slug=slug)})
-    return state | checks_state(slug) | volumes_state(slug)
+    return state | checks_state(slug) | volumes_state(slug) | diagnoses_state(slug)
 
 
 STATES: dict[str, Callable[[str], dict[str, Any]]] = {

@@ -7,11 +7,37 @@ import uuid
 from django.db import models
 
 from portal.accounts.models import Team, User
-from portal.networks.models import Port
+from portal.networks.models import ExternalNetwork, Port
+
+
+class Diagnosis(models.Model):
+    """ "Why can't I reach it?" of one port: the traces that were asked for it; the rest is read from rows when it is shown."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="diagnoses")
+    port = models.ForeignKey(Port, on_delete=models.CASCADE, related_name="+")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    protocol = models.CharField(max_length=5, default="tcp")
+    port_dst = models.PositiveIntegerField(default=22)
+    mended = models.CharField(
+        max_length=200, default="", blank=True, help_text="the change that was made of it, in words"
+    )
+    mended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    @property
+    def service(self) -> str:
+        return f"{self.protocol}/{self.port_dst}" if self.port_dst else self.protocol
 
 
 class TraceRequest(models.Model):
-    """A question and, when `result` is there, its answer: the JSON of sdn.model.trace.Trace."""
+    """A question and, when `result` is there, its answer: the JSON of sdn.model.trace.Trace.
+
+    A packet from `outside` has no source port; it comes from `source_address`, or from that network's gateway.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting for its packet"
@@ -24,6 +50,8 @@ class TraceRequest(models.Model):
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     source = models.ForeignKey(Port, on_delete=models.SET_NULL, null=True, related_name="+")
+    outside = models.ForeignKey(ExternalNetwork, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    source_address = models.CharField(max_length=45, default="", blank=True)
     target = models.ForeignKey(Port, on_delete=models.SET_NULL, null=True, related_name="+")
     address = models.CharField(max_length=45, default="", blank=True, help_text="where to, when no port has it")
     protocol = models.CharField(max_length=5, default="icmp")
@@ -39,9 +67,18 @@ class TraceRequest(models.Model):
     reply = models.JSONField(null=True, blank=True, help_text="the return direction's answer")
     probe = models.JSONField(null=True, blank=True, help_text="what a real packet did: tasks.probes")
     error = models.TextField(default="", blank=True)
+    diagnosis = models.ForeignKey(Diagnosis, on_delete=models.SET_NULL, null=True, blank=True, related_name="traces")
+    asks = models.CharField(max_length=8, default="", blank=True, help_text="which question of its diagnosis it is")
 
     class Meta:
         ordering = ["-id"]
+
+    @property
+    def source_name(self) -> str:
+        """Where the packet comes from, in a word or two."""
+        if self.source is not None:
+            return self.source.name
+        return self.outside.name if self.outside is not None else "a VM that is gone"
 
 
 class Probing(models.Model):

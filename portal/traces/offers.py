@@ -7,6 +7,7 @@ from typing import Any
 
 from portal.networks.models import Port
 from portal.traces.models import TraceRequest
+from portal.traces.outside import source_of
 from sdn.model.trace import Trace
 
 CHECKED = ("tcp", "udp", "icmp")
@@ -23,14 +24,14 @@ def pin_of(row: TraceRequest, trace: Trace | None, direction: str) -> dict[str, 
 
 def what_if_of(row: TraceRequest, trace: Trace | None, direction: str) -> dict[str, Any] | None:
     """The rule that would let the packet through, as a form; None where no group of the team judges it."""
-    if trace is None or direction != "forward" or row.source is None or row.protocol not in CHECKED:
+    if trace is None or direction != "forward" or row.protocol not in CHECKED or not (row.source or row.outside):
         return None
-    is_out = row.target is None or "egress" in trace.reason
+    is_out = row.source is not None and (row.target is None or "egress" in trace.reason)
     judged = row.source if is_out else row.target
     groups = [group.name for group in judged.groups.all()] if judged else []
     if not groups:
         return None
-    other = _address(row.target, trace) or row.address if is_out else _address(row.source, trace)
+    other = _address(row.target, trace) or row.address if is_out else _sender(row, trace)
     cidr = f"{other}/{ip_address(other).max_prefixlen}" if other else ""
     return {
         "direction": "egress" if is_out else "ingress", "protocol": row.protocol, "ports": row.port_dst or "",
@@ -44,3 +45,10 @@ def _address(port: Port | None, trace: Trace) -> str:
     own = [row.address for row in port.addresses.all()] if port else []
     packet = set(trace.packet.values())
     return next((address for address in own if address in packet), own[0] if own else "")
+
+
+def _sender(row: TraceRequest, trace: Trace) -> str:
+    """The address that the packet comes from."""
+    if row.outside is not None:
+        return source_of(row.outside, row.source_address)
+    return _address(row.source, trace)

@@ -82,9 +82,9 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         "state": request_row.state,
         "trace": with_cookie_text(value) if value and read_trace(value) else None,
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
-        "source": _end(source, request_row.address),
+        "source": _end(source, request_row.outside.name if request_row.outside else request_row.address),
         "target": _end(target, request_row.address),
-        "probing": direction == "forward",
+        "probing": direction == "forward" and request_row.outside_id is None,
         "probe": probe_data(request_row) if direction == "forward" else None,
     }
 

@@ -12,10 +12,11 @@ from django.db.models import QuerySet
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.captures.requests import send_order
-from portal.networks.models import Port, PortKind
+from portal.networks.models import ExternalNetwork, Port, PortKind
 from portal.networks.owners import owned_by, owner_of
 from portal.traces.desk import order_trace
-from portal.traces.models import TraceRequest
+from portal.traces.models import Diagnosis, TraceRequest
+from portal.traces.outside import outside_errors
 from portal.traces.packets import PROTOCOLS, WITH_PORTS, family_problem, target_of_itself
 
 MOMENTS = (
@@ -43,7 +44,10 @@ class TraceProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TraceSpec:
-    """A question: from a port to a port or to an `address` that no port has. `size_bytes` is the IP packet's."""
+    """A question: from a port to a port or to an `address` that no port has. `size_bytes` is the IP packet's.
+
+    From `outside` (then without a source) it goes to `address`, a floating one that stands for the target.
+    """
 
     source: Port | None
     target: Port | None
@@ -53,6 +57,8 @@ class TraceSpec:
     moment: str = "as_is"
     size_bytes: int = DEFAULT_SIZE
     is_handed_over: bool = False  # the real packet is given to the target's guest
+    outside: ExternalNetwork | None = None
+    source_address: str = ""
 
 
 def ports_of(team: Team) -> QuerySet[Port]:
@@ -124,14 +130,15 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
     """Field → what is wrong with it; empty when the trace can be asked for."""
     errors: Errors = {}
     for name, port in (("source", spec.source), ("target", spec.target)):
-        if (port is None and (name == "source" or not spec.address)) or (
-            port is not None and owner_of(port).pk != team.pk
-        ):
+        is_without = spec.outside is not None if name == "source" else bool(spec.address)
+        if (port is None and not is_without) or (port is not None and owner_of(port).pk != team.pk):
             errors[name] = [f"{name} is no VM of team {team.name}: choose one of the list"]
     if spec.source is not None and spec.target is not None and spec.source.pk == spec.target.pk:
         errors["target"] = [f"source and target are both {spec.source.name}: choose two VMs"]
     if not errors and (problem := _family_problem(spec)):
         errors["target"] = [problem]
+    if spec.outside is not None:
+        errors |= outside_errors(spec.address, spec.source_address, spec.protocol)
     if spec.protocol not in PROTOCOLS:
         errors["protocol"] = [f"protocol {spec.protocol[:SHOWN_CHARS]!r} was given; allowed are {', '.join(PROTOCOLS)}"]
     elif spec.protocol in WITH_PORTS and not 1 <= spec.port_dst <= MAX_PORT:
@@ -168,8 +175,9 @@ def _next_problem(spec: TraceSpec) -> str:
 def spec_again(row: TraceRequest, *, is_handed_over: bool = False) -> TraceSpec:
     """The same question once more."""
     return TraceSpec(
-        row.source, row.target, row.protocol, row.port_dst, row.address, row.moment, row.size_bytes, is_handed_over
-    )
+        row.source, row.target, row.protocol, row.port_dst, row.address, row.moment, row.size_bytes, is_handed_over,
+        outside=row.outside, source_address=row.source_address,
+    )  # fmt: skip
 
 
 def _family_problem(spec: TraceSpec) -> str:
@@ -191,12 +199,15 @@ def _family_problem(spec: TraceSpec) -> str:
 def trace_title(spec: TraceSpec) -> str:
     """`web-1 → db-1 tcp/5432`."""
     service = f"{spec.protocol}/{spec.port_dst}" if spec.protocol in WITH_PORTS else spec.protocol
-    source = spec.source.name if spec.source else "?"
+    source = spec.source.name if spec.source else spec.outside.name if spec.outside else "?"
     return f"{source} → {spec.target.name if spec.target else spec.address} {service}"
 
 
-def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
-    """A stored trace in state running, ordered from the tracer on commit. Raises TraceProblem, and then nothing is stored."""
+def create_trace(team: Team, user: User, spec: TraceSpec, part: tuple[Diagnosis, str] | None = None) -> TraceRequest:
+    """A stored trace in state running, ordered from the tracer on commit. Raises TraceProblem, and then nothing is stored.
+
+    `part` is the diagnosis that it is asked for, and which question of it this is.
+    """
     errors = check_trace(team, spec)
     if errors:
         raise TraceProblem(errors)
@@ -214,6 +225,10 @@ def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
             is_handed_over=spec.is_handed_over,
             title=trace_title(spec),
             state=TraceRequest.State.WAITING if spec.moment == NEXT else TraceRequest.State.RUNNING,
+            outside=spec.outside,
+            source_address=spec.source_address,
+            diagnosis=part[0] if part else None,
+            asks=part[1] if part else "",
         )
         if spec.is_handed_over:
             after = {"packet": trace.title, "size_bytes": spec.size_bytes}
@@ -224,13 +239,3 @@ def create_trace(team: Team, user: User, spec: TraceSpec) -> TraceRequest:
         else:
             transaction.on_commit(lambda: order_trace(trace.pk))
     return trace
-
-
-def spec_to_reach(port: Port) -> TraceSpec | None:
-    """The question of "why can't I reach it?": SSH from where people come from; None where nobody could ask.
-
-    That is the access port of the port's network, else a VM beside it, a plugged one first.
-    """
-    others = ports_of(owner_of(port)).filter(network=port.network).exclude(pk=port.pk)
-    ranked = sorted(others[:200], key=lambda one: (one.kind != PortKind.ACCESS, one.ofport is None, one.pk))
-    return TraceSpec(ranked[0], port, "tcp", 22) if ranked else None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.traces import probing_views, views
+from portal.traces import diagnosis_views, probing_views, views
 
 urlpatterns = [
     path("trace/", views.trace_new, name="trace_new"),
@@ -11,5 +11,7 @@ urlpatterns = [
     path("trace/<uuid:uuid>/deliver/", views.trace_deliver, name="trace_deliver"),
     path("trace/<uuid:uuid>/probing/", probing_views.probing_start, name="probing_start"),
     path("probing/<uuid:uuid>/stop/", probing_views.probing_stop, name="probing_stop"),
-    path("trace/why/<uuid:port>/", views.trace_why, name="trace_why"),
+    path("trace/why/<uuid:port>/", diagnosis_views.trace_why, name="trace_why"),
+    path("diagnoses/<uuid:uuid>/", diagnosis_views.diagnosis, name="diagnosis"),
+    path("diagnoses/<uuid:uuid>/mend/", diagnosis_views.diagnosis_mend, name="diagnosis_mend"),
 ]

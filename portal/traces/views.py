@@ -13,10 +13,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.accounts.access import active_team, can, may, require, require_role
-from portal.accounts.models import Role, Team, User
+from portal.accounts.access import active_team, can, may, require
+from portal.accounts.models import Team, User
 from portal.networks.models import Port
-from portal.networks.owners import owned_by_person, owner_of
 from portal.traces.forms import TraceForm
 from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
@@ -24,7 +23,7 @@ from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
 from portal.traces.probings import probing_as_json
 from portal.traces.requests import GIVEN as HANDED_OVER
-from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again, spec_to_reach
+from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again
 
 DIRECTIONS = ("forward", "return")
 GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes")
@@ -42,7 +41,7 @@ def _person(request: HttpRequest) -> User:
 def _visible(request: HttpRequest) -> QuerySet[TraceRequest]:
     """Traces of the person's teams; another team's trace does not exist for them."""
     rows = TraceRequest.objects.filter(team__members=_person(request))
-    return rows.select_related("team", "source__host", "source__network", "target__host", "target__network")
+    return rows.select_related("team", "source__host", "source__network", "target__host", "target__network", "outside")
 
 
 def _store(form: TraceForm, team: Team, request: HttpRequest) -> TraceRequest | None:
@@ -78,18 +77,6 @@ def _given(request: HttpRequest, ports: list[Port]) -> dict[str, str]:
     if target := next((port.name for port in ports if str(port.uuid) == given.get("target")), ""):
         given["target"] = target
     return given
-
-
-@require_POST
-def trace_why(request: HttpRequest, port: UUID) -> HttpResponse:
-    """ "Why can't I reach it?": asks the right trace by itself; without anybody to ask from, the form says so."""
-    row = get_object_or_404(Port.objects.filter(owned_by_person(_person(request).pk)).select_related("network__team", "vm__team"), uuid=port)  # fmt: skip
-    team = owner_of(row)
-    require_role(request, team, Role.MEMBER)
-    spec = spec_to_reach(row)
-    if spec is None:
-        return redirect(f"{reverse('trace_new')}?target={row.uuid}&protocol=tcp&port_dst=22")
-    return redirect("trace", create_trace(team, _person(request), spec).uuid)
 
 
 @require_POST
@@ -141,7 +128,8 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
     shown = read_trace(value)
     other = read_trace(row.reply if direction == "forward" else row.result)
     ends = (row.source, row.target) if direction == "forward" else (row.target, row.source)
-    names = [port.name if port else row.address or "a VM that is gone" for port in ends]
+    gone = row.outside.name if row.outside else row.address or "a VM that is gone"
+    names = [port.name if port else gone for port in ends]
     return {
         "row": row,
         "trace": shown,

@@ -12,7 +12,7 @@ from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID, TABLE_BY_NAME
 from sdn.trace.fields import header_of, stack_of
 from sdn.trace.near import Near
 from sdn.trace.parser import Lookup
-from sdn.trace.question import Endpoint, PortFacts, TraceHost, WireSegment
+from sdn.trace.question import Endpoint, Outside, PortFacts, TraceHost, WireSegment
 from sdn.trace.sizes import TUNNEL_OVERHEAD_BYTES
 from sdn.trace.walked import Exit, Seen
 
@@ -286,6 +286,19 @@ def wire_hops(host: TraceHost, there: TraceHost, fields: Mapping[str, str], segm
         replace(bare, host=there.name, detail=str(segment)),
         patch_hop(there, "br-ex", "br-int", fields),
     ]
+
+
+def entering_hops(host: TraceHost, source: str, outside: Outside, fields: Mapping[str, str]) -> list[Hop]:
+    """From an external network to the switch: the outside itself, the host's NIC in br-ex, and the cable to br-int."""
+    header, stack = header_of(fields), stack_of(fields)
+    wire = f"VLAN {outside.vid}" if outside.vid else "untagged"
+    out = Hop(
+        "external", "underlay", "", source, f"of {outside.network}, {wire}", header_before=header, header_after=header,
+        header_stack=stack, measured=False,
+    )  # fmt: skip
+    nics = ("ovs-vsctl list-ports br-ex", "ovs-appctl fdb/show br-ex")
+    nic = replace(out, kind="underlay_nic", host=host.name, object="br-ex", detail=wire, commands=nics)
+    return [out, nic, patch_hop(host, "br-ex", "br-int", fields)]
 
 
 def external_hop(host: TraceHost, port: PortFacts, fields: Mapping[str, str]) -> Hop:

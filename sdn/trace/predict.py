@@ -22,7 +22,7 @@ from sdn.trace.exits import choose, follow, join, look_at_tap
 from sdn.trace.fields import flow_text, packet_fields
 from sdn.trace.journey import AnyHop, Enter, Journey, Leg, with_hops
 from sdn.trace.parser import parse_trace
-from sdn.trace.question import HostUnreachable, Question, TraceHost, TraceWorld
+from sdn.trace.question import HostUnreachable, Outside, Question, TraceHost, TraceWorld, cable_port
 from sdn.trace.walk import walk_passes
 from sdn.trace.walked import Exit, Walk
 
@@ -83,7 +83,27 @@ def _explained(leg: Leg, explain: Callable[[Iterable[Cause]], dict[Cause, Intent
     return explain(causes) if causes else {}
 
 
+def _from_outside(journey: Journey, outside: Outside, packet: dict[str, str]) -> Leg:
+    """In by the host's NIC, `br-ex` and its cable, as the wire carries it."""
+    question = journey.question
+    host = next((host for host in question.hosts if host.name == question.source.host), None)
+    if host is None:
+        return Leg("unknown", f"No host is gateway to {outside.network} now, so nothing comes in from it.")
+    tagged = packet if outside.vid is None else {**packet, "dl_vlan": str(outside.vid)}
+    start: list[AnyHop] = [*hops.entering_hops(host, question.source.name, outside, tagged)]
+    try:
+        cable = cable_port(journey.world.ports(host.name), question.bridge)
+    except HostUnreachable as problem:
+        suggestion = f"Look after the Open vSwitch of {host.name}."
+        return Leg("unknown", f"Unknown past here: {problem}.", start[:2], suggestion=suggestion)
+    if cable is None:
+        return Leg("unknown", f"br-int of {host.name} is not cabled to br-ex: nothing comes in there.", start[:2])
+    return with_hops(start, _on_host(journey, host, {"in_port": str(cable.ofport)}, tagged))
+
+
 def _from_source(journey: Journey, packet: dict[str, str]) -> Leg:
+    if journey.question.outside is not None:
+        return _from_outside(journey, journey.question.outside, packet)
     source = journey.question.source
     hosts = {host.name: host for host in journey.question.hosts}
     start: list[AnyHop] = [*hops.leaving_hops(source, packet)]

@@ -86,9 +86,17 @@ class WireSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """An external network that a packet comes from: it meets the source's host by the cable of `br-ex`, tagged with `vid`."""
+
+    network: str
+    vid: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Where would this packet go? `target` is None where nobody has its address. With a `segment`, hosts hand the packet
-    on by their wire.
+    on by their wire; one from `outside` is plugged nowhere and comes in by its source's host.
 
     `moment` "as_is" takes each connection as conntrack has it, "first" as not there yet, "established" as answered.
     """
@@ -106,6 +114,7 @@ class Question:
     ct_next: tuple[str, ...] = ()  # states that were given; the rest are looked up
     is_one_host: bool = False  # what leaves the host has arrived, as far as this question goes
     segment: WireSegment | None = None
+    outside: Outside | None = None
 
     @property
     def target_name(self) -> str:

@@ -51,10 +51,10 @@ DOCUMENT = api.get_openapi_schema()["paths"]
 # What exists only after something else was asked for, or ends the very token that the examples are run with.
 UNAUDITED = re.compile(
     # questions, what is told when it is used or has come in whole, and many at once, each of which tells by itself
-    r"/(traces|matrices|what-ifs|log-ins|console-ticket|image-imports|bulk)"
+    r"/(traces|matrices|what-ifs|log-ins|console-ticket|image-imports|bulk)|/diagnoses$"
 )
 LATER = re.compile(
-    r"/(matrices|what-ifs|checks)/\{|DELETE /api/v1/me/token|/events/|/image-imports/\{uuid\}/bytes|/captures/\{uuid\}/pcapng"
+    r"/(matrices|what-ifs|checks|diagnoses)/\{|DELETE /api/v1/me/token|/events/|/image-imports/\{uuid\}/bytes|/captures/\{uuid\}/pcapng"
 )
 
 

@@ -24,6 +24,7 @@ from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import default_group
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
+from portal.traces.diagnosis import ask_why
 from tests.cast import Cast
 from tests.portal.clients import (
     made_alert,
@@ -83,6 +84,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     group = default_group(cast.payments.pk)
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     known |= {"/matrices/": str(ask_matrix(cast.payments, cast.alice, "tcp", 22).uuid), "/what-ifs/": str(what_if.uuid)}
+    known |= {"/diagnoses/": str(ask_why(vm.ports.get(), cast.alice).uuid)}
     turn = iter(range(10**6))
     answered: set[int] = set()
 

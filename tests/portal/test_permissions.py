@@ -40,6 +40,7 @@ from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
 from portal.networks.subnet_requests import reserve
 from portal.operations.models import Operation
+from portal.traces.diagnosis import ask_why
 from portal.traces.requests import TraceSpec
 from portal.volumes.models import Pool
 from tests.cast import Cast
@@ -132,6 +133,7 @@ def world(cast: Cast) -> World:
         "trace_deliver": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},
         "trace_why": {"port": vm.ports.get().uuid},
+        **{name: {"uuid": ask_why(vm.ports.get(), cast.alice).uuid} for name in ("diagnosis", "diagnosis_mend")},
         **{
             name: {"host": host.name, "bridge": "br-int"}
             for name in ("flows", "flows_text", "flows_json", "flows_history")
@@ -314,9 +316,14 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     uuids |= {"alert-rules": world.arguments["alert_rule_remove"]["uuid"]}
     uuids |= {
         name: world.arguments[key]["uuid"]
-        for name, key in (("matrices", "api_matrix"), ("checks", "check_remove"), ("what-ifs", "what_if"))
+        for name, key in (
+            ("matrices", "api_matrix"),
+            ("diagnoses/{uuid}", "diagnosis"),
+            ("checks", "check_remove"),
+            ("what-ifs", "what_if"),
+        )
     }
-    uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
+    uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in f"{path}/"), "")
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
     held = world.arguments["reservation_release"]["port"]
     url = url.replace("{port}", str(held) if "/reservations/" in path else port)

@@ -15,6 +15,7 @@ from portal.networks.groups import default_group
 from portal.networks.models import Port
 from portal.networks.rule_check import RuleSpec
 from portal.operations.models import Operation
+from portal.traces.diagnosis import ask_why
 from portal.traces.requests import TraceSpec
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_image, made_import, made_trace, made_vm, made_volume
@@ -64,6 +65,7 @@ BASELINE: dict[str, int] = {
     "console": 13,
     "operation": 10,
     "trace": 8,
+    "diagnosis": 11,
     "/api/v1/vms": 9,
     "/api/v1/operations": 5,
     "/api/v1/volumes": 4,
@@ -114,6 +116,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     arguments |= {"network": cast.network.uuid, "router": cast.router.uuid, "console": vm.uuid}
     arguments["what_if"] = asked_of_shadow(cast, Port.objects.get(vm=vm), "203.0.113.1")
     arguments["volume"] = made_volume(cast).uuid
+    arguments["diagnosis"] = ask_why(vm.ports.get(), cast.alice).uuid
     arguments["operation"] = Operation.objects.get(object_uuid=vm.uuid).uuid
     urls = {
         name: name if name.startswith("/") else reverse(name, args=[arguments[name]] if name in arguments else [])

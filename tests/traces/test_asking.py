@@ -106,7 +106,7 @@ def test_why_asks_for_ssh_from_where_people_log_in(cast: Cast) -> None:
     assert client_of(cast.dana).post(url).status_code == 404
     assert client_of(cast.bob).get(url).status_code == 405
     assert client_of(cast.bob).post(url).status_code == 302
-    row = TraceRequest.objects.get()
+    row = TraceRequest.objects.get(asks="access")
     assert row.source is not None and row.source.kind == PortKind.ACCESS
     assert (row.target, row.protocol, row.port_dst) == (web, "tcp", 22)
     page = client_of(cast.bob).get(reverse("vm", args=[web.vm.uuid])).content.decode()  # type: ignore[union-attr]

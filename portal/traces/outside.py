@@ -1,0 +1,70 @@
+"""Packets that come from outside: to which addresses they may be asked about, and where they come from."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from portal.accounts.models import Team
+from portal.networks.models import ExternalNetwork, FloatingAddress, Port
+
+Errors = dict[str, list[str]]
+FROM_OUTSIDE = ("icmp", "tcp", "udp", "sctp")
+SHOWN_CHARS = 60
+NO_FLOATING = "nothing outside reaches it: give it a floating address on its page"
+
+
+def floating_of(port: Port) -> FloatingAddress | None:
+    """The floating address that stands for the port, with its network; None where nothing outside reaches it."""
+    rows = FloatingAddress.objects.filter(fixed__port=port).select_related("address__network", "fixed")
+    return rows.first()
+
+
+def find_floating(team: Team, text: str) -> tuple[FloatingAddress | None, str]:
+    """(floating address, problem) of what was typed as the target of a packet from outside: it, or its VM's name."""
+    given = text.strip()
+    rows = FloatingAddress.objects.filter(team=team).select_related("address__network", "fixed__port")
+    named = [row for row in rows if row.fixed is not None and given in (row.fixed.port.name, str(row.fixed.port.uuid))]
+    found = next(iter(named), None) or next((row for row in rows if row.address.address == given), None)
+    if found is None:
+        have = ", ".join(row.address.address for row in rows[:6]) or "none"
+        return None, f"target {given[:SHOWN_CHARS]!r} was given; from outside a floating address is reached, or its VM's name ({team.name} has {have})"  # fmt: skip
+    if found.fixed is None:
+        return None, f"floating address {found} stands for no VM now: give it to one first"
+    return found, ""
+
+
+def outside_errors(address: str, source_address: str, protocol: str) -> Errors:
+    """What is wrong with a packet from outside; the rest of the question is checked like any other's."""
+    errors: Errors = {}
+    if not address:
+        errors["target"] = [NO_FLOATING]
+    if protocol not in FROM_OUTSIDE:
+        errors["protocol"] = [f"{protocol[:SHOWN_CHARS]} stays on one network; from outside come {', '.join(FROM_OUTSIDE)}"]  # fmt: skip
+    if source_address and (problem := _source_problem(source_address)):
+        errors["source_address"] = [problem]
+    return errors
+
+
+def _source_problem(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return f"{text[:SHOWN_CHARS]!r} was given; an IPv4 address is allowed, or nothing for the network's gateway"
+    if (
+        address.version != 4
+        or address.is_multicast
+        or address.is_unspecified
+        or address == ip_address("255.255.255.255")
+    ):
+        return f"{text} is no address of a single IPv4 host, which a floating address is reached from"
+    return ""
+
+
+def source_of(external: ExternalNetwork, given: str = "") -> str:
+    """The address that a packet from there comes from: the given one, the network's gateway, or one of the documentation's."""
+    return given or external.gateway or "198.51.100.1"
+
+
+def outside_address(text: str) -> str:
+    """A browser's address where it is one that packets come from outside with; "" for none of use."""
+    return text if text and not _source_problem(text) and not ip_address(text).is_loopback else ""
