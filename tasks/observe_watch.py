@@ -19,6 +19,7 @@ from sdn.observe import Rate, Seeing, observed_trace, part, three_way
 from sdn.observe.look import Looker
 from sdn.observe.session import Session
 from sdn.trace import Question
+from sdn.trace.redact import redacted
 from tasks.rows import in_rows
 from tasks.trace_rows import question_of, read_ports, read_setting
 
@@ -35,6 +36,7 @@ class Scene:
     questions: tuple[Question, ...]
     predicted: tuple[Trace, ...]
     probed: Trace | None
+    team: str = ""  # the trace's: what is another's is told to nobody who follows the topic
 
 
 async def watch_observed(uuid: str) -> None:
@@ -70,21 +72,24 @@ def read_scene(uuid: str) -> Scene:
     if target is not None and back is not None:
         questions.append(question_of(request, setting, target, source, "return")[0])
         predicted.append(back)
-    return Scene(tuple(questions), tuple(predicted), read_trace((request.probe or {}).get("trace")))
+    return Scene(tuple(questions), tuple(predicted), read_trace((request.probe or {}).get("trace")), request.team.slug)
 
 
 def look(session: Session, scene: Scene) -> dict[str, dict[str, Any]]:
     """Direction → what real traffic does in it now, as the page and the API read it."""
     seen = session.see(scene.questions, time.time())
     return {
-        question.direction: view_of(one, predicted, scene.probed if question.direction == "forward" else None)
+        question.direction: view_of(
+            one, predicted, scene.probed if question.direction == "forward" else None, scene.team
+        )
         for question, predicted, one in zip(scene.questions, scene.predicted, seen, strict=True)
     }
 
 
-def view_of(seeing: Seeing, predicted: Trace, probed: Trace | None) -> dict[str, Any]:
+def view_of(seeing: Seeing, predicted: Trace, probed: Trace | None, team: str) -> dict[str, Any]:
     """One direction as JSON: its trace, the sentence over all three, its rate and its connections."""
-    observed = observed_trace(predicted, seeing, explain_causes)
+    seen = observed_trace(predicted, seeing, explain_causes)
+    observed = redacted(seen, team)
     parted = part(predicted, observed)
     last = seeing.passages[-1] if seeing.passages else None
     rate = seeing.rate(last.host, last.stages[-1]) if last else Rate()
@@ -97,7 +102,7 @@ def view_of(seeing: Seeing, predicted: Trace, probed: Trace | None) -> dict[str,
         "bps": round(rate.bps),
         "packets": last.stages[-1].packets if last else 0,
         "bytes": last.stages[-1].bytes if last else 0,
-        "connections": _connections(seeing),
+        "connections": _connections(seeing) if observed is seen else [],
         "explained_by": _explained_by(seeing),
         "at_s": round(seeing.at_s, 1),
     }

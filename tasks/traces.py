@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 from django.db import transaction
 
@@ -16,9 +17,10 @@ from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS, WITH_PORTS
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import Cause
-from sdn.model.trace import Intent, Trace, to_json
+from sdn.model.trace import Intent, Trace, from_json, to_json
 from sdn.trace import HostUnreachable, LiveWorld, Question, predict
 from sdn.trace.question import tunnel_ports
+from sdn.trace.redact import redacted
 from tasks.probe_desk import ProbeRefused, order_stand_in
 from tasks.probes import probe
 from tasks.trace_kept import Kept
@@ -102,12 +104,12 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
 
     try:
         question, told = _question(request, setting, source, target)
-        predicted = predict(question, world, explain)
+        predicted = redacted(predict(question, world, explain), request.team.slug)
         predicted = replace(predicted, findings=(*told, *predicted.findings))
         reply: dict[str, object] | None = None
         if source is not None and target is not None and KINDS[request.protocol].has_answer:
             back, _ = question_of(request, setting, target, source, "return")
-            reply = to_json(predict(back, world, explain))
+            reply = to_json(redacted(predict(back, world, explain), request.team.slug))
         return Answer(to_json(predicted), reply, question, predicted, rundirs)
     finally:
         world.close()
@@ -155,6 +157,8 @@ def _tunnels(world: LiveWorld, host: str, bridge: str) -> tuple[tuple[int, str],
 
 def _store_probe(request: TraceRequest, answer: dict[str, object]) -> None:
     """Keep what a real packet did, and tell the readers, who have the prediction already."""
+    if "trace" in answer:
+        answer["trace"] = to_json(redacted(from_json(cast(dict[str, Any], answer["trace"])), request.team.slug))
     with transaction.atomic():
         request.probe = answer
         request.save(update_fields=["probe"])

@@ -35,6 +35,7 @@ from sdn.reach import (
 from sdn.reach import rule_of as edit_rule
 from sdn.reach.pairs import ServiceProtocol
 from sdn.trace import predict
+from sdn.trace.redact import redacted
 from tasks.shadows import EDITED, Stage, desk, read_intent
 from tasks.trace_rows import question_of, read_ports, read_setting
 
@@ -127,7 +128,7 @@ def _traced(request: TraceRequest | None, stage: Stage) -> dict[str, object] | N
     )  # fmt: skip
     setting = read_setting((source, target) if target else (source,))
     question, _ = question_of(first, setting, source, target, "forward")
-    return to_json(predict(question, stage.world, explain_causes))
+    return to_json(redacted(predict(question, stage.world, explain_causes), request.team.slug))
 
 
 def _as_json(one: Changed, names: dict[int, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from portal.networks.mirrors import mirror_words
 from portal.networks.models import Mirror, Network, Port, SecurityGroup, SecurityRule
+from portal.networks.owners import owner_of
 from portal.networks.routing_causes import explain_routing
 from portal.networks.rule_words import rule_words
 from sdn.model.cookie import Cause, CauseKind
@@ -19,8 +20,8 @@ def explain_causes(causes: Iterable[Cause]) -> dict[Cause, Intent]:
     wanted = set(causes)
     port_ids = [cause.row_id for cause in wanted if cause.kind == CauseKind.PORT]
     network_ids = [cause.row_id for cause in wanted if cause.kind == CauseKind.NETWORK]
-    ports = Port.objects.select_related("vm", "network").prefetch_related("addresses").in_bulk(port_ids)
-    networks = Network.objects.in_bulk(network_ids)
+    ports = Port.objects.select_related("vm__team", "network__team").prefetch_related("addresses").in_bulk(port_ids)
+    networks = Network.objects.select_related("team").in_bulk(network_ids)
     words = {cause: _words(cause, ports, networks) for cause in wanted}
     return words | _group_words(wanted) | _mirror_words(wanted) | explain_routing(wanted)
 
@@ -35,29 +36,35 @@ def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -
         port = ports[cause.row_id]
         address = next((row.address for row in port.addresses.all()), "no address")
         words = f"Port of {port.vm.name if port.vm else port.name} ({address}) on {port.network.name}"
-        return Intent(kind, cause.row_id, words, _url("vm", port.vm.uuid) if port.vm else "")
+        return Intent(kind, cause.row_id, words, _url("vm", port.vm.uuid) if port.vm else "", owner_of(port).slug)
     if cause.kind == CauseKind.NETWORK and cause.row_id in networks:
         network = networks[cause.row_id]
-        return Intent(
-            kind, cause.row_id, f"Network {network.name}, {network.carried_by}", _url("network", network.uuid)
-        )
+        words = f"Network {network.name}, {network.carried_by}"
+        team = "" if network.is_provider else network.team.slug  # whoever is on a provider network knows it
+        return Intent(kind, cause.row_id, words, _url("network", network.uuid), team)
     return Intent(kind, cause.row_id, f"A {kind} that is no longer there (id {cause.row_id})")
 
 
 def _group_words(wanted: set[Cause]) -> dict[Cause, Intent]:
     rules = [cause for cause in wanted if cause.kind == CauseKind.SECURITY_RULE]
     groups = [cause for cause in wanted if cause.kind == CauseKind.SECURITY_GROUP]
-    rule_rows = SecurityRule.objects.select_related("group", "remote_group").in_bulk([one.row_id for one in rules])
-    group_rows = SecurityGroup.objects.in_bulk([one.row_id for one in groups])
+    rule_rows = SecurityRule.objects.select_related("group__team", "remote_group").in_bulk(
+        [one.row_id for one in rules]
+    )
+    group_rows = SecurityGroup.objects.select_related("team").in_bulk([one.row_id for one in groups])
     found = {}
     for cause in rules:
         if rule := rule_rows.get(cause.row_id):
             words = f"Rule “{rule_words(rule)}” of group {rule.group.name}"
-            found[cause] = Intent("security_rule", rule.pk, words, _url("security_group", rule.group.uuid))
+            found[cause] = Intent(
+                "security_rule", rule.pk, words, _url("security_group", rule.group.uuid), rule.group.team.slug
+            )
     for cause in groups:
         if group := group_rows.get(cause.row_id):
             words = f"Rules of group {group.name}"
-            found[cause] = Intent("security_group", group.pk, words, _url("security_group", group.uuid))
+            found[cause] = Intent(
+                "security_group", group.pk, words, _url("security_group", group.uuid), group.team.slug
+            )
     return found
 
 

@@ -17,25 +17,27 @@ def explain_routing(causes: Iterable[Cause]) -> dict[Cause, Intent]:
     for cause in causes:
         ids.setdefault(cause.kind, []).append(cause.row_id)
     found: dict[Cause, Intent] = {}
-    for router in Router.objects.filter(id__in=ids.get(CauseKind.ROUTER, ())).select_related("gateway_host"):
+    for router in Router.objects.filter(id__in=ids.get(CauseKind.ROUTER, ())).select_related("gateway_host", "team"):
         found[Cause(CauseKind.ROUTER, router.id)] = _router(router)
     for external in ExternalNetwork.objects.filter(id__in=ids.get(CauseKind.EXTERNAL_NETWORK, ())):
         words = f"External network {external.name}, {external.cidr}"
         cause = Cause(CauseKind.EXTERNAL_NETWORK, external.id)
         found[cause] = Intent("external_network", external.id, words, reverse("routers"))
     rows = FloatingAddress.objects.filter(id__in=ids.get(CauseKind.FLOATING_ADDRESS, ()))
-    for floating in rows.select_related("address", "fixed__port__vm"):
+    for floating in rows.select_related("address", "fixed__port__vm", "team"):
         found[Cause(CauseKind.FLOATING_ADDRESS, floating.id)] = _floating(floating)
     return found
 
 
 def _router(router: Router) -> Intent:
     by = f", outside by {router.gateway_host}" if router.gateway_host else ""
-    return Intent("router", router.id, f"Router {router.name}{by}", reverse("router", args=[router.uuid]))
+    return Intent(
+        "router", router.id, f"Router {router.name}{by}", reverse("router", args=[router.uuid]), router.team.slug
+    )
 
 
 def _floating(floating: FloatingAddress) -> Intent:
     fixed = floating.fixed
     name = (fixed.port.vm.name if fixed.port.vm else fixed.port.name) if fixed else ""
     words = f"Floating address {floating} of {name} ({fixed.address})" if fixed else f"Floating address {floating}"
-    return Intent("floating_address", floating.id, words, reverse("floating"))
+    return Intent("floating_address", floating.id, words, reverse("floating"), floating.team.slug)

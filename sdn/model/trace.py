@@ -25,12 +25,16 @@ LAYER_OF_HOP: dict[HopKind, Layer] = {
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Why a flow exists, in words: `words` reads as a sentence, `url` leads to the row's page if there is one."""
+    """Why a flow exists, in words: `words` reads as a sentence, `url` leads to the row's page if there is one.
+
+    `team` is the slug of the team whose row it is, "" for what is everybody's.
+    """
 
     kind: str
     row_id: int
     words: str
     url: str = ""
+    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)
