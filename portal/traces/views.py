@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from portal.accounts.access import active_team, can, may, require
 from portal.accounts.models import Team, User
 from portal.networks.models import Port
+from portal.traces.exports import EXPORTS
 from portal.traces.forms import TraceForm
-from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
@@ -29,7 +28,6 @@ DIRECTIONS = ("forward", "return")
 GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes")
 RECENT = 12
 PROBING_SECONDS = (("60", "for a minute"), ("300", "for 5 minutes"), ("600", "for 10 minutes"))
-EXPORTS = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
 
 
 def _person(request: HttpRequest) -> User:
@@ -102,17 +100,11 @@ def trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @require_safe
 def trace_export(request: HttpRequest, uuid: UUID, form: str) -> HttpResponse:
-    """Both directions as JSON in the trace's schema, or as Markdown for a ticket."""
+    """Both directions as a file, in one of the forms of the table."""
     row = get_object_or_404(_visible(request), uuid=uuid)
     if form not in EXPORTS:
         raise Http404
-    if form == "json":
-        text = json.dumps(
-            {"title": row.title, "forward": row.result, "return": row.reply, "probe": row.probe}, indent=2
-        )
-    else:
-        text = format_markdown(row.title, read_trace(row.result), read_trace(row.reply))
-    answer = HttpResponse(text, content_type=EXPORTS[form])
+    answer = HttpResponse(EXPORTS[form].make(row), content_type=EXPORTS[form].media_type)
     answer["Content-Disposition"] = f'attachment; filename="trace-{row.uuid}.{form}"'
     return answer
 
@@ -159,4 +151,6 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "pin": pin_of(row, shown, direction) if can(request, row.team, "check.change") else None,
         "what_if": what_if_of(row, shown, direction),
         "form_url": reverse("trace_new"),
+        "exports": EXPORTS,
+        "link": request.build_absolute_uri(reverse("trace", args=[row.uuid])),
     }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
+from xml.etree import ElementTree
 
 from django.test import Client
 from django.urls import reverse
+from PIL import Image
 
 from portal.accounts.models import AuditRow
 from portal.compute.models import VM
@@ -166,3 +169,41 @@ def test_nothing_is_handed_over_to_an_address_that_is_no_vm_of_the_team(cast: Ca
 def test_a_hostile_name_stays_text_in_markdown() -> None:
     text = format_markdown("[x](javascript:alert(1)) | <img>\n# no", delivered(), None)
     assert text.splitlines()[0] == r"# \[x\](javascript:alert(1)) \| \<img\> \# no"
+
+
+HOSTILE = "<svg onload=alert(1)>\x00 & co"
+
+
+def exported(cast: Cast, form: str) -> tuple[str, bytes]:
+    row = TraceRequest.objects.create(
+        team=cast.payments, title=HOSTILE, state="done", result=to_json(delivered()), reply=to_json(dropped())
+    )
+    answer = client_of(cast.charlie).get(reverse("trace_export", args=[row.uuid, form]))
+    assert answer.status_code == 200 and answer["Content-Disposition"].endswith(f'.{form}"')
+    return answer["Content-Type"], answer.content
+
+
+def test_the_svg_is_one_document_whose_names_are_text(cast: Cast) -> None:
+    kind, body = exported(cast, "svg")
+    root = ElementTree.fromstring(body.decode())
+    names = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert kind == "image/svg+xml" and names == {"svg", "title", "rect", "text"}
+    texts = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
+    assert any(text.startswith("There: web-1 reaches db-1") for text in texts)
+    assert any("Back: Dropped on hv1" in text for text in texts)
+    assert [text for text in texts if "br-int" in text], "each hop is drawn"
+
+
+def test_the_png_is_a_picture_in_which_something_is_drawn(cast: Cast) -> None:
+    kind, body = exported(cast, "png")
+    image = Image.open(BytesIO(body))
+    colours = image.convert("RGB").getcolors(maxcolors=2**20)
+    assert kind == "image/png" and image.format == "PNG" and image.width == 2000 and image.height > 1000
+    assert colours is not None and len(colours) > 20
+
+
+def test_the_text_is_the_terminals_picture_of_both_ways(cast: Cast) -> None:
+    kind, body = exported(cast, "txt")
+    assert (
+        kind.startswith("text/plain") and "There: ✔ web-1 reaches db-1" in body.decode() and "Back: ✘" in body.decode()
+    )

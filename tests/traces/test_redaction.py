@@ -18,9 +18,9 @@ from portal.live.topics import snapshot_of
 from portal.networks.floating_requests import give_floating
 from portal.networks.groups import create_group, set_port_groups
 from portal.networks.models import Network, Port, Router
+from portal.traces.exports import EXPORTS
 from portal.traces.models import TraceRequest
 from portal.traces.requests import TraceSpec, create_trace
-from portal.traces.views import EXPORTS
 from sdn.model.trace import from_json
 from sdn.trace.redact import HIDDEN, redacted
 from tasks.counter_watch import _bridges
