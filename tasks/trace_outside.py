@@ -16,7 +16,7 @@ from sdn.model.packet import ECHO_REQUEST, Packet
 from sdn.trace import Endpoint, Question
 from sdn.trace.fields import frame_bytes
 from sdn.trace.question import Outside
-from tasks.trace_rows import CLIENT_PORT, Setting, endpoint_of
+from tasks.trace_rows import CLIENT_PORT, Setting, endpoint_of, question_of
 
 NEXT_HOP = Mac("02:00:00:00:00:01")  # whoever hands it on: no flow asks for the MAC that it comes from
 ONE_WAY = "The way back is the connection's own: conntrack turns it round by what this packet leaves there."
@@ -43,6 +43,14 @@ def outside_question(request: TraceRequest, setting: Setting, target: Port) -> t
         outside=Outside(request.outside.name, request.outside.vid),
     )  # fmt: skip
     return question, (ONE_WAY,)
+
+
+def asked_question(request: TraceRequest, setting: Setting, source: Port | None, target: Port | None) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
+    """The question there of a trace's row, and what is to be told beside its answer; one of source and target is given."""
+    if source is not None:
+        return question_of(request, setting, source, target, "forward")
+    assert target is not None
+    return outside_question(request, setting, target)
 
 
 def _router_behind(request: TraceRequest) -> Router | None:

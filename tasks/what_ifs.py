@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import ip_address, ip_network
 from typing import cast
 
 from django.db import transaction
@@ -18,6 +19,7 @@ from portal.networks.models import SecurityRule
 from portal.networks.rule_check import check_rule
 from portal.traces.models import TraceRequest
 from portal.traces.requests import ports_of
+from sdn.model.intent import IntentSnapshot
 from sdn.model.trace import to_json
 from sdn.reach import (
     AddRule,
@@ -25,6 +27,7 @@ from sdn.reach import (
     Edit,
     RemoveRule,
     Service,
+    SetRoute,
     changed_pairs,
     edited,
     flow_diff,
@@ -37,16 +40,17 @@ from sdn.reach.pairs import ServiceProtocol
 from sdn.trace import predict
 from sdn.trace.redact import redacted
 from tasks.shadows import EDITED, Stage, desk, read_intent
-from tasks.trace_rows import question_of, read_ports, read_setting
+from tasks.trace_outside import asked_question
+from tasks.trace_rows import read_ports, read_setting
 
 log = logging.getLogger("hopsight.what_ifs")
 LINES_KEPT, PAIRS_KEPT = 200, 200
-GONE = "The rule, or its group, is gone: somebody changed it meanwhile."
+GONE = "What it is about is gone: somebody changed it meanwhile."
 
 
 def run_what_if(run_id: int) -> None:
     """Compute it and tell the team; whatever fails ends as words in it."""
-    run = WhatIf.objects.filter(pk=run_id, state=RunState.RUNNING).select_related("team", "group", "removed", "trace").first()  # fmt: skip
+    run = WhatIf.objects.filter(pk=run_id, state=RunState.RUNNING).select_related("team", "group", "removed", "trace__team", "trace__outside").first()  # fmt: skip
     if run is None:
         return
     try:
@@ -68,8 +72,7 @@ def _computed(run: WhatIf) -> tuple[dict[str, object], int]:
     known = {port.id for port in snapshot.ports}
     ids = [port_id for port_id in ports if port_id in known]
     edit = _edit(run)
-    rules = [rule for group in snapshot.groups for rule in group.rules]
-    services = touched_services(rules, edit_rule(snapshot, edit), _asked(run.trace))
+    services = _services(snapshot, edit, run)
     pairs = touched_pairs(snapshot, edit, ids)
     with desk.held() as held:
         before, after = held.stage(snapshot, views), held.stage(edited(snapshot, edit), views, EDITED)
@@ -94,8 +97,21 @@ def _computed(run: WhatIf) -> tuple[dict[str, object], int]:
     return found, snapshot.generation
 
 
+def _services(snapshot: IntentSnapshot, edit: Edit, run: WhatIf) -> tuple[Service, ...]:
+    """What the pairs are asked for. Routes know no services: a ping stands for all of them, beside the trace's own."""
+    if isinstance(edit, SetRoute):
+        return tuple(dict.fromkeys((Service("icmp"), *_asked(run.trace))))
+    rules = [rule for group in snapshot.groups for rule in group.rules]
+    return touched_services(rules, edit_rule(snapshot, edit), _asked(run.trace))
+
+
 def _edit(run: WhatIf) -> Edit:
     """The edit; a new rule has the id that its row would most likely get. Raises KeyError, GroupProblem."""
+    if run.router_id is not None:
+        via = run.rule["next_hop"]
+        return SetRoute(run.router_id, ip_network(run.rule["destination"]), ip_address(via) if via else None)
+    if run.group_id is None:
+        raise KeyError("group")
     if run.action == WhatIf.Action.REMOVE:
         if run.removed_id is None:
             raise KeyError(run.group_id)
@@ -116,18 +132,19 @@ def _asked(trace: TraceRequest | None) -> list[Service]:
 
 def _traced(request: TraceRequest | None, stage: Stage) -> dict[str, object] | None:
     """The trace's question asked of the stage; None where there is none, or an end of it is gone."""
-    if request is None or request.source_id is None or (request.target_id is None and not request.address):
+    if request is None or (request.target_id is None and not request.address):
         return None
-    rows = {port.pk: port for port in read_ports().filter(pk__in=[request.source_id, request.target_id or 0])}
-    source, target = rows.get(request.source_id), rows.get(request.target_id or 0)
-    if source is None or (request.target_id and target is None):
+    rows = {port.pk: port for port in read_ports().filter(pk__in=[request.source_id or 0, request.target_id or 0])}
+    source, target = rows.get(request.source_id or 0), rows.get(request.target_id or 0)
+    if (source is None and (request.outside is None or target is None)) or (request.target_id and target is None):
         return None
     first = TraceRequest(
         team=request.team, source=source, target=target, address=request.address, protocol=request.protocol,
-        port_dst=request.port_dst, moment="first", size_bytes=request.size_bytes,
+        port_dst=request.port_dst, moment="first", size_bytes=request.size_bytes, outside=request.outside,
+        source_address=request.source_address,
     )  # fmt: skip
-    setting = read_setting((source, target) if target else (source,))
-    question, _ = question_of(first, setting, source, target, "forward")
+    setting = read_setting(tuple(port for port in (source, target) if port))
+    question, _ = asked_question(first, setting, source, target)
     return to_json(redacted(predict(question, stage.world, explain_causes), request.team.slug))
 
 

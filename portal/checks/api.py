@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Router, Schema, Status
+from ninja import Router as Routes
+from ninja import Schema, Status
 from pydantic import Field
 
 from portal.accounts.access import require, team_for
@@ -16,20 +17,23 @@ from portal.accounts.views import person
 from portal.checks.models import MatrixRun, WhatIf
 from portal.checks.requests import (
     CheckProblem,
+    RouteWhatIf,
     WhatIfSpec,
     add_check,
     apply_what_if,
     ask_matrix,
+    ask_route_what_if,
     ask_what_if,
     remove_check,
 )
 from portal.checks.serialize import check_as_json
-from portal.networks.models import Network, SecurityGroup, SecurityRule
+from portal.networks.groups import GroupProblem
+from portal.networks.models import Network, Router, SecurityGroup, SecurityRule
 from portal.networks.rule_check import RuleSpec
 from portal.traces.models import TraceRequest
 from portal.traces.requests import TraceSpec, find_target, is_uuid, ports_of
 
-router = Router()
+router = Routes()
 
 
 class MatrixIn(Schema):
@@ -72,9 +76,15 @@ class CheckOut(Schema):
 
 
 class WhatIfIn(Schema):
-    """A rule to add, as the rules of a group are given; or `remove`, the id of one of the group's rules."""
+    """A rule to add to `group`, as the rules of a group are given; or `remove`, the id of one of the group's rules.
 
-    group: UUID
+    With `router` a static route: `destination` by `next_hop`, or without a next hop the end of the one to there.
+    """
+
+    group: UUID | None = None
+    router: UUID | None = None
+    destination: str = ""
+    next_hop: str = ""
     direction: str = "ingress"
     family: int = 4
     protocol: str = "tcp"
@@ -140,9 +150,15 @@ def delete_check(request: HttpRequest, uuid: UUID) -> Any:
 )
 def post_what_if(request: HttpRequest, asked: WhatIfIn) -> Any:
     team = team_for(request, "what_if.ask")
+    trace = get_object_or_404(TraceRequest, team=team, uuid=asked.trace) if asked.trace else None
+    if asked.router is not None:
+        row = get_object_or_404(Router.objects.select_related("team"), team=team, uuid=asked.router)
+        spec = RouteWhatIf(row, asked.destination.replace("\0", ""), asked.next_hop.replace("\0", ""), trace)
+        return Status(202, ask_route_what_if(team, person(request), spec))
+    if asked.group is None:
+        raise GroupProblem({"group": ["neither a group nor a router was given: one of the two is needed"]})
     group = get_object_or_404(SecurityGroup, team=team, uuid=asked.group)
     remote = get_object_or_404(SecurityGroup, team=team, uuid=asked.remote_group) if asked.remote_group else None
-    trace = get_object_or_404(TraceRequest, team=team, uuid=asked.trace) if asked.trace else None
     rules = SecurityRule.objects.select_related("group", "remote_group")
     removed = get_object_or_404(rules, group=group, pk=asked.remove) if asked.remove is not None else None
     texts = (asked.direction, str(asked.family), asked.protocol, asked.ports, asked.cidr)
@@ -158,5 +174,5 @@ def get_what_if(request: HttpRequest, uuid: UUID) -> Any:
 def post_apply(request: HttpRequest, uuid: UUID) -> Any:
     team = team_for(request, "what_if.ask")
     run = get_object_or_404(WhatIf, team=team, uuid=uuid)
-    require(request, "group.change", team)
+    require(request, run.right, team)
     return apply_what_if(run, person(request))

@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 
 from portal.accounts.models import Team, User
-from portal.networks.models import Network, Port, SecurityGroup, SecurityRule
+from portal.networks.models import Network, Port, Router, SecurityGroup, SecurityRule
 from portal.traces.models import TraceRequest
 
 
@@ -104,21 +104,25 @@ class CheckTurn(models.Model):
 class WhatIf(models.Model):
     """A rule added to a group, or one of its rules removed, on a copy. `rule` holds a rule's form fields.
 
+    With a `router` it is one of its static routes instead, and `rule` holds its destination and next hop.
+
     `result`: {"flows": {host: [line]}, "before": trace?, "after": trace?, "changed": [...], "services": [...], "pairs": n}.
     """
 
     class Action(models.TextChoices):
-        ADD = "add", "add a rule"
-        REMOVE = "remove", "remove a rule"
+        ADD = "add", "add it"
+        REMOVE = "remove", "remove it"
+        REPLACE = "replace", "put it in place of another"  # of a route to the same destination
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="what_ifs")
-    group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, related_name="+")
+    group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    router = models.ForeignKey(Router, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     trace = models.ForeignKey(TraceRequest, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     removed = models.ForeignKey(SecurityRule, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
-    action = models.CharField(max_length=6, choices=Action.choices)
+    action = models.CharField(max_length=7, choices=Action.choices)
     rule = models.JSONField(default=dict, blank=True)
     title = models.CharField(max_length=200)
     state = models.CharField(max_length=8, choices=RunState.choices, default=RunState.RUNNING)
@@ -130,3 +134,8 @@ class WhatIf(models.Model):
 
     class Meta:
         ordering = ["-id"]
+
+    @property
+    def right(self) -> str:
+        """What applying it needs."""
+        return "group.change" if self.router_id is None else "network.change"

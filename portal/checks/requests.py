@@ -14,7 +14,8 @@ from portal.checks.models import Expected, MatrixRun, PathCheck, WhatIf
 from portal.checks.serialize import check_changed, run_changed
 from portal.networks.groups import GroupProblem, add_rule, remove_rule
 from portal.networks.intent import lock_intent
-from portal.networks.models import Network, SecurityGroup, SecurityRule
+from portal.networks.models import Network, Router, SecurityGroup, SecurityRule
+from portal.networks.route_changes import apply_route, route_change
 from portal.networks.rule_check import RuleSpec, check_rule
 from portal.networks.rule_words import rule_words
 from portal.operations.dispatch import enqueue_checks, enqueue_matrix, enqueue_what_if
@@ -25,6 +26,11 @@ from portal.traces.requests import MAX_PORT, TraceSpec, check_trace
 PROTOCOLS = ("tcp", "udp", "icmp")
 MAX_CHECKS, KEPT_RUNS = 100, 30
 SHOWN_CHARS = 40
+ROUTE_WORDS: dict[str, str] = {
+    WhatIf.Action.ADD: "Route to",
+    WhatIf.Action.REPLACE: "Another route to",
+    WhatIf.Action.REMOVE: "Remove the route to",
+}
 Errors = dict[str, list[str]]
 
 
@@ -117,11 +123,39 @@ def ask_what_if(team: Team, user: User, spec: WhatIfSpec) -> WhatIf:
         team=team, group=spec.group, trace=spec.trace, removed=spec.removed, created_by=user, action=action, rule=fields,
         title=f"{words}, group {spec.group.name}"[:200],
     )  # fmt: skip
+    return _sent(run)
+
+
+def _sent(run: WhatIf) -> WhatIf:
+    """The what-if, told to the team and sent to a worker on commit; the team's oldest ones go."""
+    team = run.team
     old = list(WhatIf.objects.filter(team=team).values_list("pk", flat=True)[KEPT_RUNS:])
     WhatIf.objects.filter(pk__in=old).delete()
     run_changed(run)
     transaction.on_commit(lambda: enqueue_what_if(run.pk))
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class RouteWhatIf:
+    """A static route of `router` to add, to put in place of the one to the same destination, or (no next hop) to remove."""
+
+    router: Router
+    destination: str
+    next_hop: str = ""
+    trace: TraceRequest | None = None
+
+
+@transaction.atomic
+def ask_route_what_if(team: Team, user: User, spec: RouteWhatIf) -> WhatIf:
+    """A what-if about a route, sent to a worker on commit. Nothing of the network changes. Raises NetworkProblem."""
+    action, to, via = route_change(spec.router, spec.destination, spec.next_hop)
+    words = f"{ROUTE_WORDS[action]} {to}{f' by {via}' if via else ''}, router {spec.router.name}"
+    run = WhatIf.objects.create(
+        team=team, router=spec.router, trace=spec.trace, created_by=user, action=action, title=words[:200],
+        rule={"destination": to, "next_hop": via},
+    )  # fmt: skip
+    return _sent(run)
 
 
 def rule_fields(rule: RuleSpec) -> dict[str, Any]:
@@ -145,12 +179,21 @@ def rule_of(run: WhatIf) -> RuleSpec:
 
 @transaction.atomic
 def apply_what_if(run: WhatIf, user: User) -> WhatIf:
-    """Exactly that change, by the group page's own functions. Raises GroupProblem when it cannot be made any more."""
+    """Exactly that change, by the group's or router's page's own functions. Raises GroupProblem or NetworkProblem when it
+    cannot be made any more."""
     lock_intent()
-    locked = WhatIf.objects.select_for_update(of=("self",)).select_related("group__team", "team").get(pk=run.pk)
+    locked = (
+        WhatIf.objects.select_for_update(of=("self",))
+        .select_related("group__team", "router__team", "team")
+        .get(pk=run.pk)
+    )
     if locked.applied_at is not None:
         return locked
-    if locked.action == WhatIf.Action.ADD:
+    if locked.router is not None:
+        apply_route(locked.router, locked.action, locked.rule)
+    elif locked.group is None:
+        raise GroupProblem({"group": ["the group is gone: somebody removed it"]})
+    elif locked.action == WhatIf.Action.ADD:
         add_rule(locked.group, rule_of(locked), user)
     elif locked.removed is None:
         raise GroupProblem({"rule": ["the rule is gone already: somebody removed it"]})

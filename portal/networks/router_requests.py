@@ -104,28 +104,35 @@ def detach_subnet(port: RouterPort) -> None:
         port.delete()
 
 
+def check_route(router: Router, destination: str, next_hop: str, *, is_replacing: bool = False) -> tuple[str, str]:
+    """A new route's destination and next hop, as they would be stored. Raises NetworkProblem. `is_replacing`: it takes
+    the place of the one to the same destination."""
+    findings = Findings()
+    to, via = parse_cidr(destination, "destination", findings), parse_address(next_hop, "next_hop", findings)
+    legs = [leg.subnet for leg in router.ports.select_related("subnet")]
+    home = next((one for one in legs if via is not None and via in ip_network(one.cidr)), None)
+    if via is not None and home is None:
+        allowed = " or ".join(one.cidr for one in legs) or "a subnet: attach one first"
+        findings.add("next_hop", f"{via} was given; an address of {allowed} is allowed")
+    if home is not None and str(via) == home.gateway:
+        findings.add("next_hop", f"{via} was given, which is {router.name} itself: packets would go round in it")
+    if to is not None and via is not None and to.version != via.version:
+        findings.add("next_hop", f"{via} was given; a route to {to} needs an IPv{to.version} address")
+    if to is not None and any(to == ip_network(one.cidr) for one in legs):
+        findings.add("destination", f"{to} was given, which is attached to {router.name}: no route is needed")
+    if to is not None and not is_replacing and router.routes.filter(destination=str(to)).exists():
+        findings.add("destination", f"{to} was given; there is a route to it already: remove that one first")
+    findings.stop()
+    return str(to), str(via)
+
+
 def add_route(router: Router, destination: str, next_hop: str) -> StaticRoute:
     """A static route. Raises NetworkProblem."""
     with transaction.atomic():
         bump_generation(NO_PORT)
-        findings = Findings()
-        to, via = parse_cidr(destination, "destination", findings), parse_address(next_hop, "next_hop", findings)
-        legs = [leg.subnet for leg in router.ports.select_related("subnet")]
-        home = next((one for one in legs if via is not None and via in ip_network(one.cidr)), None)
-        if via is not None and home is None:
-            allowed = " or ".join(one.cidr for one in legs) or "a subnet: attach one first"
-            findings.add("next_hop", f"{via} was given; an address of {allowed} is allowed")
-        if home is not None and str(via) == home.gateway:
-            findings.add("next_hop", f"{via} was given, which is {router.name} itself: packets would go round in it")
-        if to is not None and via is not None and to.version != via.version:
-            findings.add("next_hop", f"{via} was given; a route to {to} needs an IPv{to.version} address")
-        if to is not None and any(to == ip_network(one.cidr) for one in legs):
-            findings.add("destination", f"{to} was given, which is attached to {router.name}: no route is needed")
-        if to is not None and router.routes.filter(destination=str(to)).exists():
-            findings.add("destination", f"{to} was given; there is a route to it already: remove that one first")
-        findings.stop()
-        audit("route_add", router, after={"destination": str(to), "next_hop": str(via)})
-        return StaticRoute.objects.create(router=router, destination=str(to), next_hop=str(via))
+        to, via = check_route(router, destination, next_hop)
+        audit("route_add", router, after={"destination": to, "next_hop": via})
+        return StaticRoute.objects.create(router=router, destination=to, next_hop=via)
 
 
 def remove_route(route: StaticRoute) -> None:

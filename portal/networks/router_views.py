@@ -50,7 +50,7 @@ def routers(request: HttpRequest) -> HttpResponse:
 @require_safe
 def router(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One router: its legs, its routes, its way outside."""
-    return _page(request, get_object_or_404(_visible(request), uuid=uuid), {})
+    return router_page(request, get_object_or_404(_visible(request), uuid=uuid), {})
 
 
 @require_POST
@@ -64,7 +64,7 @@ def router_change(request: HttpRequest, uuid: UUID) -> HttpResponse:
             raise NetworkProblem({"action": [f"no such change; {', '.join(CHANGES)} are allowed"]})
         change(row, request.POST)
     except NetworkProblem as problem:
-        return _page(request, row, problem.errors)
+        return router_page(request, row, problem.errors)
     return redirect("router", row.uuid)
 
 
@@ -144,7 +144,7 @@ def _id(posted: QueryDict, field: str) -> int:
     return int(text)
 
 
-def _page(request: HttpRequest, row: Router, errors: Errors) -> HttpResponse:
+def router_page(request: HttpRequest, row: Router, errors: Errors) -> HttpResponse:
     context = {
         "router": row, "errors": errors, "may": may(request, "network.change", row.team), "free": free_subnets(row.team),
         "externals": ExternalNetwork.objects.all(), "floating": floating_of(row).select_related("fixed__port__vm"),

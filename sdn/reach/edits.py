@@ -1,4 +1,4 @@
-"""An intent with rules added or removed, which services that can matter to, and what it comes to in flows."""
+"""An intent with rules or routes added or removed, which services that can matter to, and what it comes to in flows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sdn.model.flow import Flow, format_flow
-from sdn.model.intent import IntentSnapshot, RuleIntent, SecurityGroupIntent
+from sdn.model.intent import Address, Cidr, IntentSnapshot, RouteIntent, RuleIntent, SecurityGroupIntent
 from sdn.reach.pairs import Service, ServiceProtocol
 
 MAX_SERVICES = 12
@@ -29,18 +29,42 @@ class RemoveRule:
     rule_id: int
 
 
-Edit = AddRule | RemoveRule
+@dataclass(frozen=True, slots=True)
+class SetRoute:
+    """A router whose packets to `destination` go to `next_hop`, in place of where they went; None: without that route."""
+
+    router_id: int
+    destination: Cidr
+    next_hop: Address | None
+
+
+RuleEdit = AddRule | RemoveRule
+Edit = RuleEdit | SetRoute
 
 
 def edited(snapshot: IntentSnapshot, edit: Edit) -> IntentSnapshot:
-    """The intent as it would be. Raises KeyError where the group, or the rule to remove, is not in it."""
+    """The intent as it would be. Raises KeyError where the group or router, or what is to be removed, is not in it."""
+    if isinstance(edit, SetRoute):
+        return _rerouted(snapshot, edit)
     if edit.group_id not in {group.id for group in snapshot.groups}:
         raise KeyError(edit.group_id)
     groups = tuple(_edited(group, edit) if group.id == edit.group_id else group for group in snapshot.groups)
     return replace(snapshot, groups=groups)
 
 
-def _edited(group: SecurityGroupIntent, edit: Edit) -> SecurityGroupIntent:
+def _rerouted(snapshot: IntentSnapshot, edit: SetRoute) -> IntentSnapshot:
+    router = next((router for router in snapshot.routers if router.id == edit.router_id), None)
+    if router is None:
+        raise KeyError(edit.router_id)
+    left = tuple(route for route in router.routes if route.destination != edit.destination)
+    if edit.next_hop is None and len(left) == len(router.routes):
+        raise KeyError(str(edit.destination))
+    more = (RouteIntent(edit.destination, edit.next_hop),) if edit.next_hop is not None else ()
+    changed = replace(router, routes=(*left, *more))
+    return replace(snapshot, routers=tuple(changed if one.id == router.id else one for one in snapshot.routers))
+
+
+def _edited(group: SecurityGroupIntent, edit: RuleEdit) -> SecurityGroupIntent:
     if isinstance(edit, AddRule):
         return replace(group, rules=(*group.rules, edit.rule))
     left = tuple(rule for rule in group.rules if rule.id != edit.rule_id)
@@ -49,7 +73,7 @@ def _edited(group: SecurityGroupIntent, edit: Edit) -> SecurityGroupIntent:
     return replace(group, rules=left)
 
 
-def rule_of(snapshot: IntentSnapshot, edit: Edit) -> RuleIntent:
+def rule_of(snapshot: IntentSnapshot, edit: RuleEdit) -> RuleIntent:
     """The rule that the edit is about. Raises KeyError."""
     if isinstance(edit, AddRule):
         return edit.rule
@@ -93,11 +117,21 @@ def touched_pairs(snapshot: IntentSnapshot, edit: Edit, port_ids: Sequence[int])
     """The ordered pairs of those ports that the edit can matter to: those whose judged end is in the group.
 
     A rule is compiled for its group's members alone: an ingress rule judges what they receive, an egress rule what they send.
+    A route decides on what is sent from the networks of its router.
     """
+    if isinstance(edit, SetRoute):
+        return _routed_pairs(snapshot, edit.router_id, port_ids)
     members = {port.id for port in snapshot.ports if edit.group_id in port.groups}
     judged = 0 if rule_of(snapshot, edit).direction == "egress" else 1
     every = ((one, other) for one in port_ids for other in port_ids if one != other)
     return [pair for pair in every if pair[judged] in members]
+
+
+def _routed_pairs(snapshot: IntentSnapshot, router_id: int, port_ids: Sequence[int]) -> list[tuple[int, int]]:
+    router = next(router for router in snapshot.routers if router.id == router_id)
+    attached = {leg.network_id for leg in router.ports}
+    senders = {port.id for port in snapshot.ports if port.network_id in attached}
+    return [(one, other) for one in port_ids for other in port_ids if one != other and one in senders]
 
 
 def flow_diff(before: Mapping[str, tuple[Flow, ...]], after: Mapping[str, tuple[Flow, ...]]) -> dict[str, tuple[str, ...]]:  # fmt: skip
