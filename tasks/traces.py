@@ -24,8 +24,9 @@ from sdn.trace.redact import redacted
 from tasks.probe_desk import ProbeRefused, order_stand_in
 from tasks.probes import probe
 from tasks.trace_kept import Kept
-from tasks.trace_outside import outside_question
+from tasks.trace_outside import asked_question
 from tasks.trace_rows import CLIENT_PORT, Setting, question_of, read_generation, read_ports
+from tasks.trace_then import Explain, predict_then
 
 log = logging.getLogger("hopsight.traces")
 CLIENT_PORTS = 1024  # and above
@@ -47,7 +48,8 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
         give_up(request, "The trace failed inside Hopsight; the log of the worker has the details.")
         return
     _store(request, found.result if found else None, found.reply if found else None, "")
-    if found is not None and request.source_id is not None:  # a probe is injected where its source is plugged in
+    is_live = request.source_id is not None and request.at is None  # a probe goes in where its source is plugged in
+    if found is not None and is_live:
         hand_over = request.is_handed_over
         (later or _now)(lambda: _store_probe(request, probe(found.question(), found.predicted, hand_over=hand_over)))
 
@@ -93,17 +95,17 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
         return None
     generation = read_generation()
     ends = tuple(port for port in (source, target) if port)
-    senders = ends if source is not None and KINDS[request.protocol].has_answer else ends[:1]
-    stood_in = frozenset(port.pk for port in senders if _stands_in(port)) if source is not None else frozenset()
-    setting = Setting(kept.hosts(generation), generation, ends, stood_in)
-    rundirs = {host.name: Path(host.ovs_rundir) for host in setting.hosts}
-    world = LiveWorld(rundirs, lent=kept.lines())
+    setting = Setting(kept.hosts(generation), generation, ends, _stood_in(request, source, ends))
 
     def explain(causes: Iterable[Cause]) -> dict[Cause, Intent]:
         return kept.explain(generation, causes)
 
+    if request.at is not None:
+        return _answer_then(request, setting, source, target, explain)
+    rundirs = {host.name: Path(host.ovs_rundir) for host in setting.hosts}
+    world = LiveWorld(rundirs, lent=kept.lines())
     try:
-        question, told = _question(request, setting, source, target)
+        question, told = asked_question(request, setting, source, target)
         predicted = redacted(predict(question, world, explain), request.team.slug)
         predicted = replace(predicted, findings=(*told, *predicted.findings))
         reply: dict[str, object] | None = None
@@ -122,6 +124,14 @@ def _of_another_connection(question: Question) -> Question:
     return replace(question, packet=replace(packet, port_src=CLIENT_PORT)) if is_client else question
 
 
+def _stood_in(request: TraceRequest, source: Port | None, ends: tuple[Port, ...]) -> frozenset[int]:
+    """The ports of the ends that send, are plugged in nowhere, and whose switches take packets in their name now."""
+    if source is None or request.at is not None:
+        return frozenset()
+    senders = ends if KINDS[request.protocol].has_answer else (source,)
+    return frozenset(port.pk for port in senders if _stands_in(port))
+
+
 def _stands_in(port: Port) -> bool:
     """Does the switch of a port that is plugged nowhere take packets in its name now? It is asked to, for a while."""
     if port.ofport is not None or port.host is None:
@@ -134,11 +144,12 @@ def _stands_in(port: Port) -> bool:
     return True
 
 
-def _question(request: TraceRequest, setting: Setting, source: Port | None, target: Port | None) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
-    if source is not None:
-        return question_of(request, setting, source, target, "forward")
-    assert target is not None
-    return outside_question(request, setting, target)
+def _answer_then(request: TraceRequest, setting: Setting, source: Port | None, target: Port | None, explain: Explain) -> Answer:  # fmt: skip
+    """The answer as of an instant that is over, out of the recorded flows."""
+    question, there, back = predict_then(request, setting, source, target, explain)
+    predicted = redacted(there, request.team.slug)
+    reply = to_json(redacted(back, request.team.slug)) if back is not None else None
+    return Answer(to_json(predicted), reply, question, predicted, {})
 
 
 def _with_tunnels(question: Question, predicted: Trace, world: LiveWorld) -> Question:

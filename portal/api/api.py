@@ -77,11 +77,12 @@ from portal.operations.serialize import operation_as_json
 from portal.topology.history_api import router as flow_history_router
 from portal.traces.api import TraceLine, list_traces
 from portal.traces.diagnosis_api import router as diagnosis_router
+from portal.traces.instants import read_instant
 from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
 from portal.traces.presentation import probe_data
 from portal.traces.probing_api import router as probings_router
-from portal.traces.requests import TraceSpec, create_trace, find_target, is_uuid, ports_of
+from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
 from portal.volumes.api import router as volumes_router
 from portal.volumes.rules import use_of_volumes
@@ -239,8 +240,11 @@ def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
         raise VMProblem({"target": [unknown]})
     if asked.deliver:
         require(request, "trace.deliver", team)
+    at, wrong = read_instant(_text("at", asked.at))
+    if wrong:
+        raise TraceProblem({"at": [wrong]})
     packet = (asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, asked.deliver)
-    spec = TraceSpec(source, target, *packet)
+    spec = TraceSpec(source, target, *packet, at=at)
     row = create_trace(team, person(request), spec)
     if wait_s and wait_for(row, wait_s):
         answer = _trace_out(row)

@@ -55,6 +55,7 @@ class TraceIn(Schema):
     )
     size_bytes: int = 84
     deliver: bool = Field(False, description="hand one real packet over to the target's guest, who may answer it")
+    at: str = Field("", max_length=40, description="an ISO time: as of then, out of the recorded flows; now when empty")
 
 
 class PortOut(Schema):

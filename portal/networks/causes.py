@@ -70,8 +70,13 @@ def _group_words(wanted: set[Cause]) -> dict[Cause, Intent]:
 
 def _mirror_words(wanted: set[Cause]) -> dict[Cause, Intent]:
     causes = {cause.row_id: cause for cause in wanted if cause.kind == CauseKind.MIRROR}
-    rows = Mirror.objects.select_related("source__vm", "target__vm").in_bulk(list(causes))
-    return {causes[row.pk]: Intent("mirror", row.pk, mirror_words(row), _url("mirrors")) for row in rows.values()}
+    rows = Mirror.objects.select_related("source__vm__team", "source__network__team", "target__vm").in_bulk(
+        list(causes)
+    )
+    return {
+        causes[row.pk]: Intent("mirror", row.pk, mirror_words(row), _url("mirrors"), owner_of(row.source).slug)
+        for row in rows.values()
+    }
 
 
 def _url(name: str, *args: object) -> str:

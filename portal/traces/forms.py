@@ -8,6 +8,7 @@ from django import forms
 
 from portal.accounts.models import Team
 from portal.networks.models import Port
+from portal.traces.instants import read_instant
 from portal.traces.packets import KINDS
 from portal.traces.requests import DEFAULT_SIZE, MOMENTS, TraceSpec, check_trace, find_target, ports_of
 
@@ -36,6 +37,7 @@ class TraceForm(forms.Form):
     port_dst = forms.IntegerField(label="Port of TCP, UDP or SCTP", required=False, initial=22)
     moment = forms.ChoiceField(label="Which packet", choices=MOMENTS, required=False, initial="as_is")
     size_bytes = forms.IntegerField(label="Size, bytes of IP", required=False, initial=DEFAULT_SIZE)
+    at = forms.CharField(label="As of (UTC, empty: now)", required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", "autocomplete": "off", "spellcheck": "false"}))  # fmt: skip
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,7 +55,11 @@ class TraceForm(forms.Form):
         if problem:
             self.add_error("target", problem)
             return cleaned
+        at, problem = read_instant(cleaned.get("at", ""))
+        if problem:
+            self.add_error("at", problem)
         self.spec = TraceSpec(
+            at=at,
             source=cleaned["source"],
             target=target,
             protocol=cleaned["protocol"],

@@ -84,7 +84,7 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
         "source": _end(source, request_row.outside.name if request_row.outside else request_row.address),
         "target": _end(target, request_row.address),
-        "probing": direction == "forward" and request_row.outside_id is None,
+        "probing": direction == "forward" and request_row.outside_id is None and request_row.at is None,
         "probe": probe_data(request_row) if direction == "forward" else None,
     }
 

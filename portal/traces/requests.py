@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from portal.captures.requests import send_order
 from portal.networks.models import ExternalNetwork, Port, PortKind
 from portal.networks.owners import owned_by, owner_of
 from portal.traces.desk import order_trace
+from portal.traces.instants import instant_problem
 from portal.traces.models import Diagnosis, TraceRequest
 from portal.traces.outside import outside_errors
 from portal.traces.packets import PROTOCOLS, WITH_PORTS, family_problem, target_of_itself
@@ -59,6 +61,7 @@ class TraceSpec:
     is_handed_over: bool = False  # the real packet is given to the target's guest
     outside: ExternalNetwork | None = None
     source_address: str = ""
+    at: datetime | None = None
 
 
 def ports_of(team: Team) -> QuerySet[Port]:
@@ -137,6 +140,10 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
         errors["target"] = [f"source and target are both {spec.source.name}: choose two VMs"]
     if not errors and (problem := _family_problem(spec)):
         errors["target"] = [problem]
+    if spec.is_handed_over and (spec.at is not None or spec.outside is not None):
+        errors["deliver"] = ["a real packet is sent now, and from a VM's own port: neither as of then nor from outside"]
+    if spec.at is not None and (problem := instant_problem(spec.at)):
+        errors["at"] = [problem]
     if spec.outside is not None:
         errors |= outside_errors(spec.address, spec.source_address, spec.protocol)
     if spec.protocol not in PROTOCOLS:
@@ -176,7 +183,7 @@ def spec_again(row: TraceRequest, *, is_handed_over: bool = False) -> TraceSpec:
     """The same question once more."""
     return TraceSpec(
         row.source, row.target, row.protocol, row.port_dst, row.address, row.moment, row.size_bytes, is_handed_over,
-        outside=row.outside, source_address=row.source_address,
+        outside=row.outside, source_address=row.source_address, at=row.at,
     )  # fmt: skip
 
 
@@ -227,6 +234,7 @@ def create_trace(team: Team, user: User, spec: TraceSpec, part: tuple[Diagnosis,
             state=TraceRequest.State.WAITING if spec.moment == NEXT else TraceRequest.State.RUNNING,
             outside=spec.outside,
             source_address=spec.source_address,
+            at=spec.at,
             diagnosis=part[0] if part else None,
             asks=part[1] if part else "",
         )

@@ -25,7 +25,7 @@ from portal.traces.requests import GIVEN as HANDED_OVER
 from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again
 
 DIRECTIONS = ("forward", "return")
-GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes")
+GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes", "at")
 RECENT = 12
 PROBING_SECONDS = (("60", "for a minute"), ("300", "for 5 minutes"), ("600", "for 10 minutes"))
 

@@ -17,7 +17,7 @@ from portal.networks.groups import create_group, set_port_groups
 from portal.networks.models import Port, Router, SecurityGroup
 from portal.traces.models import TraceRequest
 from sdn.compiler import compile_host
-from sdn.model.flow import format_flow
+from sdn.model.flow import Flow, format_flow
 from sdn.shadow import Shadow, ShadowBridge, ShadowPort
 from sdn.shadow.world import without_limits
 from tasks.shadows import read_intent
@@ -26,6 +26,13 @@ from tests.cast import Cast
 from tests.portal.clients import made_host, made_vm
 
 CABLE = 9
+
+
+def compiled() -> list[Flow]:
+    """The flows of hv1 that the rows come to."""
+    snapshot, views = read_intent()
+    view = replace(next(view for view in views if view.host == "hv1"), external_ofport=CABLE)
+    return list(compile_host(without_limits(snapshot), view))
 
 
 @dataclass
@@ -40,10 +47,7 @@ class Street:
     shadow: Shadow
 
     def install(self) -> None:
-        snapshot, views = read_intent()
-        view = replace(next(view for view in views if view.host == "hv1"), external_ofport=CABLE)
-        lines = "\n".join(format_flow(flow) for flow in compile_host(without_limits(snapshot), view))
-        self.shadow.set_flows("br-int", lines)
+        self.shadow.set_flows("br-int", "\n".join(map(format_flow, compiled())))
 
     def answer(self) -> None:
         """Answer every trace that waits, as the tracer would."""

@@ -1,0 +1,39 @@
+"""The instant that a trace is asked as of: how it is written, and how far back flows are kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from portal.topology.models import FlowCheckpoint
+
+SHOWN_CHARS = 40
+
+
+def read_instant(text: str) -> tuple[datetime | None, str]:
+    """(instant, problem) of what was typed: nothing is now; without an offset it is UTC."""
+    given = text.strip()
+    if not given or given == "now":
+        return None, ""
+    try:
+        found = parse_datetime(given)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None:
+        example = timezone.now().strftime("%Y-%m-%d %H:%M")
+        return None, f"{given[:SHOWN_CHARS]!r} was given; a time such as {example} is allowed, or nothing for now"
+    return (found if timezone.is_aware(found) else timezone.make_aware(found)), ""
+
+
+def instant_problem(at: datetime) -> str:
+    """Why nothing can be told of that instant; "" where something is kept of it."""
+    if at > timezone.now():
+        return f"{at:%Y-%m-%d %H:%M:%S} is yet to come: a time that is over is allowed"
+    oldest = FlowCheckpoint.objects.order_by("at").values_list("at", flat=True).first()
+    if oldest is None:
+        return "no flows are recorded yet: that begins when the controller has read a host's"
+    if at < oldest:
+        return f"{at:%Y-%m-%d %H:%M:%S} is longer ago than flows are kept: the oldest are of {oldest:%Y-%m-%d %H:%M:%S} UTC"
+    return ""
