@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0002_members_tokens_audit'),
         ('networks', '0010_nic_model_asked'),
-        ('traces', '0005_probing'),
+        ('traces', '0006_caught'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

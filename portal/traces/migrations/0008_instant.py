@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('traces', '0006_diagnosis'),
+        ('traces', '0007_diagnosis'),
     ]
 
     operations = [
