@@ -45,6 +45,8 @@ def vm_nics(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "reserved": reservations_of(row.team),
         "models": NicModel.choices,
         "lines": [line for lines in errors.values() for line in lines],
+        "errors": errors if request.POST.get("what") == "add" else {},
+        "given": {name: request.POST.get(name, "") for name in ("network", "model", "address")},
     }
     return render(request, "compute/vm_nics.html", context, status=422 if errors else 200)
 

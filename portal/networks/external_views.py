@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from portal.accounts.access import require
 from portal.networks.external_requests import ExternalSpec, create_external, delete_external
 from portal.networks.models import ExternalNetwork
-from portal.networks.problems import Errors, NetworkProblem
+from portal.networks.problems import Errors, NetworkProblem, all_at_once
 from portal.networks.views import number_of
 
 FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "vid", "mtu", "cidr6")
@@ -28,11 +28,10 @@ def external_networks(request: HttpRequest) -> HttpResponse:
         mtu, wrong_mtu = number_of(request.POST, "mtu")
         errors = wrong_vid | wrong_mtu
         name, cidr, gateway, start, end = (request.POST.get(field, "").strip() for field in FIELDS[:5])
+        spec = ExternalSpec(name, cidr, gateway, start, end, vid, mtu or 1500, request.POST.get("cidr6", "").strip())
         try:
-            if not errors:
-                six = request.POST.get("cidr6", "").strip()
-                create_external(ExternalSpec(name, cidr, gateway, start, end, vid, mtu or 1500, six))
-                return redirect("external_networks")
+            all_at_once(errors, lambda: create_external(spec))
+            return redirect("external_networks")
         except NetworkProblem as problem:
             errors = problem.errors
     return _page(request, errors)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeVar
 
+from django.db import transaction
+
+T = TypeVar("T")
 Address = IPv4Address | IPv6Address
 Cidr = IPv4Network | IPv6Network
 Errors = dict[str, list[str]]
@@ -36,6 +41,19 @@ class Findings:
         """Raise NetworkProblem when anything was found."""
         if self.errors:
             raise NetworkProblem(self.errors)
+
+
+def all_at_once(errors: Errors, make: Callable[[], T]) -> T:
+    """What `make` makes. Where the form was wrong by itself (a number that is none) nothing is, and NetworkProblem tells
+    that together with everything that `make` finds wrong."""
+    try:
+        with transaction.atomic():
+            made = make()
+            if errors:
+                raise NetworkProblem({})
+            return made
+    except NetworkProblem as problem:
+        raise NetworkProblem({**problem.errors, **errors}) from None
 
 
 def shown(text: str) -> str:

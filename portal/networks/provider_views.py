@@ -15,7 +15,7 @@ from portal.accounts.views import person
 from portal.networks import numbers
 from portal.networks.models import Network
 from portal.networks.network_requests import NetworkSpec
-from portal.networks.problems import Errors, NetworkProblem
+from portal.networks.problems import Errors, NetworkProblem, all_at_once
 from portal.networks.provider_requests import KINDS, ProviderSpec, create_provider, delete_provider, share_provider
 from portal.networks.views import number_of, subnet_spec
 
@@ -33,10 +33,10 @@ def provider_networks(request: HttpRequest) -> HttpResponse:
         errors = wrong_vid | wrong_mtu
         name, kind = (request.POST.get(field, "").strip() for field in ("name", "kind"))
         asked = NetworkSpec(name, subnet_spec(request.POST), mtu, kind=kind, vid=vid)
+        spec = ProviderSpec(asked, tuple(request.POST.getlist("teams")))
         try:
-            if not errors:
-                create_provider(ProviderSpec(asked, tuple(request.POST.getlist("teams"))), person(request))
-                return redirect("provider_networks")
+            all_at_once(errors, lambda: create_provider(spec, person(request)))
+            return redirect("provider_networks")
         except NetworkProblem as problem:
             errors = problem.errors
     return _page(request, errors)

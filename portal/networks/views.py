@@ -27,7 +27,7 @@ from portal.networks.network_requests import (
     uses_of_network,
 )
 from portal.networks.owners import owned_by, owned_by_person, usable_networks, visible_networks
-from portal.networks.problems import Errors, NetworkProblem
+from portal.networks.problems import Errors, NetworkProblem, all_at_once
 from portal.networks.subnet_requests import reservations
 from sdn.model.mtu import PROVIDER_KINDS
 
@@ -58,8 +58,7 @@ def network_create(request: HttpRequest) -> HttpResponse:
         kind = request.POST.get("kind", "") or OVERLAYS[0]
         spec = NetworkSpec(request.POST.get("name", "").strip(), subnet_spec(request.POST), mtu, kind=kind)
         try:
-            if not errors:
-                return redirect("network", create_network(team, spec).uuid)
+            return redirect("network", all_at_once(errors, lambda: create_network(team, spec)).uuid)
         except NetworkProblem as problem:
             errors = problem.errors
     values = {field: request.POST.get(field, "") for field in FIELDS}

@@ -17,12 +17,16 @@ from tests.portal.clients import client_of, made_vm
 Asked = tuple[str, str, dict[str, Any] | None]  # method, path, body
 
 
-def _overlapping(cast: Cast) -> Asked:
+def overlapping_subnet(cast: Cast) -> Subnet:
+    """A subnet of another network that shares addresses with payments-net."""
     other = Network.objects.create(team=cast.payments, name="twin", vni=77, router_mac="02:00:00:00:00:77")
-    twin = Subnet.objects.create(
+    return Subnet.objects.create(
         network=other, cidr="10.20.0.0/25", gateway="10.20.0.1", pool_start="10.20.0.10", pool_end="10.20.0.99"
     )
-    return "POST", f"/routers/{cast.router.uuid}/ports", {"subnet": twin.pk}
+
+
+def _overlapping(cast: Cast) -> Asked:
+    return "POST", f"/routers/{cast.router.uuid}/ports", {"subnet": overlapping_subnet(cast).pk}
 
 
 def _rule(cast: Cast, **body: Any) -> Asked:
