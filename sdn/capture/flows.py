@@ -2,35 +2,43 @@
 
 A copy is made where a packet comes in (`classify`) or is about to leave (`output`), by a flow above all others that sets a
 register bit and sends the packet to the same table again, where, with the bit set, it meets the ordinary flows. The bit is
-cleared behind that, so that a flood's next copy is judged anew. Nothing in the packet changes. The flows have a hard
+cleared behind that, so that a flood's next copy is judged anew. The copies pass a meter of their own, so that a busy port
+floods nobody; the packet itself does not. Nothing in the packet changes. The flows have a hard
 timeout: they end by themselves whatever becomes of the controller; a controller that does not know them removes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from sdn.capture.values import CaptureOrder, CapturePoint, Fields
 from sdn.model.cookie import Cause, CauseKind, format_cookie, parse_cookie
 from sdn.model.flow import Flow, FlowKey, canonical_match
+from sdn.model.meter import CAPTURE_METER
 from sdn.pipeline import FLAG_CAPTURED_IN, FLAG_CAPTURED_OUT, FLAG_CAUGHT, FLAG_PROBE, TABLE_BY_NAME, Register
 
 PRIORITY = 60_000
 SNAP_BYTES = 1600
 POINTS_MAX = 16
+COPY = f"CONTROLLER:{SNAP_BYTES}"
+METERED_COPY = f"controller(max_len={SNAP_BYTES},meter_id={CAPTURE_METER})"
 IN_PORT = "0xfff8"
 _FLAGS, _OUT = f"reg{int(Register.FLAGS)}", f"reg{int(Register.OUT)}"
 _SOURCE = f"reg{int(Register.SOURCE_PORT)}"
 _POINT_BITS = 5  # of the cookie's id: the point's place and the direction
 
 
-def capture_flows(order: CaptureOrder) -> dict[str, tuple[Flow, ...]]:
-    """Host → its flows. Raises ValueError for more points than a cookie can tell apart."""
+def capture_flows(order: CaptureOrder, metered: Collection[str] = ()) -> dict[str, tuple[Flow, ...]]:
+    """Host → its flows; on `metered` hosts the copies pass the captures' meter. Raises ValueError for more points than a cookie can tell apart."""
     if len(order.points) > POINTS_MAX:
         raise ValueError(f"{len(order.points)} points were given; a capture has at most {POINTS_MAX}")
     found: dict[str, list[Flow]] = {}
     for number, point in enumerate(order.points):
-        found.setdefault(point.host, []).extend(_point_flows(order.number, number, point))
+        copy = METERED_COPY if point.host in metered else COPY
+        found.setdefault(point.host, []).extend(
+            replace(flow, actions=(copy, *flow.actions)) for flow in _point_flows(order.number, number, point)
+        )
     return {host: tuple(flows) for host, flows in found.items()}
 
 
@@ -63,7 +71,7 @@ def _copy(table: str, flag: int, wanted: Fields, cookie: int) -> Flow:
     again = (f"load:0x1->NXM_NX_REG{int(Register.FLAGS)}[{bit}]", f"resubmit(,{table_id})")
     clear = f"load:0->NXM_NX_REG{int(Register.FLAGS)}[{bit}]"
     key = FlowKey(table_id, PRIORITY, canonical_match(match))
-    return Flow(key, cookie, (f"CONTROLLER:{SNAP_BYTES}", *again, clear))
+    return Flow(key, cookie, (*again, clear))
 
 
 def _cookie(order: int, point: int, is_out: bool) -> int:

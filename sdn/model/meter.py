@@ -8,8 +8,10 @@ from typing import Literal
 
 # Ids in this range are ours: low enough for a kernel datapath (at most 200,000), away from those that people choose.
 SAMPLE_METER = 100_000
+CAPTURE_METER = 99_999  # beside the range: it comes and goes with captures, and the compiler knows nothing of it
 FIRST_METER, LAST_METER = 100_001, 199_999
 SAMPLES_PPS = 20
+CAPTURES_PPS, CAPTURES_BURST = 500, 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,6 +309,11 @@ NAT_SIDES = {"src": 1, "dst": 2}
 NAT_IPV4_MIN, NAT_IPV6_MIN = 1, 4
 
 
+def _metered_controller(most: str, meter_id: str) -> bytes:
+    """NXAST_CONTROLLER2 (ofp-actions.c): its copy passes a meter, and the packet goes on whether or not it did."""
+    return _nicira(37, struct.pack("!6xHHHxxHHI", 0, 6, int(most), 5, 8, int(meter_id)))
+
+
 def _clone(text: str) -> bytes:
     """struct nx_action_clone: actions on a copy of the packet, which what comes after does not see."""
     return _nicira(42, bytes(6) + b"".join(map(action_bytes, split_actions(text))))
@@ -350,6 +355,7 @@ _WRITERS: tuple[tuple[re.Pattern[str], Callable[..., bytes]], ...] = tuple(
         (r"output:(\w+)\[\]", _output_field),
         (r"load:(\w+)->(\w+)\[(\d+)\]", _load),
         (r"CONTROLLER:(\d+)", lambda length: struct.pack("!HHIHxxxxxx", 0, 16, PORT_CONTROLLER, int(length))),
+        (r"controller\(max_len=(\d+),meter_id=(\d+)\)", _metered_controller),
         (r"IN_PORT", lambda: _output(PORT_IN_PORT)),
         (r"clone\((.+)\)", _clone),
         (

@@ -12,12 +12,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.paths import HypervisorPaths
 from sdn.capture import Captured, CaptureOrder, CapturePoint, format_pcapng, join, packet_of, summary_of
+from sdn.controller import capturing
+from sdn.model.meter import CAPTURE_METER
 from sdn.trace.live import parse_ports
 from sdn.transport.openflow import ChannelError
 from sdn.transport.unixctl import UnixctlClient, find_vswitchd_socket
@@ -139,6 +142,24 @@ def test_it_ends_at_its_number_of_packets_and_copies_no_more(site: Site) -> None
     ping(site, "10.30.0.12", 6)
     assert run.outcome.result(10) == "5 packets were caught" and len(run.caught) == 5
     assert not flows_of(site, "hv1")
+
+
+def test_a_busy_port_floods_nobody_and_loses_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[web-1] pings fast: the copies pass a meter, the pings do not."""
+    monkeypatch.setattr(capturing, "METER", replace(capturing.METER, rate=20, burst=20))
+    run = Run(site, CaptureOrder(8, points(site)[:1], 1000, 30))
+    wait_for(lambda: bool(flows_of(site, "hv1")), 10, "the flows are there")
+    assert all(f"meter_id={CAPTURE_METER}" in line for line in flows_of(site, "hv1"))
+    began = time.monotonic()
+    told = site.inside("web-1", "ping", "-q", "-i", "0.002", "-W", "2", "-c", "400", "10.30.0.12").stdout
+    took = time.monotonic() - began
+    assert " 0% packet loss" in told, told
+    why = run.stop()
+    assert 20 <= len(run.caught) <= 60 + 25 * (took + 1) < 400, (len(run.caught), took)
+    assert "more came faster than 20 a second and were not taken" in why
+    rundir = next(one.ovs_rundir for one in site.hosts if one.name == "hv1")
+    argv = ["ovs-ofctl", "-O", "OpenFlow14", "dump-meters", f"unix:{rundir}/br-int.mgmt"]
+    assert f"meter={CAPTURE_METER}" not in subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 def test_it_ends_at_its_time_and_a_second_one_at_the_same_point_is_refused_meanwhile(site: Site) -> None:
