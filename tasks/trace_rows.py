@@ -156,6 +156,7 @@ def question_of(request: TraceRequest, setting: Setting, source: Port, target: P
         direction=direction,
         moment=cast(Moment, "first" if request.moment == NEXT else request.moment),
         segment=_segment(source, target),
+        is_exact=request.caught is not None,
     )
     return question, found
 

@@ -75,5 +75,7 @@ def _is(side: Mapping[str, str], packet: Mapping[str, str]) -> bool:
     }  # fmt: skip
     if any(side.get(name) != value for name, value in wanted.items()):
         return False
+    if side.get("sport") == side.get("dport") == "0":
+        return True  # tracked by its ends alone, as OVS's userspace conntrack does SCTP
     ports = {"sport": packet.get("tp_src"), "dport": packet.get("tp_dst")}
     return all(value is None or name not in side or side[name] == value for name, value in ports.items())

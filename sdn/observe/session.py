@@ -53,7 +53,18 @@ def real_packet(question: Question) -> dict[str, str]:
     protocol = protocol_of(fields)
     family = "arp" if protocol == "arp" else "ipv6" if "ipv6_src" in fields else "ipv4"
     free = "tp_src" if question.direction == "forward" else "tp_dst"
-    dropped = ("nw_ttl", "nw_tos", "tcp_flags", "icmp_code", "arp_sha", "arp_tha", "nd_target", "nd_sll", free)
+    dropped = (
+        "nw_ttl",
+        "nw_tos",
+        "tcp_flags",
+        "icmp_code",
+        "arp_sha",
+        "arp_tha",
+        "nd_target",
+        "nd_sll",
+        "nd_options_type",
+        free,
+    )
     known = {name: value for name, value in fields.items() if name not in dropped}
     number = {"nw_proto": PROTOCOLS[protocol]} if protocol in PROTOCOLS else {}
     return {**known, "dl_type": ETHER_TYPES[family], **number}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from sdn.trace.fields import protocol_of
 
-NEW, ESTABLISHED, REPLY = "trk,new", "trk,est", "trk,est,rpl"
+NEW, ESTABLISHED, REPLY, NEW_REPLY = "trk,new", "trk,est", "trk,est,rpl", "trk,new,rpl"
 _SIDE = re.compile(r"(orig|reply)=\(([^)]*)\)")
 _ZONE = re.compile(r"(?:^|,)zone=(\d+)")
 _STATE = re.compile(r"\bstate=(\w+)")
@@ -20,7 +20,8 @@ _OPENING = frozenset(("SYN_SENT", "CLOSED", "NONE", "LISTEN"))
 
 
 def ct_state(dump: str, packet: Mapping[str, str], zone: int, *, any_source_port: bool = False) -> str:
-    """What `--ct-next` takes for this packet in this zone: "trk,new", "trk,est" or "trk,est,rpl".
+    """What `--ct-next` takes for this packet in this zone: "trk,new", "trk,est" or "trk,est,rpl"; "trk,new,rpl" where
+    both ends open at once.
 
     `packet` has a flow's fields. ICMP is matched by its ends alone, since a prediction has no echo id; `any_source_port`
     does the same for TCP and UDP: a packet of any connection to that port.
@@ -49,7 +50,10 @@ def _match(line: str, packet: Mapping[str, str], any_source_port: bool) -> str:
     if _is(sides.get("orig", {}), packet, any_source_port, is_reply=False):
         return NEW if unanswered else ESTABLISHED
     if _is(sides.get("reply", {}), packet, any_source_port, is_reply=True):
-        return REPLY
+        # Both ends open at once: to OVS's userspace conntrack, whose entries have no status, it is still new. To Linux
+        # (SYN_SENT2) it is a reply.
+        crossing = unanswered and status is None and packet.get("tcp_flags") == "syn"
+        return NEW_REPLY if crossing else REPLY
     return ""
 
 
@@ -58,8 +62,8 @@ def _is(side: Mapping[str, str], packet: Mapping[str, str], any_source_port: boo
     target = packet.get("nw_dst") or packet.get("ipv6_dst")
     if not source or side.get("src") != source or side.get("dst") != target:
         return False
-    if "sport" not in side:
-        return True
+    if "sport" not in side or side["sport"] == side.get("dport") == "0":
+        return True  # of a protocol that is tracked by its ends alone, as OVS's userspace conntrack does SCTP
     ports = (side["sport"], side.get("dport", ""))
     asked = (packet.get("tp_src", ""), packet.get("tp_dst", ""))
     if any_source_port:  # the client's port is free: the destination's there, the source's on the way back

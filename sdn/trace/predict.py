@@ -208,5 +208,5 @@ def _state(journey: Journey, host: TraceHost, zone: int, packet: dict[str, str])
     except HostUnreachable as problem:
         journey.find(f"The connections of zone {zone} could not be read, so the packet counts as the first: {problem}")
         dump = ""
-    found = ct_state(dump, packet, zone, any_source_port=True)
+    found = ct_state(dump, packet, zone, any_source_port=not question.is_exact)
     return ESTABLISHED if found == NEW and question.moment == "established" else found

@@ -115,6 +115,7 @@ class Question:
     is_one_host: bool = False  # what leaves the host has arrived, as far as this question goes
     segment: WireSegment | None = None
     outside: Outside | None = None
+    is_exact: bool = False  # the client's port is the packet's own, and not any connection's to that service
 
     @property
     def target_name(self) -> str:

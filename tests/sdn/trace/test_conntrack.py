@@ -74,3 +74,28 @@ def test_a_connection_that_only_its_syn_was_seen_of_is_still_new() -> None:
 def test_any_dump_is_read_without_an_exception(junk: str, at: int, size: int) -> None:
     for dump in (junk, ENTRY[:at] + junk + ENTRY[at + size :]):
         assert ct_state(dump, PACKET, 103, any_source_port=True) in ("trk,new", "trk,est", "trk,est,rpl")
+
+
+def test_sctp_is_tracked_by_its_ends_alone() -> None:
+    """As OVS's userspace conntrack does: the entry has ports 0, and is of every association between the two."""
+    entry = "sctp,orig=(src=10.20.0.11,dst=10.20.0.12,sport=0,dport=0),reply=(src=10.20.0.12,dst=10.20.0.11,sport=0,dport=0),zone=3"
+    there = {"sctp": "", **{name: value for name, value in PACKET.items() if name != "tcp"}}
+    back = {"sctp": "", **{name: value for name, value in BACK.items() if name != "tcp"}}
+    assert (ct_state(entry, there, 3), ct_state(entry, back, 3)) == ("trk,est", "trk,est,rpl")
+    assert ct_state(entry, {**there, "nw_dst": "10.20.0.13"}, 3) == "trk,new"
+
+
+def test_a_packet_with_a_port_of_its_own_is_of_no_other_connection(hosts: Hosts) -> None:
+    hosts.send("hv1", WEB_1, _udp("10.20.0.11", "10.20.0.12", (40001, 23), (WEB_1_MAC, WEB_2_MAC)))
+    asked = {"port_src": 40002, "port_dst": 23}
+    assert "est" in _states(hosts, **asked), "any client of that service"
+    assert "est" not in _states(hosts, **asked, is_exact=True)
+    assert "est" in _states(hosts, port_src=40001, port_dst=23, is_exact=True)
+
+
+def test_a_syn_that_meets_one_from_the_other_side_is_new_to_userspace_and_a_reply_to_linux() -> None:
+    opening = ENTRY.replace("ESTABLISHED", "SYN_SENT")
+    crossing = {**BACK, "tcp_flags": "syn"}
+    assert ct_state(opening, crossing, 103) == "trk,new,rpl"
+    assert ct_state(opening, {**BACK, "tcp_flags": "syn|ack"}, 103) == "trk,est,rpl"
+    assert ct_state(opening.replace("zone", "status=CONFIRMED,zone"), crossing, 103) == "trk,est,rpl"
