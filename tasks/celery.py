@@ -105,11 +105,13 @@ def purge() -> None:
     from portal.compute.changes import purge_deleted
     from portal.compute.leases import end_leases
     from portal.images.requests import abandon_old
+    from portal.snapshots.requests import keep_plans
 
     close_old_connections()
     end_leases()
     purge_deleted()
     abandon_old()
+    keep_plans()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

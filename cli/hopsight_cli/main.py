@@ -19,6 +19,7 @@ from hopsight_cli import (
     networks,
     operations,
     shell,
+    snapshots,
     traces,
     vms,
     volumes,
@@ -47,6 +48,7 @@ app = typer.Typer(
     """,
 )
 app.add_typer(vms.app, name="vm")
+app.add_typer(snapshots.app, name="snapshot")
 app.add_typer(volumes.app, name="volume")
 app.add_typer(keys.app, name="key")
 app.add_typer(networks.app, name="network")

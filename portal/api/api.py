@@ -74,6 +74,7 @@ from portal.networks.mirrors_api import router as mirrors_router
 from portal.networks.owners import network_named
 from portal.operations.api import router as operations_router
 from portal.operations.serialize import operation_as_json
+from portal.snapshots.api import router as snapshots_router
 from portal.topology.history_api import router as flow_history_router
 from portal.traces.api import TraceLine, list_traces
 from portal.traces.diagnosis_api import router as diagnosis_router
@@ -319,6 +320,7 @@ api.add_router("", compute_router)
 api.add_router("", operations_router)
 api.add_router("", images_router)
 api.add_router("", volumes_router)
+api.add_router("", snapshots_router)
 api.add_router("", observed_router)
 api.add_router("", diagnosis_router)
 api.add_router("", flow_history_router)

@@ -18,6 +18,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/vms/{uuid}/nics": {"network": "payments-net"},
     "PATCH /api/v1/vms/{uuid}/nics/{port}": {"model": "e1000e"},
     "POST /api/v1/bulk/vms": {"action": "stop", "uuids": ["$vm"]},
+    "POST /api/v1/vms/{uuid}/snapshots": {"name": "before-upgrade"},
+    "PUT /api/v1/vms/{uuid}/snapshot-plan": {"every_hours": 24, "keep": 7},
     "POST /api/v1/volumes": {"name": "data-2", "size_gib": 1},
     "POST /api/v1/volumes/{uuid}/attach": {"vm": "web-1"},
     "POST /api/v1/volumes/{uuid}/grow": {"size_gib": 4},

@@ -60,6 +60,7 @@ CHANGES: dict[str, Change] = {
         Change("bin", THERE),
         Change("nics", THERE),
         Change("volumes", THERE),
+        Change("snapshots", THERE),
     )
 }
 
@@ -176,6 +177,8 @@ def rebuild_vm(vm: VM, user: User, image: Image | None) -> Operation:
             raise VMProblem({"image": ["no image of that name: choose one of the list"]})
         if fresh.is_protected:
             errors.append(f"{fresh.name} is protected, and a rebuild deletes its disk: take the protection off first")
+        if fresh.snapshots.exists():
+            errors.append(f"{fresh.name} has snapshots, which lie under its disk: delete them first")
         if fresh.ram_mib < image.min_ram_mib:
             errors.append(
                 f"{image.name} needs {image.min_ram_mib} MiB; {fresh.name} has {fresh.ram_mib}: resize it first"

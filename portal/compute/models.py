@@ -113,6 +113,9 @@ class VM(models.Model):
     lease_until = models.DateTimeField(
         null=True, blank=True, help_text="it is shut down then, and after a grace deleted"
     )
+    disk_name = models.CharField(
+        max_length=100, default="", blank=True, help_text="the file of its disk; none: as its domain is called"
+    )
     rescue_image = models.ForeignKey(
         Image,
         on_delete=models.PROTECT,

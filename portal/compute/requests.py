@@ -24,6 +24,7 @@ from portal.networks.models import Network, Port, SecurityGroup
 from portal.networks.owners import usable_networks
 from portal.operations.models import Operation, OperationState
 from portal.operations.requests import Subject, begin_operation
+from portal.snapshots.models import Snapshot
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 APART = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -96,9 +97,10 @@ class VMProblem(Exception):
 
 
 def use_of(team: Team) -> Use:
-    """The sum over the team's VM rows."""
+    """The sum over the team's VM rows; a snapshot may hold as much as the disk did."""
     rows = team.vms.aggregate(v=Sum("vcpus"), r=Sum("ram_mib"), d=Sum("disk_gib"), n=Count("id"))
-    return Use(rows["v"] or 0, rows["r"] or 0, rows["d"] or 0, rows["n"])
+    kept = Snapshot.objects.filter(vm__team=team).aggregate(d=Sum("disk_gib"))["d"] or 0
+    return Use(rows["v"] or 0, rows["r"] or 0, (rows["d"] or 0) + kept, rows["n"])
 
 
 def over_quota(team: Team, use: Use, flavor: Flavor) -> list[str]:

@@ -128,6 +128,7 @@ INSTALLED_APPS = [
     "portal.compute",
     "portal.images",
     "portal.volumes",
+    "portal.snapshots",
     "portal.console",
     "portal.operations",
     "portal.live",

@@ -18,6 +18,7 @@ from portal.operations.stages import STAGES
 # Once they run, there is no way back; before that they can be cancelled as any other.
 ONE_WAY = {
     "vm.delete": "what it has removed cannot be had back",
+    "vm.snapshot_delete": "what is merged cannot be taken apart",
     "volume.delete": "what it has removed cannot be had back",
     "image.delete": "what it has removed cannot be had back",
 }

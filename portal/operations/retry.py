@@ -24,6 +24,7 @@ from portal.images.requests import ImageSpec, begin_import, delete_image
 from portal.networks.models import Network, Port
 from portal.operations.cancel import OperationProblem
 from portal.operations.models import Operation, OperationState
+from portal.snapshots.again import AGAIN as SNAPSHOTS_AGAIN
 from portal.volumes.again import AGAIN as VOLUMES_AGAIN
 
 Again = Callable[[Operation, User], Operation]
@@ -153,6 +154,7 @@ AGAIN: Mapping[str, Again] = {
     "vm.nic_model": _nic_model,
     "vm.nic_network": _nic_network,
     **VOLUMES_AGAIN,
+    **SNAPSHOTS_AGAIN,
     "image.import": _image_import,
     "image.delete": _image_delete,
 }

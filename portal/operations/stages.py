@@ -99,6 +99,19 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("unplug", "Have the running guest let go of it"),
         ("release", "Take it out of the definition"),
     ),
+    "vm.snapshot": (("freeze", "Freeze its disk, and go on in a new layer"), ("define", "Change the definition")),
+    "vm.snapshot_revert": (
+        ("stop", "Cut its power"),
+        ("disk", "Make a new layer on the snapshot"),
+        ("define", "Change the definition"),
+        ("start", "Go on as it was"),
+        ("wire", "Install its flows"),
+        ("drop", "Remove what it wrote since"),
+    ),
+    "vm.snapshot_delete": (
+        ("merge", "Merge the layer above into it (block commit)"),
+        ("drop", "Remove what is not needed any more"),
+    ),
     "image.import": (
         ("bring", "Get its bytes"),
         ("check", "Compare the checksum, inspect the header"),
@@ -136,6 +149,9 @@ TITLES: dict[str, str] = {
     "vm.volume_add": "Add volume to VM",
     "vm.volume_attach": "Attach volume to VM",
     "vm.volume_detach": "Detach volume of VM",
+    "vm.snapshot": "Take snapshot of VM",
+    "vm.snapshot_revert": "Revert VM to snapshot",
+    "vm.snapshot_delete": "Delete snapshot of VM",
     "image.import": "Import image",
     "image.delete": "Delete image",
 }

@@ -31,21 +31,32 @@ class VMFiles:
     @property
     def rescue(self) -> Path:
         """The disk that a VM in rescue boots from."""
-        return self.disk.with_name(f"{self.disk.stem}-rescue.qcow2")
+        return self._of("rescue")
 
     @property
     def old_disk(self) -> Path:
         """Where a rebuild keeps the disk until the new one runs."""
-        return self.disk.with_name(f"{self.disk.stem}-old.qcow2")
+        return self._of("old")
+
+    def beside(self, name: str) -> Path:
+        """A file in the same folder."""
+        return self.disk.with_name(name)
 
     def all(self) -> tuple[Path, ...]:
-        return (self.disk, self.seed, self.console_log, self.rescue, self.old_disk)
+        """Every file of the VM: those that it has always, and its snapshots' that are there."""
+        stem = self.console_log.name.removesuffix("-console.log")
+        layers = sorted(self.disk.parent.glob(f"{stem}-*"))
+        always = (self.disk, self.beside(f"{stem}.qcow2"), self.seed, self.console_log, self.rescue, self.old_disk)
+        return tuple(dict.fromkeys((*always, *layers)))
+
+    def _of(self, what: str) -> Path:
+        return self.console_log.with_name(self.console_log.name.replace("-console.log", f"-{what}.qcow2"))
 
 
-def files_of(disks_dir: str, vm_uuid: UUID) -> VMFiles:
-    """The paths of a VM's files, whether they are there or not."""
+def files_of(disks_dir: str, vm_uuid: UUID, disk_name: str = "") -> VMFiles:
+    """The paths of a VM's files, whether they are there or not; `disk_name` is the row's, when snapshots gave it one."""
     folder, stem = Path(disks_dir), f"hs-{vm_uuid}"
-    return VMFiles(folder / f"{stem}.qcow2", folder / f"{stem}-seed.iso", folder / f"{stem}-console.log")
+    return VMFiles(folder / (disk_name or f"{stem}.qcow2"), folder / f"{stem}-seed.iso", folder / f"{stem}-console.log")
 
 
 def ensure_overlay(target: Path, base: str, base_format: str, size_gib: int) -> None:
@@ -78,6 +89,33 @@ def copy_disk(source: Path, target: Path, base: str, base_format: str) -> None:
         "convert", "-q", "-f", "qcow2", "-O", "qcow2", *backing, str(source), str(scratch), patience_s=COPY_PATIENCE_S
     )
     os.replace(scratch, target)
+
+
+def ensure_layer(target: Path, below: Path) -> None:
+    """An empty qcow2 over another of ours, as large as that; complete or not there."""
+    if target.exists():
+        return
+    if not below.is_file():
+        raise DiskProblem(f"the disk {below} is not there: was it removed behind our back?")
+    scratch = target.with_name(target.name + ".new")
+    _qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(below), str(scratch))
+    os.replace(scratch, target)
+
+
+def commit_offline(top: Path, base: Path) -> None:
+    """What is in `top` is in `base` too, on which it lies; nobody may have either open."""
+    _qemu_img("commit", "-q", "-d", "-f", "qcow2", "-b", str(base), str(top), patience_s=COPY_PATIENCE_S)
+
+
+def rebase_offline(target: Path, below: Path) -> None:
+    """The file says that it lies on `below`, whose content must be the same as that of what it lay on."""
+    _qemu_img("rebase", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", str(below), str(target))
+
+
+def backing_of(target: Path) -> str:
+    """The path of what a qcow2 lies on; nothing when it stands alone."""
+    facts = json.loads(_qemu_img("info", "-U", "--output=json", "-f", "qcow2", str(target)))
+    return str(facts.get("backing-filename", ""))
 
 
 def grow_file(target: Path, size_gib: int) -> None:

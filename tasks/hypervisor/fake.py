@@ -9,12 +9,13 @@ from lxml import etree
 
 from sdn.model.plug import bridge_name, veth_names
 from tasks.hypervisor.driver import CallFailed, Capacity, DomainState, HostUnreachable, LiveInterface
+from tasks.hypervisor.fake_layers import FakeLayers, disk_in
 from tasks.hypervisor.fake_storage import FakeStorage, serials_of
 from tasks.hypervisor.libvirt_changes import interface_id_of
 
 
 @dataclass
-class FakeHypervisor(FakeStorage):
+class FakeHypervisor(FakeStorage, FakeLayers):
     """Domains by name. `is_down` refuses every call, `is_deaf` guests hear no ACPI; `on_start` sees the taps that a started domain plugs."""
 
     is_down: bool = False
@@ -39,6 +40,7 @@ class FakeHypervisor(FakeStorage):
             return
         self.running[domain] = _interfaces(self.definitions[domain])
         self.plugged[domain] = serials_of(self.definitions[domain])
+        self.written[domain] = disk_in(self.definitions[domain])
         if self.on_start is not None:
             self.on_start(self.running[domain])
 
@@ -154,6 +156,7 @@ class FakeHypervisor(FakeStorage):
     def _off(self, domain: str) -> None:
         self.running.pop(domain, None)
         self.plugged.pop(domain, None)
+        self.written.pop(domain, None)
         self.paused.discard(domain)
 
     def _state(self, domain: str) -> DomainState:

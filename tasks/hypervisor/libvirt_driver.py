@@ -29,6 +29,7 @@ from tasks.hypervisor.driver import (
 )
 from tasks.hypervisor.libvirt_bridges import LibvirtBridges, NotCabled
 from tasks.hypervisor.libvirt_changes import LibvirtChanges, interface_id_of
+from tasks.hypervisor.libvirt_snapshots import LibvirtSnapshots
 from tasks.hypervisor.libvirt_storage import LibvirtStorage
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def _run_events() -> None:
 libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions; not on stderr too
 
 
-class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtBridges):
+class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBridges):
     """The Hypervisor of one libvirt URI."""
 
     def __init__(self, name: str, uri: str, deadline_s: float = CALL_DEADLINE_S) -> None:

@@ -49,7 +49,7 @@ def placed(context: Context) -> tuple[VM, Hypervisor, VMFiles]:
     vm = vm_of(context)
     if vm.host is None:
         raise StageError(f"VM {vm.name} has no host")
-    return vm, context.hypervisors(vm.host), files_of(vm.host.disks_dir, vm.uuid)
+    return vm, context.hypervisors(vm.host), files_of(vm.host.disks_dir, vm.uuid, vm.disk_name)
 
 
 def placed_or_none(context: Context) -> tuple[VM, Hypervisor, VMFiles] | None:
@@ -57,7 +57,7 @@ def placed_or_none(context: Context) -> tuple[VM, Hypervisor, VMFiles] | None:
     vm = vm_or_none(context.operation.object_uuid)
     if vm is None or vm.host is None:
         return None
-    return vm, context.hypervisors(vm.host), files_of(vm.host.disks_dir, vm.uuid)
+    return vm, context.hypervisors(vm.host), files_of(vm.host.disks_dir, vm.uuid, vm.disk_name)
 
 
 def update_vm(vm: VM, **columns: object) -> None:

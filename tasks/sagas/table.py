@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_nics, volume
+from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_nics, vm_snapshots, volume
 from tasks.sagas.engine import Saga
 
 SAGAS: Mapping[str, Saga] = {
@@ -15,4 +15,5 @@ SAGAS: Mapping[str, Saga] = {
     **image.SAGAS,
     **vm_nics.SAGAS,
     **volume.SAGAS,
+    **vm_snapshots.SAGAS,
 }

@@ -150,8 +150,10 @@ def copy_its_disk(context: Context) -> str:
             f"{source.name} was started meanwhile: a disk in use can't be copied, shut it down and clone again"
         )
     assert source.host is not None
-    from_path = files_of(source.host.disks_dir, source.uuid).disk
-    copy_disk(from_path, files.disk, vm.image.disk_path, vm.image.disk_format)
+    from_path = files_of(source.host.disks_dir, source.uuid, source.disk_name).disk
+    # with snapshots its disk is of several layers, and a copy over the image would have the uppermost one alone
+    base = "" if source.snapshots.exists() else vm.image.disk_path
+    copy_disk(from_path, files.disk, base, vm.image.disk_format)
     grow_file(files.disk, vm.disk_gib)
     return f"of {source.name}"
 

@@ -109,7 +109,14 @@ def test_pages_are_accessible_fit_the_screen_and_log_no_error(
         person,
         (vm_url, f"{vm_url}console/", f"{vm_url}nics/", f"{vm_url}change/")
         if view == "phone-light"
-        else (vm_url, f"{vm_url}console/", f"{vm_url}nics/", f"{vm_url}change/", f"{vm_url}delete/"),
+        else (
+            vm_url,
+            f"{vm_url}console/",
+            f"{vm_url}nics/",
+            f"{vm_url}snapshots/",
+            f"{vm_url}change/",
+            f"{vm_url}delete/",
+        ),
     )
     for path in (*PAGES_OF[person], *extra):
         if person == "charlie" and path.endswith("delete/"):

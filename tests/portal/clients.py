@@ -19,6 +19,7 @@ from portal.networks.mirrors import MirrorSpec, set_mirror
 from portal.networks.models import Mirror, Network
 from portal.networks.network_requests import NetworkSpec, SubnetSpec
 from portal.networks.provider_requests import ProviderSpec, create_provider
+from portal.snapshots.models import Snapshot
 from portal.topology.flow_rows import FlowDelta, pack
 from portal.topology.models import FlowRecord
 from portal.traces.models import Probing, TraceRequest
@@ -125,6 +126,21 @@ def made_volume(cast: Cast, name: str = "data", host: Host | None = None) -> Vol
     pool, _ = Pool.objects.get_or_create(host=host, name="hopsight", defaults=told)
     return Volume.objects.create(
         team=cast.payments, name=name, pool=pool, path=f"/tmp/volumes/{name}", size_gib=2, state="available"
+    )
+
+
+def made_snapshot(vm: VM, name: str = "before") -> Snapshot:
+    """A snapshot of the VM, as its taking left it: what the VM writes lies on it."""
+    parent = vm.snapshots.filter(is_current=True).first()
+    vm.snapshots.update(is_current=False)
+    return Snapshot.objects.create(
+        vm=vm,
+        name=name,
+        parent=parent,
+        is_current=True,
+        state="there",
+        disk_name=f"hs-{vm.uuid}-{name}.qcow2",
+        disk_gib=1,
     )
 
 

@@ -41,6 +41,7 @@ from tests.portal.clients import (
     made_mirror,
     made_probing,
     made_provider,
+    made_snapshot,
     made_trace,
     made_vm,
     made_volume,
@@ -115,6 +116,8 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
         "probings": {"uuid": str(made_probing(cast, trace).uuid)},
+        "vms/snapshots": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm).uuid)},
+        "vms/snapshots/revert": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm, "later").uuid)},
         "volumes": {"uuid": str(volume.uuid)}, "pools": {"uuid": str(Pool.objects.get().uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},
     }  # fmt: skip

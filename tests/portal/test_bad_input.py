@@ -254,7 +254,7 @@ def test_hostile_names_run_on_no_page(cast: Cast) -> None:
             "dashboard", "vm_list", "vm_create", "networks", "keys", "tokens", "sessions", "members", "activity",
             "operations", "trace_new", "hosts", "flow_hosts", "status_line", "api_docs",
         )),
-        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "vm_change", "vm_nics", "console")),
+        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "vm_change", "vm_nics", "vm_snapshots", "console")),
         reverse("volume", args=[made_volume(cast, HOSTILE[:60]).uuid]),
         reverse("operation", args=[operation.uuid]),
         reverse("trace", args=[trace.uuid]),

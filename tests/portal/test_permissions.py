@@ -29,7 +29,7 @@ from portal.alerts.requests import add_rule as add_alert_rule
 from portal.api.api import api
 from portal.api.examples import BODIES
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
-from portal.compute.models import KeyPair, Snippet
+from portal.compute.models import VM, KeyPair, Snippet
 from portal.dashboards.requests import kept_team_board
 from portal.hosts.models import Host
 from portal.live.topics import STATES, TRANSIENT, refusal_of
@@ -56,6 +56,7 @@ from tests.portal.clients import (
     made_mirror,
     made_probing,
     made_provider,
+    made_snapshot,
     made_trace,
     made_vm,
     made_volume,
@@ -100,6 +101,7 @@ def world(cast: Cast) -> World:
         "vm_change": {"uuid": vm.uuid},
         "image_delete": {"uuid": made_import(cast).uuid},
         "vm_nics": {"uuid": vm.uuid},
+        "vm_snapshots": {"uuid": vm.uuid},
         "vm_tags": {"uuid": vm.uuid},
         "volume": {"uuid": made_volume(cast).uuid},
         "vm_lease": {"uuid": vm.uuid},
@@ -327,6 +329,8 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
     held = world.arguments["reservation_release"]["port"]
     url = url.replace("{port}", str(held) if "/reservations/" in path else port)
+    if "{snapshot}" in path:
+        url = url.replace("{snapshot}", str(made_snapshot(VM.objects.get(uuid=vm)).uuid))
     if "{bridge}" in path:
         made_flow_record(Host.objects.get())
     url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))

@@ -1,6 +1,6 @@
-"""A running guest's volumes: plugged, written, grown, copied and taken away, with the bytes that the guest reads.
+"""A running guest's disks: volumes plugged, grown, copied and taken away, and snapshots of its own, with the bytes it reads.
 
-[vols-1 /dev/vdX]--virtio-blk--[hv1/hopsight: hs-vol-….qcow2]
+[vols-1 /dev/vdX]--virtio-blk--[hv1/hopsight: hs-vol-….qcow2]    [/dev/vda]--[layer] ← … ← [image]
 """
 
 from __future__ import annotations
@@ -121,3 +121,46 @@ def test_volumes_by_other_buses_are_there_at_every_start(product: Product, api: 
     asked(api, "POST", f"/volumes/{sata['uuid']}/detach")
     for one in (scsi, sata):
         asked(api, "DELETE", f"/volumes/{one['uuid']}")
+
+
+def test_snapshots_of_a_running_guest_bring_back_disk_and_memory_and_are_merged_away(
+    product: Product, api: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    """[tiny] ← [first] ← [second] ← [what it writes]; the file in /tmp is in the guest's memory alone."""
+    if api.get(f"/vms/{vm['uuid']}")["state"] == "stopped":
+        asked(api, "POST", f"/vms/{vm['uuid']}/actions/start")
+        wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 90, "the key lets in", 0.3)
+
+    def writes(word: str) -> None:
+        put = f"echo {word} | dd of=/dev/vda bs=1M seek=4 conv=notrunc && sync"
+        assert in_guest(product, key, vm, put).returncode == 0
+
+    def reads() -> str:
+        get = "echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda bs=1M skip=4 count=1 2>/dev/null | head -n 1"
+        return in_guest(product, key, vm, get).stdout.strip()
+
+    snapshots = f"/vms/{vm['uuid']}/snapshots"
+    writes("one")
+    assert in_guest(product, key, vm, "echo kept > /tmp/kept").returncode == 0
+    asked(api, "POST", snapshots, {"name": "first", "memory": True})
+    assert reads() == "one"
+    writes("two")
+    in_guest(product, key, vm, "rm /tmp/kept")
+    (first,) = api.get(snapshots)
+    asked(api, "POST", f"{snapshots}/{first['uuid']}/revert")
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "it goes on and lets in", 0.3)
+    assert in_guest(product, key, vm, "cat /tmp/kept").stdout.strip() == "kept", "it goes on from its memory"
+    assert reads() == "one"
+
+    writes("three")
+    asked(api, "POST", snapshots, {"name": "second"})
+    writes("four")
+    first, second = api.get(snapshots)
+    assert (second["parent"], second["is_current"], first["parent"]) == (first["uuid"], True, None)
+    for one in (first, second):  # one between the layers, and the one that is written
+        asked(api, "DELETE", f"{snapshots}/{one['uuid']}")
+        assert reads() == "four", "the guest runs on, and has lost nothing"
+    assert api.get(snapshots) == []
+    folder = Path(f"/var/lib/hopsight/labs/{product.lab}/{vm['host']}/disks")
+    layers = [path.name for path in folder.glob(f"hs-{vm['uuid']}*") if path.suffix in (".qcow2", ".mem")]
+    assert len(layers) == 1, layers

@@ -1,0 +1,67 @@
+"""Snapshots of a VM: list, take, revert, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from hopsight_cli.client import Api
+from hopsight_cli.context import AsJson, VmName, Wait, Yes, api_of, find_vm, follow, missing, sure
+from hopsight_cli.output import Columns, age, clean, show, table
+
+app = typer.Typer(no_args_is_help=True, help="Moments of a VM's disk, and of its memory.")
+COLUMNS: Columns = {
+    "NAME": lambda row: row["name"], "AGE": lambda row: age(row["created_at"]), "STATE": lambda row: row["state"],
+    "MEMORY": lambda row: row["has_memory"], "CURRENT": lambda row: row["is_current"], "FILE": lambda row: row["disk_name"],
+}  # fmt: skip
+Name = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Name or uuid of a snapshot.")]
+
+
+@app.command("list")
+def list_snapshots(ctx: typer.Context, vm: VmName, as_json: AsJson = False) -> None:
+    """List a VM's snapshots, each after the one whose file its own lies on."""
+    api = api_of(ctx)
+    uuid = find_vm(api, vm)["uuid"]
+    empty = f"No snapshot. Take one: hopsight snapshot take {clean(vm)} NAME"
+    show(lambda: api.get(f"/vms/{uuid}/snapshots"), lambda rows: table(rows, COLUMNS, empty), as_json)
+
+
+@app.command("take")
+def take_snapshot(
+    ctx: typer.Context,
+    vm: VmName,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: letters, digits and dashes.")],
+    memory: Annotated[bool, typer.Option("--memory", help="Keep the running guest's memory, too.")] = False,
+    wait: Wait = True,
+) -> None:
+    """Take a snapshot of a VM, also while it runs."""
+    api = api_of(ctx)
+    path = f"/vms/{find_vm(api, vm)['uuid']}/snapshots"
+    follow(api, api.send("POST", path, {"name": name, "memory": memory})["operation"], wait)
+
+
+@app.command("revert")
+def revert(ctx: typer.Context, vm: VmName, snapshot: Name, yes: Yes = False, wait: Wait = True) -> None:
+    """Give a VM the disk of that moment: what it wrote since its last snapshot is lost."""
+    api = api_of(ctx)
+    path, row = _find(api, vm, snapshot)
+    sure(f"Revert {clean(vm)} to {clean(row['name'])}, and lose what it wrote since its last snapshot?", yes)
+    follow(api, api.send("POST", f"{path}/revert")["operation"], wait)
+
+
+@app.command("delete")
+def delete_snapshot(ctx: typer.Context, vm: VmName, snapshot: Name, yes: Yes = False, wait: Wait = True) -> None:
+    """Forget a snapshot; the VM's disk stays as it is."""
+    api = api_of(ctx)
+    path, row = _find(api, vm, snapshot)
+    sure(f"Delete the snapshot {clean(row['name'])} of {clean(vm)}?", yes)
+    follow(api, api.send("DELETE", path)["operation"], wait)
+
+
+def _find(api: Api, vm: str, name: str) -> tuple[str, dict[str, Any]]:
+    path = f"/vms/{find_vm(api, vm)['uuid']}/snapshots"
+    rows = api.get(path)
+    row = next((one for one in rows if name in (one["name"], one["uuid"])), None)
+    row = row or missing("snapshot", name, [one["name"] for one in rows], "hopsight snapshot list VM")
+    return f"{path}/{row['uuid']}", row

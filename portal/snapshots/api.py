@@ -1,0 +1,121 @@
+"""Snapshots over REST."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from ninja import Router, Schema, Status
+from pydantic import Field
+
+from portal.accounts.access import require, team_for
+from portal.accounts.views import person
+from portal.api.schemas import Accepted
+from portal.compute.models import VM
+from portal.compute.views import vms_of
+from portal.operations.models import Operation
+from portal.operations.serialize import operation_as_json
+from portal.snapshots.models import Snapshot
+from portal.snapshots.requests import delete_snapshot, revert_to, set_plan, take_snapshot
+from portal.snapshots.tree import tree_of
+
+router = Router()
+BIG = 2**31 - 1
+
+
+class SnapshotIn(Schema):
+    name: str = Field(max_length=200)
+    memory: bool = Field(False, description="keep the running guest's memory too: it pauses while that is written")
+
+
+class SnapshotOut(Schema):
+    uuid: UUID
+    name: str
+    state: str
+    parent: UUID | None = Field(description="the snapshot whose file its own lies on")
+    is_current: bool = Field(description="what the VM writes lies on it")
+    has_memory: bool
+    disk_name: str
+    disk_gib: int
+    is_scheduled: bool
+    created_at: datetime
+    no_revert: str = Field(description="why it cannot be reverted to now")
+    no_delete: str = Field(description="why it cannot be deleted now")
+
+
+class PlanIn(Schema):
+    every_hours: int = Field(ge=-BIG, le=BIG, description="0: none")
+    keep: int = Field(7, ge=-BIG, le=BIG, description="so many of those that the plan took")
+
+
+class PlanOut(Schema):
+    every_hours: int
+    keep: int
+    next_at: datetime | None
+
+
+@router.get("/vms/{uuid}/snapshots", response=list[SnapshotOut], summary="A VM's snapshots, each after what it lies on")
+def list_snapshots(request: HttpRequest, uuid: UUID) -> Any:
+    shown = []
+    for line in tree_of(_vm(request, uuid, "vm.see")):
+        if line.snapshot is not None:
+            row = line.snapshot
+            names = (
+                "uuid",
+                "name",
+                "state",
+                "is_current",
+                "has_memory",
+                "disk_name",
+                "disk_gib",
+                "is_scheduled",
+                "created_at",
+            )
+            told = {name: getattr(row, name) for name in names} | {"parent": row.parent.uuid if row.parent else None}
+            shown.append(told | {"no_revert": line.no_revert, "no_delete": line.no_delete})
+    return shown
+
+
+@router.post("/vms/{uuid}/snapshots", response={202: Accepted}, summary="Take a snapshot of a VM, also while it runs")
+def post_snapshot(request: HttpRequest, uuid: UUID, asked: SnapshotIn) -> Any:
+    row = _vm(request, uuid)
+    return _accepted(take_snapshot(row, person(request), asked.name.replace("\0", "?"), asked.memory))
+
+
+@router.post(
+    "/vms/{uuid}/snapshots/{snapshot}/revert", response={202: Accepted}, summary="Give a VM the disk of that moment"
+)
+def revert(request: HttpRequest, uuid: UUID, snapshot: UUID) -> Any:
+    return _accepted(revert_to(_snapshot(request, uuid, snapshot), person(request)))
+
+
+@router.delete(
+    "/vms/{uuid}/snapshots/{snapshot}", response={202: Accepted}, summary="Forget a snapshot; the disk stays"
+)
+def remove_snapshot(request: HttpRequest, uuid: UUID, snapshot: UUID) -> Any:
+    return _accepted(delete_snapshot(_snapshot(request, uuid, snapshot), person(request)))
+
+
+@router.put("/vms/{uuid}/snapshot-plan", response=PlanOut, summary="Take a snapshot every so often, and keep so many")
+def put_plan(request: HttpRequest, uuid: UUID, asked: PlanIn) -> Any:
+    plan = set_plan(_vm(request, uuid), person(request), asked.every_hours, asked.keep)
+    return plan or {"every_hours": 0, "keep": 0, "next_at": None}
+
+
+def _vm(request: HttpRequest, uuid: UUID, right: str = "vm.change") -> VM:
+    team = team_for(request, "vm.see")
+    row = get_object_or_404(vms_of(team), uuid=uuid)
+    require(request, right, team)
+    return row
+
+
+def _snapshot(request: HttpRequest, uuid: UUID, snapshot: UUID) -> Snapshot:
+    vm = _vm(request, uuid)
+    return get_object_or_404(Snapshot.objects.select_related("vm__team"), uuid=snapshot, vm=vm)
+
+
+def _accepted(operation: Operation) -> Any:
+    return Status(202, {"operation": operation_as_json(operation)})

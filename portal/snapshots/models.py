@@ -1,0 +1,61 @@
+"""Snapshots of VMs: the files of a disk's backing chain that nobody writes to any more."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from portal.accounts.models import User
+from portal.compute.models import VM
+
+
+class Snapshot(models.Model):
+    """A VM's disk at one moment, and its memory if it ran. `disk_name` is the file that froze then; others lie on it."""
+
+    class State(models.TextChoices):
+        TAKING = "taking", "Being taken"
+        THERE = "there", "There"
+        DELETING = "deleting", "Deleting"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    vm = models.ForeignKey(VM, on_delete=models.CASCADE, related_name="snapshots")
+    name = models.CharField(max_length=63)
+    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
+    is_current = models.BooleanField(default=False, help_text="the disk that the VM writes to lies on this one")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.TAKING)
+    disk_name = models.CharField(max_length=100, default="", blank=True)
+    has_memory = models.BooleanField(default=False)
+    disk_gib = models.PositiveIntegerField(help_text="what it may hold, and counts in the quota")
+    is_scheduled = models.BooleanField(default=False)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["vm", "name"], name="snapshot_name_per_vm")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def memory_name(self) -> str:
+        """The file of its memory, whether there is one or not."""
+        return f"hs-{self.vm.uuid}-{self.uuid.hex[:12]}.mem"
+
+    @property
+    def next_disk_name(self) -> str:
+        """The file that the VM writes to once this snapshot is taken."""
+        return f"hs-{self.vm.uuid}-{self.uuid.hex[:12]}.qcow2"
+
+
+class SnapshotPlan(models.Model):
+    """A snapshot every so often, of which the last so many are kept."""
+
+    vm = models.OneToOneField(VM, on_delete=models.CASCADE, related_name="snapshot_plan")
+    every_hours = models.PositiveIntegerField()
+    keep = models.PositiveIntegerField()
+    next_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"every {self.every_hours} h, the last {self.keep}"

@@ -1,0 +1,80 @@
+"""The page of a VM's snapshots: the chain of its disk as a tree, what can be done with each, and the plan."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from portal.accounts.access import refusal, require
+from portal.accounts.models import User
+from portal.accounts.views import person
+from portal.compute.models import VM
+from portal.compute.requests import VMProblem
+from portal.compute.views import _visible
+from portal.operations.models import Operation
+from portal.snapshots.models import Snapshot, SnapshotPlan
+from portal.snapshots.requests import delete_snapshot, revert_to, set_plan, take_refusal, take_snapshot
+from portal.snapshots.tree import tree_of
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def vm_snapshots(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Its snapshots; a posted change that is refused says why."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    errors: dict[str, list[str]] = {}
+    if request.method == "POST":
+        require(request, "vm.change", row.team)
+        try:
+            return redirect(_change(row, person(request), request.POST))
+        except VMProblem as problem:
+            errors = problem.errors
+    why = refusal(request, "vm.change", row.team)
+    taken = row.snapshots.count()
+    context = {
+        "vm": row,
+        "lines": tree_of(row, why),
+        "no_take": why or take_refusal(row),
+        "no_memory": why or take_refusal(row, memory=True),
+        "why": why,
+        "plan": SnapshotPlan.objects.filter(vm=row).first(),
+        "free_name": f"snap-{taken + 1}",
+        "problems": [line for lines in errors.values() for line in lines],
+        "operation": Operation.objects.filter(object_uuid=row.uuid, kind__startswith="vm.snapshot").first(),
+    }
+    return render(request, "snapshots/vm_snapshots.html", context, status=422 if errors else 200)
+
+
+def _change(row: VM, user: User, posted: Any) -> str:
+    what = posted.get("what", "")
+    if what == "take":
+        name = posted.get("name", "").strip().replace("\0", "?")
+        return _page_of(take_snapshot(row, user, name, posted.get("memory") == "1"))
+    if what == "plan":
+        set_plan(row, user, _number(posted.get("every_hours", "")), _number(posted.get("keep", "")))
+        return reverse("vm_snapshots", args=[row.uuid])
+    asked = {"revert": revert_to, "delete": delete_snapshot}.get(what)
+    if asked is None:
+        raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are take, revert, delete, plan"]})
+    return _page_of(asked(_snapshot(row, posted.get("snapshot", "")), user))
+
+
+def _snapshot(row: VM, text: str) -> Snapshot:
+    for one in row.snapshots.all():
+        if str(one.uuid) == text:
+            return one
+    raise VMProblem({"snapshot": [f"{row.name} has no such snapshot: choose one of the list"]})
+
+
+def _page_of(operation: Operation) -> str:
+    return reverse("operation", args=[operation.uuid])
+
+
+def _number(text: str) -> int:
+    """The number; -1, which is refused, for what is none."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

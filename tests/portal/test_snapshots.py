@@ -1,0 +1,133 @@
+"""Snapshots as people ask for them: what is refused and in which words, the tree, the plan, who may."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from portal.accounts.models import AuditRow, Team
+from portal.compute.models import VM, Image
+from portal.compute.requests import use_of
+from portal.operations.models import Operation
+from portal.snapshots.models import Snapshot, SnapshotPlan
+from portal.snapshots.requests import MOST, keep_plans
+from portal.snapshots.tree import tree_of
+from portal.volumes.models import Volume
+from tests.cast import Cast
+from tests.portal.clients import client_of, made_host, made_snapshot, made_vm, made_volume
+
+
+@pytest.fixture
+def vm(cast: Cast) -> VM:
+    vm = made_vm(cast)
+    VM.objects.update(host=made_host(), state="running")
+    Operation.objects.update(state="done")
+    vm.refresh_from_db()
+    return vm
+
+
+def ask(cast: Cast, vm: VM, method: str, path: str, body: dict[str, Any] | None = None, person: str = "bob") -> Any:
+    url = f"/api/v1/vms/{vm.uuid}/snapshot{path}"
+    return client_of(getattr(cast, person)).generic(
+        method, url, json.dumps(body or {}), content_type="application/json"
+    )
+
+
+def words(answer: Any) -> str:
+    assert answer.status_code == 422, answer.content
+    return " ".join(line for lines in answer.json()["errors"].values() for line in lines)
+
+
+def test_a_snapshot_is_asked_for_and_holds_as_much_of_the_quota_as_the_disk(cast: Cast, vm: VM) -> None:
+    before = use_of(cast.payments).disk_gib
+    assert ask(cast, vm, "POST", "s", {"name": "before-upgrade", "memory": True}).status_code == 202
+    made = Snapshot.objects.get()
+    assert (made.has_memory, made.state, made.disk_gib) == (True, "taking", vm.disk_gib)
+    assert use_of(cast.payments).disk_gib == before + vm.disk_gib
+    assert AuditRow.objects.filter(action="vm.snapshot", object_id=str(vm.uuid)).exists()
+    assert "is under way" in words(ask(cast, vm, "POST", "s", {"name": "another"}))
+
+
+def test_what_cannot_be_is_refused_and_nothing_is_stored(cast: Cast, vm: VM) -> None:
+    made_snapshot(vm, "taken")
+    assert "1 to 63 of a-z" in words(ask(cast, vm, "POST", "s", {"name": "<script>"}))
+    assert "has a snapshot taken already" in words(ask(cast, vm, "POST", "s", {"name": "taken"}))
+    Volume.objects.filter(pk=made_volume(cast).pk).update(vm=vm, target="vdd", state="attached")
+    assert "which a snapshot does not hold" in words(ask(cast, vm, "POST", "s", {"name": "a", "memory": True}))
+    VM.objects.update(state="stopped")
+    assert "only a running VM has a memory" in words(ask(cast, vm, "POST", "s", {"name": "a", "memory": True}))
+    VM.objects.update(rescue_image=Image.objects.get())
+    assert "it is in rescue" in words(ask(cast, vm, "POST", "s", {"name": "a"}))
+    VM.objects.update(rescue_image=None)
+    Team.objects.update(max_disk_gib=2)
+    assert "over quota: 1 GiB disk asked" in words(ask(cast, vm, "POST", "s", {"name": "a"}))
+    Team.objects.update(max_disk_gib=100)
+    for number in range(MOST - 1):
+        made_snapshot(vm, f"s{number}")
+    assert "that is the most" in words(ask(cast, vm, "POST", "s", {"name": "a"}))
+    assert Snapshot.objects.count() == MOST and not Operation.objects.exclude(state="done").exists()
+
+
+def test_a_snapshot_that_two_lines_lie_on_is_not_deleted_and_the_tree_shows_both(cast: Cast, vm: VM) -> None:
+    first, second = made_snapshot(vm, "first"), made_snapshot(vm, "second")
+    Snapshot.objects.filter(pk=second.pk).update(is_current=False)
+    Snapshot.objects.filter(pk=first.pk).update(is_current=True)
+    said = words(ask(cast, vm, "DELETE", f"s/{first.uuid}"))
+    assert "second and the VM's disk lie on it: delete all but one of them first" in said
+    assert [(line.depth, str(line.snapshot)) for line in tree_of(vm)] == [(0, "first"), (1, "second"), (1, "None")]
+    page = client_of(cast.bob).get(reverse("vm_snapshots", args=[vm.uuid])).content.decode()
+    assert "lie on it: delete all but one of them first" in page and "what web-1 writes now" in page
+    assert ask(cast, vm, "DELETE", f"s/{second.uuid}").status_code == 202
+
+
+def test_a_snapshot_whose_deletion_began_can_only_be_deleted(cast: Cast, vm: VM) -> None:
+    one = made_snapshot(vm)
+    Snapshot.objects.update(state="deleting")
+    assert "its deletion has begun" in words(ask(cast, vm, "POST", f"s/{one.uuid}/revert"))
+    assert ask(cast, vm, "DELETE", f"s/{one.uuid}").status_code == 202
+
+
+def test_a_rebuild_would_pull_the_disk_from_under_its_snapshots(cast: Cast, vm: VM) -> None:
+    made_snapshot(vm)
+    answer = client_of(cast.bob).post(f"/api/v1/vms/{vm.uuid}/rebuild", "{}", content_type="application/json")
+    assert "has snapshots, which lie under its disk: delete them first" in words(answer)
+
+
+def test_a_plan_takes_what_is_due_and_deletes_the_oldest_of_its_own(cast: Cast, vm: VM) -> None:
+    assert ask(cast, vm, "PUT", "-plan", {"every_hours": 6, "keep": 2}).json()["keep"] == 2
+    assert keep_plans() == 0, "nothing is due yet"
+    mine = made_snapshot(vm, "mine")
+    for name in ("a", "b", "c"):
+        made_snapshot(vm, name)
+    Snapshot.objects.exclude(pk=mine.pk).update(is_scheduled=True)
+    assert keep_plans() == 1
+    (operation,) = Operation.objects.exclude(state="done")
+    assert (operation.kind, operation.params["name"], operation.created_by) == ("vm.snapshot_delete", "a", None)
+    Snapshot.objects.filter(name="a").delete()
+    Operation.objects.update(state="done")
+    SnapshotPlan.objects.update(next_at=timezone.now() - timedelta(hours=1))
+    assert keep_plans() == 1
+    assert Snapshot.objects.last().name.startswith("auto-") and Snapshot.objects.last().is_scheduled  # type: ignore[union-attr]
+    assert SnapshotPlan.objects.get().next_at > timezone.now() + timedelta(hours=5)
+    for wrong in ({"every_hours": -1}, {"every_hours": 24, "keep": 0}, {"every_hours": 10**6}):
+        assert "allowed" in words(ask(cast, vm, "PUT", "-plan", wrong))
+    assert ask(cast, vm, "PUT", "-plan", {"every_hours": 0}).status_code == 200 and not SnapshotPlan.objects.exists()
+
+
+def test_a_stranger_finds_nothing_and_a_viewer_may_not(cast: Cast, vm: VM) -> None:
+    one = made_snapshot(vm)
+    for method, path in (("DELETE", f"s/{one.uuid}"), ("POST", f"s/{one.uuid}/revert")):
+        assert ask(cast, vm, method, path, person="dana").status_code == 404
+        assert ask(cast, vm, method, path, person="charlie").status_code == 403
+    assert ask(cast, vm, "DELETE", f"s/{uuid4()}").status_code == 404
+    page = reverse("vm_snapshots", args=[vm.uuid])
+    posted = {"what": "delete", "snapshot": str(one.uuid)}
+    assert client_of(cast.dana).post(page, posted).status_code == 404
+    assert client_of(cast.charlie).post(page, posted).status_code == 403
+    assert client_of(cast.bob).post(page, posted).status_code == 302
