@@ -85,7 +85,7 @@ BASELINE: dict[str, int] = {
     "/api/v1/hosts": 4,
     "/api/v1/history/traffic": 4,
     "/api/v1/status": 4,
-    "/api/v1/live/team:payments": 21,
+    "/api/v1/live/team:payments": 23,
 }
 
 
