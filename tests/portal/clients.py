@@ -89,10 +89,10 @@ def made_capture(cast: Cast, trace: TraceRequest) -> Capture:
     )  # fmt: skip
 
 
-def made_probing(cast: Cast, trace: TraceRequest) -> Probing:
-    """A probing of Payments that is over: one packet arrived, one did not."""
+def made_probing(cast: Cast, trace: TraceRequest, state: str = Probing.State.DONE) -> Probing:
+    """A probing of Payments, over unless said otherwise: one packet arrived, one did not."""
     row = Probing.objects.create(
-        team=cast.payments, trace=trace, created_by=cast.alice, seconds=60, state=Probing.State.DONE, sent=2, arrived=1
+        team=cast.payments, trace=trace, created_by=cast.alice, seconds=60, state=state, sent=2, arrived=1
     )
     row.samples.create(number=1, at=timezone.now(), latency_us=900.0, error_us=100.0)
     row.samples.create(number=2, at=timezone.now(), reason="A real packet was dropped in table 65.")

@@ -115,7 +115,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "service-accounts": {"number": str(create_service(cast.payments, cast.alice, "old", "member").pk)},
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
-        "probings": {"uuid": str(made_probing(cast, trace).uuid)},
+        "probings": {"uuid": str(made_probing(cast, trace, "running").uuid)},
         "vms/snapshots": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm).uuid)},
         "vms/snapshots/revert": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm, "later").uuid)},
         "volumes": {"uuid": str(volume.uuid)}, "pools": {"uuid": str(Pool.objects.get().uuid)},
