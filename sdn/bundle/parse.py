@@ -9,9 +9,9 @@ from sdn.bundle.values import LearnedMac
 
 # what a dump tells and add-flow does not take, or what would make a flow vanish from the shadow
 _STATISTICS = re.compile(r"\b(?:duration|n_packets|n_bytes|idle_age|hard_age|idle_timeout|hard_timeout|packet_count|byte_count|ref_count)=[^,\s]*,?\s*")  # fmt: skip
-_OFPORT = re.compile(r"^\s+(\d+|LOCAL)\(([^)]*)\): ")
-_FDB = re.compile(r"^\s*(\d+|LOCAL)\s+(\d+)\s+([0-9a-f:]{17})\s+\S+")
-_TLV = re.compile(r"^\s*(0x[0-9a-f]+)\s+(0x[0-9a-f]+)\s+(\d+)\s+(tun_metadata\d+)")
+_OFPORT = re.compile(r"^\s+([0-9]{1,20}|LOCAL)\(([^)]*)\): ")
+_FDB = re.compile(r"^\s*([0-9]{1,20}|LOCAL)\s+([0-9]{1,20})\s+([0-9a-f:]{17})\s+\S+")
+_TLV = re.compile(r"^\s*(0x[0-9a-f]+)\s+(0x[0-9a-f]+)\s+([0-9]{1,20})\s+(tun_metadata[0-9]{1,20})")
 _PAIR = re.compile(r'([\w.-]+)="?([^",}]*)"?')
 
 

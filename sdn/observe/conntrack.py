@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sdn.trace.fields import protocol_of
 
 _SIDE = re.compile(r"(orig|reply)=\(([^)]*)\)")
-_ZONE = re.compile(r"(?:^|,)zone=(\d+)")
+_ZONE = re.compile(r"(?:^|,)zone=([0-9]{1,20})")
 _STATE = re.compile(r"\bstate=(\w+)")
-_TIMEOUT = re.compile(r"\btimeout=(\d+)")
+_TIMEOUT = re.compile(r"\btimeout=([0-9]{1,20})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-_USED = re.compile(r"^([\d.]+)s")
+_USED = re.compile(r"^([0-9]{1,20}(?:\.[0-9]{1,20})?)s")
 _NESTED = {
     "eth": {"src": "dl_src", "dst": "dl_dst"},
     "ipv4": {"src": "nw_src", "dst": "nw_dst", "proto": "nw_proto"},
@@ -124,7 +124,7 @@ def _parse_line(line: str) -> DatapathFlow | None:
 
 def _count(stats: Mapping[str, str], name: str) -> int:
     text = stats.get(name, "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) <= 20 else 0
 
 
 def _named(keys: list[str]) -> Iterator[tuple[str, str]]:

@@ -17,12 +17,12 @@ from sdn.observe.datapath import DatapathFlow, parse_dump, split_list
 
 EndKind = Literal["port", "tunnel", "drop", "controller", "lost"]
 MAX_HOSTS, MAX_PASSES = 8, 16
-_RECIRC = re.compile(r"^recirc\((0x[0-9a-f]+|\d+)\)")
+_RECIRC = re.compile(r"^recirc\((0x[0-9a-f]+|[0-9]{1,20})\)")
 _CT = re.compile(r"^ct\((.*)\)$")
 _TUNNEL_ENDS = re.compile(r"ipv4\(src=([\d.]+),dst=([\d.]+)")
 _VNI = re.compile(r"vni=(0x[0-9a-f]+)")
 _SET = re.compile(r"^set\((eth|ipv4|ipv6|tcp|udp|tunnel)\((.*)\)\)$")
-_PUSH_VLAN = re.compile(r"^push_vlan\((?:.*,)?vid=(\d+)")
+_PUSH_VLAN = re.compile(r"^push_vlan\((?:.*,)?vid=([0-9]{1,20})")
 BARE_ACTIONS = ("drop", "pop_vlan", "ct_clear")  # that are no port's name
 _SET_FIELDS = {
     "eth": {"src": "dl_src", "dst": "dl_dst"}, "ipv4": {"src": "nw_src", "dst": "nw_dst"},

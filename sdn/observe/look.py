@@ -15,7 +15,7 @@ from sdn.transport.unixctl import UnixctlClient, UnixctlError, find_vswitchd_soc
 DEADLINE_S = 3.0
 EXPLAINED_MAX = 500
 DETRACE = "ofproto/detrace"
-_PORT = re.compile(r"^  port (\d+): (\S+)", re.MULTILINE)
+_PORT = re.compile(r"^  port ([0-9]{1,20}): (\S+)", re.MULTILINE)
 
 
 class LookFailed(Exception):

@@ -11,7 +11,7 @@ import re
 from sdn.trace.fields import ETHERNET_BYTES
 from sdn.trace.parser import Event, Pass
 
-_CHECK = re.compile(r"^check_pkt_larger\((\d+)\)->")
+_CHECK = re.compile(r"^check_pkt_larger\(([0-9]{1,20})\)->")
 
 
 def keep_true_branches(passes: list[Pass], ip_bytes: int) -> list[Pass]:

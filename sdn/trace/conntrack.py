@@ -11,17 +11,16 @@ from collections.abc import Mapping
 
 from sdn.trace.fields import protocol_of
 
-NEW, ESTABLISHED, REPLY, NEW_REPLY = "trk,new", "trk,est", "trk,est,rpl", "trk,new,rpl"
+NEW, ESTABLISHED, REPLY = "trk,new", "trk,est", "trk,est,rpl"
 _SIDE = re.compile(r"(orig|reply)=\(([^)]*)\)")
-_ZONE = re.compile(r"(?:^|,)zone=(\d+)")
+_ZONE = re.compile(r"(?:^|,)zone=([0-9]{1,20})")
 _STATE = re.compile(r"\bstate=(\w+)")
 _STATUS = re.compile(r"\bstatus=([\w|]+)")
 _OPENING = frozenset(("SYN_SENT", "CLOSED", "NONE", "LISTEN"))
 
 
 def ct_state(dump: str, packet: Mapping[str, str], zone: int, *, any_source_port: bool = False) -> str:
-    """What `--ct-next` takes for this packet in this zone: "trk,new", "trk,est" or "trk,est,rpl"; "trk,new,rpl" where
-    both ends open at once.
+    """What `--ct-next` takes for this packet in this zone: "trk,new", "trk,est" or "trk,est,rpl".
 
     `packet` has a flow's fields. ICMP is matched by its ends alone, since a prediction has no echo id; `any_source_port`
     does the same for TCP and UDP: a packet of any connection to that port.
@@ -50,10 +49,10 @@ def _match(line: str, packet: Mapping[str, str], any_source_port: bool) -> str:
     if _is(sides.get("orig", {}), packet, any_source_port, is_reply=False):
         return NEW if unanswered else ESTABLISHED
     if _is(sides.get("reply", {}), packet, any_source_port, is_reply=True):
-        # Both ends open at once: to OVS's userspace conntrack, whose entries have no status, it is still new. To Linux
-        # (SYN_SENT2) it is a reply.
+        # Both ends open at once: to OVS's userspace conntrack, whose entries have no status, it is still new (and of the
+        # reply direction, which no --ct-next takes beside "new"). To Linux (SYN_SENT2) it is a reply.
         crossing = unanswered and status is None and packet.get("tcp_flags") == "syn"
-        return NEW_REPLY if crossing else REPLY
+        return NEW if crossing else REPLY
     return ""
 
 

@@ -26,7 +26,7 @@ _ALIASES = {
     "icmpv4_type": "icmp_type", "icmpv4_code": "icmp_code", "tunnel_id": "tun_id", "tun_ipv4_dst": "tun_dst", "tun_ipv4_src": "tun_src",
     "ipv4_src": "nw_src", "ipv4_dst": "nw_dst", "arp_spa": "arp_spa", "ip_ttl": "nw_ttl",
 }  # fmt: skip
-_NXM = re.compile(r"^(?:NXM_OF_|NXM_NX_|OXM_OF_)(\w+?)(?:\[(\d*)(?:\.\.(\d+))?\])?$")
+_NXM = re.compile(r"^(?:NXM_OF_|NXM_NX_|OXM_OF_)(\w+?)(?:\[([0-9]{0,3})(?:\.\.([0-9]{1,3}))?\])?$")
 _LEGACY = re.compile(r"^(dl|nw|tp)_(src|dst)$")
 _TRANSPORTS = ("tcp", "udp", "sctp")
 ETHERNET_BYTES = 14
@@ -44,8 +44,8 @@ def bits_of(text: str) -> tuple[int, int] | None:
     found = _NXM.match(text)
     if not found or not found[2]:
         return None
-    first = int(found[2])
-    return first, int(found[3]) - first + 1 if found[3] else 1
+    first, last = int(found[2]), int(found[3] or found[2])
+    return (first, last - first + 1) if last >= first else None
 
 
 def protocol_of(fields: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from sdn.transport.unixctl import UnixctlClient, UnixctlError, UnixctlTimeout, f
 DEADLINE_S = 3.0
 NEIGHBOUR_LOOKS, NEIGHBOUR_LOOK_S = 40, 0.005
 _BRIDGE = re.compile(r"^  (\S+):$")
-_PORT = re.compile(r"^    (\S+) (\d+)/(\S+?): \((\w[\w-]*)")
+_PORT = re.compile(r"^    (\S+) ([0-9]{1,20})/(\S+?): \((\w[\w-]*)")
 
 
 class LiveWorld:

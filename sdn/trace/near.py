@@ -15,7 +15,7 @@ from sdn.trace.fields import PROTOCOLS, field_name, protocol_of
 from sdn.trace.parser import parse_flow
 
 MAX_NEAR, MAX_DIFFERING, MAX_FLOWS = 3, 2, 20_000
-_LINE = re.compile(r"^\s*cookie=(?P<cookie>0x[0-9a-f]+).*?, table=(?P<table>\d+),.*? (?:idle_age=\d+, )?(?P<rest>(?:priority=\d+)?\S*) actions=(?P<actions>.*)$")  # fmt: skip
+_LINE = re.compile(r"^\s*cookie=(?P<cookie>0x[0-9a-f]+).*?, table=(?P<table>[0-9]{1,20}),.*? (?:idle_age=[0-9]{1,20}, )?(?P<rest>(?:priority=[0-9]{1,20})?\S*) actions=(?P<actions>.*)$")  # fmt: skip
 _NOT_MATCH = (
     "priority",
     "idle_timeout",
@@ -64,7 +64,7 @@ def parse_flows(text: str) -> Iterator[TableFlow]:
         priority = match.get("priority", "32768")
         for name in _NOT_MATCH:
             match.pop(name, None)
-        number = int(priority) if priority.isdigit() else 32768
+        number = int(priority) if priority.isdecimal() and len(priority) < 10 else 32768
         yield TableFlow(int(found["table"]), number, int(found["cookie"], 16), match, found["actions"])
 
 

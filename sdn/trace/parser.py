@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 EventKind = Literal["bridge", "lookup", "action", "detail", "refusal"]
-_LOOKUP = re.compile(r"(\d+)\. (?:(.*), )?priority (\d+)(?:, cookie (0x[0-9a-f]+))?\s*$")
-_NO_MATCH = re.compile(r"(\d+)\. No match")
+_LOOKUP = re.compile(r"([0-9]{1,20})\. (?:(.*), )?priority ([0-9]{1,20})(?:, cookie (0x[0-9a-f]+))?\s*$")
+_NO_MATCH = re.compile(r"([0-9]{1,20})\. No match")
 _RECIRC = re.compile(r"^recirc\((0x[0-9a-f]+)\)(.*)")
 _PART = re.compile(r",(?![^(]*\))")
 _HEADS = {"Flow": "flow", "Final flow": "final_flow", "Megaflow": "megaflow", "Datapath actions": "datapath_actions"}

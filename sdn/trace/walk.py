@@ -22,10 +22,11 @@ from sdn.trace.parser import Event, Lookup, Pass, parse_flow
 from sdn.trace.walked import Exit, ExitKind, Seen, Walk
 
 IN_PORT, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL = 0xFFF8, 0xFFFA, 0xFFFB, 0xFFFC, 0xFFFD, 0xFFFE
+LONGEST = 20  # digits of a number: more are none of a switch's
 _META = frozenset(("recirc_id", "eth", "ct_state", "ct_zone"))
 _IS_NOW = re.compile(r"^(\S+) is now (\S+)$")
-_CUT_OUTPUT = re.compile(r"^output\(port=(\d+),max_len=\d+\)")
-_OUTPUT_NOTE = re.compile(r"^output port is (\d+)")
+_CUT_OUTPUT = re.compile(r"^output\(port=([0-9]{1,20}),max_len=[0-9]{1,20}\)")
+_OUTPUT_NOTE = re.compile(r"^output port is ([0-9]{1,20})")
 _RESERVED: dict[str, int] = {"IN_PORT": IN_PORT, "NORMAL": NORMAL, "FLOOD": FLOOD, "ALL": ALL, "LOCAL": LOCAL, "CONTROLLER": CONTROLLER}  # fmt: skip
 _UNDERLAY_NOTES = ("output to native tunnel", "tunneling to", "tunneling from")
 _TUNNEL_FAILURES = ("neighbor cache miss", "native tunnel routing failed", "no route")
@@ -180,8 +181,8 @@ class _Walker:
 
     def _decrement(self, action: str, lookup: Lookup) -> None:
         ttl = self._walk.fields.get("nw_ttl", "")
-        if ttl.isdigit():
-            self._set(lookup, "nw_ttl", str(max(int(ttl) - 1, 0)))
+        if _is_number(ttl):
+            self._set(lookup, "nw_ttl", str(max(int(ttl, 0) - 1, 0)))
 
     def _untag(self, action: str, lookup: Lookup) -> None:
         self._walk.fields.pop("dl_vlan", None)
@@ -192,7 +193,7 @@ class _Walker:
             word = found[1]
         ofport = _RESERVED.get(action.partition(":")[0].partition("(")[0].upper(), -1)
         if ofport < 0:
-            ofport = int(word) if word.isdigit() else _RESERVED.get(word.upper(), -1)
+            ofport = int(word) if word.isdecimal() and len(word) < LONGEST else _RESERVED.get(word.upper(), -1)
         self._leave(ofport, lookup)
 
     def _leave(self, ofport: int, lookup: Lookup) -> None:

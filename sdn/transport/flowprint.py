@@ -22,10 +22,11 @@ MOST_REMEMBERED = 50_000
 PRINT_DEADLINE_S = 10.0
 LARGEST_MESSAGE = 60_000
 _LINE = re.compile(
-    r"^ *(?:cookie=(?P<cookie>0x[0-9a-f]+), )?(?:duration=[\d.]+s, )?(?:table=(?P<table>\d+), )?"
-    r"(?:n_packets=(?P<packets>\d+), n_bytes=(?P<bytes>\d+), ?)?(?P<rest>.*?) ?actions=(?P<actions>.*)$"
+    r"^ *(?:cookie=(?P<cookie>0x[0-9a-f]+), )?(?:duration=[\d.]+s, )?(?:table=(?P<table>[0-9]{1,20}), )?"
+    r"(?:n_packets=(?P<packets>[0-9]{1,20}), n_bytes=(?P<bytes>[0-9]{1,20}), ?)?(?P<rest>.*?) ?actions=(?P<actions>.*)$"
 )
-_AGES = re.compile(r" ?(idle_timeout|hard_timeout|idle_age|hard_age|importance|send_flow_rem|reset_counts|check_overlap|no_(?:packet|byte)_counts)(=\d+)?,?")  # fmt: skip
+_PRIORITY = re.compile(r"^priority=([0-9]{1,9})$")
+_AGES = re.compile(r" ?(idle_timeout|hard_timeout|idle_age|hard_age|importance|send_flow_rem|reset_counts|check_overlap|no_(?:packet|byte)_counts)(=[0-9]{1,20})?,?")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ def parse_flow_line(line: str) -> PrintedFlow | None:
     rest = _AGES.sub("", found["rest"]).strip().strip(",")
     first, _, match = rest.partition(",")
     priority = 32768
-    if first.startswith("priority="):
-        priority = int(first.removeprefix("priority="))
+    if named := _PRIORITY.match(first):
+        priority = int(named[1])
     else:
         match = rest
     words = FlowWords(match.strip(), found["actions"])
