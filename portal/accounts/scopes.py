@@ -21,7 +21,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "vm:console": ("console",),
     "network:write": ("network", "group", "port", "mirror"),
     "trace:write": ("trace", "capture", "sample", "matrix", "check"),
-    "board:write": ("board",),
+    "board:write": ("board", "alert"),
     "host:write": ("host", "external", "provider"),
 }
 WORDS: dict[str, str] = {
@@ -30,7 +30,7 @@ WORDS: dict[str, str] = {
     "vm:console": "open consoles, and type",
     "network:write": "change networks, routers, addresses, security groups and mirrors",
     "trace:write": "ask for traces, probes, captures and checks",
-    "board:write": "change dashboards",
+    "board:write": "change dashboards, handle alerts",
     "host:write": "what operators change: external and provider networks, hosts",
     ADMIN: "members, tokens, keys, policies and all the rest",
     ALL: "everything that you may, now and later",

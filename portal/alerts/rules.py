@@ -64,7 +64,7 @@ def _above(team: Team, rule: AlertRule, now_s: int) -> Iterator[Problem]:
         name, url = names[pk]
         told, limit = quantity(means[pk], metric.unit), quantity(rule.above, metric.unit)
         of = f"{name}: " if name else ""
-        words = f"{of}{metric.words} is {told}, above {limit}"
+        words = f"{of}{metric.words if of else metric.words[0].upper() + metric.words[1:]} is {told}, above {limit}"
         yield Problem(f"rule:{rule.uuid}:{pk}", True, words, f"the mean of the last {rule.minutes} min", url)
 
 

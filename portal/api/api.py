@@ -74,6 +74,7 @@ from portal.networks.mirrors_api import router as mirrors_router
 from portal.networks.owners import network_named
 from portal.operations.api import router as operations_router
 from portal.operations.serialize import operation_as_json
+from portal.search.api import router as search_router
 from portal.snapshots.api import router as snapshots_router
 from portal.topology.history_api import router as flow_history_router
 from portal.traces.api import TraceLine, list_traces
@@ -329,6 +330,7 @@ api.add_router("", history_router)
 api.add_router("", boards_router)
 api.add_router("", probings_router)
 api.add_router("", alerts_router)
+api.add_router("", search_router)
 api.add_router("", elsewhere)
 
 

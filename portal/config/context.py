@@ -11,6 +11,9 @@ from portal.accounts.access import current_team, memberships_of, role_in
 from portal.accounts.models import Team
 from portal.hosts.models import Host
 from portal.operations.models import UNFINISHED, Operation
+from portal.search.places import PLACES
+
+KEYS = ",".join(place.keys for place in PLACES if place.keys)
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -20,6 +23,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     team = current_team(request)
     frame: dict[str, Any] = {
         "team": team,
+        "keys": KEYS,
         "teams": [row.team for row in memberships_of(request)],
         "role": role_in(request, team) if team else None,
         "vm_count": team.vms.count() if team else 0,

@@ -139,6 +139,7 @@ INSTALLED_APPS = [
     "portal.metrics",
     "portal.history",
     "portal.alerts",
+    "portal.search",
     "portal.topology",
     "portal.dashboards",
     "portal.api",

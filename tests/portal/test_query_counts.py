@@ -62,6 +62,8 @@ BASELINE: dict[str, int] = {
     "activity": 7,
     "hosts": 8,
     "host_load": 8,
+    "search": 6,
+    "/api/v1/search?q=web": 10,
     "alerts": 10,
     "channels": 8,
     "flow_hosts": 7,

@@ -7,6 +7,7 @@ import { imageUpload } from "./image-upload";
 import { liveList } from "./live-list";
 import { livePage } from "./live-page";
 import { operation } from "./operation";
+import { palette } from "./palette";
 import { passkey } from "./passkey";
 import { probing } from "./probing";
 import { status } from "./status";
@@ -23,6 +24,7 @@ const ISLANDS: Record<string, Island> = {
   "live-page": livePage,
   "image-upload": imageUpload,
   operation,
+  palette,
   passkey,
   probing,
   status,
