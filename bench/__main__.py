@@ -14,6 +14,7 @@ from bench.bundles import shadow_load_ms
 from bench.compiled import compile_10k_ports_s, controller_memory_10k_ports
 from bench.console import console
 from bench.create_50 import create_50_parallel_s
+from bench.fan_out import fan_out
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
 from bench.pages import flow_change_to_page
@@ -49,6 +50,7 @@ def main(wanted: list[str]) -> None:
         ("agreement_1000_packets", agreement_1000_packets),
         ("vms", measure_vms),
         ("create_50_parallel_s", create_50_parallel_s),
+        ("fan_out", fan_out),
         ("vm_list_10k_page_ms", vm_list_10k_page_ms),
     ):
         if wanted and name not in wanted:
