@@ -44,6 +44,7 @@ def topology(request: HttpRequest) -> HttpResponse:
             "trace": "" if scope.team is None else reverse("trace_new"),
             "tracePage": reverse("trace", args=[NO_UUID]).replace(NO_UUID, "{uuid}"),
             "traceAnswer": "/api/v1/traces/{uuid}",
+            "drops": "" if scope.team is None else "/api/v1/ports/{uuid}/drops",
             "flows": reverse("flows", args=["HOST", "BRIDGE"]) if scope.team is None else "",
             "networks": "" if scope.team is None else reverse("networks"),
         },

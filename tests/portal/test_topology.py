@@ -189,6 +189,14 @@ def test_more_guests_cost_no_more_queries(world: Cast) -> None:
     assert len(many) == len(few)
 
 
+def test_a_team_is_told_where_its_ports_drops_are_and_an_operator_is_not(world: Cast) -> None:
+    urls = {
+        person: client_of(getattr(world, person)).get(reverse("topology")).context["island"]["urls"]["drops"]
+        for person in ("bob", "olga")
+    }
+    assert urls == {"bob": "/api/v1/ports/{uuid}/drops", "olga": ""}
+
+
 def test_a_big_map_is_told_in_sums_and_fetched_by_the_island(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portal.topology.map.MOST_IN_PAGE", 1)
     answer = client_of(world.olga).get(reverse("topology"))

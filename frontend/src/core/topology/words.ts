@@ -108,6 +108,9 @@ export interface Facts {
   rows: [string, string][];
   commands: string[];
   links: Link[];
+  /** Whose drops can be told: uuids of a VM's ports; and the page that has more of them. */
+  ports: string[];
+  drops: string;
 }
 
 export interface Urls {
@@ -144,7 +147,7 @@ export function factsOf(inventory: Inventory, id: string, urls: Urls): Facts | n
 
 function facts(kind: string, title: string, more: Partial<Facts> = {}): Facts {
   const rows = (more.rows ?? []).filter(([, value]) => value !== "");
-  return { kind, title, state: "", good: true, commands: [], links: [], ...more, rows };
+  return { kind, title, state: "", good: true, commands: [], links: [], ports: [], drops: "", ...more, rows };
 }
 
 const GUEST_KINDS: Record<string, string> = {
@@ -175,7 +178,13 @@ function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Ur
     rows: [["Team", guest.team ?? ""], ["Host", guest.host || "not placed yet"], ["Size", size], ...nics],
     commands: [...commands, ...guest.nics.filter((nic) => nic.tap).map((nic) => interfaceCommand(nic.tap))],
     links,
+    ports: guest.kind === "vm" ? guest.nics.map((nic) => nic.uuid).filter(Boolean) : [],
+    drops: guest.kind === "vm" ? dropsUrl(urls, id) : "",
   });
+}
+
+function dropsUrl(urls: Urls, id: string): string {
+  return urls.vm ? `${urls.vm.replace("{uuid}", id.slice(id.indexOf(":") + 1))}#drops` : "";
 }
 
 function networkWords(inventory: Inventory, uuid: string): string {
@@ -237,6 +246,8 @@ function portFacts(inventory: Inventory, thing: Extract<Thing, { kind: "tap" }>,
     rows,
     commands: [interfaceCommand(port), "ovs-appctl dpctl/show -s"],
     links: flowLinks(urls, host.name, bridge),
+    ports: guest && guest[1].kind === "vm" && guest[2].uuid ? [guest[2].uuid] : [],
+    drops: guest && guest[1].kind === "vm" ? dropsUrl(urls, guest[0]) : "",
   });
 }
 
