@@ -13,25 +13,28 @@ from portal.accounts.permissions import API
 
 READ, ADMIN, ALL = "read", "admin", "all"
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")  # of a Django route
-READING = ("see", "look", "open", "end")  # actions that change nothing of anybody's; a token may always end itself
+# Actions that change nothing of anybody's; a token may always end itself.
+READING = ("see", "look", "list", "open", "end")
 READS_TOO = ("what_if.ask",)
 # Scope → the nouns whose rights it holds. A console is more than reading: it types.
 NOUNS: dict[str, tuple[str, ...]] = {
-    "vm:write": ("vm", "image"),
+    "vm:write": ("vm", "image", "volume", "snapshot", "snippet", "operation"),
     "vm:console": ("console",),
     "network:write": ("network", "group", "port", "mirror"),
-    "trace:write": ("trace", "capture", "sample", "matrix", "check"),
-    "board:write": ("board", "alert"),
-    "host:write": ("host", "external", "provider"),
+    "trace:write": ("trace", "probing", "capture", "sample", "matrix", "check"),
+    "board:write": ("board",),
+    "alert:write": ("alert", "channel"),
+    "host:write": ("host", "external", "provider", "pool"),
 }
 WORDS: dict[str, str] = {
     READ: "see what you may see; every token may",
-    "vm:write": "make, change and delete VMs and images",
+    "vm:write": "make, change and delete VMs, images and volumes",
     "vm:console": "open consoles, and type",
     "network:write": "change networks, routers, addresses, security groups and mirrors",
     "trace:write": "ask for traces, probes, captures and checks",
-    "board:write": "change dashboards, handle alerts",
-    "host:write": "what operators change: external and provider networks, hosts",
+    "board:write": "change dashboards",
+    "alert:write": "change and handle alerts, and where they are told",
+    "host:write": "what operators change: external and provider networks, hosts, pools",
     ADMIN: "members, tokens, keys, policies and all the rest",
     ALL: "everything that you may, now and later",
 }

@@ -23,6 +23,13 @@ class TeamProblem(Exception):
         super().__init__(words)
         self.errors = {field: [words]}
 
+    @classmethod
+    def of(cls, errors: dict[str, list[str]]) -> TeamProblem:
+        """Several wrong fields at once."""
+        found = cls("", "; ".join(line for lines in errors.values() for line in lines))
+        found.errors = errors
+        return found
+
 
 def digest_of(secret: str) -> str:
     """What is kept of a secret that was shown once: 256 random bits need no salt and no slow hash."""

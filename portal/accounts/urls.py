@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from portal.accounts import device_views, factor_views, person_views, service_views, team_views, views
+from portal.accounts import device_views, factor_views, person_views, service_views, team_admin_views, team_views, views
 
 log_in = login_not_required(views.LogIn.as_view())
 # allauth's views that we need, by the names that allauth itself looks up; nothing else of it answers.
@@ -43,6 +43,8 @@ urlpatterns = [
     path("keys/<int:key_id>/delete/", views.key_delete, name="key_delete"),
     path("tokens/", person_views.tokens, name="tokens"),
     path("tokens/<int:token_id>/delete/", person_views.token_delete, name="token_delete"),
+    path("all-teams/", team_admin_views.teams, name="teams"),
+    path("all-teams/<slug:slug>/", team_admin_views.team, name="team"),
     path("services/", service_views.services, name="services"),
     path("services/<int:service_id>/", service_views.service_change, name="service_change"),
     path("services/<int:service_id>/tokens/", service_views.service_token, name="service_token"),

@@ -15,6 +15,7 @@ from portal.accounts.access import require, team_for, token_of
 from portal.accounts.api import router as accounts_router
 from portal.accounts.models import AuditRow, Membership
 from portal.accounts.services_api import router as services_router
+from portal.accounts.team_admin_api import router as team_admin_router
 from portal.accounts.views import person
 from portal.alerts.api import router as alerts_router
 from portal.api.auth import PersonAuth, TokenAuth
@@ -28,8 +29,6 @@ from portal.api.schemas import (
     ActionOut,
     AuditOut,
     FlavorOut,
-    HostChange,
-    HostOut,
     ImageOut,
     MemberOut,
     SnapshotOut,
@@ -61,8 +60,8 @@ from portal.console.api import router as console_router
 from portal.dashboards.api import router as boards_router
 from portal.drops.api import router as drops_router
 from portal.history.api import router as history_router
+from portal.hosts.api import router as hosts_router
 from portal.hosts.models import Host
-from portal.hosts.requests import set_plug
 from portal.images.api import router as images_router
 from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
@@ -208,18 +207,6 @@ def list_flavors(request: HttpRequest) -> Any:
     return list(Flavor.objects.values("name", "vcpus", "ram_mib", "disk_gib"))
 
 
-@api.get("/hosts", response=Page[HostOut], summary="Hosts, for operators")
-def list_hosts(request: HttpRequest, paging: Query[PageQuery]) -> Any:
-    require(request, "host.see")
-    return as_page(*page_of(Host.objects.all(), paging))
-
-
-@api.patch("/hosts/{host}", response=HostOut, summary="What a host's guests are plugged into, from their next start on")
-def patch_host(request: HttpRequest, host: str, asked: HostChange) -> Any:
-    require(request, "host.change")
-    return set_plug(get_object_or_404(Host, name=host), asked.plug, person(request))
-
-
 @api.get("/live/{path:topic}", response=SnapshotOut, summary="A live topic's state as of one number")
 def live_snapshot(request: HttpRequest, topic: str) -> Any:
     if refusal_of(person(request), topic, token_of(request)):
@@ -307,6 +294,8 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 
 api.add_router("", accounts_router)
 api.add_router("", services_router)
+api.add_router("", team_admin_router)
+api.add_router("", hosts_router)
 api.add_router("", console_router)
 api.add_router("", live_router)
 api.add_router("", network_routes)

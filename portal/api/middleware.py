@@ -16,7 +16,11 @@ from portal.api.models import KeptAnswer
 from portal.api.problems import MAX_BODY_BYTES, MAX_CHUNK_BYTES, MEDIA_TYPE, TITLES, problem
 
 PREFIX = "/api/"
-UNKEPT = (PREFIX + "v1/log-ins", PREFIX + "v1/tokens")  # their answers are secrets, which the database is not to hold
+UNKEPT = (
+    PREFIX + "v1/log-ins",
+    PREFIX + "v1/tokens",
+    PREFIX + "v1/teams",
+)  # their answers are secrets, which the database is not to hold
 CHUNKS = re.compile(
     PREFIX + r"v1/image-imports/[0-9a-f-]{36}/bytes"
 )  # what they take is written to a file, never read into rows

@@ -170,10 +170,6 @@ class FlavorOut(Schema):
     disk_gib: int
 
 
-class HostChange(Schema):
-    plug: str = Field(description="direct (a guest's tap is put into br-int) or bridge (into a Linux bridge, cabled to br-int)")  # fmt: skip
-
-
 class HostOut(Schema):
     name: str
     enabled: bool

@@ -24,7 +24,18 @@ TEAM_PAGES = (
 PAGES_OF = {
     "alice": TEAM_PAGES,
     "charlie": ("/", "/vms/", "/members/", "/trace/", "/matrix/", "/checks/", "/what-if/"),
-    "olga": ("/", "/hosts/", "/pools/", "/flows/", "/provider-networks/", "/access/"),
+    "olga": (
+        "/",
+        "/hosts/",
+        "/pools/",
+        "/flows/",
+        "/hosts/hv1/",
+        "/hosts/new/",
+        "/all-teams/",
+        "/all-teams/payments/",
+        "/provider-networks/",
+        "/access/",
+    ),
 }
 SEEN = (*(("alice", view) for view in VIEWS), ("charlie", "wide-light"), ("olga", "wide-dark"), ("olga", "phone-light"))
 EXPECTED_ERRORS = {"/nothing/": "404", "/hosts/": "403"}  # what the browser itself says of such an answer

@@ -113,6 +113,8 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
         "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},
         "service-accounts": {"number": str(create_service(cast.payments, cast.alice, "old", "member").pk)},
+        "teams": {"slug": "search"},
+        "hosts": {"host": made_host("hv8").name},
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)},
         "probings": {"uuid": str(made_probing(cast, trace, "running").uuid)},

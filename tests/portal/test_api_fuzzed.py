@@ -104,10 +104,11 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
         answered.add(case.call_and_validate(checks=CHECKS).status_code)
 
     run()
+    known_path = path.replace("{host}", "hv1").replace("{slug}", "payments")
     if (
-        method == "GET" and "{" not in path
+        method == "GET" and "{" not in known_path
     ):  # what is drawn may have no question in it that the one who may ask asks well
-        answered |= {Client(headers={"Authorization": f"Bearer {one}"}).get(path).status_code for one in tokens}
+        answered |= {Client(headers={"Authorization": f"Bearer {one}"}).get(known_path).status_code for one in tokens}
     assert 401 not in answered, "the tokens are known"
     if method == "GET" and "{topic}" not in path:
         assert 200 in answered, answered

@@ -148,7 +148,8 @@ def world(cast: Cast) -> World:
         "alert_handle": {"uuid": made_alert(cast).uuid},
         "alert_rule_remove": {"uuid": add_alert_rule(cast.payments, cast.alice, "vm_cpu_percent", 90, 5).uuid},
         "channel_act": {"uuid": made_channel(cast).uuid},
-        "host_load": {"name": host.name},
+        **{name: {"name": host.name} for name in ("host", "host_edit", "host_load")},
+        "team": {"slug": "payments"},
         **{name: {"uuid": kept_team_board(cast.payments).uuid} for name in ("board", "board_change")},
         "team_switch": {"slug": "payments"},
         **{name: {"provider_id": "sso"} for name in ("openid_connect_login", "openid_connect_callback")},
@@ -334,7 +335,8 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     if "{bridge}" in path:
         made_flow_record(Host.objects.get())
     url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))
-    url = url.replace("{slug}", made_image(world.cast).slug if "{slug}" in path else "")
+    slug = "payments" if "/teams/" in path else made_image(world.cast).slug if "{slug}" in path else ""
+    url = url.replace("{slug}", slug)
     url = url.replace("{rule_id}", str(rule["rule_id"]))
     body = _sent(
         operation, {"port": port, "receiver": _receiver(world.cast), "group": str(rule["uuid"]), "vm": str(vm)}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.text import slugify
 
-from portal.accounts.audit import record
-from portal.accounts.models import Membership, Role, Team, User
-
-LIMITS = ("max_vms", "max_vcpus", "max_ram_mib", "max_disk_gib", "max_volumes", "max_volume_gib")
+from portal.accounts.models import Team
+from portal.accounts.team_admin import LIMITS, TeamMade, TeamSpec, add_owner, change_team, create_team
+from portal.accounts.teams import TeamProblem
 
 
 class Command(BaseCommand):
@@ -26,25 +24,20 @@ class Command(BaseCommand):
         for limit in LIMITS:
             parser.add_argument(f"--{limit.replace('_', '-')}", type=int, help="quota (default as for every team)")
 
-    @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        slug = slugify(options["name"])
-        if not slug or len(options["name"]) > 60:
-            raise CommandError(
-                f"“{options['name']}” was given; a name is 1 to 60 characters with a letter or digit in it"
-            )
+        """A team that is there gets the limits and the owner that were given."""
         limits = {limit: options[limit] for limit in LIMITS if options[limit] is not None}
-        if wrong := [
-            f"{limit}: {value} was given, at least 0 is allowed" for limit, value in limits.items() if value < 0
-        ]:
-            raise CommandError("\n".join(wrong))
-        team, made = Team.objects.update_or_create(slug=slug, defaults={"name": options["name"], **limits})
-        owner, fresh = User.objects.get_or_create(username=options["owner"])
-        Membership.objects.update_or_create(user=owner, team=team, defaults={"role": Role.OWNER})
-        record("team.add" if made else "team.change", team, None, ("team", slug, team.name), after={"owner": owner.username, **limits})  # fmt: skip
-        self.stdout.write(f"{team.name} is {'made' if made else 'changed'}; its owner is {owner.username}")
-        if fresh:
-            password = secrets.token_urlsafe(15)
-            owner.set_password(password)
-            owner.save()
-            self.stdout.write(f"log-in {owner.username} password {password}")
+        spec = TeamSpec(options["name"], options["owner"], limits)
+        team = Team.objects.filter(slug=slugify(spec.name)).first()
+        try:
+            with transaction.atomic():
+                if team is None:
+                    made = create_team(spec, None)
+                else:
+                    made = TeamMade(change_team(team, spec, None), add_owner(team, spec.owner))
+        except TeamProblem as problem:
+            lines = [f"{name}: {line}" for name, found in problem.errors.items() for line in found]
+            raise CommandError("\n".join(lines)) from None
+        self.stdout.write(f"{made.team.name} is {'changed' if team else 'made'}; its owner is {spec.owner}")
+        if made.password:
+            self.stdout.write(f"log-in {spec.owner} password {made.password}")

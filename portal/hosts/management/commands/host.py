@@ -1,22 +1,20 @@
-"""`manage.py host add NAME …| list | off NAME | on NAME | plug NAME bridge | hook | remove NAME`: the hypervisors of a deployment."""
+"""`manage.py host add NAME …| list | off NAME | on NAME | remove NAME`: the hypervisors of a deployment."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 
-from portal.accounts.audit import record
+from portal.accounts.teams import TeamProblem
 from portal.hosts.models import Host, Plug
+from portal.hosts.register import RUNDIR, HostSpec, enable_host, register_host, remove_host
 from portal.hosts.requests import HOOK, HOOK_PLACE, set_plug
-from portal.networks.intent import bump_generation
 from portal.networks.problems import NetworkProblem
 
-RUNDIR = "/var/run/openvswitch"
-COLUMNS = ("libvirt_uri", "ovsdb", "ovs_rundir", "controller_target", "datapath_type", "disks_dir", "underlay_ip", "underlay_mtu")  # fmt: skip
+COLUMNS = tuple(one.name for one in fields(HostSpec))
 
 
 class Command(BaseCommand):
@@ -48,20 +46,12 @@ class Command(BaseCommand):
         getattr(self, f"_{options['verb']}")(options)
 
     def _add(self, options: dict[str, Any]) -> None:
-        said = {name: options[name] for name in COLUMNS}
-        with transaction.atomic():
-            bump_generation()
-            host = Host.objects.filter(name=options["name"]).first() or Host(name=options["name"])
-            made = host.pk is None
-            for name, value in said.items():
-                setattr(host, name, value)
-            try:
-                host.full_clean()
-            except ValidationError as problem:
-                lines = [f"{field}: {'; '.join(words)}" for field, words in problem.message_dict.items()]
-                raise CommandError("not stored, nothing was changed:\n  " + "\n  ".join(lines)) from None
-            host.save()
-            record("host.add" if made else "host.change", None, None, ("host", str(host.uuid), host.name), after=said)
+        made = not Host.objects.filter(name=options["name"]).exists()
+        try:
+            host = register_host(HostSpec(**{name: options[name] for name in COLUMNS}), None)
+        except TeamProblem as problem:
+            lines = [f"{field}: {'; '.join(words)}" for field, words in problem.errors.items()]
+            raise CommandError("not stored, nothing was changed:\n  " + "\n  ".join(lines)) from None
         self.stdout.write(f"{host.name} is {'registered' if made else 'changed'}: the hosts page tells within seconds what its daemons say")  # fmt: skip
 
     def _list(self, options: dict[str, Any]) -> None:
@@ -86,20 +76,14 @@ class Command(BaseCommand):
         self._enable(options["name"], False)
 
     def _enable(self, name: str, enabled: bool) -> None:
-        host = _host(name)
-        Host.objects.filter(pk=host.pk).update(enabled=enabled)
-        record("host.change", None, None, ("host", str(host.uuid), name), after={"enabled": enabled})
+        enable_host(_host(name), enabled, None)
         self.stdout.write(f"{name} takes {'new VMs' if enabled else 'no new VMs; those on it stay'}")
 
     def _remove(self, options: dict[str, Any]) -> None:
-        with transaction.atomic():
-            bump_generation()
-            host = _host(options["name"])
-            if guests := list(host.vms.values_list("name", flat=True)[:11]):
-                shown = ", ".join(guests[:10]) + (" and more" if len(guests) > 10 else "")
-                raise CommandError(f"{host.name} has VMs: {shown}. Move or delete them first; nothing was changed")
-            record("host.remove", None, None, ("host", str(host.uuid), host.name))
-            host.delete()
+        try:
+            remove_host(_host(options["name"]), None)
+        except TeamProblem as problem:
+            raise CommandError(str(problem)) from None
         self.stdout.write(f"{options['name']} is forgotten; br-int and its flows stay on it as they are")
 
 

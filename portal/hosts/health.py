@@ -1,0 +1,72 @@
+"""What is wrong with a host, in words, worst first: made of the row and of what its OVSDB told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.hosts.models import Host
+from sdn.model.switch import BridgeSeen, SwitchSeen
+
+STALE = timedelta(seconds=30)
+OURS = ("br-int", "br-ex")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One thing that is wrong, and what to do."""
+
+    words: str
+    do: str
+
+
+def troubles(host: Host, switch: SwitchSeen | None, now: datetime) -> list[Trouble]:
+    """Everything that is wrong; nothing for a host that is fine."""
+    return [*_libvirt(host, now), *_switch(host, switch), *_bridges(switch)]
+
+
+def _libvirt(host: Host, now: datetime) -> Iterator[Trouble]:
+    if host.libvirt_error:
+        yield Trouble(
+            f"libvirt: {host.libvirt_error}",
+            f"On the host: systemctl status libvirtd; virsh -c {host.libvirt_uri} version",
+        )
+    elif host.libvirt_seen_at is None:
+        yield Trouble("libvirt was never reached.", "Is the collector running, and the URI right?")
+    elif now - host.libvirt_seen_at > STALE:
+        yield Trouble("libvirt was not heard for more than 30 s.", "Is the collector running? Is the host up?")
+
+
+def _switch(host: Host, switch: SwitchSeen | None) -> Iterator[Trouble]:
+    if host.ovs_error:
+        yield Trouble(
+            f"Open vSwitch: {host.ovs_error}", "On the host: systemctl status openvswitch-switch; ovs-vsctl show"
+        )
+    elif host.ovs_seen_at is None or switch is None:
+        yield Trouble("Open vSwitch was never reached.", f"Is the controller running, and does it reach {host.ovsdb}?")
+
+
+def _bridges(switch: SwitchSeen | None) -> Iterator[Trouble]:
+    if switch is None:
+        return
+    names = {bridge.name for bridge in switch.bridges}
+    if "br-int" not in names:
+        yield Trouble("There is no br-int on it.", "The controller makes it when it reaches OVSDB; see its log.")
+    for bridge in switch.bridges:
+        if bridge.name == "br-int" and bridge.controller != "connected":
+            yield Trouble(
+                f"br-int’s controller is {bridge.controller}: no flow is changed.", "ovs-vsctl get-controller br-int"
+            )
+        yield from _interfaces(bridge)
+
+
+def _interfaces(bridge: BridgeSeen) -> Iterator[Trouble]:
+    for port in bridge.ports:
+        for one in port.interfaces:
+            if one.error:
+                yield Trouble(f"{bridge.name}, port {one.name}: {one.error}", f"ovs-vsctl list interface {one.name}")
+            elif one.kind == "nic" and one.link == "down":
+                yield Trouble(
+                    f"{bridge.name}: the link of {one.name} is down.", f"ip link show {one.name}; is the cable in?"
+                )
