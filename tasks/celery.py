@@ -74,6 +74,24 @@ def run_what_if(run_id: int) -> None:
     compute(run_id)
 
 
+@app.task(name="hopsight.read_bundle")  # type: ignore[untyped-decorator]
+def read_bundle(bundle_id: int) -> None:
+    """Unpack and read a support bundle that was uploaded."""
+    from tasks.bundle_desk import read_upload
+
+    close_old_connections()
+    read_upload(bundle_id)
+
+
+@app.task(name="hopsight.trace_bundle")  # type: ignore[untyped-decorator]
+def trace_bundle(trace_id: int) -> None:
+    """Say which way a packet takes in a support bundle."""
+    from tasks.bundle_desk import run_bundle_trace
+
+    close_old_connections()
+    run_bundle_trace(trace_id)
+
+
 @app.task(name="hopsight.run_checks")  # type: ignore[untyped-decorator]
 def run_checks(check_id: int = 0) -> None:
     """Look at one path check, or at those that are due."""
@@ -157,10 +175,12 @@ def forget() -> None:
 
     from portal.alerts.telling import forget as forget_alerts
     from portal.api.answers import forget_old
+    from portal.bundles.requests import forget_bundles
 
     close_old_connections()
     forget_old(timezone.now())
     forget_alerts()
+    forget_bundles(timezone.now())
 
 
 @app.task(name="hopsight.roll_up")  # type: ignore[untyped-decorator]

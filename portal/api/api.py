@@ -42,6 +42,7 @@ from portal.api.schemas import (
     VMIn,
     VMOut,
 )
+from portal.bundles.api import router as bundles_router
 from portal.captures.api import router as captures_router
 from portal.checks.api import router as checks_router
 from portal.compute.actions import change_flags, offers_of, request_action
@@ -313,6 +314,7 @@ api.add_router("", volumes_router)
 api.add_router("", snapshots_router)
 api.add_router("", observed_router)
 api.add_router("", diagnosis_router)
+api.add_router("", bundles_router)
 api.add_router("", flow_history_router)
 api.add_router("", captures_router)
 api.add_router("", history_router)

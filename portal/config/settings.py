@@ -134,6 +134,7 @@ INSTALLED_APPS = [
     "portal.live",
     "portal.traces",
     "portal.captures",
+    "portal.bundles",
     "portal.checks",
     "portal.drops",
     "portal.metrics",
@@ -266,6 +267,8 @@ IMAGE_CACHE = Path(
         "/var/cache/hopsight/images" if os.getuid() == 0 else Path.home() / ".cache" / "hopsight" / "images",
     )
 )
+BUNDLES = STATE_DIR / "bundles"  # support bundles, unpacked: operators upload them, workers read them
+BUNDLE_MAX_MIB = int(os.environ.get("HOPSIGHT_BUNDLE_MAX_MIB", "256"))  # of one archive
 IMAGE_MAX_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_GIB", "20"))  # of one image's file
 IMAGE_MAX_VIRTUAL_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_VIRTUAL_GIB", "200"))  # of the disk that guests see
 IMAGE_TEAM_GIB = int(os.environ.get("HOPSIGHT_IMAGE_TEAM_GIB", "50"))  # of all images of a team

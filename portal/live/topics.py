@@ -14,6 +14,7 @@ from portal.accounts.permissions import TOPICS, is_allowed
 from portal.accounts.scopes import allows
 from portal.alerts.models import Alert
 from portal.alerts.telling import live_alert
+from portal.bundles.serialize import bundles_state
 from portal.checks.serialize import team_state as checks_state
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
@@ -78,7 +79,7 @@ def snapshot_of(topic: str) -> dict[str, Any]:
 
 
 def _hosts_state(_: str) -> dict[str, Any]:
-    return {f"host:{host.name}": host_as_json(host) for host in Host.objects.all()}
+    return {f"host:{host.name}": host_as_json(host) for host in Host.objects.all()} | bundles_state()
 
 
 def _trace_state(uuid: str) -> dict[str, Any]:

@@ -44,6 +44,16 @@ def enqueue_what_if(run_id: int) -> None:
     _send("hopsight.run_what_if", run_id)
 
 
+def enqueue_bundle(bundle_id: int) -> None:
+    """Ask a worker to read a support bundle that was uploaded."""
+    _send("hopsight.read_bundle", bundle_id)
+
+
+def enqueue_bundle_trace(trace_id: int) -> None:
+    """Ask a worker for a packet's way in a support bundle."""
+    _send("hopsight.trace_bundle", trace_id)
+
+
 def enqueue_checks(check_id: int = 0) -> None:
     """Ask a worker to look at a path check, or (0) at every one that is due; the period does it when this was lost."""
     _send("hopsight.run_checks", check_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 Kind = Literal["show", "database", "interfaces", "ports", "bridges", "ofctl_show", "flows", "groups", "tlv_map", "fdb", "conntrack", "kernel_conntrack", "meters"]  # fmt: skip
@@ -36,6 +36,7 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
 _VERSIONS = ("OpenFlow15", "OpenFlow14", "OpenFlow13", "OpenFlow12", "OpenFlow11", "", "OpenFlow10")
 CONF_DB = ("etc/openvswitch/conf.db", "var/lib/openvswitch/conf.db", "usr/local/etc/openvswitch/conf.db")
 LIBVIRT = ("run/libvirt/qemu", "var/run/libvirt/qemu", "etc/libvirt/qemu")
+HOST_NAME = ("hostname", "sos_commands/host/hostname", "etc/hostname")
 MAX_BYTES = 512 << 20
 
 
@@ -95,6 +96,16 @@ def domain_files(root: Path) -> Iterator[Path]:
 
 def _rank(file: BundleFile) -> int:
     return _VERSIONS.index(file.version) if file.version in _VERSIONS else len(_VERSIONS)
+
+
+def is_wanted(path: PurePosixPath) -> bool:
+    """Does an archive's entry of that path hold anything that is read?"""
+    text = f"/{path}"
+    if any(text.endswith(f"/{name}") for name in (*CONF_DB, *HOST_NAME)):
+        return True
+    if path.suffix == ".xml" and any(f"/{folder}/" in text for folder in LIBVIRT):
+        return True
+    return _classify(Path(path)) is not None
 
 
 def _classify(path: Path) -> BundleFile | None:

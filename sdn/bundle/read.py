@@ -11,7 +11,7 @@ from pathlib import Path
 from lxml import etree
 
 from sdn.bundle import parse
-from sdn.bundle.files import CONF_DB, BundleFile, domain_files, find_files, find_root, newest
+from sdn.bundle.files import CONF_DB, HOST_NAME, BundleFile, domain_files, find_files, find_root, newest
 from sdn.bundle.values import BundleBridge, BundleInterface, BundlePort, Guest
 
 Show = dict[str, dict[str, dict[str, dict[str, str]]]]
@@ -188,7 +188,7 @@ def _interface(name: str, row: Mapping[str, str], more: Mapping[str, str], ofpor
 
 
 def _host_name(root: Path) -> str:
-    for path in (root / "hostname", root / "sos_commands/host/hostname", root / "etc/hostname"):
+    for path in (root / name for name in HOST_NAME):
         if path.is_file() and (words := path.read_text(errors="replace").split()):
             return words[0][:63]
     return "bundle"

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from portal.alerts.models import Alert, Channel
 from portal.alerts.requests import ChannelSpec, add_channel
+from portal.bundles.models import SupportBundle
 from portal.captures.models import Capture
 from portal.compute.models import VM, Image
 from portal.compute.requests import VMSpec, create_vm
@@ -96,6 +97,17 @@ def made_probing(cast: Cast, trace: TraceRequest, state: str = Probing.State.DON
     )
     row.samples.create(number=1, at=timezone.now(), latency_us=900.0, error_us=100.0)
     row.samples.create(number=2, at=timezone.now(), reason="A real packet was dropped in table 65.")
+    return row
+
+
+def made_bundle(cast: Cast) -> SupportBundle:
+    """A support bundle that Olga uploaded, with one packet that waits for its answer; its files aside."""
+    facts = {"bridges": [{"name": "br-int", "flows": 1, "ports": [{"name": "p9", "ofport": 9}]}], "guests": []}
+    row = SupportBundle.objects.create(
+        name="sos.tar.xz", created_by=cast.olga, expires_at=timezone.now() + timedelta(days=7), state="ready",
+        host="node-1", facts=facts,
+    )  # fmt: skip
+    row.traces.create(bridge="br-int", flow="in_port=9,icmp", created_by=cast.olga)
     return row
 
 

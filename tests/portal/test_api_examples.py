@@ -32,6 +32,7 @@ from tests.cast import Cast, make_cast
 from tests.portal.clients import (
     client_of,
     made_alert,
+    made_bundle,
     made_capture,
     made_channel,
     made_flow_record,
@@ -90,6 +91,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
     made_flow_record(host)
     VM.objects.update(host=host)
     volume = made_volume(cast, host=host)
+    bundle = made_bundle(cast)
     key = KeyPair.objects.create(user=cast.alice, name="old", public_key=parsed.text, fingerprint="SHA256:old")
     everywhere = {
         "TOKEN": make_token(cast.alice, "docs", True, 7)[1], "URL": live_server.url, "port": str(port.uuid),
@@ -116,7 +118,8 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "teams": {"slug": "search"},
         "hosts": {"host": made_host("hv8").name},
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
-        "captures": {"uuid": str(made_capture(cast, trace).uuid)},
+        "captures": {"uuid": str(made_capture(cast, trace).uuid)}, "bundles": {"uuid": str(bundle.uuid)},
+        "bundle-traces": {"uuid": str(bundle.traces.get().uuid)},
         "probings": {"uuid": str(made_probing(cast, trace, "running").uuid)},
         "vms/snapshots": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm).uuid)},
         "vms/snapshots/revert": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm, "later").uuid)},

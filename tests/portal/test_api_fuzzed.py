@@ -28,6 +28,7 @@ from portal.traces.diagnosis import ask_why
 from tests.cast import Cast
 from tests.portal.clients import (
     made_alert,
+    made_bundle,
     made_capture,
     made_channel,
     made_flow_record,
@@ -84,6 +85,8 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     group = default_group(cast.payments.pk)
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     known |= {"/matrices/": str(ask_matrix(cast.payments, cast.alice, "tcp", 22).uuid), "/what-ifs/": str(what_if.uuid)}
+    bundle = made_bundle(cast)
+    known |= {"/bundles/": str(bundle.uuid), "/bundle-traces/": str(bundle.traces.get().uuid)}
     known |= {"/diagnoses/": str(ask_why(vm.ports.get(), cast.alice).uuid)}
     turn = iter(range(10**6))
     answered: set[int] = set()

@@ -47,6 +47,7 @@ from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
     made_alert,
+    made_bundle,
     made_capture,
     made_channel,
     made_flow_record,
@@ -90,6 +91,7 @@ def world(cast: Cast) -> World:
     service = create_service(cast.payments, cast.alice, "deploy", "member")
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     matrix = ask_matrix(cast.payments, cast.alice, "tcp", 22)
+    bundle = made_bundle(cast)
     arguments: dict[str, dict[str, Any]] = {
         "check_remove": {"uuid": check.uuid},
         **{name: {"uuid": what_if.uuid} for name in ("what_if", "what_if_apply", "what_if_discard")},
@@ -134,6 +136,8 @@ def world(cast: Cast) -> World:
         "trace": {"uuid": trace.uuid},
         "trace_deliver": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},
+        **{name: {"uuid": bundle.uuid} for name in ("bundle", "bundle_delete")},
+        "bundle_trace": {"uuid": bundle.traces.get().uuid},
         "trace_why": {"port": vm.ports.get().uuid},
         **{name: {"uuid": ask_why(vm.ports.get(), cast.alice).uuid} for name in ("diagnosis", "diagnosis_mend")},
         **{
@@ -321,12 +325,14 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
         name: world.arguments[key]["uuid"]
         for name, key in (
             ("matrices", "api_matrix"),
-            ("diagnoses/{uuid}", "diagnosis"),
+            ("diagnoses", "diagnosis"),
+            ("bundles", "bundle"),
+            ("bundle-traces", "bundle_trace"),
             ("checks", "check_remove"),
             ("what-ifs", "what_if"),
         )
     }
-    uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in f"{path}/"), "")
+    uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
     held = world.arguments["reservation_release"]["port"]
     url = url.replace("{port}", str(held) if "/reservations/" in path else port)

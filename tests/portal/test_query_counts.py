@@ -20,6 +20,7 @@ from portal.traces.requests import TraceSpec
 from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
+    made_bundle,
     made_host,
     made_image,
     made_import,
@@ -78,6 +79,8 @@ BASELINE: dict[str, int] = {
     "operation": 10,
     "trace": 9,
     "diagnosis": 11,
+    "bundles": 7,
+    "bundle": 8,
     "/api/v1/vms": 9,
     "/api/v1/operations": 5,
     "/api/v1/volumes": 4,
@@ -130,6 +133,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     arguments["what_if"] = asked_of_shadow(cast, Port.objects.get(vm=vm), "203.0.113.1")
     made_snapshot(vm)
     arguments["volume"] = made_volume(cast).uuid
+    arguments["bundle"] = made_bundle(cast).uuid
     arguments["diagnosis"] = ask_why(vm.ports.get(), cast.alice).uuid
     arguments["operation"] = Operation.objects.get(object_uuid=vm.uuid).uuid
     urls = {

@@ -1,0 +1,91 @@
+"""Support bundles: the list with its upload, one bundle with what it tells, a packet's way in it. For operators."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from portal.accounts.access import require
+from portal.accounts.views import person
+from portal.bundles.models import BundleTrace, SupportBundle
+from portal.bundles.requests import (
+    KEPT,
+    PROTOCOLS,
+    PacketAsked,
+    add_bundle,
+    ask_bundle_trace,
+    delete_bundle,
+    flow_of_fields,
+)
+from portal.traces.presentation import VERDICT_WORDS, read_trace, rows_of
+from portal.traces.requests import Errors, TraceProblem
+
+FIELDS = ("in_port", "protocol", "dl_src", "dl_dst", "vlan", "source", "target", "port_dst")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def bundles(request: HttpRequest) -> HttpResponse:
+    """Every bundle; a post takes one more in."""
+    require(request, "bundle.see")
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "bundle.change")
+        try:
+            return redirect("bundle", add_bundle(person(request), request.FILES.get("file")).uuid)
+        except TraceProblem as problem:
+            errors = problem.errors
+    context = {"rows": SupportBundle.objects.select_related("created_by"), "errors": errors, "days": KEPT.days}
+    return render(request, "bundles/bundles.html", context, status=422 if errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def bundle(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """What a bundle tells, and what not; a post follows a packet in it."""
+    require(request, "bundle.see")
+    row = get_object_or_404(SupportBundle.objects.select_related("created_by"), uuid=uuid)
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "bundle.change")
+        try:
+            return redirect("bundle_trace", ask_bundle_trace(row, person(request), _packet(request)).uuid)
+        except TraceProblem as problem:
+            errors = problem.errors
+    given = {"protocol": "tcp", **{name: request.POST.get(name, "") for name in (*FIELDS, "flow", "bridge", "ct_next") if name in request.POST}}  # fmt: skip
+    context = {
+        "bundle": row, "errors": errors, "given": given, "protocols": PROTOCOLS, "bridges": row.facts.get("bridges", []),
+        "traces": [(one, (one.result or {}).get("verdict", ""), (one.result or {}).get("reason", one.error)) for one in row.traces.all()],
+    }  # fmt: skip
+    return render(request, "bundles/bundle.html", context, status=422 if errors else 200)
+
+
+@require_safe
+def bundle_trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """One packet's way through the bundle's host."""
+    require(request, "bundle.see")
+    row = get_object_or_404(BundleTrace.objects.select_related("bundle"), uuid=uuid)
+    trace = read_trace(row.result)
+    context: dict[str, Any] = {
+        "row": row, "bundle": row.bundle, "trace": trace, "rows": rows_of(trace) if trace else [],
+        "verdict": VERDICT_WORDS[trace.verdict] if trace else "",
+    }  # fmt: skip
+    return render(request, "bundles/bundle_trace.html", context)
+
+
+@require_POST
+def bundle_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The bundle goes, with its files and traces."""
+    require(request, "bundle.change")
+    delete_bundle(get_object_or_404(SupportBundle, uuid=uuid), person(request))
+    return redirect("bundles")
+
+
+def _packet(request: HttpRequest) -> PacketAsked:
+    """The raw flow where one was typed, else what the fields come to."""
+    posted = request.POST
+    flow = posted.get("flow", "").strip() or flow_of_fields({name: posted.get(name, "") for name in FIELDS})
+    states = tuple(one.strip() for one in posted.get("ct_next", "").split(";") if one.strip())
+    return PacketAsked(posted.get("bridge", ""), flow, states)
