@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from django.utils import timezone
@@ -48,9 +49,11 @@ def outside_question(request: TraceRequest, setting: Setting, target: Port) -> t
 def asked_question(request: TraceRequest, setting: Setting, source: Port | None, target: Port | None) -> tuple[Question, tuple[str, ...]]:  # fmt: skip
     """The question there of a trace's row, and what is to be told beside its answer; one of source and target is given."""
     if source is not None:
-        return question_of(request, setting, source, target, "forward")
-    assert target is not None
-    return outside_question(request, setting, target)
+        question, told = question_of(request, setting, source, target, "forward")
+    else:
+        assert target is not None
+        question, told = outside_question(request, setting, target)
+    return replace(question, overlay=tuple(sorted(request.header_fields.items()))), told
 
 
 def _router_behind(request: TraceRequest) -> Router | None:

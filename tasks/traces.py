@@ -48,7 +48,9 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
         give_up(request, "The trace failed inside Hopsight; the log of the worker has the details.")
         return
     _store(request, found.result if found else None, found.reply if found else None, "")
-    is_live = request.source_id is not None and request.at is None  # a probe goes in where its source is plugged in
+    is_live = (
+        request.source_id is not None and request.at is None and not request.header_fields
+    )  # as a guest would send it
     if found is not None and is_live:
         hand_over = request.is_handed_over
         (later or _now)(lambda: _store_probe(request, probe(found.question(), found.predicted, hand_over=hand_over)))

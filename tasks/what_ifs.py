@@ -141,7 +141,7 @@ def _traced(request: TraceRequest | None, stage: Stage) -> dict[str, object] | N
     first = TraceRequest(
         team=request.team, source=source, target=target, address=request.address, protocol=request.protocol,
         port_dst=request.port_dst, moment="first", size_bytes=request.size_bytes, outside=request.outside,
-        source_address=request.source_address,
+        source_address=request.source_address, header_fields=request.header_fields,
     )  # fmt: skip
     setting = read_setting(tuple(port for port in (source, target) if port))
     question, _ = asked_question(first, setting, source, target)

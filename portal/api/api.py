@@ -78,13 +78,13 @@ from portal.search.api import router as search_router
 from portal.snapshots.api import router as snapshots_router
 from portal.topology.history_api import router as flow_history_router
 from portal.traces.api import TraceLine, list_traces
+from portal.traces.asked import spec_of
 from portal.traces.diagnosis_api import router as diagnosis_router
-from portal.traces.instants import read_instant
 from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
 from portal.traces.presentation import probe_data
 from portal.traces.probing_api import router as probings_router
-from portal.traces.requests import TraceProblem, TraceSpec, create_trace, find_target, is_uuid, ports_of
+from portal.traces.requests import create_trace
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
 from portal.volumes.api import router as volumes_router
 from portal.volumes.rules import use_of_volumes
@@ -222,19 +222,11 @@ api.get("/traces", response=Page[TraceLine], summary="The team's traces, newest 
 def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
     wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
     team = team_for(request, "trace.ask")
-    source = get_object_or_404(ports_of(team), uuid=asked.source)
-    target, address, unknown = find_target(team, source, _text("target", asked.target), asked.protocol)
-    if unknown and is_uuid(asked.target):
-        raise Http404
-    if unknown:
-        raise VMProblem({"target": [unknown]})
     if asked.deliver:
         require(request, "trace.deliver", team)
-    at, wrong = read_instant(_text("at", asked.at))
-    if wrong:
-        raise TraceProblem({"at": [wrong]})
-    packet = (asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, asked.deliver)
-    spec = TraceSpec(source, target, *packet, at=at)
+    spec = spec_of(team, asked)
+    if spec is None:
+        raise Http404
     row = create_trace(team, person(request), spec)
     if wait_s and wait_for(row, wait_s):
         answer = _trace_out(row)

@@ -43,7 +43,16 @@ class VMFlags(Schema):
 
 
 class TraceIn(Schema):
-    source: UUID = Field(description="a VM's port")
+    """From a VM's port (`source`), or from an external network (`outside`) to a floating address."""
+
+    source: UUID | None = Field(None, description="a VM's port")
+    outside: str = Field("", max_length=40, description="in place of a source: an external network's name")
+    source_address: str = Field(
+        "", max_length=45, description="with `outside`: where it comes from; its gateway when empty"
+    )
+    header_fields: str = Field(
+        "", max_length=300, description="not as the guest would send it: nw_ttl=1,tcp_flags=fin|ack"
+    )
     target: str = Field(
         "", description="a port's uuid, a VM's name or an IP address; a DHCP or DNS question needs none"
     )

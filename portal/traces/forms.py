@@ -2,73 +2,97 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 
 from portal.accounts.models import Team
-from portal.networks.models import Port
+from portal.networks.models import ExternalNetwork, Port
+from portal.traces.header_fields import TCP_FLAGS, read_fields
 from portal.traces.instants import read_instant
+from portal.traces.outside import find_floating
 from portal.traces.packets import KINDS
 from portal.traces.requests import DEFAULT_SIZE, MOMENTS, TraceSpec, check_trace, find_target, ports_of
 
-if TYPE_CHECKING:
-    PortField = forms.ModelChoiceField[Port]
-else:
-    PortField = forms.ModelChoiceField
-
 __all__ = ["TraceForm", "ports_of"]
+OUTSIDE = "outside:"
+PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
-class PortChoice(PortField):
-    """VMs by name, with the address that the trace is about."""
-
-    def label_from_instance(self, obj: Port) -> str:
-        addresses = ", ".join(fixed.address for fixed in obj.addresses.all())
-        return f"{obj.name} · {addresses or 'no address'} · {obj.network.name}"
+def _label(port: Port) -> str:
+    """The VM's name, with the address that the trace is about."""
+    addresses = ", ".join(fixed.address for fixed in port.addresses.all())
+    return f"{port.name} · {addresses or 'no address'} · {port.network.name}"
 
 
 class TraceForm(forms.Form):
-    source = PortChoice(label="From", queryset=Port.objects.none(), to_field_name="uuid", empty_label="Choose a VM")
-    target = forms.CharField(label="To", required=False, max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": "VM or IP address", "autocomplete": "off", "spellcheck": "false"}))  # fmt: skip
+    source = forms.ChoiceField(label="From")
+    target = forms.CharField(label="To", required=False, max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": "VM or IP address", **PLAIN}))  # fmt: skip
     protocol = forms.ChoiceField(
         label="Packet", choices=[(name, kind.label) for name, kind in KINDS.items()], initial="icmp"
     )
     port_dst = forms.IntegerField(label="Port of TCP, UDP or SCTP", required=False, initial=22)
     moment = forms.ChoiceField(label="Which packet", choices=MOMENTS, required=False, initial="as_is")
     size_bytes = forms.IntegerField(label="Size, bytes of IP", required=False, initial=DEFAULT_SIZE)
-    at = forms.CharField(label="As of (UTC, empty: now)", required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", "autocomplete": "off", "spellcheck": "false"}))  # fmt: skip
+    source_address = forms.CharField(label="From outside: as which address", required=False, max_length=45, widget=forms.TextInput(attrs={"placeholder": "the network's gateway", **PLAIN}))  # fmt: skip
+    tcp_flags = forms.ChoiceField(label="TCP flags", choices=TCP_FLAGS, required=False)
+    header_fields = forms.CharField(label="Other header fields", required=False, max_length=300, widget=forms.TextInput(attrs={"placeholder": "nw_ttl=1,nw_tos=184,tp_src=53", **PLAIN}))  # fmt: skip
+    at = forms.CharField(label="As of (UTC, empty: now)", required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", **PLAIN}))  # fmt: skip
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.team = team
         self.spec = TraceSpec(None, None)
+        self._ports = {str(port.uuid): port for port in ports_of(team)}
+        self._networks = {f"{OUTSIDE}{row.name}": row for row in ExternalNetwork.objects.all()}
         source = self.fields["source"]
-        assert isinstance(source, PortChoice)
-        source.queryset = ports_of(team)
+        assert isinstance(source, forms.ChoiceField)
+        outside = [(key, f"{row.name} · {row.cidr}") for key, row in self._networks.items()]
+        vms = [(key, _label(port)) for key, port in self._ports.items()]
+        source.choices = [("", "Choose a VM"), ("VMs", vms), *([("Outside", outside)] if outside else [])]
+        source.error_messages["invalid_choice"] = (
+            f"source %(value)s is no VM of team {team.name}: choose one of the list"
+        )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if self.errors:
-            return cleaned
-        target, address, problem = find_target(self.team, cleaned["source"], cleaned["target"], cleaned["protocol"])
-        if problem:
-            self.add_error("target", problem)
-            return cleaned
         at, problem = read_instant(cleaned.get("at", ""))
         if problem:
             self.add_error("at", problem)
-        self.spec = TraceSpec(
-            at=at,
-            source=cleaned["source"],
-            target=target,
-            protocol=cleaned["protocol"],
-            port_dst=cleaned.get("port_dst") or 0,
-            address=address,
-            moment=cleaned.get("moment") or "as_is",
-            size_bytes=cleaned.get("size_bytes") or DEFAULT_SIZE,
-        )
-        for name, lines in check_trace(self.team, self.spec).items():
-            for line in lines:
-                self.add_error(name, line)
+        fields, problems = read_fields(cleaned.get("header_fields", ""), cleaned.get("protocol", ""), cleaned.get("tcp_flags", ""))  # fmt: skip
+        for line in problems:
+            self.add_error("header_fields", line)
+        if self.errors:
+            return cleaned
+        rest = {
+            "at": at, "header_fields": tuple(fields.items()), "port_dst": cleaned.get("port_dst") or 0, "protocol": cleaned["protocol"],
+            "moment": cleaned.get("moment") or "as_is", "size_bytes": cleaned.get("size_bytes") or DEFAULT_SIZE,
+        }  # fmt: skip
+        ends = self._ends(cleaned)
+        if ends is not None:
+            self.spec = TraceSpec(**ends, **rest)
+            for name, lines in check_trace(self.team, self.spec).items():
+                for line in lines:
+                    self.add_error(name if name in self.fields else None, line)
         return cleaned
+
+    def _ends(self, cleaned: dict[str, Any]) -> dict[str, Any] | None:
+        """Where the packet comes from and goes to; None where the target is none, and then that is said."""
+        network = self._networks.get(cleaned["source"])
+        if network is None:
+            source = self._ports[cleaned["source"]]
+            target, address, problem = find_target(self.team, source, cleaned["target"], cleaned["protocol"])
+            ends: dict[str, Any] = {"source": source, "target": target, "address": address}
+        else:
+            floating, problem = find_floating(self.team, cleaned["target"])
+            if floating is not None and floating.address.network_id != network.pk:
+                problem = (
+                    f"{floating} is an address of {floating.address.network}, and nothing comes to it from {network}"
+                )
+            port = floating.fixed.port if floating and floating.fixed else None
+            address = floating.address.address if floating else ""
+            ends = {"source": None, "target": port, "address": address, "outside": network, "source_address": cleaned.get("source_address", "")}  # fmt: skip
+        if problem:
+            self.add_error("target", problem)
+            return None
+        return ends

@@ -56,6 +56,9 @@ class TraceRequest(models.Model):
     address = models.CharField(max_length=45, default="", blank=True, help_text="where to, when no port has it")
     protocol = models.CharField(max_length=5, default="icmp")
     port_dst = models.PositiveIntegerField(default=0)
+    header_fields = models.JSONField(
+        default=dict, blank=True, help_text="not as the guest would send them: field → value"
+    )
     at = models.DateTimeField(null=True, blank=True, help_text="as of then, out of the recorded flows; none: now")
     moment = models.CharField(max_length=12, default="as_is", help_text="sdn.trace.question.Moment")
     size_bytes = models.PositiveIntegerField(default=84, help_text="of the IP packet")

@@ -84,9 +84,14 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
         "source": _end(source, request_row.outside.name if request_row.outside else request_row.address),
         "target": _end(target, request_row.address),
-        "probing": direction == "forward" and request_row.outside_id is None and request_row.at is None,
+        "probing": direction == "forward" and _is_of_now(request_row),
         "probe": probe_data(request_row) if direction == "forward" else None,
     }
+
+
+def _is_of_now(row: TraceRequest) -> bool:
+    """May a real packet be sent beside it: now, from a port, as its guest would?"""
+    return row.outside_id is None and row.at is None and not row.header_fields
 
 
 def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:

@@ -62,6 +62,7 @@ class TraceSpec:
     outside: ExternalNetwork | None = None
     source_address: str = ""
     at: datetime | None = None
+    header_fields: tuple[tuple[str, str], ...] = ()
 
 
 def ports_of(team: Team) -> QuerySet[Port]:
@@ -140,8 +141,10 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
         errors["target"] = [f"source and target are both {spec.source.name}: choose two VMs"]
     if not errors and (problem := _family_problem(spec)):
         errors["target"] = [problem]
-    if spec.is_handed_over and (spec.at is not None or spec.outside is not None):
-        errors["deliver"] = ["a real packet is sent now, and from a VM's own port: neither as of then nor from outside"]
+    if spec.is_handed_over and (spec.at is not None or spec.outside is not None or spec.header_fields):
+        errors["deliver"] = [
+            "a real packet is sent now, from a VM's own port, and as it would send it: nothing else is handed over"
+        ]
     if spec.at is not None and (problem := instant_problem(spec.at)):
         errors["at"] = [problem]
     if spec.outside is not None:
@@ -184,6 +187,7 @@ def spec_again(row: TraceRequest, *, is_handed_over: bool = False) -> TraceSpec:
     return TraceSpec(
         row.source, row.target, row.protocol, row.port_dst, row.address, row.moment, row.size_bytes, is_handed_over,
         outside=row.outside, source_address=row.source_address, at=row.at,
+        header_fields=tuple(row.header_fields.items()),
     )  # fmt: skip
 
 
@@ -235,6 +239,7 @@ def create_trace(team: Team, user: User, spec: TraceSpec, part: tuple[Diagnosis,
             outside=spec.outside,
             source_address=spec.source_address,
             at=spec.at,
+            header_fields=dict(spec.header_fields),
             diagnosis=part[0] if part else None,
             asks=part[1] if part else "",
         )

@@ -16,7 +16,7 @@ from portal.accounts.access import active_team, can, may, require
 from portal.accounts.models import Team, User
 from portal.networks.models import Port
 from portal.traces.exports import EXPORTS
-from portal.traces.forms import TraceForm
+from portal.traces.forms import OUTSIDE, TraceForm
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
@@ -25,7 +25,7 @@ from portal.traces.requests import GIVEN as HANDED_OVER
 from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again
 
 DIRECTIONS = ("forward", "return")
-GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes", "at")
+GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes", "at", "header_fields", "source_address")
 RECENT = 12
 PROBING_SECONDS = (("60", "for a minute"), ("300", "for 5 minutes"), ("600", "for 10 minutes"))
 
@@ -137,7 +137,9 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "target_name": names[1],
         "addresses": addresses_of(shown.packet) if shown else ("", ""),
         "moment": dict(MOMENTS).get(row.moment, row.moment),
-        "again_target": row.target.uuid if row.target else row.address,
+        "again_target": row.address if row.outside else row.target.uuid if row.target else row.address,
+        "again_source": f"{OUTSIDE}{row.outside.name}" if row.outside else row.source.uuid if row.source else "",
+        "again_fields": ",".join(f"{name}={value}" for name, value in row.header_fields.items()),
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,
         "island": island_data(row, value, direction),
         "may_ask": can(request, row.team),

@@ -33,7 +33,7 @@ ENTRY = ("in_port", "tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_ds
 def predict(question: Question, world: TraceWorld, explain: Callable[[Iterable[Cause]], dict[Cause, Intent]]) -> Trace:
     """The trace of the question's packet. A host that can't be asked makes the verdict unknown, never an exception."""
     journey = Journey(question, world, _on_host, sizes.ip_bytes(question.packet))
-    packet = packet_fields(question.packet)
+    packet = {**packet_fields(question.packet), **dict(question.overlay)}
     return _answer(journey, packet, _from_source(journey, packet), explain)
 
 

@@ -116,6 +116,7 @@ class Question:
     segment: WireSegment | None = None
     outside: Outside | None = None
     is_exact: bool = False  # the client's port is the packet's own, and not any connection's to that service
+    overlay: tuple[tuple[str, str], ...] = ()  # header fields that are not as the source would send them
 
     @property
     def target_name(self) -> str:

@@ -1,0 +1,77 @@
+"""A question as the API's body gives it, made into a spec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portal.accounts.models import Team
+from portal.api.schemas import TraceIn
+from portal.networks.models import ExternalNetwork
+from portal.traces.header_fields import read_fields
+from portal.traces.instants import read_instant
+from portal.traces.outside import find_floating
+from portal.traces.requests import Errors, TraceProblem, TraceSpec, find_target, is_uuid, ports_of
+
+
+def spec_of(team: Team, asked: TraceIn) -> TraceSpec | None:
+    """The question; None where it names a row that the team does not have. Raises TraceProblem with all that is wrong."""
+    errors: Errors = {}
+    at, wrong = read_instant(_plain(asked.at))
+    if wrong:
+        errors["at"] = [wrong]
+    fields, problems = read_fields(_plain(asked.header_fields), asked.protocol)
+    if problems:
+        errors["header_fields"] = problems
+    rest: dict[str, Any] = {"at": at, "header_fields": tuple(fields.items()), "is_handed_over": asked.deliver}
+    spec = _outside(team, asked, errors, rest) if asked.outside else _inside(team, asked, errors, rest)
+    if errors:
+        raise TraceProblem(errors)
+    return spec
+
+
+def _inside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:
+    if asked.source is None:
+        errors["source"] = ["no source was given: a VM's port, or the name of an external network as outside"]
+        return None
+    source = ports_of(team).filter(uuid=asked.source).first()
+    if source is None:
+        errors.clear()  # 404, whatever else is wrong
+        return None
+    target, address, unknown = find_target(team, source, _plain(asked.target), asked.protocol)
+    if unknown and is_uuid(asked.target):
+        errors.clear()  # 404, whatever else is wrong
+        return None
+    if unknown:
+        errors["target"] = [unknown]
+    return TraceSpec(source, target, asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, **rest)
+
+
+def _outside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:
+    network = ExternalNetwork.objects.filter(name=_plain(asked.outside)).first()
+    if network is None:
+        names = ", ".join(ExternalNetwork.objects.values_list("name", flat=True)) or "none"
+        errors["outside"] = [f"{asked.outside!r} was given; external networks are {names}"]
+        return None
+    return outside_spec(team, network, _plain(asked.target), asked, errors, rest)
+
+
+def outside_spec(team: Team, network: ExternalNetwork, target: str, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:  # fmt: skip
+    """A packet from the network to the floating address that was named, itself or by its VM."""
+    floating, problem = find_floating(team, target)
+    if floating is None or floating.fixed is None:
+        errors["target"] = [problem]
+        return None
+    if floating.address.network_id != network.pk:
+        errors["target"] = [
+            f"{floating} is an address of {floating.address.network}, and nothing comes to it from {network}"
+        ]
+        return None
+    return TraceSpec(
+        None, floating.fixed.port, asked.protocol, asked.port_dst, floating.address.address, asked.moment, asked.size_bytes,
+        outside=network, source_address=_plain(asked.source_address), **rest,
+    )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Without the letter that PostgreSQL's texts cannot hold."""
+    return text.replace("\0", "").strip()
