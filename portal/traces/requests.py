@@ -169,10 +169,10 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
 
 def _next_problem(spec: TraceSpec) -> str:
     """Why the next connection cannot be waited for; "" where it can."""
+    if spec.source is None or spec.at is not None or spec.header_fields:
+        return "the next connection is waited for now, at a VM's own port, and is as its guest opens it"
     if spec.protocol not in OPENING:
         return f"the next connection is waited for of {', '.join(OPENING)}; {spec.protocol[:SHOWN_CHARS]} was given"
-    if spec.source is None:
-        return ""
     if spec.source.ofport is None or spec.source.host is None:
         return f"{spec.source.name} is off: it opens no connection now"
     return (

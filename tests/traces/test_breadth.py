@@ -58,6 +58,7 @@ def test_the_form_and_the_api_take_an_external_network_as_the_source(street: Str
         ({"outside": "internet", "target": "db-1"}, "target", "from outside a floating address is reached"),
         ({"outside": "internet", "target": "web-1", "protocol": "arp"}, "protocol", "stays on one network"),
         ({"outside": "internet", "target": "web-1", "source_address": "fd00::1"}, "source_address", "single IPv4 host"),
+        ({"outside": "internet", "target": "web-1", "moment": "next"}, "moment", "waited for now, at a VM's own port"),
         ({}, "source", "no source was given"),
         ({"outside": "internet", "target": "web-1", "deliver": True}, "deliver", "nothing else is handed over"),
     ],
