@@ -138,6 +138,18 @@ for _name, _words in (
     _power(_name, _words)
 
 
+@app.command("make-image")
+def make_image(
+    ctx: typer.Context,
+    vm: VmName,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The image's name, as people call it.")],
+    wait: Wait = True,
+) -> None:
+    """Make an image of the disk of a VM that is off."""
+    api = api_of(ctx)
+    follow(api, api.send("POST", f"/vms/{find_vm(api, vm)['uuid']}/image", {"name": name})["operation"], wait)
+
+
 @app.command("images")
 def list_images(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the images that can be booted."""

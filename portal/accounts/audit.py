@@ -160,6 +160,7 @@ WORDS: dict[str, str] = {
     "vm.volume_detach": "detached a volume of the VM",
     "pool.offer": "changed whether teams may use the pool",
     "image.import": "asked to import the image",
+    "image.from_vm": "asked to make of a VM the image",
     "image.delete": "asked to delete the image",
     "image.abandon": "gave up uploading the image",
     "console.open": "opened the console of",

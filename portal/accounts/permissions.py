@@ -281,6 +281,7 @@ API: dict[str, str] = {
     "POST /api/v1/vms/{uuid}/resize": "vm.change",
     "POST /api/v1/vms/{uuid}/rebuild": "vm.change",
     "POST /api/v1/vms/{uuid}/clone": "vm.create",
+    "POST /api/v1/vms/{uuid}/image": "image.change",
     "POST /api/v1/vms/{uuid}/nics": "vm.change",
     "PATCH /api/v1/vms/{uuid}/nics/{port}": "vm.change",
     "DELETE /api/v1/vms/{uuid}/nics/{port}": "vm.change",

@@ -15,6 +15,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/vms/{uuid}/resize": {"flavor": "S"},
     "POST /api/v1/vms/{uuid}/rebuild": {"image": "tiny"},
     "POST /api/v1/vms/{uuid}/clone": {"name": "web-2"},
+    "POST /api/v1/vms/{uuid}/image": {"name": "web golden"},
     "POST /api/v1/vms/{uuid}/nics": {"network": "payments-net"},
     "PATCH /api/v1/vms/{uuid}/nics/{port}": {"model": "e1000e"},
     "POST /api/v1/bulk/vms": {"action": "stop", "uuids": ["$vm"]},

@@ -76,14 +76,17 @@ ACTIONS: dict[str, Action] = {
 }  # fmt: skip
 
 
+COPIES = ("vm.clone", "image.from_vm")  # they hold the VM whose disk they copy too
+
+
 def unfinished_of(uuids: Iterable[UUID]) -> dict[UUID, str]:
     """The kind of the unfinished operation of each object that has one; one query for all."""
-    mine = Q(object_uuid__in=list(uuids)) | Q(kind="vm.clone")  # a clone holds its source too
+    mine = Q(object_uuid__in=list(uuids)) | Q(kind__in=COPIES)
     rows = Operation.objects.filter(mine, state__in=UNFINISHED).order_by("id")
     found = {}
     for uuid, kind, params in rows.values_list("object_uuid", "kind", "params"):
         found[uuid] = kind
-        if kind == "vm.clone":
+        if kind in COPIES:
             found.setdefault(UUID(params["source"]), kind)
     return found
 

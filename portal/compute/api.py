@@ -22,6 +22,7 @@ from portal.compute.requests import VMProblem
 from portal.compute.serialize import vm_as_json
 from portal.compute.snippets import entries_of, forget_snippet, keep_snippet
 from portal.compute.views import vms_of
+from portal.images.from_vm import image_of_vm
 from portal.networks.models import Network, Port
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
@@ -41,6 +42,11 @@ class RebuildIn(Schema):
 class CloneIn(Schema):
     name: str = Field(max_length=200)
     request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
+
+
+class ImageIn(Schema):
+    name: str = Field(max_length=200)
+    note: str = Field("", max_length=200)
 
 
 class NicIn(Schema):
@@ -131,6 +137,12 @@ def rebuild(request: HttpRequest, uuid: UUID, asked: RebuildIn) -> Any:
 def clone(request: HttpRequest, uuid: UUID, asked: CloneIn) -> Any:
     made = clone_vm(_vm(request, uuid, "vm.create"), person(request), asked.name, _plain(asked.request_key))
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
+
+
+@router.post("/vms/{uuid}/image", response={202: Accepted}, summary="Make an image of a VM's disk, which must be off")
+def make_image(request: HttpRequest, uuid: UUID, asked: ImageIn) -> Any:
+    row = _vm(request, uuid, "image.change")
+    return _accepted(image_of_vm(row, person(request), _plain(asked.name), _plain(asked.note)))
 
 
 @router.post("/vms/{uuid}/nics", response={202: Accepted}, summary="Give a VM one more NIC, also while it runs")

@@ -29,6 +29,7 @@ from portal.compute.forms import images_for
 from portal.compute.models import VM, Flavor
 from portal.compute.requests import VMProblem, next_name
 from portal.compute.views import _visible
+from portal.images.from_vm import image_of_vm
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,17 @@ def _clone(row: VM, user: User, posted: Any) -> HttpResponse:
     return redirect("vm", made.vm.uuid)
 
 
+def _image(row: VM, user: User, posted: Any) -> HttpResponse:
+    operation = image_of_vm(row, user, posted.get("name", "").strip().replace("\0", "?"))
+    return redirect("operation", operation.uuid)
+
+
 FORMS: dict[str, Callable[[VM, User, Any], HttpResponse]] = {
     "rename": _rename,
     "resize": _resize,
     "rebuild": _rebuild,
     "clone": _clone,
+    "image": _image,
 }
 
 

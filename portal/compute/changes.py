@@ -57,6 +57,7 @@ CHANGES: dict[str, Change] = {
         Change("resize", THERE),
         Change("rebuild", THERE),
         Change("clone", OFF),
+        Change("image", OFF),
         Change("bin", THERE),
         Change("nics", THERE),
         Change("volumes", THERE),

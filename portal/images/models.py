@@ -16,6 +16,7 @@ class ImageImport(models.Model):
     class Source(models.TextChoices):
         UPLOAD = "upload", "uploaded"
         URL = "url", "fetched"
+        VM = "vm", "made of a VM"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="image_imports")

@@ -56,13 +56,18 @@ def begin_import(team: Team, user: User, spec: ImageSpec) -> tuple[ImageImport, 
         left = bytes_left(locked)
         if errors := spec_errors(spec, left):
             raise VMProblem(errors)
-        row = ImageImport.objects.create(
-            team=locked, name=spec.name.strip(), slug=_slug(spec.name), note=spec.note.strip(), url=spec.url,
-            source="url" if spec.url else "upload", disk_format=spec.disk_format, checksum=spec.checksum.lower(),
-            login_user=spec.login_user, min_ram_mib=spec.min_ram_mib, min_disk_gib=spec.min_disk_gib, created_by=user,
-            size_bytes=min(left, max_bytes()) if spec.url else spec.size_bytes,
-        )  # fmt: skip
+        source = ImageImport.Source.URL if spec.url else ImageImport.Source.UPLOAD
+        row = begin_row(locked, user, spec, source, min(left, max_bytes()) if spec.url else spec.size_bytes)
         return row, start_image_operation("image.import", row, user) if spec.url else None
+
+
+def begin_row(team: Team, user: User, spec: ImageSpec, source: str, size_bytes: int) -> ImageImport:
+    """The import's row, which holds so much of the team's room from now on."""
+    return ImageImport.objects.create(
+        team=team, name=spec.name.strip(), slug=_slug(spec.name), note=spec.note.strip(), url=spec.url, source=source,
+        disk_format=spec.disk_format, checksum=spec.checksum.lower(), login_user=spec.login_user, created_by=user,
+        min_ram_mib=spec.min_ram_mib, min_disk_gib=spec.min_disk_gib, size_bytes=size_bytes,
+    )  # fmt: skip
 
 
 def max_bytes() -> int:

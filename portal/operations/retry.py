@@ -19,6 +19,7 @@ from portal.compute.models import VM, Flavor, Image
 from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
 from portal.compute.recreate import recreate_vm
 from portal.compute.requests import delete_vm, start_operation
+from portal.images.from_vm import image_of_vm
 from portal.images.models import ImageImport
 from portal.images.requests import ImageSpec, begin_import, delete_image
 from portal.networks.models import Network, Port
@@ -129,6 +130,13 @@ def _image_import(operation: Operation, user: User) -> Operation:
     return made
 
 
+def _image_of_vm(operation: Operation, user: User) -> Operation:
+    vm = VM.objects.select_related("team").filter(team=operation.team, uuid=operation.params["source"]).first()
+    if vm is None:
+        raise OperationProblem("the VM is no longer there")
+    return image_of_vm(vm, user, operation.params["name"], operation.params["note"])
+
+
 def _image_delete(operation: Operation, user: User) -> Operation:
     row = ImageImport.objects.select_related("image").filter(uuid=operation.object_uuid).first()
     if row is None or row.image is None:
@@ -156,6 +164,7 @@ AGAIN: Mapping[str, Again] = {
     **VOLUMES_AGAIN,
     **SNAPSHOTS_AGAIN,
     "image.import": _image_import,
+    "image.from_vm": _image_of_vm,
     "image.delete": _image_delete,
 }
 

@@ -118,6 +118,12 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("convert", "Convert to a fresh qcow2"),
         ("publish", "Offer it to the team"),
     ),
+    "image.from_vm": (
+        ("copy", "Copy the VM's disk, all its layers into one"),
+        ("check", "Inspect the header"),
+        ("convert", "Convert to a fresh qcow2"),
+        ("publish", "Offer it to the team"),
+    ),
     "image.delete": (("row", "Offer it no more"), ("file", "Remove its file")),
 }
 TITLES: dict[str, str] = {
@@ -153,5 +159,6 @@ TITLES: dict[str, str] = {
     "vm.snapshot_revert": "Revert VM to snapshot",
     "vm.snapshot_delete": "Delete snapshot of VM",
     "image.import": "Import image",
+    "image.from_vm": "Make image",
     "image.delete": "Delete image",
 }

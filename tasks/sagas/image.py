@@ -12,14 +12,16 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from portal.compute.models import Image
+from portal.compute.models import VM, Image
 from portal.images.models import ImageImport
 from portal.images.requests import use_words
 from portal.images.store import image_file, incoming_folder, source_file
-from tasks.hypervisor.disks import remove_file
+from tasks.hypervisor.disks import copy_disk, files_of, remove_file
+from tasks.hypervisor.driver import DomainState
 from tasks.images.fetch import fetch
 from tasks.images.inspect import GIB, check_digest, convert_to_qcow2, inspect_image
 from tasks.sagas.engine import Context, Saga, Stage, StageError
+from tasks.sagas.volume import params_of
 
 LONG_S = 3600.0
 
@@ -43,6 +45,35 @@ def bring(context: Context) -> str:
         raise StageError(f"{size} bytes came; {row.size_bytes} were said: upload it again")
     ImageImport.objects.filter(pk=row.pk).update(size_bytes=size, received_bytes=size)
     return f"{size / 1024**2:.1f} MiB"
+
+
+def copy(context: Context) -> str:
+    """All layers of the VM's disk as one file that stands alone; the VM is off, and held so by this operation."""
+    target, params = source_file(context.operation.object_uuid), params_of(context)
+    vm = VM.objects.select_related("host").filter(uuid=params["source"]).first()
+    if vm is None or vm.host is None:
+        raise StageError("the VM is no longer there")
+    if context.hypervisors(vm.host).state(vm.domain) in (DomainState.RUNNING, DomainState.PAUSED):
+        raise StageError(f"{vm.name} was started meanwhile: a disk in use can't be copied, shut it down and try again")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copy_disk(files_of(vm.host.disks_dir, vm.uuid, vm.disk_name).disk, target, "", "")
+    size, room = target.stat().st_size, _row(context).size_bytes
+    if size > room:
+        raise StageError(
+            f"the disk of {vm.name} holds {size} bytes; the team has room for {room}: delete an image first"
+        )
+    ImageImport.objects.filter(uuid=context.operation.object_uuid).update(received_bytes=size)
+    return f"of {vm.name}, {size / 1024**2:.1f} MiB"
+
+
+def boot_of(context: Context) -> dict[str, object]:
+    """How an image of a VM boots: as the image that the VM was made of."""
+    params = params_of(context)
+    origin = Image.objects.filter(pk=params["image"]).first() if "image" in params else None
+    if origin is None:
+        return {}
+    names = ("boot", "kernel_path", "initrd_path", "cmdline")
+    return {name: getattr(origin, name) for name in names}
 
 
 def drop_all(context: Context) -> None:
@@ -90,7 +121,7 @@ def publish(context: Context) -> str:
             defaults={
                 "name": row.name, "note": row.note, "team": row.team, "disk_path": str(image_file(row.uuid)),
                 "disk_format": "qcow2", "login_user": row.login_user, "min_ram_mib": row.min_ram_mib,
-                "min_disk_gib": row.min_disk_gib,
+                "min_disk_gib": row.min_disk_gib, **boot_of(context),
             },
         )  # fmt: skip
         ImageImport.objects.filter(pk=row.pk).update(image=image)
@@ -128,6 +159,12 @@ def finish(context: Context) -> None:
 SAGAS: dict[str, Saga] = {
     "image.import": (
         Stage("bring", bring, drop_all, deadline_s=LONG_S),
+        Stage("check", check, deadline_s=LONG_S),
+        Stage("convert", convert, unconvert, deadline_s=LONG_S),
+        Stage("publish", publish, unpublish),
+    ),
+    "image.from_vm": (
+        Stage("copy", copy, drop_all, deadline_s=LONG_S),
         Stage("check", check, deadline_s=LONG_S),
         Stage("convert", convert, unconvert, deadline_s=LONG_S),
         Stage("publish", publish, unpublish),

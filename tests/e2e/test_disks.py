@@ -164,3 +164,24 @@ def test_snapshots_of_a_running_guest_bring_back_disk_and_memory_and_are_merged_
     folder = Path(f"/var/lib/hopsight/labs/{product.lab}/{vm['host']}/disks")
     layers = [path.name for path in folder.glob(f"hs-{vm['uuid']}*") if path.suffix in (".qcow2", ".mem")]
     assert len(layers) == 1, layers
+
+
+def test_an_image_made_of_a_vm_boots_with_what_is_on_its_disk(
+    product: Product, api: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    put = "echo golden | dd of=/dev/vda bs=1M seek=8 conv=notrunc && sync"
+    assert in_guest(product, key, vm, put).returncode == 0
+    asked(api, "POST", f"/vms/{vm['uuid']}/actions/force_off")
+    asked(api, "POST", f"/vms/{vm['uuid']}/image", {"name": "Golden"})
+    slug = next(image["slug"] for image in api.get("/images") if image["name"] == "Golden")
+    public = Path(f"{key}.pub").read_text().strip()
+    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
+    body = {"name": "vols-2", "image": slug, "flavor": "nano", "network": "payments-net", "user_data": script}
+    made = asked(api, "POST", "/vms", body)["vm"]
+    wait_for(lambda: in_guest(product, key, made, "true").returncode == 0, 120, "the key lets in", 0.3)
+    told = in_guest(product, key, made, "dd if=/dev/vda bs=1M skip=8 count=1 2>/dev/null | head -n 1").stdout
+    assert told.strip() == "golden"
+    refused, answer = api.send("DELETE", f"/images/{slug}")
+    assert refused == 422 and "vols-2" in str(answer["errors"]), "its disk lies on the image"
+    asked(api, "DELETE", f"/vms/{made['uuid']}")
+    asked(api, "DELETE", f"/images/{slug}")
