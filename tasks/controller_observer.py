@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import redis
 from django.db import DatabaseError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from portal.accounts.audit import record
@@ -90,9 +91,9 @@ def _update_host(host: str, fresh: Mapping[str, object]) -> None:
 def _wire_ports(host: str, generation: int, ofports: Mapping[IfaceId, int], names: Mapping[IfaceId, str]) -> None:
     now = timezone.now()
     with transaction.atomic():
-        ports = list(
-            Port.objects.select_for_update(of=("self",)).filter(uuid__in=list(ofports)).select_related("vm__team")
-        )
+        mine = Q(host=None) | Q(host__name=host)  # a guest that is migrated has a tap on two hosts; its port is on one
+        rows = Port.objects.select_for_update(of=("self",)).filter(mine, uuid__in=list(ofports))
+        ports = list(rows.select_related("vm__team"))
         for port in ports:
             key = IfaceId(str(port.uuid))
             moved = (port.ofport, port.tap) != (ofports[key], names.get(key, ""))

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db import DatabaseError
+from django.db.models import Q
 
 from portal.compute.models import VM
 from portal.hosts.models import Host
@@ -60,7 +63,7 @@ def record_switch(host_name: str, seen: SwitchSeen) -> None:
 
 def record_foreign_domains(host: Host, hypervisor: object, states: Mapping[str, DomainState]) -> None:
     """Keep the host's domains that are no VM of ours."""
-    ours = {vm.domain for vm in VM.objects.filter(host=host).only("uuid")}
+    ours = {vm.domain for vm in VM.objects.filter(Q(host=host) | Q(uuid__in=_uuids_in(states))).only("uuid")}
     names = sorted(set(states) - ours)
     row = HostSeen.objects.filter(host=host).first()
     before = row.foreign_domains if row else []
@@ -72,6 +75,15 @@ def record_foreign_domains(host: Host, hypervisor: object, states: Mapping[str, 
     if not made:
         row.foreign_domains = fresh
         row.save(update_fields=["foreign_domains", "changed_at"])
+
+
+def _uuids_in(names: Iterable[str]) -> list[UUID]:
+    """The uuids that names of our domains hold: a VM that is migrated has a domain where its row does not say yet."""
+    found = []
+    for name in names:
+        with suppress(ValueError):
+            found.append(UUID(name.removeprefix("hs-")))
+    return found
 
 
 def _domain_uuids(hypervisor: object) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from hopsight_cli.context import AsJson, Watch, api_of
-from hopsight_cli.output import Columns, age, show, table
+from hopsight_cli.output import Columns, age, clean, show, table
 
 app = typer.Typer(no_args_is_help=True, help="Look at the hosts that run the VMs.")
 COLUMNS: Columns = {
@@ -34,6 +34,39 @@ def status(ctx: typer.Context, as_json: AsJson = False, watch: Watch = False) ->
         return table(value["hosts"], AGES, "No host.")
 
     show(lambda: api.get("/status"), draw, as_json, watch)
+
+
+@app.command("maintenance")
+def maintenance(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Argument(metavar="HOST")],
+    on: Annotated[bool, typer.Option("--on/--off", help="Into maintenance, or out of it.")] = True,
+    note: Annotated[str, typer.Option(help="Why, for those who ask.")] = "",
+) -> None:
+    """Put a host into maintenance: it takes no VMs then (operators only)."""
+    row = api_of(ctx).send("PUT", f"/hosts/{host}/maintenance", {"in_maintenance": on, "note": note})
+    typer.echo(f"{clean(row['name'])} {'is in maintenance' if row['in_maintenance'] else 'takes VMs'}.")
+
+
+@app.command("evacuate")
+def evacuate(ctx: typer.Context, host: Annotated[str, typer.Argument(metavar="HOST")], as_json: AsJson = False) -> None:
+    """Move every VM away from a host, with a result for each (operators only)."""
+    rows = api_of(ctx).send("POST", f"/hosts/{host}/evacuate")
+    columns: Columns = {
+        "VM": lambda row: row["name"], "OPERATION": lambda row: row["operation"] or "-", "WHY NOT": lambda row: row["problem"] or "-",
+    }  # fmt: skip
+    show(lambda: rows, lambda found: table(found, columns, "No VM is on it."), as_json)
+
+
+@app.command("move")
+def move(
+    ctx: typer.Context,
+    vm: Annotated[str, typer.Argument(metavar="UUID", help="The VM's uuid.")],
+    host: Annotated[str, typer.Option("--to", help="The host; the best one if you do not say.")] = "",
+) -> None:
+    """Move a VM to another host, live if it runs (operators only)."""
+    row = api_of(ctx).send("POST", "/migrations", {"vm": vm, "host": host})["operation"]
+    typer.echo(f"operation {row['uuid']}", err=True)
 
 
 def _ago(moment: str | None) -> str:

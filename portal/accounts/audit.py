@@ -90,6 +90,9 @@ def problems() -> Iterator[str]:
 WORDS: dict[str, str] = {
     "snippet.add": "kept the user-data",
     "snippet.delete": "deleted the user-data",
+    "host.maintenance": "changed the maintenance of the host",
+    "host.evacuate": "asked to evacuate the host",
+    "vm.migrate": "asked to migrate the VM",
     "operation.cancel": "asked to cancel",
     "operation.retry": "asked once more for",
     "vm.flags": "changed the flags of",

@@ -53,6 +53,7 @@ from portal.compute.hardware import HARDWARE_FIELDS, Hardware
 from portal.compute.leases import set_lease
 from portal.compute.listing import Asked, filtered
 from portal.compute.models import Flavor, VMState
+from portal.compute.moves_api import router as moves_router
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
 from portal.compute.serialize import vm_as_json
 from portal.compute.tags import set_tags
@@ -301,6 +302,7 @@ api.add_router("", limits_router)
 api.add_router("", mirrors_router)
 api.add_router("", compute_router)
 api.add_router("", operations_router)
+api.add_router("", moves_router)
 api.add_router("", images_router)
 api.add_router("", volumes_router)
 api.add_router("", snapshots_router)

@@ -11,6 +11,8 @@ from typing import Any
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/vms": {"name": "api-1", "image": "tiny", "flavor": "nano", "network": "payments-net"},
     "PATCH /api/v1/vms/{uuid}": {"is_protected": True},
+    "PUT /api/v1/hosts/{host}/maintenance": {"in_maintenance": True, "note": "new disks"},
+    "POST /api/v1/migrations": {"vm": "$vm"},
     "POST /api/v1/snippets": {"name": "Motd", "text": "#!/bin/sh\necho hello > /etc/motd\n"},
     "POST /api/v1/vms/{uuid}/resize": {"flavor": "S"},
     "POST /api/v1/vms/{uuid}/rebuild": {"image": "tiny"},

@@ -183,6 +183,8 @@ class HostOut(Schema):
     name: str
     enabled: bool
     plug: str
+    in_maintenance: bool
+    maintenance_note: str
     vcpus: int
     ram_mib: int
     accelerator: str

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.compute import action_views, change_views, list_views, nic_views, snippet_views, views
+from portal.compute import action_views, change_views, list_views, move_views, nic_views, snippet_views, views
 
 urlpatterns = [
     path("vms/", views.vm_list, name="vm_list"),
@@ -10,6 +10,9 @@ urlpatterns = [
     path("vms/filters/", list_views.vm_filters, name="vm_filters"),
     path("vms/<uuid:uuid>/lease/", list_views.vm_lease, name="vm_lease"),
     path("vms/<uuid:uuid>/tags/", list_views.vm_tags, name="vm_tags"),
+    path("hosts/<slug:name>/maintenance/", move_views.host_maintenance, name="host_maintenance"),
+    path("hosts/<slug:name>/evacuate/", move_views.host_evacuate, name="host_evacuate"),
+    path("vms/<uuid:uuid>/move/", move_views.vm_move, name="vm_move"),
     path("snippets/", snippet_views.snippets, name="snippets"),
     path("snippets/<int:number>/delete/", snippet_views.snippet_delete, name="snippet_delete"),
     path("vms/create/", views.vm_create, name="vm_create"),

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from portal.accounts.access import require
 from portal.accounts.teams import TeamProblem
 from portal.accounts.views import person
+from portal.compute.moves import latest_moves
 from portal.hosts.health import troubles
 from portal.hosts.models import Host
 from portal.hosts.register import HostSpec, enable_host, register_host, remove_host
@@ -53,6 +54,7 @@ def host(request: HttpRequest, name: str) -> HttpResponse:
         "switch": switch,
         "bridges": _bridges(switch),
         "vms": row.vms.select_related("team").order_by("name"),
+        "moves": latest_moves(row),
         "errors": errors,
     }
     return render(request, "hosts/host.html", context, status=422 if errors else 200)

@@ -16,9 +16,11 @@ from portal.accounts.models import User
 from portal.compute.actions import ACTIONS, request_action
 from portal.compute.changes import bin_vm, clone_vm, rebuild_vm, resize_vm
 from portal.compute.models import VM, Flavor, Image
+from portal.compute.moves import request_move
 from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
 from portal.compute.recreate import recreate_vm
 from portal.compute.requests import delete_vm, start_operation
+from portal.hosts.models import Host
 from portal.images.from_vm import image_of_vm
 from portal.images.models import ImageImport
 from portal.images.requests import ImageSpec, begin_import, delete_image
@@ -74,6 +76,12 @@ def _action(name: str) -> Again:
 
 def _autostart(operation: Operation, user: User) -> Operation:
     return start_operation("vm.autostart", _vm(operation), user)
+
+
+def _move(operation: Operation, user: User) -> Operation:
+    if not user.is_operator:
+        raise OperationProblem("VMs are moved by operators: ask one")
+    return request_move(_vm(operation), user, Host.objects.filter(name=operation.params.get("to", "")).first())
 
 
 def _resize(operation: Operation, user: User) -> Operation:
@@ -155,6 +163,7 @@ AGAIN: Mapping[str, Again] = {
     "vm.bin": lambda operation, user: bin_vm(_vm(operation), user),
     "vm.autostart": _autostart,
     "vm.resize": _resize,
+    "vm.migrate": _move,
     "vm.rebuild": _rebuild,
     "vm.clone": _clone,
     "vm.nic_add": _nic_add,
@@ -171,6 +180,6 @@ AGAIN: Mapping[str, Again] = {
 
 def asked_values(params: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked, as a page may show it: without user-data, which may be a secret."""
-    hidden = {"claims", "asked", "before", "held", "placement"}
+    hidden = {"claims", "asked", "before", "held", "placement", "moved", "was_paused"}
     shown = {name: value for name, value in params.items() if name not in hidden}
     return shown | {name: value for name, value in params.get("asked", {}).items() if name != "user_data" and value}

@@ -78,9 +78,17 @@ class Overlay:
 def local_ports(
     index: IntentIndex, view: HostView, before: Mapping[int, LocalPort] | None = None
 ) -> dict[int, LocalPort]:
-    """The ports that are plugged on this host, by id and ascending; those that are as they were `before` are the same."""
+    """The ports that are plugged on this host, by id and ascending; those that are as they were `before` are the same.
+
+    One that is bound to another host is that one's, though its tap is here too: a guest that is migrated here does not
+    run yet, and what is for it goes where it runs.
+    """
     known = before or {}
-    plugged = [(port, ofport) for iface, ofport in view.ofports if (port := index.by_iface.get(iface)) is not None]
+    plugged = [
+        (port, ofport)
+        for iface, ofport in view.ofports
+        if (port := index.by_iface.get(iface)) is not None and port.host in (None, view.host)
+    ]
     zones = port_zones((port.id for port, _ in plugged), index.router_zones)
     pairs = meter_ids(port.id for port, _ in plugged if port.is_limited)
     found: dict[int, LocalPort] = {}

@@ -148,6 +148,53 @@ class Layers(Protocol):
         """Go on from a memory that was kept, with that file as the disk; a running domain is left alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class MoveAsked:
+    """A running domain to be moved. `paths` are the files of here as they are called there; `copied` are the disks whose
+    content goes along (none: the storage is shared); `definition` is what libvirt keeps there."""
+
+    domain: str
+    address: str  # where the other host's libvirt listens for it
+    paths: Mapping[str, str]
+    copied: tuple[str, ...]
+    definition: str
+    stops_first: bool = False  # the guest is stopped before its memory is copied, not after
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProgress:
+    """How far a migration is; bytes of memory and disks together."""
+
+    done_bytes: int
+    total_bytes: int
+    rate_bps: int
+
+    @property
+    def words(self) -> str:
+        percent = 100 * self.done_bytes / self.total_bytes if self.total_bytes else 0
+        return f"{percent:.0f}% of {self.total_bytes / 1024**2:.0f} MiB, {self.rate_bps / 1024**2:.0f} MiB/s"
+
+
+class Move(Protocol):
+    """A migration that was begun. It ends paused on the other host: whoever asked lets it run there."""
+
+    def wait(self, seconds: float) -> bool:
+        """Until it ends, stops its guest here, or so long; whether it has ended."""
+
+    @property
+    def has_stopped(self) -> bool:
+        """The guest runs no longer here, and not yet there."""
+
+    def progress(self) -> MoveProgress | None:
+        """How far it is, if it can be told."""
+
+    def abort(self) -> None:
+        """Ask it to end; the guest runs on here."""
+
+    def result(self) -> None:
+        """Once it has ended: raises HypervisorError when it failed, the guest then being here."""
+
+
 class Hypervisor(Storage, Layers, Protocol):
     """One host's libvirt."""
 
@@ -192,6 +239,12 @@ class Hypervisor(Storage, Layers, Protocol):
 
     def capacity(self) -> Capacity:
         """What the host has."""
+
+    def begin_move(self, asked: MoveAsked, to: Hypervisor) -> Move:
+        """Begin to migrate a running domain to another host."""
+
+    def disk_sources(self, domain: str) -> tuple[tuple[str, str, bool], ...]:
+        """The disks of a running domain: target, source, whether it is read only."""
 
     def capabilities(self, kind: str) -> dict[str, list[str]]:
         """What guests of that kind ("kvm" or "qemu") may be given: `cpu_models`, `disk_buses`, `machines`."""

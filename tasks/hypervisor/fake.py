@@ -8,7 +8,16 @@ from dataclasses import dataclass, field, replace
 from lxml import etree
 
 from sdn.model.plug import bridge_name, veth_names
-from tasks.hypervisor.driver import CallFailed, Capacity, DomainState, HostUnreachable, LiveInterface
+from tasks.hypervisor.driver import (
+    CallFailed,
+    Capacity,
+    DomainState,
+    HostUnreachable,
+    Hypervisor,
+    LiveInterface,
+    MoveAsked,
+    MoveProgress,
+)
 from tasks.hypervisor.fake_layers import FakeLayers, disk_in
 from tasks.hypervisor.fake_storage import FakeStorage, serials_of
 from tasks.hypervisor.libvirt_changes import interface_id_of
@@ -25,6 +34,8 @@ class FakeHypervisor(FakeStorage, FakeLayers):
     autostarted: set[str] = field(default_factory=set)
     vcpus: dict[str, int] = field(default_factory=dict)
     grown: dict[str, int] = field(default_factory=dict)
+    looks_of_moves: int = 1
+    moves_fail: str = ""
     calls: list[str] = field(default_factory=list)
     bridges: set[str] = field(default_factory=set)  # the ports that have a Linux bridge
     has_hook: bool = True
@@ -90,6 +101,22 @@ class FakeHypervisor(FakeStorage, FakeLayers):
     def capacity(self) -> Capacity:
         self._enter("capacity")
         return Capacity(vcpus=8, ram_mib=16384, libvirt_version="9.0.0")
+
+    def begin_move(self, asked: MoveAsked, to: Hypervisor) -> FakeMove:
+        self._enter("begin_move")
+        assert isinstance(to, FakeHypervisor)
+        return FakeMove(asked, self, to)
+
+    def disk_sources(self, domain: str) -> tuple[tuple[str, str, bool], ...]:
+        self._enter("disk_sources")
+        root = etree.fromstring(self.definitions[domain])
+        found = []
+        for disk in root.iterfind("devices/disk"):
+            target, source = disk.find("target"), disk.find("source")
+            if target is not None and source is not None:
+                is_readonly = disk.find("readonly") is not None
+                found.append((str(target.get("dev")), str(source.get("file")), is_readonly))
+        return tuple(found)
 
     def capabilities(self, kind: str) -> dict[str, list[str]]:
         self._enter("capabilities")
@@ -165,6 +192,43 @@ class FakeHypervisor(FakeStorage, FakeLayers):
         if domain in self.running:
             return DomainState.RUNNING
         return DomainState.STOPPED if domain in self.definitions else DomainState.ABSENT
+
+
+class FakeMove:
+    """A migration that ends at the second look; the first one sees the guest stopped. One that `fails` leaves it here."""
+
+    def __init__(self, asked: MoveAsked, here: FakeHypervisor, there: FakeHypervisor) -> None:
+        self._asked, self._here, self._there = asked, here, there
+        self._looks = 0
+        self._problem = ""
+
+    def wait(self, seconds: float) -> bool:
+        self._looks += 1
+        if self._looks <= self._here.looks_of_moves:
+            return False
+        domain = self._asked.domain
+        self._problem = self._problem or self._here.moves_fail
+        if not self._problem and domain in self._here.running:
+            self._there.definitions[domain] = self._asked.definition
+            self._there.running[domain] = self._here.running.pop(domain)
+            self._there.paused.add(domain)
+            self._here.paused.discard(domain)
+            self._here.definitions.pop(domain)
+        return True
+
+    @property
+    def has_stopped(self) -> bool:
+        return self._looks >= self._here.looks_of_moves
+
+    def progress(self) -> MoveProgress | None:
+        return MoveProgress(self._looks, self._here.looks_of_moves + 1, 1024**2)
+
+    def abort(self) -> None:
+        self._problem = "it was ended"
+
+    def result(self) -> None:
+        if self._problem:
+            raise CallFailed(f"the host could not migrate the domain: {self._problem}")
 
 
 def _name(xml: str) -> str:

@@ -25,10 +25,14 @@ from tasks.hypervisor.driver import (
     DomainState,
     HostBusy,
     HostUnreachable,
+    Hypervisor,
     LiveInterface,
+    Move,
+    MoveAsked,
 )
 from tasks.hypervisor.libvirt_bridges import LibvirtBridges, NotCabled
 from tasks.hypervisor.libvirt_changes import LibvirtChanges, interface_id_of
+from tasks.hypervisor.libvirt_move import LibvirtMove
 from tasks.hypervisor.libvirt_snapshots import LibvirtSnapshots
 from tasks.hypervisor.libvirt_storage import LibvirtStorage
 
@@ -162,6 +166,20 @@ class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, Libvir
 
         return self.call("list the domains", act)
 
+    def begin_move(self, asked: MoveAsked, to: Hypervisor) -> Move:
+        assert isinstance(to, LibvirtHypervisor)
+        return LibvirtMove(asked, self, to)
+
+    def disk_sources(self, domain: str) -> tuple[tuple[str, str, bool], ...]:
+        def act(found: Any) -> tuple[tuple[str, str, bool], ...]:
+            disks = etree.fromstring(found.XMLDesc()).iterfind("devices/disk") if found.isActive() else ()
+            return tuple(
+                (_attribute(disk, "target", "dev"), _source_of(disk), disk.find("readonly") is not None)
+                for disk in disks
+            )
+
+        return self._if_there("read the domain's disks", domain, act) or ()
+
     def capacity(self) -> Capacity:
         def act(connection: Any) -> Capacity:
             facts, number = connection.getInfo(), connection.getLibVersion()
@@ -227,6 +245,10 @@ class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, Libvir
                 raise
 
         return self.call(what, guarded)
+
+
+def _source_of(disk: etree._Element) -> str:
+    return _attribute(disk, "source", "file") or _attribute(disk, "source", "dev") or _attribute(disk, "source", "name")
 
 
 def _state_of(domain: Any) -> DomainState:

@@ -37,6 +37,7 @@ RENEW_S = 4.0
 STAGE_DEADLINE_S = 60.0
 CLAIMS_MAX = 6  # a create that took so many workers with it is undone
 LOG_LINES_MAX = 200
+MOVES_AT_ONCE = 2  # from one host
 Hypervisors = Callable[[Host], Hypervisor]
 
 
@@ -59,6 +60,7 @@ class Context:
     operation: Operation
     hypervisors: Hypervisors
     deadline: float = field(default_factory=lambda: time.monotonic() + STAGE_DEADLINE_S)
+    tell: Callable[[str], None] = lambda _words: None  # how far a stage is, for its line
 
 
 def stop_if_cancelled(context: Context) -> None:
@@ -104,7 +106,7 @@ def claim(operation_id: int, worker: str) -> Operation | None:
     """The operation, held by this worker; None when it is finished, held, or not yet its turn."""
     now = timezone.now()
     operation = Operation.objects.filter(pk=operation_id, state__in=UNFINISHED).first()
-    if operation is None or _has_earlier(operation):
+    if operation is None or _has_earlier(operation) or _must_wait(operation):
         return None
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
     mine = Operation.objects.filter(free, pk=operation_id, state__in=UNFINISHED)
@@ -151,11 +153,21 @@ def _has_earlier(operation: Operation) -> bool:
     return same.filter(pk__lt=operation.pk).exists()
 
 
+def _must_wait(operation: Operation) -> bool:
+    """So many VMs at a time leave a host: each move holds one of the few calls that its libvirt takes."""
+    if operation.kind != "vm.migrate":
+        return False
+    moving = Operation.objects.filter(kind=operation.kind, state__in=UNFINISHED, lease_until__gt=timezone.now())
+    return moving.filter(params__from=operation.params["from"]).exclude(pk=operation.pk).count() >= MOVES_AT_ONCE
+
+
 def _enqueue_next(operation: Operation) -> None:
-    same = Operation.objects.filter(object_uuid=operation.object_uuid, state__in=UNFINISHED)
-    following = same.filter(pk__gt=operation.pk).order_by("pk").first()
-    if following is not None:
-        enqueue_operation(following.pk)
+    same = Operation.objects.filter(object_uuid=operation.object_uuid, state__in=UNFINISHED, pk__gt=operation.pk)
+    waiting = Operation.objects.filter(kind="vm.migrate", state=OperationState.QUEUED)
+    moves = waiting.filter(params__from=operation.params["from"]) if operation.kind == "vm.migrate" else waiting.none()
+    for rows in (same, moves):
+        if (following := rows.order_by("pk").first()) is not None:
+            enqueue_operation(following.pk)
 
 
 class _Renewal:
@@ -287,7 +299,12 @@ class _Run:
         self._save()
 
     def _context(self, stage: Stage) -> Context:
-        return Context(self._operation, self._hypervisors, time.monotonic() + stage.deadline_s)
+        def tell(words: str) -> None:
+            self._rows[stage.name].detail = words[:300]
+            self._unsaved.add(stage.name)
+            self._save()
+
+        return Context(self._operation, self._hypervisors, time.monotonic() + stage.deadline_s, tell)
 
     def _mark(self, stage: Stage, **columns: object) -> None:
         """Change a stage's line; the next save writes it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_nics, vm_snapshots, volume
+from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_migrate, vm_nics, vm_snapshots, volume
 from tasks.sagas.engine import Saga
 
 SAGAS: Mapping[str, Saga] = {
@@ -16,4 +16,5 @@ SAGAS: Mapping[str, Saga] = {
     **vm_nics.SAGAS,
     **volume.SAGAS,
     **vm_snapshots.SAGAS,
+    **vm_migrate.SAGAS,
 }

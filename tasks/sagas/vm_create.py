@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from django.db import transaction
 from django.utils import timezone
@@ -65,8 +66,13 @@ def unmake_disk(context: Context) -> None:
 
 def write_seed(context: Context) -> None:
     vm, _, files = placed(context)
+    write_seed_to(vm, files.seed)
+
+
+def write_seed_to(vm: VM, path: Path) -> None:
+    """The VM's seed image as that file."""
     spec = SeedSpec(str(vm.uuid), vm.name, vm.image.login_user, vm.public_key, vm.user_data)
-    write_file(files.seed, make_seed(spec))
+    write_file(path, make_seed(spec))
 
 
 def unwrite_seed(context: Context) -> None:

@@ -113,6 +113,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "alert-rules": {"uuid": str(add_alert_rule(cast.payments, cast.alice, "vm_cpu_percent", 90, 5).uuid)},
         "boards": {"uuid": str(kept_team_board(cast.payments).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
+        "migrations": {"uuid": str(vm.uuid)},
         "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},
         "service-accounts": {"number": str(create_service(cast.payments, cast.alice, "old", "member").pk)},
         "teams": {"slug": "search"},

@@ -126,6 +126,8 @@ def world(cast: Cast) -> World:
         "vm_floating": {"uuid": vm.uuid},
         "external_delete": {"uuid": cast.external.uuid},
         **{name: {"uuid": made_provider(cast).uuid} for name in ("provider_share", "provider_delete")},
+        **{name: {"name": host.name} for name in ("host", "host_maintenance", "host_evacuate")},
+        "vm_move": {"uuid": vm.uuid},
         "snippet_delete": {"number": Snippet.objects.get_or_create(team=cast.payments, name="Motd")[0].pk},
         "console": {"uuid": vm.uuid},
         "console_ticket": {"uuid": vm.uuid},
@@ -321,6 +323,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     uuids |= {"security-groups": rule["uuid"], "ports": port, "boards": world.arguments["board"]["uuid"]}
     uuids |= {"alerts": world.arguments["alert_handle"]["uuid"], "channels": world.arguments["channel_act"]["uuid"]}
     uuids |= {"alert-rules": world.arguments["alert_rule_remove"]["uuid"]}
+    uuids |= {"migrations": vm}
     uuids |= {
         name: world.arguments[key]["uuid"]
         for name, key in (

@@ -1,0 +1,301 @@
+"""A VM to another host: live when it runs, by its files when it is off. Until it has moved everything can be undone;
+once it has, only forward is a way, and the operation's `params["moved"]` says so.
+
+The network goes with it: when the guest has stopped here, its ports are bound there, so that every switch learns it while the
+last of its memory is on its way; it is let run there when its flows are installed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+
+from portal.compute.hardware import disk_target
+from portal.compute.models import VM
+from portal.compute.moves import move_problems
+from portal.hosts.models import Accelerator, Host
+from portal.live.publishers import vm_changed
+from portal.networks.intent import bump_generation, lock_intent, only_ports
+from portal.networks.models import Network
+from portal.operations.models import Operation
+from tasks.hypervisor.disks import VMFiles, copy_disk, disk_size_gib, ensure_overlay, files_of, remove_file
+from tasks.hypervisor.domain_xml import format_domain
+from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError, Move, MoveAsked
+from tasks.sagas import vm_create
+from tasks.sagas.engine import Cancelled, Context, Saga, Stage, StageError, stop_if_cancelled
+from tasks.sagas.placement import Wish, choose_host, keep_placement, wish_of
+from tasks.sagas.rows import operation_params, update_vm, vm_of, vm_or_none
+from tasks.sagas.vm_life import record_state
+
+LIVE = (DomainState.RUNNING, DomainState.PAUSED)
+LONG_S, TELL_EVERY_S = 4 * 3600.0, 0.5
+ROOM_MIB = 64  # what a disk may grow by while it is copied
+
+
+def _hosts(context: Context) -> tuple[Host, Host]:
+    """Where it comes from and where it goes."""
+    params = operation_params(context)
+    found = {host.name: host for host in Host.objects.filter(name__in=(params["from"], params["to"]))}
+    missing = [name for name in (params["from"], params["to"]) if name not in found]
+    if missing:
+        raise StageError(f"there is no host {missing[0] or 'chosen'} any more")
+    return found[params["from"]], found[params["to"]]
+
+
+def _keep(context: Context, **more: object) -> None:
+    rows = Operation.objects.filter(pk=context.operation.pk)
+    context.operation.params = {**operation_params(context), **more}
+    rows.update(params=context.operation.params)
+
+
+def _has_moved(context: Context) -> bool:
+    return bool(operation_params(context).get("moved"))
+
+
+def _files(host: Host, vm: VM) -> VMFiles:
+    return files_of(host.disks_dir, vm.uuid, vm.disk_name)
+
+
+def _is_shared(source: Host, target: Host) -> bool:
+    """A host's folder of disks is the same path for the worker: the same path twice is the same folder."""
+    return source.disks_dir == target.disks_dir
+
+
+def check(context: Context) -> str:
+    vm, params = vm_of(context), operation_params(context)
+    if params.get("moved"):
+        return "it has moved"
+    with transaction.atomic():
+        lock_intent()
+        choice = choose_host(_wish(vm, params))
+        keep_placement(context.operation, choice)
+    _keep(context, to=choice.host.name)
+    source, target = _hosts(context)
+    networks = list(Network.objects.filter(ports__vm=vm).distinct())
+    problems = move_problems(vm, target, networks) + _file_problems(vm, source, target)
+    if problems:
+        raise StageError("; ".join(problems))
+    return f"from {source.name} to {choice.words}"
+
+
+def _wish(vm: VM, params: dict[str, object]) -> Wish:
+    wish = wish_of(vm, frozenset({str(params["from"])}))
+    return Wish(
+        wish.ram_mib, wish.vcpus, wish.vm_id, wish.team_id, wish.apart, wish.apart_must, str(params["to"] or ""),
+        wish.cpu_model, wish.machine, wish.disk_bus, wish.not_on,
+    )  # fmt: skip
+
+
+def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:
+    if _is_shared(source, target):
+        return []
+    disk, folder = _files(source, vm).disk, Path(target.disks_dir)
+    if not disk.is_file():
+        return [f"its disk {disk} is not there: was it removed behind our back?"]
+    found = []
+    if vm.image.disk_path and not Path(vm.image.disk_path).is_file():
+        found.append(f"the disk of image {vm.image.name} is not on the image cache, and its disk lies on it")
+    if not folder.is_dir():
+        found.append(f"{target.name} has no folder {folder} for disks")
+    else:
+        needed, room = os.stat(disk).st_blocks * 512 + ROOM_MIB * 1024**2, os.statvfs(folder)
+        if room.f_bavail * room.f_frsize < needed:
+            left = room.f_bavail * room.f_frsize // 1024**2
+            found.append(f"{target.name} has {left} MiB left for disks; {needed // 1024**2} MiB are needed")
+    return found
+
+
+def make_disk(context: Context) -> str:
+    vm, (source, target) = vm_of(context), _hosts(context)
+    if _has_moved(context) or _is_shared(source, target):
+        return "it has moved" if _has_moved(context) else "the storage is shared"
+    here, there = _files(source, vm), _files(target, vm)
+    runs = context.hypervisors(source).state(vm.domain) in LIVE
+    if runs:
+        ensure_overlay(there.disk, vm.image.disk_path, vm.image.disk_format, max(vm.disk_gib, disk_size_gib(here.disk)))
+    else:
+        copy_disk(here.disk, there.disk, vm.image.disk_path, vm.image.disk_format)
+    vm_create.write_seed_to(vm, there.seed)
+    return "empty, to be filled while it runs" if runs else f"a copy, {os.stat(there.disk).st_blocks // 2048} MiB"
+
+
+def unmake_disk(context: Context) -> None:
+    vm = vm_or_none(context.operation.object_uuid)
+    if vm is None or _has_moved(context) or not operation_params(context)["to"]:
+        return
+    source, target = _hosts(context)
+    if not _is_shared(source, target):
+        for path in _files(target, vm).all():
+            remove_file(path)
+
+
+def move(context: Context) -> str:
+    vm, (source, target) = vm_of(context), _hosts(context)
+    if _has_moved(context):
+        return "it has moved"
+    here, there = context.hypervisors(source), context.hypervisors(target)
+    began = time.monotonic()
+    state = here.state(vm.domain)
+    if state not in LIVE and there.state(vm.domain) in LIVE:
+        how = "an earlier worker moved it"
+    elif state in LIVE:
+        _keep(context, was_paused=state is DomainState.PAUSED)
+        _forget_half(there, vm)
+        how = _move_live(context, vm, (source, target))
+    else:
+        there.define(_definition(vm, target))
+        here.undefine(vm.domain)
+        how = "off"
+    _bind(vm, target)
+    _keep(context, moved=True)
+    return f"{how}, in {time.monotonic() - began:.1f} s"
+
+
+def _forget_half(there: Hypervisor, vm: VM) -> None:
+    """What a migration left there that never came to its end."""
+    if there.state(vm.domain) is not DomainState.ABSENT:
+        there.destroy(vm.domain)
+        there.undefine(vm.domain)
+
+
+def _move_live(context: Context, vm: VM, hosts: tuple[Host, Host]) -> str:
+    source, target = hosts
+    here, there = context.hypervisors(source), context.hypervisors(target)
+    begun = here.begin_move(_asked(vm, here, hosts), there)
+    is_bound, stopped_at = False, 0.0
+    try:
+        while not begun.wait(TELL_EVERY_S):
+            if begun.has_stopped and not is_bound:
+                stopped_at, is_bound = time.monotonic(), True
+                _bind(vm, target)
+            elif not is_bound:
+                _tell(context, begun)
+    except Cancelled:
+        _end(begun)
+        _bind(vm, source)
+        raise
+    try:
+        begun.result()
+    except HypervisorError:
+        if is_bound:
+            _bind(vm, source)
+        raise
+    vm_create.record_interfaces(vm, there.live_interfaces(vm.domain))
+    stopped_s = f", {time.monotonic() - stopped_at:.2f} s after the guest stopped" if stopped_at else ""
+    return f"live{stopped_s}"
+
+
+def _asked(vm: VM, here: Hypervisor, hosts: tuple[Host, Host]) -> MoveAsked:
+    source, target = hosts
+    paths = {str(was): str(Path(target.disks_dir) / was.name) for was in _files(source, vm).all()}
+    copied = [] if _is_shared(source, target) else [disk_target(vm.disk_bus, 0)]
+    if copied:
+        alien = [path for _, path, readonly in here.disk_sources(vm.domain) if path not in paths and not readonly]
+        if alien:
+            raise StageError(
+                f"{source.name} alone has its disk {', '.join(alien)}: detach it first, or shut the VM down"
+            )
+    is_emulated = source.accelerator != Accelerator.KVM
+    return MoveAsked(vm.domain, target.underlay_ip, paths, tuple(copied), _definition(vm, target), is_emulated)
+
+
+def _definition(vm: VM, target: Host) -> str:
+    return format_domain(vm_create.domain_spec(vm, target, _files(target, vm)))
+
+
+def _tell(context: Context, begun: Move) -> None:
+    stop_if_cancelled(context)
+    if time.monotonic() > context.deadline:
+        _end(begun)
+        raise StageError(f"it did not end within {LONG_S / 3600:.0f} hours: the guest may write faster than is copied")
+    if progress := begun.progress():
+        context.tell(progress.words)
+
+
+def _end(begun: Move) -> None:
+    begun.abort()
+    begun.wait(30)
+
+
+def _bind(vm: VM, host: Host) -> None:
+    """The VM and its ports are the host's from now on; every switch hears of it."""
+    with transaction.atomic():
+        lock_intent()
+        if VM.objects.filter(pk=vm.pk, host=host).exists():
+            return
+        VM.objects.filter(pk=vm.pk).update(host=host, observed_at=timezone.now())
+        vm.ports.update(host=host, tap="", ofport=None, wired_at=None, wired_generation=None)
+        bump_generation(only_ports(vm.ports.values_list("id", flat=True)))
+        vm.refresh_from_db(fields=["host", "observed_at"])
+        vm_changed(vm)
+
+
+def unmove(context: Context) -> None:
+    """One that has not moved runs where it ran, and is bound there; one that has runs there, flows or not."""
+    vm = vm_or_none(context.operation.object_uuid)
+    if vm is None or not operation_params(context)["to"]:
+        return
+    source, target = _hosts(context)
+    here, there = context.hypervisors(source), context.hypervisors(target)
+    if _has_moved(context):
+        _let_run(context, there, vm)
+        return
+    if here.state(vm.domain) is DomainState.ABSENT and there.state(vm.domain) is not DomainState.ABSENT:
+        _bind(vm, target)  # it had moved, and nobody could write it down
+        _keep(context, moved=True)
+        _let_run(context, there, vm)
+        return
+    _forget_half(there, vm)
+    _bind(vm, source)
+    _let_run(context, here, vm)
+
+
+def _let_run(context: Context, there: Hypervisor, vm: VM) -> None:
+    if there.state(vm.domain) in LIVE and not operation_params(context).get("was_paused"):
+        there.resume(vm.domain)
+
+
+def run(context: Context) -> str:
+    """Its flows are there before it runs there: what it sends first is not lost."""
+    vm = vm_of(context)
+    assert vm.host is not None
+    there = context.hypervisors(vm.host)
+    if there.state(vm.domain) not in LIVE:
+        update_vm(vm, observed_at=timezone.now())
+        return "it is off: they are installed when it starts"
+    try:
+        words = vm_create.await_wired(context)
+    finally:
+        _let_run(context, there, vm)
+    record_state(vm, there)
+    vm_create.record_taps(vm, there)
+    return f"its flows {words}" + ", paused as it was" * bool(operation_params(context).get("was_paused"))
+
+
+def tidy(context: Context) -> str:
+    vm, (source, target) = vm_of(context), _hosts(context)
+    here = context.hypervisors(source)
+    if here.state(vm.domain) not in LIVE:
+        here.undefine(vm.domain)
+    if vm.is_autostarted:
+        context.hypervisors(target).set_autostart(vm.domain, True)
+    if _is_shared(source, target):
+        return "nothing: the storage is shared"
+    for path in _files(source, vm).all():
+        remove_file(path)
+    return f"its files on {source.name}"
+
+
+SAGAS: dict[str, Saga] = {
+    "vm.migrate": (
+        Stage("check", check),
+        Stage("disk", make_disk, unmake_disk, deadline_s=3600.0),
+        Stage("move", move, unmove, deadline_s=LONG_S),
+        Stage("run", run, deadline_s=vm_create.WIRE_DEADLINE_S),
+        Stage("tidy", tidy),
+    ),
+}

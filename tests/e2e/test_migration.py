@@ -1,0 +1,138 @@
+"""A guest that runs, moved between the lab's hosts by an operator: it stays reachable, its network goes with it, hosts are emptied.
+
+[access]--br-int@hv1--vni--[br-int@hv2]--tap--[guest]   and the guest goes from one to the other
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.api import Api
+from tests.e2e.conftest import Product
+from tests.e2e.test_life import LABS, answers_ssh
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
+PING_EVERY_S = 0.05
+ENDED = ("done", "failed", "cancelled")
+
+
+@pytest.fixture(scope="module")
+def api(product: Product) -> Api:
+    return Api(product, "alice")
+
+
+@pytest.fixture(scope="module")
+def olga(product: Product) -> Api:
+    return Api(product, "olga")
+
+
+@pytest.fixture(scope="module")
+def vm(api: Api) -> Iterator[dict[str, Any]]:
+    asked = {"name": "move-1", "image": "tiny", "flavor": "nano", "network": "payments-net", "host": "hv1"}
+    status, answer = api.send("POST", "/vms", asked)
+    assert status == 202, answer
+    uuid = answer["vm"]["uuid"]
+    yield wait_for(lambda: (found := api.get(f"/vms/{uuid}")) and found["ssh_at"] and found, 120, "SSH answers", 0.2)
+    api.send("DELETE", f"/vms/{uuid}")
+    wait_for(lambda: api.get(f"/vms/{uuid}") is None, 30, "it is gone", 0.1)
+
+
+def ended(api: Api, uuid: str) -> dict[str, Any]:
+    path = f"/operations/{uuid}"
+    return wait_for(lambda: (one := api.get(path))["state"] in ENDED and one, 120, "the move ends", 0.1)
+
+
+def move(api: Api, olga: Api, vm: dict[str, Any], host: str) -> dict[str, Any]:
+    status, answer = olga.send("POST", "/migrations", {"vm": vm["uuid"], "host": host})
+    assert status == 202, answer
+    found = ended(api, answer["operation"]["uuid"])
+    assert found["state"] == "done", found["error"]
+    return found
+
+
+def domains(product: Product, host: str) -> set[str]:
+    socket = LABS / product.lab / host / "run/libvirt/libvirt-sock"
+    argv = ["virsh", "-q", "-c", f"qemu+unix:///system?socket={socket}", "list", "--all", "--name"]
+    return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+
+
+def unanswered_s(ping: subprocess.Popen[str]) -> float:
+    """For how long at a stretch no question was ever answered."""
+    told, _ = ping.communicate(timeout=30)
+    answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", told)}
+    assert answered, told[-300:]
+    run = longest = 0
+    for number in range(1, max(answered)):
+        run = 0 if number in answered else run + 1
+        longest = max(longest, run)
+    return longest * PING_EVERY_S
+
+
+def test_a_guest_moves_while_it_is_pinged_and_loses_less_than_it_stands_still(
+    product: Product, api: Api, olga: Api, vm: dict[str, Any]
+) -> None:
+    words = ("ping", "-n", "-i", str(PING_EVERY_S), vm["address"])
+    argv = ["ip", "netns", "exec", f"hs-{product.lab}-access", *words]
+    ping = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: product.in_access("ping", "-c1", "-W1", vm["address"]).returncode == 0, 20, "it answers")
+        found = move(api, olga, vm, "hv2")
+        wait_for(lambda: product.in_access("ping", "-c1", "-W1", vm["address"]).returncode == 0, 20, "it answers there")
+    finally:
+        ping.send_signal(2)
+    lost_s = unanswered_s(ping)
+    stages = {stage["name"]: stage for stage in found["stages"]}
+    stood = re.search(r"live, ([\d.]+) s after the guest stopped", stages["move"]["detail"])
+    assert stood, stages["move"]
+    # what raw libvirt loses is all that is asked while the guest stands still: its switch learns when it runs again
+    assert lost_s <= float(stood[1]) + 0.5, (lost_s, stages["move"]["detail"])
+    assert api.get(f"/vms/{vm['uuid']}")["host"] == "hv2" and answers_ssh(product, vm["address"])
+    domain = f"hs-{vm['uuid']}"
+    assert domain in domains(product, "hv2") and domain not in domains(product, "hv1")
+    assert not list((LABS / product.lab / "hv1" / "disks").glob(f"{domain}*"))
+    placement = api.get(f"/operations/{found['uuid']}")
+    assert "from hv1 to hv2: asked for by name" in placement["stages"][0]["detail"]
+
+
+def test_a_host_in_maintenance_takes_nothing_and_is_emptied_with_a_result_for_each(
+    product: Product, api: Api, olga: Api, vm: dict[str, Any]
+) -> None:
+    here = api.get(f"/vms/{vm['uuid']}")["host"]
+    other = {"hv1": "hv2", "hv2": "hv1"}[here]
+    assert olga.send("PUT", f"/hosts/{other}/maintenance", {"in_maintenance": True, "note": "new disks"})[0] == 200
+    try:
+        status, results = olga.send("POST", f"/hosts/{here}/evacuate")
+        mine = next(one for one in results if one["uuid"] == vm["uuid"])
+        assert status == 200 and f"{other} is in maintenance" in mine["problem"] and mine["operation"] is None
+    finally:
+        olga.send("PUT", f"/hosts/{other}/maintenance", {"in_maintenance": False})
+    olga.send("PUT", f"/hosts/{here}/maintenance", {"in_maintenance": True})
+    try:
+        _, results = olga.send("POST", f"/hosts/{here}/evacuate")
+        mine = next(one for one in results if one["uuid"] == vm["uuid"])
+        assert ended(api, mine["operation"])["state"] == "done"
+        assert api.get(f"/vms/{vm['uuid']}")["host"] == other
+    finally:
+        olga.send("PUT", f"/hosts/{here}/maintenance", {"in_maintenance": False})
+
+
+def test_one_that_is_off_moves_with_its_disk_and_starts_there(
+    product: Product, api: Api, olga: Api, vm: dict[str, Any]
+) -> None:
+    status, answer = api.send("POST", f"/vms/{vm['uuid']}/actions/force_off")
+    assert status == 202 and ended(api, answer["operation"]["uuid"])["state"] == "done"
+    here = api.get(f"/vms/{vm['uuid']}")["host"]
+    there = {"hv1": "hv2", "hv2": "hv1"}[here]
+    move(api, olga, vm, there)
+    status, answer = api.send("POST", f"/vms/{vm['uuid']}/actions/start")
+    assert status == 202 and ended(api, answer["operation"]["uuid"])["state"] == "done"
+    began = time.monotonic()
+    wait_for(lambda: answers_ssh(product, vm["address"]), 90, "SSH answers there", 0.3)
+    assert api.get(f"/vms/{vm['uuid']}")["host"] == there and time.monotonic() - began < 90
