@@ -151,6 +151,9 @@ DROP_REASONS: tuple[DropReason, ...] = (
     DropReason(44, "hosts_own", "it is for a host's own address on the segment, which guests may not reach"),
     DropReason(45, "tagged", "it has a VLAN tag of its own, and the network is a segment of the hosts' wire"),
     DropReason(46, "too_big", "it is larger than the network carries that it is routed to"),
+    DropReason(
+        47, "not_attached", "its router has no leg in the subnet that it comes from, so no answer would find back"
+    ),
 )
 DROP_REASON_BY_NAME: dict[str, DropReason] = {reason.name: reason for reason in DROP_REASONS}
 DROP_REASON_BY_CODE: dict[int, DropReason] = {reason.code: reason for reason in DROP_REASONS}

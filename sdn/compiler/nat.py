@@ -14,7 +14,7 @@ from sdn.compiler.routing import Routed
 from sdn.compiler.tunnels import encapsulate
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
-from sdn.model.intent import FloatingIntent
+from sdn.model.intent import Cidr, FloatingIntent
 from sdn.pipeline import FLAG_PROBE, PROBE_VNI_BIT, TABLE_BY_NAME, Register
 
 
@@ -55,13 +55,25 @@ def _arrivals(routed: Routed, tunnel_ofport: int | None) -> Iterator[Flow]:
 
 def _translations(routed: Routed) -> Iterator[Flow]:
     mark: Match = {**routed.mark, "ip": ""}
+    served = _served(routed)
     for floating in routed.router.floating:
-        own = {**mark, "nw_src": str(floating.fixed)}
-        yield flow("nat", 110, floating_cause(floating), own, _source(routed, str(floating.address)))
-    if routed.router.external_address is not None:
-        yield flow("nat", 100, routed.cause, mark, _source(routed, str(routed.router.external_address)))
-    if routed.address6 is not None:
-        yield flow("nat", 100, routed.cause, {**routed.mark, "ipv6": ""}, _source(routed, str(routed.address6)))
+        if any(floating.fixed in cidr for cidr in served):
+            own = {**mark, "nw_src": str(floating.fixed)}
+            yield flow("nat", 110, floating_cause(floating), own, _source(routed, str(floating.address)))
+    seen_as = {4: routed.router.external_address, 6: routed.address6}
+    for cidr in served:
+        if (address := seen_as[cidr.version]) is not None:
+            kind, field = ("ip", "nw_src") if cidr.version == 4 else ("ipv6", "ipv6_src")
+            own = {**routed.mark, kind: "", **({field: str(cidr)} if cidr.prefixlen else {})}
+            yield flow("nat", 100, routed.cause, own, _source(routed, str(address)))
+    yield flow("nat", 50, routed.cause, routed.mark, drop("nat", "not_attached"))
+
+
+def _served(routed: Routed) -> list[Cidr]:
+    """Whose packets the router takes outside: its subnets', and those that it has a route to. Another's answers would not
+    find back, and a subnet that is not attached stays inside."""
+    cidrs = {leg.subnet.cidr for leg in routed.legs} | {route.destination for route in routed.router.routes}
+    return sorted(cidrs, key=str)
 
 
 def _source(routed: Routed, address: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from os_ken.lib.packet import arp, ethernet, icmp, ipv4, packet, tcp, udp
+from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet, tcp, udp
 
 from sdn.shadow import Shadow, ShadowBridge, ShadowPort
 from sdn.transport.unixctl import UnixctlClient
@@ -29,7 +29,7 @@ class Out:
     @property
     def ends(self) -> tuple[str, str]:
         """Source and destination address."""
-        header = self.get(ipv4.ipv4)
+        header = self.frame.get_protocol(ipv6.ipv6) or self.get(ipv4.ipv4)
         return header.src, header.dst
 
 
@@ -92,6 +92,10 @@ class Bench:
         asked = out.frame.get_protocol(arp.arp)
         return out.port == self._marker[0] and asked is not None and asked.opcode == arp.ARP_REPLY
 
+    def forget_connections(self) -> None:
+        """As if no packet had been there yet."""
+        self._client.run("dpctl/flush-conntrack")
+
     def set_flows(self, flows: str) -> None:
         """Other flows, in force: what the datapath remembers of the old ones is forgotten."""
         self.shadow.set_flows("br-int", flows)
@@ -120,3 +124,14 @@ def arp_frame(op: int, sender: tuple[str, object], target: tuple[str, object]) -
 
 def echo(identity: int = 1, sequence: int = 1, *, reply: bool = False) -> icmp.icmp:
     return icmp.icmp(0 if reply else 8, 0, 0, icmp.echo(identity, sequence, b"hopsight"))
+
+
+def ip6_frame(src: tuple[str, object], dst: tuple[str, object], *layers: object, hops: int = 64) -> packet.Packet:
+    """An IPv6 frame from (MAC, address) to (MAC, address)."""
+    frame = packet.Packet()
+    frame.add_protocol(ethernet.ethernet(dst[0], src[0], 0x86DD))
+    following = {icmpv6.icmpv6: 58, tcp.tcp: 6, udp.udp: 17}[type(layers[0])]
+    frame.add_protocol(ipv6.ipv6(src=str(src[1]), dst=str(dst[1]), nxt=following, hop_limit=hops))
+    for layer in layers:
+        frame.add_protocol(layer)
+    return frame

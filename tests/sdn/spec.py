@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Literal
 
-from sdn.model.intent import Address, IntentSnapshot, PortIntent, RuleDirection, RuleIntent
+from sdn.model.addresses import IfaceId, Mac
+from sdn.model.intent import Address, IntentSnapshot, PortIntent, RouterIntent, RuleDirection, RuleIntent
 
 Connection = Literal["new", "established", "reply"]
 Verdict = Literal["delivered", "egress_denied", "ingress_denied", "reply_denied", "port_down"]
@@ -108,3 +109,41 @@ def _routes(world: IntentSnapshot, source: PortIntent, target: PortIntent, addre
         if any(leg.network_id == source.network_id for leg in router.ports)
         for leg in router.ports
     )
+
+
+def outsider(address: Address) -> PortIntent:
+    """A machine outside, as an end of a sample: in no group, on no network of ours."""
+    return PortIntent(0, IfaceId("outside"), 0, None, Mac("02:00:00:00:00:01"), (address,), "outside")
+
+
+def seen_outside_as(world: IntentSnapshot, sample: Sample) -> Address | None:
+    """What a machine outside sees as the sender of a new connection's first packet; None where it gets none.
+
+    A router with a leg in the sender's subnet leads outside; a floating address that stands for the sender's goes before
+    the router's own.
+    """
+    own = sample.address(sample.source)
+    router = next((one for one in world.routers if is_routed_in(world, one, sample.source, own)), None)
+    if router is None or router.external_id is None:
+        return None
+    if sample.source.is_secured and not allows(world, sample, "egress"):
+        return None
+    floating = next((one.address for one in router.floating if one.fixed == own), None)
+    if floating is not None or sample.family == 4:
+        return floating or router.external_address
+    external = next(one for one in world.externals if one.id == router.external_id)
+    return external.address6_of(router.external_mac)
+
+
+def is_routed_in(world: IntentSnapshot, router: RouterIntent, port: PortIntent, address: Address) -> bool:
+    """Whether the router has a leg in the subnet of the port's that holds the address."""
+    subnets = {subnet.id: subnet for network in world.networks for subnet in network.subnets}
+    return any(leg.network_id == port.network_id and address in subnets[leg.subnet_id].cidr for leg in router.ports)
+
+
+def gets_from_outside(world: IntentSnapshot, plugged: frozenset[int], router: RouterIntent, sample: Sample) -> bool:
+    """Whether the first packet of a connection that a machine outside opens to a floating address gets to its port."""
+    target = sample.target
+    if target.id not in plugged or not is_routed_in(world, router, target, sample.address(target)):
+        return False
+    return not target.is_secured or allows(world, sample, "ingress")

@@ -30,7 +30,7 @@ def world() -> Iterator[ShadowWorld]:
         made.close()
 
 
-def _overlays_alone(chance: random.Random, snapshot: IntentSnapshot) -> IntentSnapshot:
+def overlays_alone(chance: random.Random, snapshot: IntentSnapshot) -> IntentSnapshot:
     """Provider networks' other half is not ours: their routers, and who else is on the wire. Some ports have IPv6 alone."""
     networks = tuple(
         replace(network, kind="vxlan", vid=None) if network.is_provider else network for network in snapshot.networks
@@ -59,7 +59,7 @@ def _view(chance: random.Random, snapshot: IntentSnapshot, host: str) -> HostVie
 @settings(max_examples=25)
 @given(chance=st.randoms(use_true_random=False), hosts=st.integers(1, 4))
 def test_the_switches_do_what_the_specification_says(world: ShadowWorld, chance: random.Random, hosts: int) -> None:
-    snapshot = _overlays_alone(chance, random_world(chance, hosts, ports=9))
+    snapshot = overlays_alone(chance, random_world(chance, hosts, ports=9))
     views = tuple(_view(chance, snapshot, str(host.name)) for host in snapshot.hosts)
     world.load(snapshot, views)
     scene = Scene(snapshot, views, world.compiled)
