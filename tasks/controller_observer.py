@@ -34,6 +34,9 @@ class RowObserver:
         fresh = {"dpid": f"{dpid:016x}", "ovs_version": ovs_version, "ovs_error": "", "ovs_seen_at": timezone.now()}
         await _try(lambda: _update_host(host, fresh))
 
+    async def meters_seen(self, host: HostName, has_meters: bool) -> None:
+        await _try(lambda: _keep_meters(host, has_meters))
+
     async def host_lost(self, host: HostName, reason: str) -> None:
         await _try(lambda: _lose_host(host, reason[:300]))
 
@@ -74,6 +77,11 @@ async def _try(work: Callable[[], None]) -> None:
         await in_rows(work)
     except DatabaseError as problem:
         log.warning("rows not written problem=%s", problem)
+
+
+def _keep_meters(host: str, has_meters: bool) -> None:
+    if not Host.objects.filter(name=host, has_meters=has_meters).exists():
+        _update_host(host, {"has_meters": has_meters})
 
 
 def _lose_host(host: str, reason: str) -> None:

@@ -183,6 +183,7 @@ class HostOut(Schema):
     name: str
     enabled: bool
     plug: str
+    has_meters: bool | None = Field(description="false: its datapath enforces no rate limits; null: not known yet")
     in_maintenance: bool
     maintenance_note: str
     vcpus: int

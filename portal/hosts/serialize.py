@@ -23,4 +23,5 @@ def host_as_json(host: Host) -> dict[str, Any]:
         "ovs_version": host.ovs_version,
         "libvirt_error": host.libvirt_error,
         "ovs_error": host.ovs_error,
+        "limits_words": host.limits_words,
     }

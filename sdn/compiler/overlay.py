@@ -90,7 +90,7 @@ def local_ports(
         if (port := index.by_iface.get(iface)) is not None and port.host in (None, view.host)
     ]
     zones = port_zones((port.id for port, _ in plugged), index.router_zones)
-    pairs = meter_ids(port.id for port, _ in plugged if port.is_limited)
+    pairs = meter_ids(port.id for port, _ in plugged if port.is_limited and view.has_meters)
     found: dict[int, LocalPort] = {}
     for port, ofport in sorted(plugged, key=lambda one: one[0].id):  # the order of a flood must not depend on the rows'
         was, zone, pair = known.get(port.id), zones[port.id], pairs.get(port.id, (0, 0))

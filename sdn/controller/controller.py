@@ -192,7 +192,7 @@ class Controller:
             return
         network, place = self._networks[port.network_id], (channel.dpid, packet.in_port)
         if (reason := _told_reason(packet)) is not None:
-            if self._answers.may(place):
+            if self._answers.may(place, "error"):
                 self._tell_dropped(channel, port, packet, reason)
             return
         said = is_ssh_answer(packet.frame)

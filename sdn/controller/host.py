@@ -87,6 +87,7 @@ class HostLink:
         self._asked_at = 0.0
         self._patience = Patience(str(connection.name))
         self._meters = MeterKeeper()
+        self._has_meters: tuple[Channel, bool] | None = None
         self._sampled: tuple[int, ...] = ()
         self._gateway = Gateway(self.poke)
         self._floats = Floats()
@@ -359,8 +360,16 @@ class HostLink:
 
     def _view(self, facts: BridgeFacts) -> HostView:
         seen = self._gateway.view(facts.view)
-        self._compiled_view = replace(seen, sampled=self._sampled, stand_ins=self.stand_ins.wanted)
+        has_meters = self._has_meters is None or self._has_meters[1]
+        sampled = self._sampled if has_meters else ()  # unmetered copies would be as many as what is dropped
+        self._compiled_view = replace(seen, sampled=sampled, stand_ins=self.stand_ins.wanted, has_meters=has_meters)
         return self._compiled_view
+
+    async def _look_for_meters(self, channel: Channel) -> None:
+        """Once a connection: a flow that names a meter is refused by a datapath without, and its whole bundle with it."""
+        if self._has_meters is None or self._has_meters[0] is not channel:
+            self._has_meters = channel, await channel.has_meters()
+            await self._observer.meters_seen(self.connection.name, self._has_meters[1])
 
     async def _plan(self, index: IntentIndex, facts: BridgeFacts, channel: Channel) -> Plan:
         """What the switch lacks: found by looking at all it has where that is not known, else by what changed."""
@@ -370,6 +379,7 @@ class HostLink:
             return plan_changes(before, self._compiler.flows)
         began = self._loop.time()
         self._meters.forget()
+        await self._look_for_meters(channel)
         async with self._turns:
             observed: dict[WireKey, WireFlow] = {
                 flow.key: flow for flow in await channel.dump_flows() if not self._common.keeps(flow.cookie)
@@ -377,6 +387,7 @@ class HostLink:
             if not self._is_recovered:
                 self._is_recovered = True
                 self._gateway.recover(observed.values(), self._loop.time())
+                self._floats.recover(observed.values())
             view = self._view(facts)
             knew = bool(self._compiler.flows)
             before = await asyncio.to_thread(self._compiler.update, index, view)

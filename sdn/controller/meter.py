@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LIMITS_PER_S = {"dns": 200, "other": 50}
+LIMITS_PER_S = {"dns": 200, "error": 50, "other": 50}  # "error": packets whose sender is told why they were dropped
 MAX_PORTS = 100_000
 
 
@@ -13,7 +13,7 @@ class Meter:
         self._used: dict[tuple[int, int, str], tuple[int, int]] = {}
 
     def may(self, dpid: int, in_port: int, kind: str, now_s: float) -> bool:
-        """Count one more of `kind` ("dns", "other"); False when this second's are used up."""
+        """Count one more of `kind`; False when this second's are used up."""
         if len(self._used) > MAX_PORTS:
             self._used.clear()
         second, key = int(now_s), (dpid, in_port, kind)

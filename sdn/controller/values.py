@@ -44,6 +44,9 @@ class ControllerObserver(Protocol):
 
     async def host_connected(self, host: HostName, dpid: int, ovs_version: str) -> None: ...
 
+    async def meters_seen(self, host: HostName, has_meters: bool) -> None:
+        """Whether the host's datapath can hold anybody to a rate limit; told on each connection."""
+
     async def host_lost(self, host: HostName, reason: str) -> None: ...
 
     async def bridges_seen(self, host: HostName, bridges: tuple[str, ...]) -> None: ...

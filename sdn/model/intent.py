@@ -270,6 +270,7 @@ class HostView:
     neighbours: tuple[tuple[int, IPv4Address, Mac], ...] = ()
     sampled: tuple[int, ...] = ()  # ids of the ports whose dropped packets are copied to the controller, sorted
     geneve_ofport: int | None = None  # the flow-based Geneve port, which is there while a network wants it
+    has_meters: bool = True  # without them rate limits are not enforced here, and nothing else differs
     stand_ins: tuple[IfaceId, ...] = ()  # plugged nowhere; the controller sends packets in their name, sorted
 
     @property

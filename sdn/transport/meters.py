@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sdn.model.meter import Meter
 from sdn.transport.codec import header
 
-METER_MOD, METER_STATS, METER_CONFIG = 29, 9, 10
+METER_MOD, METER_STATS, METER_CONFIG, METER_FEATURES = 29, 9, 10, 11
 ADD, MODIFY, DELETE = 0, 1, 2
 ALL_METERS = 0xFFFFFFFF
 KBPS, PKTPS, BURST, STATS = 1, 2, 4, 8
@@ -27,6 +27,11 @@ class MeterDrops:
     packets: int
     dropped_packets: int
     dropped_bytes: int
+
+
+def decode_most_meters(body: bytes) -> int:
+    """How many meters the datapath may have, of an OFPMP_METER_FEATURES reply (7.3.5.16); 0 where it has none."""
+    return int(struct.unpack_from("!I", body)[0]) if len(body) >= 4 else 0
 
 
 def meter_mod(command: int, meter: Meter, xid: int) -> bytes:

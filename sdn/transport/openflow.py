@@ -16,7 +16,16 @@ from sdn.model.meter import Meter
 from sdn.reconcile import Plan, WireFlow
 from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, PORT_ANY, bundle_add, header
 from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates, decode_flows
-from sdn.transport.meters import METER_CONFIG, METER_STATS, MeterDrops, decode_meter_stats, decode_meters, meter_mod
+from sdn.transport.meters import (
+    METER_CONFIG,
+    METER_FEATURES,
+    METER_STATS,
+    MeterDrops,
+    decode_meter_stats,
+    decode_meters,
+    decode_most_meters,
+    meter_mod,
+)
 from sdn.transport.meters import REQUEST as ALL_METERS_REQUEST
 from sdn.transport.port_counters import PortCounters, decode_port_stats
 from sdn.transport.tls import names_of
@@ -176,6 +185,17 @@ class Channel(asyncio.Protocol):
                 raise
             return []
         return [meter for part in parts for meter in decode_meters(part)]
+
+    async def has_meters(self) -> bool:
+        """Whether the datapath has meters at all. Raises ChannelError when the channel ends meanwhile."""
+        xid = self.next_xid()
+        try:
+            parts = await self._ask(xid, _multipart(METER_FEATURES, b"", xid))
+        except ChannelError:
+            if self.is_closed:
+                raise
+            return False
+        return any(decode_most_meters(part) for part in parts)
 
     async def dump_meter_drops(self) -> list[MeterDrops]:
         """What every meter of the bridge let through and dropped."""

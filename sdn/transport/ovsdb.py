@@ -18,7 +18,7 @@ from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import HostView
 from sdn.model.switch import SwitchSeen
 from sdn.transport.switch_seen import COLUMNS as SEEN_COLUMNS
-from sdn.transport.switch_seen import read_switch
+from sdn.transport.switch_seen import read_switch, settled
 
 log = logging.getLogger("hopsight.ovsdb")
 BRIDGE = "br-int"
@@ -27,12 +27,23 @@ EXTERNAL_BRIDGE = "br-ex"
 CABLE, CABLE_FAR_END = "hs-ex", "hs-int"  # the patch ports between br-int and br-ex
 TIMEOUT_S = 10
 PROTOCOLS = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
+# What goes up in a second, and what may wait. The switch keeps a queue a port and serves them in turn (pinsched.c), so that
+# a guest whose packets go up faster than that loses its own, and no other guest a lease.
+SHARES = (("controller_rate_limit", 5_000), ("controller_burst_limit", 2_000))
 COLUMNS = {
     "Open_vSwitch": ["bridges", "ovs_version", "external_ids", "cur_cfg", "next_cfg"],
     "Bridge": ["name", "ports", "datapath_id", "datapath_type", "fail_mode", "controller", "protocols", "other_config"],
     "Port": ["name", "interfaces"],
     "Interface": ["name", "type", "options", "ofport", "external_ids", "link_state", "error"],
-    "Controller": ["target", "connection_mode", "max_backoff", "inactivity_probe", "is_connected"],
+    "Controller": [
+        "target",
+        "connection_mode",
+        "max_backoff",
+        "inactivity_probe",
+        "is_connected",
+        "controller_rate_limit",
+        "controller_burst_limit",
+    ],
 }
 
 
@@ -92,7 +103,7 @@ class HostDatabase:
         with self._lock:
             if self._api.get_controller(BRIDGE).execute(check_error=True) != [controller]:
                 self._api.set_controller(BRIDGE, [controller]).execute(check_error=True)
-            settings = (("connection_mode", "out-of-band"), ("max_backoff", 1000), ("inactivity_probe", 5000))
+            settings = (("connection_mode", "out-of-band"), ("max_backoff", 1000), ("inactivity_probe", 5000), *SHARES)
             rows = self._api.db_get("Bridge", BRIDGE, "controller").execute(check_error=True)
             for uuid in rows if isinstance(rows, list) else [rows]:
                 self._api.db_set("Controller", uuid, *settings).execute(check_error=True)
@@ -130,14 +141,15 @@ class HostDatabase:
     def observe(self) -> BridgeFacts | None:
         """What br-int is now; None while it is not there."""
         tables = self._api.tables
-        bridge = next((row for row in list(tables["Bridge"].rows.values()) if row.name == BRIDGE), None)
+        known = settled(tables["Bridge"].rows.values())
+        bridge = next((row for row in known if row.name == BRIDGE), None)
         if bridge is None or not bridge.datapath_id:
             return None
         ofports: list[tuple[IfaceId, int]] = []
         names: dict[IfaceId, str] = {}
         tunnel = cable = geneve = None
-        for port in bridge.ports:
-            for interface in port.interfaces:
+        for port in settled(bridge.ports):
+            for interface in settled(port.interfaces):
                 number = interface.ofport[0] if interface.ofport else -1
                 if number <= 0:
                     continue
@@ -152,7 +164,7 @@ class HostDatabase:
                     names[IfaceId(iface_id)] = interface.name
         version = next((str(row.ovs_version[0]) for row in tables["Open_vSwitch"].rows.values() if row.ovs_version), "")
         view = HostView(self.host, tuple(sorted(ofports)), tunnel, cable, geneve_ofport=geneve)
-        bridges = tuple(sorted(str(row.name) for row in list(tables["Bridge"].rows.values())))
+        bridges = tuple(sorted(str(row.name) for row in known))
         return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names, bridges)
 
     def switch_seen(self) -> SwitchSeen:

@@ -21,13 +21,19 @@ def read_switch(tables: Any) -> SwitchSeen:
     return SwitchSeen(version, tuple(bridges))
 
 
-def _rows(table: Any) -> Iterable[Any]:
-    return list(table.rows.values())
+def settled(rows: Iterable[Any]) -> list[Any]:
+    """The rows that the database has. A replica holds a row that a transaction of ours inserts, or deletes, too until that is
+    committed by its own thread, and such a row has no columns to read."""
+    return [row for row in list(rows) if row._data is not None and row._changes is not None]
+
+
+def _rows(table: Any) -> list[Any]:
+    return settled(table.rows.values())
 
 
 def _bridge(row: Any) -> BridgeSeen:
-    ports = tuple(sorted((_port(port) for port in list(row.ports)), key=lambda port: port.name))
-    controllers = list(row.controller)
+    ports = tuple(sorted((_port(port) for port in settled(row.ports)), key=lambda port: port.name))
+    controllers = settled(row.controller)
     connected = any(controller.is_connected for controller in controllers)
     return BridgeSeen(
         name=str(row.name),
@@ -39,7 +45,7 @@ def _bridge(row: Any) -> BridgeSeen:
 
 
 def _port(row: Any) -> PortSeen:
-    interfaces = tuple(sorted((_interface(one) for one in list(row.interfaces)), key=lambda one: one.name))
+    interfaces = tuple(sorted((_interface(one) for one in settled(row.interfaces)), key=lambda one: one.name))
     tag = _first(row, "tag", None)
     trunks = tuple(sorted(int(vid) for vid in _column(row, "trunks") or ()))
     bond_mode = str(_first(row, "bond_mode", "")) if len(interfaces) > 1 else ""
@@ -47,7 +53,7 @@ def _port(row: Any) -> PortSeen:
 
 
 def _interface(row: Any) -> InterfaceSeen:
-    options, outside, status = dict(row.options), dict(row.external_ids), dict(_column(row, "status") or {})
+    options, outside, status = (dict(_column(row, name) or {}) for name in ("options", "external_ids", "status"))
     ofport = int(_first(row, "ofport", 0))
     return InterfaceSeen(
         name=str(row.name),

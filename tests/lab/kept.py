@@ -120,7 +120,8 @@ class Kept:
         return {**os.environ, **mine, "HOPSIGHT_MODE": "fleet", "DJANGO_SETTINGS_MODULE": "portal.config.settings"}
 
     def _ovsdb(self, host: HypervisorPaths, verb: str, remote: str) -> None:
-        socket = next(host.ovs_rundir.glob("ovsdb-server.*.ctl"))
+        pid = (host.ovs_rundir / "ovsdb-server.pid").read_text().strip()  # one that was killed leaves its socket behind
+        socket = host.ovs_rundir / f"ovsdb-server.{pid}.ctl"
         run("ovs-appctl", "-t", str(socket), f"ovsdb-server/{verb}", remote)
 
 

@@ -15,11 +15,13 @@ import pytest
 
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName, Mac
-from sdn.model.intent import ExternalIntent, IntentSnapshot
+from sdn.model.intent import ExternalIntent, IntentSnapshot, RateLimit
 from sdn.model.packet import Packet
 from sdn.model.trace import Trace, from_json, to_json
 from sdn.shadow.shadow import Shadow
 from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
+from sdn.transport.openflow import Channel
+from sdn.transport.ovsdb import SHARES
 from tests.sdn.world import EVERY_RULE
 from tests.sdn.worlds import make_world
 from tests.waiting import wait_for
@@ -43,9 +45,13 @@ class Told:
         self.removed: list[tuple[str, int, tuple[str, ...]]] = []
         self.bridges: dict[str, tuple[str, ...]] = {}
         self.generations: list[int] = []
+        self.metered: dict[str, bool] = {}
 
     async def host_connected(self, host: str, dpid: int, ovs_version: str) -> None:
         self.connected.append(host)
+
+    async def meters_seen(self, host: str, has_meters: bool) -> None:
+        self.metered[host] = has_meters
 
     async def host_lost(self, host: str, reason: str) -> None: ...
 
@@ -206,6 +212,35 @@ async def test_a_restarted_controller_touches_no_flow(switches: dict[str, Shadow
     for name in switches:
         assert before[name].keys() == after[name].keys()
         assert all(after[name][flow] >= before[name][flow] for flow in before[name]), "a flow was added again"
+
+
+async def test_a_datapath_without_meters_has_all_but_the_rate_limits(
+    switches: dict[str, Shadow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flow that names a meter would be refused, and the whole bundle with it."""
+    limit = RateLimit(1000, 100)
+    limited = replace(WORLD, ports=tuple(replace(port, sends=limit, receives=limit) for port in WORLD.ports))
+
+    async def none(channel: Channel) -> bool:
+        return False
+
+    async with _running(switches, limited) as told:
+        assert told.metered == dict.fromkeys(switches, True)
+        assert all("meter:" in " ".join(_dump(shadow)) for shadow in switches.values())
+    monkeypatch.setattr(Channel, "has_meters", none)
+    async with _running(switches, limited) as told:
+        assert told.metered == dict.fromkeys(switches, False)
+        await _until(
+            lambda: not any("meter:" in " ".join(_dump(one)) for one in switches.values()), "no flow names one"
+        )
+        assert any("output" in flow for flow in _dump(switches["hv1"]))
+
+
+async def test_what_goes_up_is_bounded_and_shared_by_the_switch(switches: dict[str, Shadow]) -> None:
+    async with _running(switches, WORLD):
+        for shadow in switches.values():
+            words = ("--columns=controller_rate_limit,controller_burst_limit", "--bare", "list", "Controller")
+            assert [int(word) for word in shadow.vsctl(*words).split()] == [number for _, number in SHARES]
 
 
 async def test_what_nothing_explains_is_removed_and_what_is_foreign_stays(switches: dict[str, Shadow]) -> None:

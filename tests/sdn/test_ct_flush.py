@@ -7,10 +7,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from sdn.compiler import index_intent
-from sdn.controller.standing import Floats
+from sdn.compiler import compile_host, index_intent
+from sdn.controller.standing import Floats, standing_of_flows
+from sdn.transport.codec import encode_flow
 from sdn.transport.ctflush import ORIGINAL, REPLY, flush_connections
-from tests.sdn.routed import FLOATING, HV1, ROUTER, SNAPSHOT
+from tests.sdn.routed import FLOATING, HV1, HV1_VIEW, ROUTER, SNAPSHOT
 from tests.sdn.world import HV2
 
 # OVS 3.1: ovs-ofctl -O OpenFlow14 ct-flush SWITCH zone=60001 ct_nw_dst=198.51.100.20, and the same as the reply's tuple
@@ -18,6 +19,19 @@ SENT = {
     ORIGINAL: "05040040000000020000232000000020000000000000000000000020000000000001001400000000000000000000ffffc63364140000000000020008ea610000",
     REPLY: "05040040000000020000232000000020000000000000000000010020000000000001001400000000000000000000ffffc63364140000000000020008ea610000",
 }  # fmt: skip
+
+
+def test_a_controller_that_starts_ends_what_changed_while_it_was_away() -> None:
+    """What stood is read from the flows that the switch still has."""
+    left = [encode_flow(flow) for flow in compile_host(SNAPSHOT, HV1_VIEW)]
+    assert standing_of_flows(left) == {(ROUTER.zone, FLOATING): ROUTER.floating[0].fixed}
+    moved = replace(ROUTER, floating=(replace(ROUTER.floating[0], fixed=IPv4Address("10.30.0.12")),))
+    for router, count in ((ROUTER, 0), (moved, 2), (replace(ROUTER, floating=()), 2)):
+        floats = Floats()
+        floats.recover(left)
+        assert len(list(floats.ended(index_intent(replace(SNAPSHOT, routers=(router,))), HV1))) == count
+    floats.recover([])
+    assert list(floats.ended(index_intent(SNAPSHOT), HV1)) == [], "what is known is not learned again"
 
 
 @pytest.mark.parametrize("direction", [ORIGINAL, REPLY])

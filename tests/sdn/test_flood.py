@@ -13,6 +13,7 @@ import pytest
 from bench.fake_switch import message, packet_in
 from bench.packet_ins import discover
 from sdn.controller.controller import Controller
+from sdn.pipeline import DROP_REASON_BY_NAME, Register
 from sdn.transport.openflow import Channel, PacketIn
 from tests.sdn.test_controller import Told
 from tests.sdn.worlds import make_world
@@ -142,3 +143,23 @@ async def test_junk_ends_its_own_connection_at_most(tmp_path: Path, seed: int) -
                 await asyncio.sleep(0.005)
         second.writer.close()
         reading.cancel()
+
+
+async def test_packets_without_a_route_cost_their_own_guest_no_lease(tmp_path: Path) -> None:
+    """Thousands a second that a router drops, some told so: the guest that sends them has its offer, and so has another."""
+    controller = Controller(Told())  # type: ignore[arg-type]
+    await controller.set_intent(WORLD)
+    registers = {
+        Register.SOURCE_PORT: WORLD.ports[FLOODER].id,
+        Register.DROP_REASON: DROP_REASON_BY_NAME["no_route"].code,
+    }
+    lost = packet_in(10 + FLOODER, {int(register): value for register, value in registers.items()}, discover(FLOODER))
+    async with _line(tmp_path, controller._packet_in) as line:
+        for _ in range(0, FLOOD, 100):
+            await line.say(lost * 100)
+        for guest in (FLOODER, OTHER):
+            answered = len(line.outs)
+            await line.say(_questions(guest, discover(guest)) + message(2, 9, b""))
+            async with asyncio.timeout(5):
+                while len(line.outs) == answered or discover(guest)[6:12] not in line.outs[-1]:
+                    await asyncio.sleep(0.005)

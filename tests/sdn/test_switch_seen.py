@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
+from ovs.db.idl import Transaction
 
 from sdn.model.addresses import HostName
 from sdn.model.switch import InterfaceSeen, switch_from_json, switch_to_json
@@ -119,3 +120,22 @@ def test_port_statistics_that_are_cut_off_or_unknown_do_no_harm() -> None:
     row = struct.pack("!HxxI8x8Q", 80, 5, 1, 2, 3, 4, 0, 1, 2**64 - 1, 0)
     assert list(decode_port_stats(row + row[:40])) == [(5, PortCounters(1, 2, 3, 4, 1))]
     assert list(decode_port_stats(b"")) == []
+
+
+def test_rows_that_a_transaction_is_inserting_are_not_there_yet(database: tuple[Switch, HostDatabase]) -> None:
+    """Another thread's transaction holds them in the replica, without columns, until it is committed."""
+    _, found = database
+    before, idl = found.switch_seen(), found._connection.idl
+    txn = Transaction(idl)
+    try:
+        interface, port = txn.insert(idl.tables["Interface"]), txn.insert(idl.tables["Port"])
+        interface.name, port.name, port.interfaces = "half", "half", [interface]
+        bridge = next(row for row in idl.tables["Bridge"].rows.values() if row.name == "br-int")
+        bridge.ports = [*bridge.ports, port]
+        with pytest.raises(AttributeError, match="no attribute 'options'"):
+            print(interface.options)
+        assert found.switch_seen() == before
+        assert found.observe() is not None
+    finally:
+        txn.abort()
+    assert found.switch_seen() == before
