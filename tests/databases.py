@@ -17,7 +17,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FOLDERS = ("portal", "tasks", "console", "checks", "traces", "e2e", "lab/test_collector.py")
+FOLDERS = (
+    "portal",
+    "tasks",
+    "console",
+    "checks",
+    "traces",
+    "history",
+    "boards",
+    "alerts",
+    "search",
+    "e2e",
+    "lab/test_collector.py",
+)
 VARIABLE = "HOPSIGHT_DATABASE"
 
 
