@@ -29,6 +29,7 @@ PAGES_OF = {
         "/hosts/",
         "/pools/",
         "/flows/",
+        "/bundles/",
         "/hosts/hv1/",
         "/hosts/new/",
         "/all-teams/",
