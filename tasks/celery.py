@@ -19,7 +19,7 @@ from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
 SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S, ROLL_UP_S, POOLS_S = 5.0, 30.0, 2.0, 20.0, 3600.0, 60.0, 15.0
-WATCH_S, DELIVER_S = 10.0, 2.0
+WATCH_S, DELIVER_S, USAGE_S = 10.0, 2.0, 60.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -40,6 +40,7 @@ app.conf.update(
         "watch": {"task": "hopsight.watch", "schedule": WATCH_S, "options": {"expires": WATCH_S}},
         "deliver": {"task": "hopsight.deliver", "schedule": DELIVER_S, "options": {"expires": DELIVER_S}},
         "roll_up": {"task": "hopsight.roll_up", "schedule": ROLL_UP_S, "options": {"expires": ROLL_UP_S}},
+        "usage": {"task": "hopsight.count_use", "schedule": USAGE_S, "options": {"expires": USAGE_S}},
         "pools": {"task": "hopsight.look_at_pools", "schedule": POOLS_S, "options": {"expires": POOLS_S}},
         "forget": {"task": "hopsight.forget", "schedule": FORGET_S, "options": {"expires": FORGET_S}},
     },
@@ -192,6 +193,17 @@ def roll_up() -> None:
 
     close_old_connections()
     thin(int(time.time()))
+
+
+@app.task(name="hopsight.count_use")  # type: ignore[untyped-decorator]
+def count_usage() -> None:
+    """Add what teams hold to their days."""
+    from django.utils import timezone
+
+    from portal.usage.metering import count_use
+
+    close_old_connections()
+    count_use(timezone.now())
 
 
 @app.task(name="hopsight.watch")  # type: ignore[untyped-decorator]

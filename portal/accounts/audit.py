@@ -177,6 +177,7 @@ WORDS: dict[str, str] = {
     "token.create": "made the API token",
     "device.deny": "turned away the program",
     "token.delete": "deleted the API token",
+    "price.change": "changed the",
     "team.add": "made the team",
     "team.change": "changed the name or the limits of the team",
     "host.add": "registered the host",

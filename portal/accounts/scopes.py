@@ -24,7 +24,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "trace:write": ("trace", "probing", "capture", "sample", "matrix", "check"),
     "board:write": ("board",),
     "alert:write": ("alert", "channel"),
-    "host:write": ("host", "external", "provider", "pool"),
+    "host:write": ("host", "external", "provider", "pool", "price"),
 }
 WORDS: dict[str, str] = {
     READ: "see what you may see; every token may",

@@ -87,6 +87,7 @@ from portal.traces.presentation import probe_data
 from portal.traces.probing_api import router as probings_router
 from portal.traces.requests import create_trace
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
+from portal.usage.api import router as usage_router
 from portal.volumes.api import router as volumes_router
 from portal.volumes.rules import use_of_volumes
 
@@ -289,6 +290,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 api.add_router("", accounts_router)
 api.add_router("", services_router)
 api.add_router("", team_admin_router)
+api.add_router("", usage_router)
 api.add_router("", hosts_router)
 api.add_router("", console_router)
 api.add_router("", live_router)

@@ -76,6 +76,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/external-networks": {"name": "dmz", "cidr": "203.0.113.0/25", "vid": 7},
     "PUT /api/v1/access-policy": {"teams": ["search"]},
     "POST /api/v1/tokens": {"name": "ci", "scopes": ["vm:write"], "days": 30},
+    "PUT /api/v1/prices": {"currency": "EUR", "per_hour": {"max_vcpus": "0.01", "max_ram_mib": "0.000005"}},
     "POST /api/v1/teams": {"name": "Web Shop", "owner": "wendy", "limits": {"max_vms": 5}},
     "PATCH /api/v1/teams/{slug}": {"limits": {"max_vcpus": 24}},
     "POST /api/v1/hosts": {

@@ -139,6 +139,7 @@ INSTALLED_APPS = [
     "portal.drops",
     "portal.metrics",
     "portal.history",
+    "portal.usage",
     "portal.alerts",
     "portal.search",
     "portal.topology",

@@ -18,7 +18,7 @@ AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
 VIEWS = {"wide-light": (1440, 900, "light"), "wide-dark": (1440, 900, "dark"), "phone-light": (390, 844, "light")}
 TEAM_PAGES = (
-    "/", "/vms/", "/vms/create/", "/images/", "/volumes/", "/networks/", "/networks/new/", "/keys/", "/tokens/", "/sessions/", "/services/", "/security/", "/security/app/", "/members/", "/activity/",
+    "/", "/vms/", "/vms/create/", "/images/", "/volumes/", "/networks/", "/networks/new/", "/keys/", "/tokens/", "/sessions/", "/services/", "/usage/", "/security/", "/security/app/", "/members/", "/activity/",
     "/operations/", "/trace/", "/matrix/", "/checks/", "/mirrors/", "/what-if/", "/api/docs/", "/nothing/", "/hosts/", "/search/?q=v", "/alerts/", "/channels/", "/?edit", "/?tv&range=24h",
 )  # fmt: skip
 PAGES_OF = {
@@ -33,6 +33,7 @@ PAGES_OF = {
         "/hosts/hv1/",
         "/hosts/new/",
         "/all-teams/",
+        "/usage/all/",
         "/all-teams/payments/",
         "/provider-networks/",
         "/access/",
