@@ -48,7 +48,9 @@ class Host(models.Model):
     libvirt_version = models.CharField(max_length=40, default="", blank=True)
     ovs_version = models.CharField(max_length=40, default="", blank=True)
     dpid = models.CharField(max_length=16, default="", blank=True, help_text="datapath id of br-int, 16 hex digits")
-    has_meters = models.BooleanField(null=True, help_text="whether its datapath can hold ports to rate limits")
+    has_meters = models.BooleanField(
+        null=True, blank=True, help_text="whether its datapath can hold ports to rate limits"
+    )
     libvirt_seen_at = models.DateTimeField(null=True, blank=True)
     ovs_seen_at = models.DateTimeField(null=True, blank=True)
     libvirt_error = models.CharField(max_length=300, default="", blank=True)

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='host',
             name='has_meters',
-            field=models.BooleanField(help_text='whether its datapath can hold ports to rate limits', null=True),
+            field=models.BooleanField(blank=True, help_text='whether its datapath can hold ports to rate limits', null=True),
         ),
     ]
