@@ -43,14 +43,14 @@ def maintenance(
     on: Annotated[bool, typer.Option("--on/--off", help="Into maintenance, or out of it.")] = True,
     note: Annotated[str, typer.Option(help="Why, for those who ask.")] = "",
 ) -> None:
-    """Put a host into maintenance: it takes no VMs then (operators only)."""
+    """Let a host take no VMs (operators only)."""
     row = api_of(ctx).send("PUT", f"/hosts/{host}/maintenance", {"in_maintenance": on, "note": note})
     typer.echo(f"{clean(row['name'])} {'is in maintenance' if row['in_maintenance'] else 'takes VMs'}.")
 
 
 @app.command("evacuate")
 def evacuate(ctx: typer.Context, host: Annotated[str, typer.Argument(metavar="HOST")], as_json: AsJson = False) -> None:
-    """Move every VM away from a host, with a result for each (operators only)."""
+    """Move every VM away from a host (operators only)."""
     rows = api_of(ctx).send("POST", f"/hosts/{host}/evacuate")
     columns: Columns = {
         "VM": lambda row: row["name"], "OPERATION": lambda row: row["operation"] or "-", "WHY NOT": lambda row: row["problem"] or "-",

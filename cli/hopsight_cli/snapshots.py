@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Name or uuid of a
 
 @app.command("list")
 def list_snapshots(ctx: typer.Context, vm: VmName, as_json: AsJson = False) -> None:
-    """List a VM's snapshots, each after the one whose file its own lies on."""
+    """List a VM's snapshots, each after what it lies on."""
     api = api_of(ctx)
     uuid = find_vm(api, vm)["uuid"]
     empty = f"No snapshot. Take one: hopsight snapshot take {clean(vm)} NAME"
@@ -43,7 +43,7 @@ def take_snapshot(
 
 @app.command("revert")
 def revert(ctx: typer.Context, vm: VmName, snapshot: Name, yes: Yes = False, wait: Wait = True) -> None:
-    """Give a VM the disk of that moment: what it wrote since its last snapshot is lost."""
+    """Give a VM the disk of that moment back."""
     api = api_of(ctx)
     path, row = _find(api, vm, snapshot)
     sure(f"Revert {clean(vm)} to {clean(row['name'])}, and lose what it wrote since its last snapshot?", yes)

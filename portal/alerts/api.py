@@ -55,13 +55,13 @@ class SilenceOut(Schema):
     until: datetime | None
 
 
-class RuleIn(Schema):
+class AlertRuleIn(Schema):
     metric: str = Field(max_length=100)
     above: float = Field(allow_inf_nan=False)
     minutes: int = Field(5, ge=-(2**31), le=2**31, description="1 to 60: the mean over so long is compared")
 
 
-class RuleOut(Schema):
+class AlertRuleOut(Schema):
     uuid: UUID
     metric: str
     above: float
@@ -134,13 +134,13 @@ def post_silence(request: HttpRequest, uuid: UUID, asked: SilenceIn) -> Any:
     return {"key": alert.key, "until": row.until if row else None}
 
 
-@router.get("/alert-rules", response=list[RuleOut], summary="The team's thresholds")
+@router.get("/alert-rules", response=list[AlertRuleOut], summary="The team's thresholds")
 def list_rules(request: HttpRequest) -> Any:
     return [_rule(rule) for rule in team_for(request, "alert.see").alert_rules.all()]
 
 
-@router.post("/alert-rules", response={201: RuleOut}, summary="Watch a threshold")
-def post_rule(request: HttpRequest, asked: RuleIn) -> Any:
+@router.post("/alert-rules", response={201: AlertRuleOut}, summary="Watch a threshold")
+def post_rule(request: HttpRequest, asked: AlertRuleIn) -> Any:
     team = team_for(request, "alert.handle")
     return Status(201, _rule(add_rule(team, person(request), asked.metric, asked.above, asked.minutes)))
 

@@ -31,8 +31,8 @@ from portal.api.schemas import (
     FlavorOut,
     ImageOut,
     MemberOut,
-    SnapshotOut,
     StatusOut,
+    TopicOut,
     TraceAsked,
     TraceIn,
     TraceOut,
@@ -210,7 +210,7 @@ def list_flavors(request: HttpRequest) -> Any:
     return list(Flavor.objects.values("name", "vcpus", "ram_mib", "disk_gib"))
 
 
-@api.get("/live/{path:topic}", response=SnapshotOut, summary="A live topic's state as of one number")
+@api.get("/live/{path:topic}", response=TopicOut, summary="A live topic's state as of one number")
 def live_snapshot(request: HttpRequest, topic: str) -> Any:
     if refusal_of(person(request), topic, token_of(request)):
         raise Http404

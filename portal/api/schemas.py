@@ -217,7 +217,7 @@ class TraceOut(Schema):
     error: str
 
 
-class SnapshotOut(Schema):
+class TopicOut(Schema):
     seq: int
     state: dict[str, Any]
 

@@ -78,7 +78,7 @@ class BoardOut(Schema):
     widgets: list[WidgetOut]
 
 
-class ProblemOut(Schema):
+class BoardProblemOut(Schema):
     """`key` names the problem for as long as it lasts; bad ones stop something now."""
 
     key: str
@@ -134,7 +134,7 @@ def delete_board(request: HttpRequest, uuid: UUID) -> Any:
     return Status(204, None)
 
 
-@router.get("/problems", response=list[ProblemOut], summary="What needs somebody now, the bad ones first")
+@router.get("/problems", response=list[BoardProblemOut], summary="What needs somebody now, the bad ones first")
 def list_problems(request: HttpRequest) -> Any:
     return problems_of(team_for(request, "team.see"))
 

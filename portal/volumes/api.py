@@ -56,7 +56,7 @@ class GrowIn(Schema):
     size_gib: int = Field(ge=-BIG, le=BIG)
 
 
-class CloneIn(Schema):
+class VolumeCloneIn(Schema):
     name: str = Field(max_length=200)
     size_gib: int | None = Field(None, ge=-BIG, le=BIG, description="none: as its source")
 
@@ -161,7 +161,7 @@ def grow(request: HttpRequest, uuid: UUID, asked: GrowIn) -> Any:
 
 
 @router.post("/volumes/{uuid}/clone", response={202: VolumeMade}, summary="A volume with the same content")
-def clone(request: HttpRequest, uuid: UUID, asked: CloneIn) -> Any:
+def clone(request: HttpRequest, uuid: UUID, asked: VolumeCloneIn) -> Any:
     return _made(*clone_volume(_volume(request, uuid), person(request), _plain(asked.name), asked.size_gib))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import AsyncClient, Client
 from django.urls import reverse
+from ninja import Schema
 
 from portal.api.api import api
 from portal.compute.models import VM
@@ -154,3 +155,15 @@ async def test_the_same_answers_come_over_asgi(redis_server: str) -> None:
     assert answer.status_code == 401
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (await client.get("/login/")).status_code == 200
+
+
+def test_no_two_shapes_of_the_document_share_a_name() -> None:
+    """Two classes of one name are one shape in the document, and the answers of one of them do not fit it."""
+    found: dict[str, set[str]] = {}
+    waiting = [Schema]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if kind.__module__.startswith("portal."):
+            found.setdefault(kind.__name__, set()).add(kind.__module__)
+    assert not {name: modules for name, modules in found.items() if len(modules) > 1}

@@ -34,6 +34,7 @@ from tests.portal.clients import (
     made_flow_record,
     made_host,
     made_import,
+    made_mirror,
     made_probing,
     made_trace,
     made_vm,
@@ -76,6 +77,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/networks/": str(cast.network.uuid), "/external-networks/": str(cast.external.uuid)}
     known |= {"/ports/": str(vm.ports.get().uuid), "/captures/": str(made_capture(cast, trace).uuid)}
     known |= {"/probings/": str(made_probing(cast, trace).uuid)}
+    made_mirror(cast, vm)
     volume = made_volume(cast)
     known |= {"/volumes/": str(volume.uuid), "/pools/": str(volume.pool and volume.pool.uuid)}
     known |= {"/image-imports/": str(made_import(cast).uuid)}
@@ -105,7 +107,9 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
             case.path_parameters |= {"host": "hv1"}
         case.headers = {**(case.headers or {}), "Authorization": f"Bearer {tokens[number % len(tokens)]}"}
         case.headers.pop("Hopsight-Team", None)
-        answered.add(case.call_and_validate(checks=CHECKS).status_code)
+        # a part of an answer, when some fields alone are asked for, is no whole one
+        checks = CHECKS[:-1] if "fields" in (case.query or {}) else CHECKS
+        answered.add(case.call_and_validate(checks=checks).status_code)
 
     run()
     known_path = path.replace("{host}", "hv1").replace("{slug}", "payments")

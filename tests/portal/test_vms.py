@@ -90,6 +90,6 @@ def test_an_operator_sees_where_a_teams_vm_is_and_nothing_of_the_teams(cast: Cas
     body = page.content.decode()
     assert page.status_code == 200 and "as an operator" in body and row.ports.get().mac in body
     assert "asked for the VM" not in body and reverse("console", args=[row.uuid]) not in body
-    assert "user_data" not in body and f"/vms/{row.uuid}/" not in body, "no link of it leads to the team's pages"
+    assert "user_data" not in body and f'"/vms/{row.uuid}/' not in body, "no link of it leads to the team's pages"
     assert client_of(cast.olga).get(reverse("console", args=[row.uuid])).status_code == 404
     assert "as an operator" not in client_of(cast.alice).get(reverse("vm", args=[row.uuid])).content.decode()
