@@ -74,7 +74,7 @@ def change_board(
     """The board with what is given changed. Raises BoardProblem."""
     if is_shared is not None and board.owner_id is None:
         raise BoardProblem({"is_shared": ["this is the team's own board: the team always sees it"]})
-    fresh = Board.objects.select_for_update().select_related("team", "owner").get(pk=board.pk)
+    fresh = Board.objects.select_for_update(of=("self",)).select_related("team", "owner").get(pk=board.pk)
     before = _facts(fresh)
     if title is not None:
         fresh.title = _title(title)
