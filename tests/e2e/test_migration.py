@@ -132,7 +132,8 @@ def test_one_that_is_off_moves_with_its_disk_and_starts_there(
     there = {"hv1": "hv2", "hv2": "hv1"}[here]
     move(api, olga, vm, there)
     status, answer = api.send("POST", f"/vms/{vm['uuid']}/actions/start")
-    assert status == 202 and ended(api, answer["operation"]["uuid"])["state"] == "done"
+    assert status == 202, answer
+    assert ended(api, answer["operation"]["uuid"])["state"] == "done"
     began = time.monotonic()
     wait_for(lambda: answers_ssh(product, vm["address"]), 90, "SSH answers there", 0.3)
     assert api.get(f"/vms/{vm['uuid']}")["host"] == there and time.monotonic() - began < 90

@@ -171,7 +171,7 @@ def test_a_hostile_name_stays_text_in_markdown() -> None:
     assert text.splitlines()[0] == r"# \[x\](javascript:alert(1)) \| \<img\> \# no"
 
 
-HOSTILE = "<svg onload=alert(1)>\x00 & co"
+HOSTILE = "<svg onload=alert(1)>\x07 & co"  # no NUL: PostgreSQL stores none, and no request brings one in
 
 
 def exported(cast: Cast, form: str) -> tuple[str, bytes]:
