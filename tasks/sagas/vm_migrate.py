@@ -28,7 +28,7 @@ from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError, Mo
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Cancelled, Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.placement import Wish, choose_host, keep_placement, wish_of
-from tasks.sagas.rows import operation_params, update_vm, vm_of, vm_or_none
+from tasks.sagas.rows import operation_params, vm_of, vm_or_none
 from tasks.sagas.vm_life import record_state
 
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
@@ -265,7 +265,7 @@ def run(context: Context) -> str:
     assert vm.host is not None
     there = context.hypervisors(vm.host)
     if there.state(vm.domain) not in LIVE:
-        update_vm(vm, observed_at=timezone.now())
+        record_state(vm, there)  # a look at the old host in between found no domain, and said so
         return "it is off: they are installed when it starts"
     try:
         words = vm_create.await_wired(context)

@@ -116,6 +116,23 @@ def test_a_vm_that_is_off_moves_with_its_disk(pair):
     assert has_mark(disk_on(vm, "hv2"), "its word")
 
 
+def test_a_look_at_the_old_host_in_between_does_not_last(pair):
+    fakes, vm, there = pair
+    fakes["hv1"].destroy(vm.domain)
+    VM.objects.update(state=VMState.STOPPED)
+
+    def change(do):
+        def looked_at(context):
+            VM.objects.update(state=VMState.UNKNOWN, state_reason="hv1 no longer has its domain")
+            return do(context)
+
+        return looked_at
+
+    move(fakes, request_move(vm, None, there), with_stage("vm.migrate", "run", change))
+    vm.refresh_from_db()
+    assert (vm.state, vm.state_reason) == (VMState.STOPPED, "")
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_move_that_fails_in_a_stage_leaves_the_vm_running_on_one_host(pair, name, when):
