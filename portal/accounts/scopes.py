@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from portal.accounts.permissions import API
+from portal.accounts.entries import API
 
 READ, ADMIN, ALL = "read", "admin", "all"
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")  # of a Django route

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from django.db import transaction
 
+from portal.accounts.entries import TOPICS
 from portal.accounts.factors import missing
 from portal.accounts.models import ApiToken, Membership, User
-from portal.accounts.permissions import TOPICS, is_allowed
+from portal.accounts.permissions import is_allowed
 from portal.accounts.scopes import allows
 from portal.alerts.models import Alert
 from portal.alerts.telling import live_alert

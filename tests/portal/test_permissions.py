@@ -19,8 +19,9 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from portal.accounts.entries import API, PAGES, TOPICS
 from portal.accounts.models import ApiToken, LogIn, Membership
-from portal.accounts.permissions import API, OPERATORS_TOO, PAGES, RIGHTS, TOPICS, Needs, is_allowed
+from portal.accounts.permissions import OPERATORS_TOO, RIGHTS, Needs, is_allowed
 from portal.accounts.scopes import ALL, READ, WORDS, scope_of
 from portal.accounts.services import create_service
 from portal.accounts.teams import digest_of, invite
