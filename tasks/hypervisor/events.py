@@ -16,7 +16,7 @@ from typing import Any
 
 import libvirtaio
 
-from tasks.hypervisor.libvirt_driver import use_registered_event_loop
+from tasks.hypervisor.libvirt_connection import use_registered_event_loop
 
 _registered: _Events | None = None
 

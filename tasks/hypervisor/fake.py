@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from lxml import etree
 
@@ -12,7 +13,6 @@ from tasks.hypervisor.driver import (
     CallFailed,
     Capacity,
     DomainState,
-    HostUnreachable,
     Hypervisor,
     LiveInterface,
     MoveAsked,
@@ -27,7 +27,6 @@ from tasks.hypervisor.libvirt_changes import interface_id_of
 class FakeHypervisor(FakeStorage, FakeLayers):
     """Domains by name. `is_down` refuses every call, `is_deaf` guests hear no ACPI; `on_start` sees the taps that a started domain plugs."""
 
-    is_down: bool = False
     definitions: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[LiveInterface, ...]] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -36,17 +35,16 @@ class FakeHypervisor(FakeStorage, FakeLayers):
     grown: dict[str, int] = field(default_factory=dict)
     looks_of_moves: int = 1
     moves_fail: str = ""
-    calls: list[str] = field(default_factory=list)
     bridges: set[str] = field(default_factory=set)  # the ports that have a Linux bridge
     has_hook: bool = True
     on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
 
     def define(self, xml: str) -> None:
-        self._enter("define")
+        self.enter("define")
         self.definitions[_name(xml)] = xml
 
     def start(self, domain: str) -> None:
-        self._enter("start")
+        self.enter("start")
         if domain in self.running:
             return
         self.running[domain] = _interfaces(self.definitions[domain])
@@ -55,60 +53,66 @@ class FakeHypervisor(FakeStorage, FakeLayers):
         if self.on_start is not None:
             self.on_start(self.running[domain])
 
+    def restore_memory(self, domain: str, memory_path: str, target: str, disk_path: str) -> None:
+        self.enter("restore_memory")
+        assert Path(memory_path).read_text() == "memory"
+        self.start(domain)
+        self.written[domain] = disk_path
+
     def destroy(self, domain: str) -> None:
-        self._enter("destroy")
+        self.enter("destroy")
         self._off(domain)
 
     def shutdown(self, domain: str) -> None:
-        self._enter("shutdown")
+        self.enter("shutdown")
         if not self.is_deaf:
             self._off(domain)
 
     def reboot(self, domain: str) -> None:
-        self._enter("reboot")
+        self.enter("reboot")
 
     def reset(self, domain: str) -> None:
-        self._enter("reset")
+        self.enter("reset")
 
     def suspend(self, domain: str) -> None:
-        self._enter("suspend")
+        self.enter("suspend")
         self.paused.add(domain)
 
     def resume(self, domain: str) -> None:
-        self._enter("resume")
+        self.enter("resume")
         self.paused.discard(domain)
 
     def set_autostart(self, domain: str, is_on: bool) -> None:
-        self._enter("set_autostart")
+        self.enter("set_autostart")
         (self.autostarted.add if is_on else self.autostarted.discard)(domain)
 
     def undefine(self, domain: str) -> None:
-        self._enter("undefine")
+        self.enter("undefine")
         self.definitions.pop(domain, None)
 
     def state(self, domain: str) -> DomainState:
-        self._enter("state")
+        self.enter("state")
         return self._state(domain)
 
     def live_interfaces(self, domain: str) -> tuple[LiveInterface, ...]:
-        self._enter("live_interfaces")
+        self.enter("live_interfaces")
         return self.running.get(domain, ())
 
     def states(self) -> Mapping[str, DomainState]:
-        self._enter("states")
+        self.enter("states")
         return {name: self._state(name) for name in {*self.definitions, *self.running}}
 
     def capacity(self) -> Capacity:
-        self._enter("capacity")
+        self.enter("capacity")
         return Capacity(vcpus=8, ram_mib=16384, libvirt_version="9.0.0")
 
     def begin_move(self, asked: MoveAsked, to: Hypervisor) -> FakeMove:
-        self._enter("begin_move")
+        self.enter("begin_move")
         assert isinstance(to, FakeHypervisor)
         return FakeMove(asked, self, to)
 
     def disk_sources(self, domain: str) -> tuple[tuple[str, str, bool], ...]:
-        self._enter("disk_sources")
+        self.enter("disk_sources")
         root = etree.fromstring(self.definitions[domain])
         found = []
         for disk in root.iterfind("devices/disk"):
@@ -119,7 +123,7 @@ class FakeHypervisor(FakeStorage, FakeLayers):
         return tuple(found)
 
     def capabilities(self, kind: str) -> dict[str, list[str]]:
-        self._enter("capabilities")
+        self.enter("capabilities")
         return {
             "cpu_models": ["host-model", "qemu64"],
             "disk_buses": ["virtio", "scsi", "sata"],
@@ -127,18 +131,18 @@ class FakeHypervisor(FakeStorage, FakeLayers):
         }
 
     def plug_vcpus(self, domain: str, count: int) -> int:
-        self._enter("plug_vcpus")
+        self.enter("plug_vcpus")
         node = etree.fromstring(self.definitions[domain]).find("vcpu")
         most = int(node.text or 1) if node is not None else 1
         self.vcpus[domain] = max(self.vcpus.get(domain, 1), min(count, most))
         return self.vcpus[domain]
 
     def grow_disk(self, domain: str, target: str, size_bytes: int) -> None:
-        self._enter("grow_disk")
+        self.enter("grow_disk")
         self.grown[domain] = size_bytes
 
     def plug_nic(self, domain: str, interface_id: str, xml: str) -> None:
-        self._enter("plug_nic")
+        self.enter("plug_nic")
         if interface_id not in {nic.interface_id for nic in self.running[domain]}:
             (nic,) = _interfaces(f"<domain><devices>{xml}</devices></domain>")
             nic = replace(nic, tap=f"vnet{len(self.running[domain]) + 5}")
@@ -147,38 +151,33 @@ class FakeHypervisor(FakeStorage, FakeLayers):
                 self.on_start((nic,))
 
     def unplug_nic(self, domain: str, interface_id: str) -> None:
-        self._enter("unplug_nic")
+        self.enter("unplug_nic")
         if not self.is_deaf:
             kept = (nic for nic in self.running[domain] if nic.interface_id != interface_id)
             self.running[domain] = tuple(kept)
 
     def set_link(self, domain: str, interface_id: str, is_up: bool) -> None:
-        self._enter("set_link")
+        self.enter("set_link")
 
     def ensure_bridge(self, port: str) -> None:
-        self._enter("ensure_bridge")
+        self.enter("ensure_bridge")
         if not self.has_hook:
             raise CallFailed("the Linux bridge was not cabled: install the hook")
         self.bridges.add(port)
 
     def remove_bridge(self, port: str) -> None:
-        self._enter("remove_bridge")
+        self.enter("remove_bridge")
         self.bridges.discard(port)
 
     def idle_bridges(self) -> tuple[str, ...]:
-        self._enter("idle_bridges")
+        self.enter("idle_bridges")
         used = {nic.interface_id for nics in self.running.values() for nic in nics}
         return tuple(sorted(self.bridges - used))
 
     def bridge_ports(self, port: str) -> tuple[str, ...]:
-        self._enter("bridge_ports")
+        self.enter("bridge_ports")
         taps = tuple(nic.tap for nics in self.running.values() for nic in nics if nic.interface_id == port)
         return (veth_names(port)[0], *taps) if port in self.bridges else ()
-
-    def _enter(self, call: str) -> None:
-        self.calls.append(call)
-        if self.is_down:
-            raise HostUnreachable("the host's libvirt does not answer: connection refused")
 
     def _off(self, domain: str) -> None:
         self.running.pop(domain, None)

@@ -8,23 +8,17 @@ from pathlib import Path
 from lxml import etree
 
 from tasks.hypervisor.disks import backing_of, commit_offline, ensure_layer, rebase_offline
+from tasks.hypervisor.fake_calls import FakeCalls
 
 
 @dataclass
-class FakeLayers:
+class FakeLayers(FakeCalls):
     """`written` is the file that each running domain writes."""
 
     written: dict[str, str] = field(default_factory=dict)
 
-    def _enter(self, call: str) -> None:
-        raise NotImplementedError
-
-    def start(self, domain: str) -> None:
-        """The hypervisor's own."""
-        raise NotImplementedError
-
     def live_layers(self, domain: str, target: str) -> tuple[str, ...]:
-        self._enter("live_layers")
+        self.enter("live_layers")
         found, path = [], self.written.get(domain, "")
         while path:
             found.append(path)
@@ -32,7 +26,7 @@ class FakeLayers:
         return tuple(found)
 
     def take_snapshot(self, domain: str, target: str, new_path: str, memory_path: str = "") -> None:
-        self._enter("take_snapshot")
+        self.enter("take_snapshot")
         if self.written[domain] != new_path:
             ensure_layer(Path(new_path), Path(self.written[domain]))
             self.written[domain] = new_path
@@ -48,12 +42,6 @@ class FakeLayers:
             self.written[domain] = base
         else:
             rebase_offline(Path(layers[layers.index(top) - 1]), Path(base))
-
-    def restore_memory(self, domain: str, memory_path: str, target: str, disk_path: str) -> None:
-        self._enter("restore_memory")
-        assert Path(memory_path).read_text() == "memory"
-        self.start(domain)
-        self.written[domain] = disk_path
 
 
 def disk_in(xml: str) -> str:

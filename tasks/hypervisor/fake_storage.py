@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from tasks.hypervisor.driver import CallFailed, PoolSeen, VolumeAsked
+from tasks.hypervisor.fake_calls import FakeCalls
 
 
 @dataclass
-class FakeStorage:
+class FakeStorage(FakeCalls):
     """Volumes with their sizes. A guest that `is_deaf` lets go of no disk."""
 
     is_deaf: bool = False  # its guests do not listen: not to the power button, not to an unplugging
@@ -18,21 +19,18 @@ class FakeStorage:
     copies: dict[str, str] = field(default_factory=dict)
     plugged: dict[str, set[str]] = field(default_factory=dict)
 
-    def _enter(self, call: str) -> None:
-        raise NotImplementedError
-
     def pools(self) -> tuple[PoolSeen, ...]:
-        self._enter("pools")
+        self.enter("pools")
         return (PoolSeen("hopsight", "dir", "/disks/volumes", 100 * 1024**3, 90 * 1024**3, True),)
 
     def ensure_pool(self, name: str, folder: str) -> None:
-        self._enter("ensure_pool")
+        self.enter("ensure_pool")
 
     def refresh_pool(self, name: str) -> None:
-        self._enter("refresh_pool")
+        self.enter("refresh_pool")
 
     def make_volume(self, asked: VolumeAsked) -> str:
-        self._enter("make_volume")
+        self.enter("make_volume")
         if asked.copy_of and (asked.pool, asked.copy_of) not in self.volumes:
             raise CallFailed(f"there is no volume {asked.copy_of}")
         self.volumes.setdefault((asked.pool, asked.name), asked.size_bytes)
@@ -40,23 +38,23 @@ class FakeStorage:
         return f"/{asked.pool}/{asked.name}"
 
     def remove_volume(self, pool: str, name: str) -> None:
-        self._enter("remove_volume")
+        self.enter("remove_volume")
         self.volumes.pop((pool, name), None)
 
     def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
-        self._enter("grow_volume")
+        self.enter("grow_volume")
         self.volumes[pool, name] = max(self.volumes[pool, name], size_bytes)
 
     def live_disks(self, domain: str) -> frozenset[str]:
-        self._enter("live_disks")
+        self.enter("live_disks")
         return frozenset(self.plugged.get(domain, ()))
 
     def plug_disk(self, domain: str, serial: str, xml: str) -> None:
-        self._enter("plug_disk")
+        self.enter("plug_disk")
         self.plugged[domain] |= serials_of(f"<domain><devices>{xml}</devices></domain>")
 
     def unplug_disk(self, domain: str, serial: str) -> None:
-        self._enter("unplug_disk")
+        self.enter("unplug_disk")
         if not self.is_deaf:
             self.plugged[domain].discard(serial)
 

@@ -1,4 +1,4 @@
-"""libvirt's calls that make and remove the Linux bridge of a NIC; part of LibvirtHypervisor. Each may be asked twice.
+"""libvirt's calls that make and remove the Linux bridge of a NIC; a part of LibvirtHypervisor. Each may be asked twice.
 
 A bridge is that of a libvirt network of the port's own, without addresses: libvirt makes it, brings it back after the host's
 start, and removes it; the hook of the host cables it to br-int (portal/hosts/hooks/hopsight-bridge).
@@ -6,13 +6,13 @@ start, and removes it; the hook of the host cables it to br-int (portal/hosts/ho
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import libvirt
 from lxml import etree
 
 from sdn.model.plug import bridge_name, bridge_network, port_of_network, veth_names
+from tasks.hypervisor.libvirt_connection import LibvirtConnection, Refused
 
 T = TypeVar("T")
 NO_HOOK = (
@@ -21,16 +21,12 @@ NO_HOOK = (
 )
 
 
-class NotCabled(Exception):
+class NotCabled(Refused):
     """The host's hook did not do its part; the network was taken back."""
 
 
-class LibvirtBridges:
+class LibvirtBridges(LibvirtConnection):
     """Linux bridges, one a port."""
-
-    def call(self, what: str, act: Callable[[Any], T], deadline_s: float | None = None) -> T:
-        """What `act` gives for the connection; LibvirtHypervisor's."""
-        raise NotImplementedError
 
     def ensure_bridge(self, port: str) -> None:
         def act(connection: Any) -> None:

@@ -1,8 +1,7 @@
-"""libvirt's calls that change a running domain's devices; part of LibvirtHypervisor. Each may be asked twice."""
+"""libvirt's calls that change a running domain's devices; a part of LibvirtHypervisor. Each may be asked twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -11,16 +10,13 @@ from lxml import etree
 
 from sdn.model.plug import port_of_network
 from tasks.hypervisor.capabilities import NAMED_MACHINES, parse_capabilities
+from tasks.hypervisor.libvirt_connection import LibvirtConnection
 
 T = TypeVar("T")
 
 
-class LibvirtChanges:
+class LibvirtChanges(LibvirtConnection):
     """What a running guest can be given or lose."""
-
-    def call(self, what: str, act: Callable[[Any], T], deadline_s: float | None = None) -> T:
-        """What `act` gives for the connection; LibvirtHypervisor's."""
-        raise NotImplementedError
 
     def capabilities(self, kind: str) -> dict[str, list[str]]:
         def act(connection: Any) -> dict[str, list[str]]:

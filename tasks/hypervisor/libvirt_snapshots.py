@@ -1,4 +1,4 @@
-"""libvirt's calls for the layers of a running domain's disk, and for a memory that was kept; part of LibvirtHypervisor.
+"""libvirt's calls for the layers of a running domain's disk, and for a memory that was kept; a part of LibvirtHypervisor.
 
 Each may be asked twice: what a layer lies on is read from the live XML first. Snapshots leave no metadata in libvirt: our
 rows are what knows them, and a domain can be undefined without asking.
@@ -7,7 +7,6 @@ rows are what knows them, and a domain can be undefined without asking.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -15,17 +14,14 @@ import libvirt
 from lxml import etree
 
 from tasks.hypervisor.driver import CallFailed
+from tasks.hypervisor.libvirt_connection import LibvirtConnection
 
 T = TypeVar("T")
 MEMORY_DEADLINE_S, COMMIT_DEADLINE_S, LOOK_EVERY_S = 600.0, 3600.0, 0.1
 
 
-class LibvirtSnapshots:
+class LibvirtSnapshots(LibvirtConnection):
     """What can be done with the layers of a running guest's disk."""
-
-    def call(self, what: str, act: Callable[[Any], T], deadline_s: float | None = None) -> T:
-        """What `act` gives for the connection; LibvirtHypervisor's."""
-        raise NotImplementedError
 
     def live_layers(self, domain: str, target: str) -> tuple[str, ...]:
         def act(connection: Any) -> tuple[str, ...]:

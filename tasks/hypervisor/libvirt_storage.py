@@ -1,4 +1,4 @@
-"""libvirt's storage calls: pools, the volumes in them, and disks of a running domain; part of LibvirtHypervisor.
+"""libvirt's storage calls: pools, the volumes in them, and disks of a running domain; a part of LibvirtHypervisor.
 
 Each may be asked twice. Volumes are made by libvirt itself, so the worker needs no path of the host; their names are
 ours, and the format is always said. While libvirt copies, its pool takes no refresh, which is then left for later.
@@ -14,18 +14,15 @@ import libvirt
 from lxml import etree
 
 from tasks.hypervisor.driver import PoolSeen, VolumeAsked
+from tasks.hypervisor.libvirt_connection import LibvirtConnection
 
 T = TypeVar("T")
 COPY_DEADLINE_S = 3600.0
 VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
 
 
-class LibvirtStorage:
+class LibvirtStorage(LibvirtConnection):
     """What a host's libvirt keeps volumes in."""
-
-    def call(self, what: str, act: Callable[[Any], T], deadline_s: float | None = None) -> T:
-        """What `act` gives for the connection; LibvirtHypervisor's."""
-        raise NotImplementedError
 
     def pools(self) -> tuple[PoolSeen, ...]:
         def act(connection: Any) -> tuple[PoolSeen, ...]:
