@@ -68,3 +68,8 @@ def wait_until(ready: Callable[[], T], deadline_s: float, what: str, every_s: fl
         if time.monotonic() > end:
             raise DeadlinePassed(f"{what}: not within {deadline_s:.0f} s")
         time.sleep(every_s)
+
+
+def ovs_version() -> str:
+    """The installed Open vSwitch's, such as `3.1.0`: what ovs-ctl writes into the database of a host that it starts."""
+    return run("ovs-vswitchd", "--version").split("\n", 1)[0].rsplit(" ", 1)[-1]

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.commands import run, start, tool, wait_until
+from lab.commands import ovs_version, run, start, tool, wait_until
 from lab.errors import CommandFailed, LabError
 from lab.namespaces import RUN_NETNS, ensure_address, ensure_host_cables, ensure_namespace
 from lab.paths import UNDERLAY_MTU, HypervisorPaths
@@ -164,8 +164,8 @@ class Hypervisor:
         logs = "/var/log/openvswitch"
         self._daemon("ovsdb-server", "ovsdb-server", *remotes, *log, f"--log-file={logs}/ovsdb-server.log")
         one_thread_each = ("other_config:n-handler-threads=1", "other_config:n-revalidator-threads=1")
-        identity = f"external_ids:hostname={self.paths.name}"
-        self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".", *one_thread_each, identity)
+        identity = (f"external_ids:hostname={self.paths.name}", f"ovs_version={ovs_version()}")
+        self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".", *one_thread_each, *identity)
         self._daemon("ovs-vswitchd", "ovs-vswitchd", *log, f"--log-file={logs}/ovs-vswitchd.log")
 
     def _ensure_underlay_bridge(self) -> None:

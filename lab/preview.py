@@ -9,7 +9,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab.commands import run, start
+from lab.commands import ovs_version, run, start
 from lab.errors import LabError
 from lab.hypervisor import SCHEMA
 from lab.paths import HypervisorPaths, underlay_ip
@@ -84,7 +84,8 @@ def _ensure(host: HypervisorPaths, base: Path) -> None:
         remotes = (f"--remote=punix:{rundir}/db.sock", "--remote=db:Open_vSwitch,Open_vSwitch,manager_options")
         start("ovsdb-server", str(database), *remotes, *common, env=env)
         threads = ("other_config:n-handler-threads=1", "other_config:n-revalidator-threads=1")
-        words = ("set", "Open_vSwitch", ".", *threads, f"external_ids:hostname={host.name}")
+        identity = (f"external_ids:hostname={host.name}", f"ovs_version={ovs_version()}")
+        words = ("set", "Open_vSwitch", ".", *threads, *identity)
         run("ovs-vsctl", f"--db={host.ovsdb}", "--no-wait", "--", "init", "--", *words)
     if "ovs-vswitchd" not in alive:
         start("ovs-vswitchd", host.ovsdb, "--enable-dummy=override", "--disable-system", *common, env=env)

@@ -113,6 +113,6 @@ def _context(request: HttpRequest, row: VM, asked: str, errors: dict[str, list[s
 
 def _size_offer(row: VM, flavor: Flavor, room: Room) -> SizeOffer:
     more = growth_to(row, flavor)
-    words = f"{more.vcpus:+} vCPU, {more.ram_mib:+} MiB, {more.disk_gib:+} GiB of the quota"
+    words = f"{more.vcpus:+} vCPU, {more.ram_mib:+} MiB, {more.disk_gib:+} GiB of disk"
     problems = resize_problems(row, flavor, room)
     return SizeOffer(flavor, words, problems[0] if problems else "")

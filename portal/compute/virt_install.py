@@ -17,7 +17,7 @@ def virt_install_lines(spec: VMSpec) -> list[str]:
         f"--vcpus {size[0]} --memory {size[1]} --import" + f" --cpu {shlex.quote(made.cpu_model)}" * bool(made.cpu_model),
         f"--disk {shlex.quote(disk)}",
         f"--network {shlex.quote(f'bridge=br-int,virtualport_type=openvswitch,model={made.nic_model}')}",
-        "--cloud-init user-data=user-data.yaml" if spec.user_data else "--cloud-init root-ssh-key=key.pub",
+        *(["--cloud-init user-data=user-data.yaml"] if spec.user_data else ["--cloud-init root-ssh-key=key.pub"] if spec.key else []),
         "--noautoconsole" + " --autostart" * spec.is_autostarted,
     ]  # fmt: skip
     return [("  " * bool(number)) + line + " \\" * (number < len(lines) - 1) for number, line in enumerate(lines)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 from portal.accounts.access import require
 from portal.accounts.teams import TeamProblem
 from portal.accounts.views import person
+from portal.compute.models import VM
 from portal.compute.moves import latest_moves
 from portal.hosts.health import troubles
 from portal.hosts.models import Host
@@ -48,12 +50,13 @@ def host(request: HttpRequest, name: str) -> HttpResponse:
         except TeamProblem as problem:
             errors = problem.errors["host"]
     switch = switch_of(row)
+    vms = row.vms.select_related("team").order_by("name")
     context = {
         "host": row,
         "troubles": troubles(row, switch, timezone.now()),
         "switch": switch,
-        "bridges": _bridges(switch),
-        "vms": row.vms.select_related("team").order_by("name"),
+        "bridges": _bridges(switch, vms),
+        "vms": vms,
         "moves": latest_moves(row),
         "errors": errors,
     }
@@ -115,13 +118,18 @@ def _form(request: HttpRequest, row: Host | None) -> HttpResponse:
     return render(request, "hosts/host_form.html", {"host": row, "fields": shown}, status=422 if errors else 200)
 
 
-def _bridges(switch: SwitchSeen | None) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+def _bridges(switch: SwitchSeen | None, vms: Iterable[VM]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     if switch is None:
         return []
+    by_domain = {str(vm.uuid): vm for vm in vms}
     return [
         (
             {**asdict(bridge), "count": len(bridge.ports)},
-            [{"port": port, "one": one, "tag": port.tag} for port in bridge.ports for one in port.interfaces],
+            [
+                {"port": port, "one": one, "tag": port.tag, "vm": by_domain.get(one.vm_id)}
+                for port in bridge.ports
+                for one in port.interfaces
+            ],
         )
         for bridge in switch.bridges
     ]

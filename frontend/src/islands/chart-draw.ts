@@ -4,6 +4,8 @@ import "uplot/dist/uPlot.min.css";
 import { type History, quantity } from "../core/series";
 
 const HEIGHT = 150;
+/** Steps of an axis that counts bytes: 1, 2, 4 … so that its ticks are whole in KiB, MiB and GiB. */
+const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 const DASHES = [[], [4, 2], [1, 2], [6, 2, 1, 2]];
 
 export class Drawing {
@@ -66,7 +68,12 @@ export class Drawing {
       scales: { y: { range: (_plot, _low, high) => [0, ceiling(high, unit)] } },
       axes: [
         { ...axis, values: (_plot, ticks, _axis, _space, step) => ticks.map((at) => moment(at, step)) },
-        { ...axis, size: 76, values: (_plot, ticks) => ticks.map((one) => quantity(one, unit)) },
+        {
+          ...axis,
+          size: 76,
+          ...(unit === "bytes" ? { incrs: POWERS } : {}),
+          values: (_plot, ticks) => ticks.map((one) => quantity(one, unit)),
+        },
       ],
       series: [{}, ...drawn, ...peaks],
     };
