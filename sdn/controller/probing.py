@@ -37,6 +37,10 @@ class _Flight:
     sightings: list[tuple[HostName, float, PacketIn]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def count_of(self, host: HostName) -> int:
+        """How often a host has reported it."""
+        return sum(one == host for one, _, _ in self.sightings)
+
 
 class Probes:
     """Sends probes over the channels that `channels` gives by host, and collects their reports."""
@@ -69,7 +73,7 @@ class Probes:
                     await flight.ended.wait()
             if flight.ends_in_many:
                 await asyncio.sleep(FLOOD_WAIT_S)
-            trips = await self._round_trips(self._on_the_way(flight, order.host))
+            trips = await self._round_trips(flight, self._on_the_way(flight, order.host))
         finally:
             self._flights.pop(order.token, None)
         return _reports(flight, trips, order.host)
@@ -107,19 +111,21 @@ class Probes:
                 flight.ended.set()
         return True
 
-    async def _round_trips(self, hosts: set[HostName]) -> dict[HostName, float]:
-        """Seconds from a barrier to its reply, by host; the longer of two."""
+    async def _round_trips(self, flight: _Flight, hosts: set[HostName]) -> dict[HostName, float]:
+        """Seconds that a report may have been on its way, by host: a barrier's, the longer of two. All reports are in then."""
         channels = self._channels()
 
         async def one(host: HostName) -> float:
             # a switch hands out the packets that its datapath sent up at the start of a turn and answers us at its end: a
-            # report that came up between the two follows our first barrier's reply, and precedes the second's
-            channel, took = channels[host][0], 0.0
+            # report that came up between the two follows our first barrier's reply, and maybe every one of this turn's
+            channel, took, began = channels[host][0], 0.0, self._loop.time()
             for _ in range(2):
-                began = self._loop.time()
+                asked = self._loop.time()
                 await channel.barrier()
-                took = max(took, channel.read_at - began)
-            return took
+                took = max(took, channel.read_at - asked)
+            before = flight.count_of(host)
+            await channel.turn()
+            return took if flight.count_of(host) == before else channel.read_at - began
 
         known = [host for host in hosts if host in channels]
         answers = await asyncio.gather(*(one(host) for host in known), return_exceptions=True)

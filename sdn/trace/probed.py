@@ -96,8 +96,12 @@ def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
         if (before.kind, before.host, before.object) != (after.kind, after.host, after.object):
             break
         same += 1
-    words = f"Predicted: {predicted.reason} A real packet: {probed.reason}"
-    return Divergence(same, words)
+    if predicted.verdict != probed.verdict or same == len(predicted.hops):
+        return Divergence(same, f"Predicted: {predicted.reason} A real packet: {probed.reason}")
+    silent = predicted.hops[same]
+    return Divergence(
+        same, f"{probed.reason} {silent.object} of {silent.host}, which it was to pass, did not report it."
+    )
 
 
 def _report_of(hop: Hop, left: Sequence[Sighting], predicted: Trace) -> Sighting | None:

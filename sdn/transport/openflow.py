@@ -42,6 +42,7 @@ SILENT_ROUNDS = 3  # of echo without a word, counted in rounds so that our own l
 ANSWER_DEADLINE_S = 20.0
 READY_DEADLINE_S = 5.0
 FLOW_STATS, PORT_STATS, FLOW_MONITOR = 1, 4, 16
+TURN_MESSAGES = 50  # of one connection that OVS takes before it looks at anything else
 MONITOR_ID = 0x4853
 MONITOR_FLAGS = 2 | 4 | 8 | 16  # added, removed, modified; with instructions. OVS 3.1 refuses NO_ABBREV (32)
 
@@ -148,6 +149,15 @@ class Channel(asyncio.Protocol):
         """Returns when the switch has done all that was sent before."""
         xid = self.next_xid()
         await self._ask(xid, header(BARRIER_REQUEST, 8, xid))
+
+    async def turn(self) -> None:
+        """Returns when the switch has ended the turn of its main loop that it is in, and handed out what came up in it.
+
+        Barriers in a row are no proof: a switch that is held up in its turn takes each as it comes. It takes at most
+        TURN_MESSAGES of a connection in one (ofproto/connmgr.c, ofconn_run), so the reply to one more is of a later turn.
+        """
+        self.send(b"".join(header(BARRIER_REQUEST, 8, self.next_xid()) for _ in range(TURN_MESSAGES)))
+        await self.barrier()
 
     async def dump_flows(self) -> list[WireFlow]:
         """Every flow of the bridge, of whoever; decoded a part at a time so that others get their turn."""

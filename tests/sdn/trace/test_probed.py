@@ -146,3 +146,10 @@ def test_whatever_is_reported_no_duration_is_nothing(reports: list[tuple[float, 
     sent = Moment(0.0, reports[0][1])
     for found in durations((sent, *(Moment(max(0.0, at - trip), at) for at, trip in reports))):
         assert found.us > 0 and found.us - found.error_us >= -1e-6
+
+
+def test_a_switch_that_did_not_report_is_named_where_the_end_is_the_same() -> None:
+    probed = probed_trace(PREDICTED, [ARRIVED])
+    parted = first_divergence(PREDICTED, probed)
+    assert parted is not None and "hv1" in parted.words.rsplit(". ", 1)[1], parted
+    assert "did not report" in parted.words and "Predicted:" not in parted.words
