@@ -122,6 +122,9 @@ class Storage(Protocol):
     def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
         """Make a volume larger that no running guest has; one that is as large is left alone."""
 
+    def volume_bytes(self, pool: str, name: str) -> int:
+        """The size of a volume as its file or device has it now, in bytes."""
+
     def live_disks(self, domain: str) -> frozenset[str]:
         """The serials of a running domain's disks."""
 

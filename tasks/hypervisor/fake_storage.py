@@ -45,6 +45,10 @@ class FakeStorage(FakeCalls):
         self.enter("grow_volume")
         self.volumes[pool, name] = max(self.volumes[pool, name], size_bytes)
 
+    def volume_bytes(self, pool: str, name: str) -> int:
+        self.enter("volume_bytes")
+        return self.volumes[pool, name]
+
     def live_disks(self, domain: str) -> frozenset[str]:
         self.enter("live_disks")
         return frozenset(self.plugged.get(domain, ()))

@@ -80,6 +80,12 @@ class LibvirtStorage(LibvirtConnection):
 
         self.call("grow the volume", act)
 
+    def volume_bytes(self, pool: str, name: str) -> int:
+        def act(connection: Any) -> int:
+            return int(connection.storagePoolLookupByName(pool).storageVolLookupByName(name).info()[1])
+
+        return self.call("read the volume's size", act)
+
     def live_disks(self, domain: str) -> frozenset[str]:
         def act(connection: Any) -> frozenset[str]:
             found = connection.lookupByName(domain)

@@ -8,6 +8,7 @@ not let go of stays attached.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
@@ -161,9 +162,15 @@ def grow(context: Context) -> str:
 
 
 def ungrow(context: Context) -> None:
-    """A growing that failed is not counted; one that went through on the host is seen at the next try, which is harmless."""
-    if volume := volume_or_none(context):
-        update_volume(volume, **params_of(context)["before"])
+    """The row has the old size again, but for a volume that has grown: it is never cut, so what it has is what counts."""
+    volume = volume_or_none(context)
+    if volume is None or volume.pool is None:
+        return
+    before = int(params_of(context)["before"]["size_gib"])
+    has_gib = 0
+    with suppress(CallFailed):  # there is no such volume: nothing has grown
+        has_gib = -(-context.hypervisors(volume.pool.host).volume_bytes(volume.pool.name, volume.file_name) // GIB)
+    update_volume(volume, size_gib=max(before, has_gib))
 
 
 def remove(context: Context) -> None:

@@ -11,7 +11,7 @@ import yaml
 from lxml import etree
 
 from tasks.hypervisor.domain_xml import DomainSpec, KernelBoot, NicSpec, format_domain
-from tasks.hypervisor.driver import DomainState
+from tasks.hypervisor.driver import CallFailed, DomainState, VolumeAsked
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.seed import SeedSpec, make_seed
 
@@ -96,3 +96,12 @@ def test_a_domain_has_the_machine_the_bus_and_the_cache_that_were_asked_for(mach
     assert root.find("os/type").get("machine") == machine and root.findtext("cpu/model") == "Nehalem"
     assert (root.find("devices/controller[@type='scsi']") is not None) is (bus == "scsi")
     assert bool(root.findall("devices/controller[@model='pcie-root-port']")) is (machine == "q35")
+
+
+def test_a_volumes_size_is_what_libvirt_tells_of_it():
+    hypervisor = LibvirtHypervisor("preview", "test:///default")
+    hypervisor.make_volume(VolumeAsked("default-pool", "data", "raw", 3 * 1024**3))
+    assert hypervisor.volume_bytes("default-pool", "data") == 3 * 1024**3
+    hypervisor.remove_volume("default-pool", "data")
+    with pytest.raises(CallFailed, match="data"):
+        hypervisor.volume_bytes("default-pool", "data")
