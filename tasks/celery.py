@@ -36,7 +36,7 @@ app.conf.update(
         "sweep": {"task": "hopsight.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
         "checks": {"task": "hopsight.run_checks", "schedule": CHECKS_S, "options": {"expires": CHECKS_S}},
         "purge": {"task": "hopsight.purge", "schedule": PURGE_S, "options": {"expires": PURGE_S}},
-        "orphans": {"task": "hopsight.remove_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
+        "orphans": {"task": "hopsight.find_orphans", "schedule": ORPHANS_S, "options": {"expires": ORPHANS_S}},
         "watch": {"task": "hopsight.watch", "schedule": WATCH_S, "options": {"expires": WATCH_S}},
         "deliver": {"task": "hopsight.deliver", "schedule": DELIVER_S, "options": {"expires": DELIVER_S}},
         "roll_up": {"task": "hopsight.roll_up", "schedule": ROLL_UP_S, "options": {"expires": ROLL_UP_S}},
@@ -151,13 +151,13 @@ def begin_tracing(**_facts: object) -> None:
         one.start()
 
 
-@app.task(name="hopsight.remove_orphans")  # type: ignore[untyped-decorator]
-def remove_orphans() -> None:
-    """Remove what is on hosts of VMs whose operations have ended without them."""
-    from tasks.reconcile.orphans import remove_all_orphans
+@app.task(name="hopsight.find_orphans")  # type: ignore[untyped-decorator]
+def find_orphans() -> None:
+    """Keep what is on hosts that has our mark and that no row explains."""
+    from tasks.reconcile.orphans import find_all_orphans
 
     close_old_connections()
-    remove_all_orphans()
+    find_all_orphans()
 
 
 @app.task(name="hopsight.look_at_pools")  # type: ignore[untyped-decorator]

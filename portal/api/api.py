@@ -64,6 +64,7 @@ from portal.drops.api import router as drops_router
 from portal.history.api import router as history_router
 from portal.hosts.api import router as hosts_router
 from portal.hosts.models import Host
+from portal.hosts.orphans_api import router as orphans_router
 from portal.images.api import router as images_router
 from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
@@ -292,6 +293,7 @@ api.add_router("", services_router)
 api.add_router("", team_admin_router)
 api.add_router("", usage_router)
 api.add_router("", hosts_router)
+api.add_router("", orphans_router)
 api.add_router("", console_router)
 api.add_router("", live_router)
 api.add_router("", network_routes)

@@ -192,6 +192,7 @@ PLAIN_TCP = os.environ.get("HOPSIGHT_PLAIN_TCP") == "1"  # tcp:ADDRESS:PORT to o
 METRICS_TOKEN = os.environ.get("HOPSIGHT_METRICS_TOKEN", "")
 LEASE_GRACE_HOURS = int(os.environ.get("HOPSIGHT_LEASE_GRACE_HOURS", "72"))  # from a lease's end to the VM's deletion
 UNDELETE_HOURS = int(os.environ.get("HOPSIGHT_UNDELETE_HOURS", "24"))  # a deleted VM is kept so long
+ORPHAN_GRACE_S = float(os.environ.get("HOPSIGHT_ORPHAN_GRACE_S", "900"))  # found so long ago, it may be cleaned
 VCPUS_PER_CPU = int(os.environ.get("HOPSIGHT_VCPUS_PER_CPU", "16"))  # so many are given for each CPU of a host
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
 # Shared by all processes: ten failed log-ins are ten, however many web processes there are.

@@ -19,6 +19,7 @@ from portal.compute.models import VM
 from portal.compute.moves import latest_moves
 from portal.hosts.health import troubles
 from portal.hosts.models import Host
+from portal.hosts.orphans import cleanings_of, orphans_of
 from portal.hosts.register import HostSpec, enable_host, register_host, remove_host
 from portal.topology.models import HostSeen
 from sdn.model.switch import SwitchSeen, switch_from_json
@@ -58,6 +59,8 @@ def host(request: HttpRequest, name: str) -> HttpResponse:
         "bridges": _bridges(switch, vms),
         "vms": vms,
         "moves": latest_moves(row),
+        "orphans": orphans_of(row),
+        "cleanings": cleanings_of(row),
         "errors": errors,
     }
     return render(request, "hosts/host.html", context, status=422 if errors else 200)

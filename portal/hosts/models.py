@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
+from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 
 class Accelerator(models.TextChoices):
@@ -66,3 +69,54 @@ class Host(models.Model):
     def limits_words(self) -> str:
         """What is to be told of rate limits on it; nothing where they are in force, or not known yet."""
         return "rate limits are not enforced: its datapath has no meters" if self.has_meters is False else ""
+
+
+class OrphanKind(models.TextChoices):
+    DOMAIN = "domain", "Domain"
+    FILE = "file", "File"
+    VOLUME = "volume", "Volume"
+    PORT = "port", "Port of br-int"
+
+
+class Orphan(models.Model):
+    """Something on a host that has our mark and that no row explains. Observed: the finder writes it, and takes it away when
+    it is gone or explained (tasks/reconcile/orphans.py). `refusal` says why it is not to be cleaned from here."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="orphans")
+    kind = models.CharField(max_length=6, choices=OrphanKind.choices)
+    name = models.CharField(
+        max_length=300, help_text="the domain, the file in the host's folder, pool/volume, the port"
+    )
+    where = models.CharField(max_length=400, default="", blank=True, help_text="its whole path, or its state")
+    size_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="on the disk")
+    changed_at = models.DateTimeField(null=True, blank=True, help_text="when its content was changed last")
+    was = models.CharField(max_length=300, default="", blank=True, help_text="what it was, as far as the books tell")
+    refusal = models.CharField(max_length=300, default="", blank=True)
+    found_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["host__name", "kind", "name"]
+        constraints = [models.UniqueConstraint(fields=["host", "kind", "name"], name="one_orphan_per_name")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display().lower()} {self.name}"
+
+    @property
+    def why_not(self) -> str:
+        """Why it cannot be cleaned now, or nothing."""
+        young = self.found_at + timedelta(seconds=settings.ORPHAN_GRACE_S) - timezone.now()
+        if self.refusal or young <= timedelta(0):
+            return self.refusal
+        return f"it was found a moment ago: it can be cleaned in {-(-int(young.total_seconds() + 1) // 60)} min"
+
+    @property
+    def command(self) -> str:
+        """What shows it on the host."""
+        pool, _, volume = self.name.partition("/")
+        return {
+            OrphanKind.DOMAIN: f"virsh dumpxml {self.name}",
+            OrphanKind.FILE: f"qemu-img info -U {self.where}" if ".qcow2" in self.name else f"ls -l {self.where}",
+            OrphanKind.VOLUME: f"virsh vol-dumpxml --pool {pool} {volume}",
+            OrphanKind.PORT: f"ovs-vsctl list Interface {self.name}",
+        }[OrphanKind(self.kind)]

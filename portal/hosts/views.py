@@ -12,7 +12,7 @@ from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.history import series
 from portal.history.asked import charts_of, range_of
-from portal.hosts.models import Host, Plug
+from portal.hosts.models import Host, Orphan, Plug
 from portal.hosts.removed import removals
 from portal.hosts.requests import HOOK_PLACE, set_plug
 from portal.networks.problems import Errors, NetworkProblem
@@ -38,7 +38,14 @@ def host_plug(request: HttpRequest, host: str) -> HttpResponse:
 
 def _page(request: HttpRequest, errors: Errors | None = None) -> HttpResponse:
     rows = Host.objects.annotate(vm_count=Count("vms"), ram_used=Sum("vms__ram_mib"))
-    context = {"hosts": rows, "removals": removals(), "plugs": Plug, "errors": errors or {}, "hook_place": HOOK_PLACE}
+    context = {
+        "orphan_count": Orphan.objects.count(),
+        "hosts": rows,
+        "removals": removals(),
+        "plugs": Plug,
+        "errors": errors or {},
+        "hook_place": HOOK_PLACE,
+    }
     return render(request, "hosts/hosts.html", context, status=422 if errors else 200)
 
 

@@ -36,9 +36,9 @@ def volume_deleted(volume: Volume) -> None:
 
 
 def operation_changed(operation: Operation) -> None:
-    """Tell the team what an operation and its stages are now."""
+    """Tell the team (or the operators) what an operation and its stages are now."""
     fresh = operation_as_json(operation)
-    publish(f"team:{operation.team.slug}", "operation.changed", f"operation:{operation.uuid}", fresh)
+    publish(operation.topic, "operation.changed", f"operation:{operation.uuid}", fresh)
 
 
 def host_changed(host: Host) -> None:

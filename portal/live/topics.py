@@ -80,7 +80,8 @@ def snapshot_of(topic: str) -> dict[str, Any]:
 
 
 def _hosts_state(_: str) -> dict[str, Any]:
-    return {f"host:{host.name}": host_as_json(host) for host in Host.objects.all()} | bundles_state()
+    hosts = {f"host:{host.name}": host_as_json(host) for host in Host.objects.all()}
+    return hosts | bundles_state() | _operations_state(team=None)
 
 
 def _trace_state(uuid: str) -> dict[str, Any]:
@@ -92,13 +93,18 @@ def _team_state(slug: str) -> dict[str, Any]:
     vms = VM.objects.filter(team__slug=slug).select_related("image", "flavor", "host")
     vms = vms.prefetch_related("ports__addresses", "ports__network", "ports__groups", "tags")
     state: dict[str, Any] = {f"vm:{vm.uuid}": vm_as_json(vm) for vm in vms}
-    operations = Operation.objects.filter(team__slug=slug).select_related("created_by", "cancel_asked_by", "retry_of")
-    operations = operations.prefetch_related("stages")[:OPERATIONS_SHOWN]
-    state.update({f"operation:{one.uuid}": operation_as_json(one) for one in operations})
+    state.update(_operations_state(team__slug=slug))
     alerts = Alert.objects.filter(team__slug=slug, ended_at=None).select_related("acknowledged_by")
     state.update({f"alert:{alert.uuid}": live_alert(alert) for alert in alerts})
     state.update({f"board:{board.uuid}": live_board(board) for board in Board.objects.filter(team__slug=slug)})
     return state | checks_state(slug) | volumes_state(slug) | diagnoses_state(slug)
+
+
+def _operations_state(**whose: Any) -> dict[str, Any]:
+    rows = Operation.objects.filter(**whose).select_related("created_by", "cancel_asked_by", "retry_of")
+    return {
+        f"operation:{one.uuid}": operation_as_json(one) for one in rows.prefetch_related("stages")[:OPERATIONS_SHOWN]
+    }
 
 
 STATES: dict[str, Callable[[str], dict[str, Any]]] = {

@@ -18,6 +18,7 @@ from portal.operations.cancel import OperationProblem, request_cancel
 from portal.operations.models import Operation, OperationState
 from portal.operations.retry import request_retry
 from portal.operations.serialize import detail_as_json, operation_as_json
+from portal.operations.whose import operations_seen, right_over
 
 router = Router()
 
@@ -52,7 +53,7 @@ def get_operation(request: HttpRequest, uuid: UUID) -> Any:
 )
 def post_cancel(request: HttpRequest, uuid: UUID) -> Any:
     row = _operation(request, uuid)
-    require(request, "operation.cancel", row.team)
+    require(request, right_over(row, "operation.cancel"), row.team)
     try:
         return Status(202, {"operation": operation_as_json(request_cancel(row, person(request)))})
     except OperationProblem as problem:
@@ -64,7 +65,7 @@ def post_cancel(request: HttpRequest, uuid: UUID) -> Any:
 )
 def post_retry(request: HttpRequest, uuid: UUID) -> Any:
     row = _operation(request, uuid)
-    require(request, "operation.retry", row.team)
+    require(request, right_over(row, "operation.retry"), row.team)
     try:
         return Status(202, {"operation": operation_as_json(request_retry(row, person(request)))})
     except OperationProblem as problem:
@@ -72,5 +73,7 @@ def post_retry(request: HttpRequest, uuid: UUID) -> Any:
 
 
 def _operation(request: HttpRequest, uuid: UUID) -> Operation:
-    rows = Operation.objects.select_related("team", "created_by", "cancel_asked_by", "retry_of")
-    return get_object_or_404(rows.prefetch_related("stages"), uuid=uuid, team=team_for(request, "operation.see"))
+    of_hosts = operations_seen(request).filter(uuid=uuid, team=None).first()
+    if of_hosts is not None:
+        return of_hosts
+    return get_object_or_404(operations_seen(request), uuid=uuid, team=team_for(request, "operation.see"))

@@ -21,6 +21,7 @@ ONE_WAY = {
     "vm.snapshot_delete": "what is merged cannot be taken apart",
     "volume.delete": "what it has removed cannot be had back",
     "image.delete": "what it has removed cannot be had back",
+    "host.clean": "what it has removed cannot be had back",
 }
 WAITS_ALONE = frozenset({"vm.stop"})  # one stage, but one that waits
 

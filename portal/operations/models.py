@@ -26,11 +26,11 @@ class Operation(models.Model):
     """One change. `lease_until` and `worker` say who works on it now: compare-and-set on them decides.
 
     `log` is what happened, each line a time and words. `params["asked"]` is what a retry needs and the object's row no
-    longer has; it goes when the operation is done.
+    longer has; it goes when the operation is done. One without a team is of the hosts themselves, and the operators'.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="operations")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="operations")
     kind = models.CharField(max_length=30, help_text='"vm.create", "vm.delete", …')
     object_type = models.CharField(max_length=20)
     object_uuid = models.UUIDField()
@@ -60,6 +60,17 @@ class Operation(models.Model):
     def title(self) -> str:
         """What it does, as words before the object's name."""
         return TITLES.get(self.kind, self.kind)
+
+    @property
+    def owner(self) -> Team:
+        """The team, of a kind of operation that always has one."""
+        assert self.team is not None, self.kind
+        return self.team
+
+    @property
+    def topic(self) -> str:
+        """Where its changes are told."""
+        return f"team:{self.team.slug}" if self.team else "hosts"
 
     @property
     def is_ended(self) -> bool:

@@ -27,13 +27,14 @@ class Subject:
 
 def begin_operation(
     kind: str,
-    team: Team,
+    team: Team | None,
     user: User | None,
     subject: Subject,
     params: dict[str, Any],
     after: dict[str, Any] | None = None,
 ) -> Operation:
-    """The queued operation; `after` is what the audit says of it (none: the params). Nobody's is Hopsight's own."""
+    """The queued operation; `after` is what the audit says of it (none: the params). Nobody's is Hopsight's own; one
+    without a team is the operators'."""
     operation = Operation.objects.create(
         team=team, kind=kind, object_type=subject.type, object_uuid=subject.uuid, object_name=subject.name,
         created_by=user, params=params,

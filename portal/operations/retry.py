@@ -21,6 +21,7 @@ from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
 from portal.compute.recreate import recreate_vm
 from portal.compute.requests import delete_vm, start_operation
 from portal.hosts.models import Host
+from portal.hosts.orphans import clean_again
 from portal.images.from_vm import image_of_vm
 from portal.images.models import ImageImport
 from portal.images.requests import ImageSpec, begin_import, delete_image
@@ -133,7 +134,7 @@ def _nic_network(operation: Operation, user: User) -> Operation:
 
 
 def _image_import(operation: Operation, user: User) -> Operation:
-    made = begin_import(operation.team, user, ImageSpec(**operation.params["asked"]))[1]
+    made = begin_import(operation.owner, user, ImageSpec(**operation.params["asked"]))[1]
     assert made is not None  # it has a URL
     return made
 
@@ -149,11 +150,11 @@ def _image_delete(operation: Operation, user: User) -> Operation:
     row = ImageImport.objects.select_related("image").filter(uuid=operation.object_uuid).first()
     if row is None or row.image is None:
         raise OperationProblem(f"{operation.object_name} is no longer there")
-    return delete_image(operation.team, user, row.image)
+    return delete_image(operation.owner, user, row.image)
 
 
 def _create(operation: Operation, user: User) -> Operation:
-    return recreate_vm(operation.team, user, operation.params["asked"]).operation
+    return recreate_vm(operation.owner, user, operation.params["asked"]).operation
 
 
 AGAIN: Mapping[str, Again] = {
@@ -175,6 +176,7 @@ AGAIN: Mapping[str, Again] = {
     "image.import": _image_import,
     "image.from_vm": _image_of_vm,
     "image.delete": _image_delete,
+    "host.clean": clean_again,
 }
 
 

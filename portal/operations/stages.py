@@ -132,6 +132,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("publish", "Offer it to the team"),
     ),
     "image.delete": (("row", "Offer it no more"), ("file", "Remove its file")),
+    "host.clean": (("look", "Look at each of them again"), ("remove", "Remove what no row explains")),
 }
 TITLES: dict[str, str] = {
     "vm.create": "Create VM",
@@ -169,4 +170,5 @@ TITLES: dict[str, str] = {
     "image.import": "Import image",
     "image.from_vm": "Make image",
     "image.delete": "Delete image",
+    "host.clean": "Clean host",
 }

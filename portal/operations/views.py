@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -19,6 +18,7 @@ from portal.compute.requests import VMProblem
 from portal.operations.cancel import OperationProblem, cancel_refusal, request_cancel
 from portal.operations.models import UNFINISHED, Operation, OperationState
 from portal.operations.retry import asked_values, request_retry, retry_refusal
+from portal.operations.whose import operations_seen, right_over
 
 SHOWN = 100
 
@@ -41,13 +41,13 @@ def operations(request: HttpRequest) -> HttpResponse:
 @require_safe
 def operation(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One operation with its stages and its log."""
-    row = get_object_or_404(_visible(request).prefetch_related("retries"), uuid=uuid)
+    row = get_object_or_404(operations_seen(request).prefetch_related("retries"), uuid=uuid)
     context = {
         "operation": row,
         "log": [(parse_datetime(at), words) for at, words in row.log],
         "asked": sorted(asked_values(row.params).items()),
-        "cancel_refusal": refusal(request, "operation.cancel", row.team) or cancel_refusal(row),
-        "retry_refusal": refusal(request, "operation.retry", row.team) or retry_refusal(row),
+        "cancel_refusal": refusal(request, right_over(row, "operation.cancel"), row.team) or cancel_refusal(row),
+        "retry_refusal": refusal(request, right_over(row, "operation.retry"), row.team) or retry_refusal(row),
         "object_url": object_url(row),
     }
     return render(request, "operations/operation.html", context)
@@ -56,8 +56,8 @@ def operation(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def operation_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask that it ends and is undone; back on its page, with the reason where it can't be."""
-    row = get_object_or_404(_visible(request), uuid=uuid)
-    require(request, "operation.cancel", row.team)
+    row = get_object_or_404(operations_seen(request), uuid=uuid)
+    require(request, right_over(row, "operation.cancel"), row.team)
     try:
         request_cancel(row, person(request))
     except OperationProblem as problem:
@@ -68,8 +68,8 @@ def operation_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def operation_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask for the same once more; on the new operation's page, or back with the reason."""
-    row = get_object_or_404(_visible(request), uuid=uuid)
-    require(request, "operation.retry", row.team)
+    row = get_object_or_404(operations_seen(request), uuid=uuid)
+    require(request, right_over(row, "operation.retry"), row.team)
     try:
         return redirect("operation", request_retry(row, person(request)).uuid)
     except (OperationProblem, VMProblem) as problem:
@@ -81,9 +81,6 @@ def object_url(row: Operation) -> str:
     """The page of what it changes or changed; nothing when that is gone."""
     if row.object_type == "image":
         return reverse("images")
+    if row.object_type == "host":
+        return reverse("host", args=[row.object_name])
     return reverse("vm", args=[row.object_uuid]) if VM.objects.filter(uuid=row.object_uuid).exists() else ""
-
-
-def _visible(request: HttpRequest) -> QuerySet[Operation]:
-    rows = Operation.objects.filter(team__memberships__user_id=request.user.pk or 0)
-    return rows.select_related("team", "created_by", "cancel_asked_by", "retry_of").prefetch_related("stages")

@@ -40,6 +40,7 @@ PLACES: tuple[Place, ...] = (
     Place("Members", "members", "team.see", "users", "team people invite"),
     Place("Activity", "activity", "audit.see", "clock", "audit who changed"),
     Place("Hosts", "hosts", "host.see", "switch", "hypervisors", "g h"),
+    Place("What no row explains", "orphans", "host.see", "x", "orphans leftovers clean disks domains"),
     Place("Flow tables", "flow_hosts", "flow.see", "flows", "openflow ovs-ofctl", "g f"),
     Place("External networks", "external_networks", "external.manage", "ext", "internet uplink"),
     Place("Provider networks", "provider_networks", "provider.manage", "net", "vlan flat"),

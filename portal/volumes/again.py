@@ -22,7 +22,7 @@ from portal.volumes.requests import (
 
 
 def _volume(operation: Operation, field: str = "volume") -> Volume:
-    found = volumes_of(operation.team).filter(uuid=operation.params[field]).first()
+    found = volumes_of(operation.owner).filter(uuid=operation.params[field]).first()
     if found is None:
         raise VMProblem({"volume": ["the volume is no longer there"]})
     return found
@@ -37,7 +37,7 @@ def _create(operation: Operation, user: User) -> Operation:
     pool = offered_pools().filter(uuid=asked["pool"]).first() if "pool" in asked else None
     vm = _vm(operation) if operation.kind == "vm.volume_add" else None
     spec = VolumeSpec(asked["name"], asked["size_gib"], pool, vm, asked.get("bus", Bus.VIRTIO))
-    return create_volume(operation.team, user, spec)[1]
+    return create_volume(operation.owner, user, spec)[1]
 
 
 def _attach(operation: Operation, user: User) -> Operation:

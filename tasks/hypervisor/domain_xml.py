@@ -109,6 +109,11 @@ def format_domain(spec: DomainSpec) -> str:
     return etree.tostring(root, encoding="unicode") + "\n"
 
 
+def is_ours(xml: str) -> bool:
+    """Whether a domain's definition has our mark, which `format_domain` gives it."""
+    return bool(xml) and etree.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm") is not None
+
+
 def _cpu(root: etree._Element, spec: DomainSpec) -> None:
     """The model that was asked for; without one a KVM guest has the host's, and TCG its own default."""
     if spec.cpu_model in ("host-model", "host-passthrough"):

@@ -91,6 +91,16 @@ class PoolSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeSeen:
+    """One volume in a pool. `size_bytes` is what it takes there; `changed_at` is in seconds, 0 where the pool cannot tell."""
+
+    name: str
+    path: str
+    size_bytes: int
+    changed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeAsked:
     """A volume to make in a pool; empty, or with the content of another one of the pool (`copy_of`, its name)."""
 
@@ -112,6 +122,12 @@ class Storage(Protocol):
 
     def refresh_pool(self, name: str) -> None:
         """Have libvirt look anew at what is in a pool, and how much room is left."""
+
+    def pool_volumes(self, pool: str) -> tuple[VolumeSeen, ...]:
+        """What is in a pool, as its last refresh saw it; nothing in one that is not active."""
+
+    def files_in_use(self) -> frozenset[tuple[str, str]]:
+        """(path, domain whose definition or running guest names it), for every domain of the host, ours or not."""
 
     def make_volume(self, asked: VolumeAsked) -> str:
         """The path of the volume; one that is there is left alone."""
@@ -230,6 +246,9 @@ class Hypervisor(Storage, Layers, Protocol):
 
     def undefine(self, domain: str) -> None:
         """Forget the definition."""
+
+    def definition(self, domain: str) -> str:
+        """The XML that libvirt keeps of a domain, as it would start next; nothing where it is absent."""
 
     def state(self, domain: str) -> DomainState:
         """The domain's state now."""

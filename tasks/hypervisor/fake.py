@@ -21,6 +21,7 @@ from tasks.hypervisor.driver import (
 from tasks.hypervisor.fake_layers import FakeLayers, disk_in
 from tasks.hypervisor.fake_storage import FakeStorage, serials_of
 from tasks.hypervisor.libvirt_changes import interface_id_of
+from tasks.hypervisor.libvirt_look import paths_in
 
 
 @dataclass
@@ -89,6 +90,14 @@ class FakeHypervisor(FakeStorage, FakeLayers):
     def undefine(self, domain: str) -> None:
         self.enter("undefine")
         self.definitions.pop(domain, None)
+
+    def definition(self, domain: str) -> str:
+        self.enter("definition")
+        return self.definitions.get(domain, "")
+
+    def files_in_use(self) -> frozenset[tuple[str, str]]:
+        self.enter("files_in_use")
+        return frozenset((path, name) for name, xml in self.definitions.items() for path in paths_in(xml))
 
     def state(self, domain: str) -> DomainState:
         self.enter("state")

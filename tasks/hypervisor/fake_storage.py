@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from tasks.hypervisor.driver import CallFailed, PoolSeen, VolumeAsked
+from tasks.hypervisor.driver import CallFailed, PoolSeen, VolumeAsked, VolumeSeen
 from tasks.hypervisor.fake_calls import FakeCalls
 
 
@@ -28,6 +28,11 @@ class FakeStorage(FakeCalls):
 
     def refresh_pool(self, name: str) -> None:
         self.enter("refresh_pool")
+
+    def pool_volumes(self, pool: str) -> tuple[VolumeSeen, ...]:
+        self.enter("pool_volumes")
+        there = (name for where, name in self.volumes if where == pool)
+        return tuple(VolumeSeen(name, f"/{pool}/{name}", self.volumes[pool, name]) for name in sorted(there))
 
     def make_volume(self, asked: VolumeAsked) -> str:
         self.enter("make_volume")

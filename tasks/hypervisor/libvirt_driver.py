@@ -18,6 +18,7 @@ from tasks.hypervisor.driver import (
 )
 from tasks.hypervisor.libvirt_bridges import LibvirtBridges
 from tasks.hypervisor.libvirt_changes import LibvirtChanges, interface_id_of
+from tasks.hypervisor.libvirt_look import LibvirtLook
 from tasks.hypervisor.libvirt_move import LibvirtMove
 from tasks.hypervisor.libvirt_snapshots import LibvirtSnapshots
 from tasks.hypervisor.libvirt_storage import LibvirtStorage
@@ -32,7 +33,7 @@ STATES = {
 }
 
 
-class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBridges):
+class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBridges, LibvirtLook):
     """The Hypervisor of one libvirt URI."""
 
     def define(self, xml: str) -> None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.sagas import image, vm_change, vm_create, vm_delete, vm_life, vm_migrate, vm_nics, vm_snapshots, volume
+from tasks.sagas import (
+    host_clean,
+    image,
+    vm_change,
+    vm_create,
+    vm_delete,
+    vm_life,
+    vm_migrate,
+    vm_nics,
+    vm_snapshots,
+    volume,
+)
 from tasks.sagas.engine import Saga
 
 SAGAS: Mapping[str, Saga] = {
@@ -17,4 +28,5 @@ SAGAS: Mapping[str, Saga] = {
     **volume.SAGAS,
     **vm_snapshots.SAGAS,
     **vm_migrate.SAGAS,
+    **host_clean.SAGAS,
 }

@@ -13,7 +13,7 @@ from portal.bundles.models import SupportBundle
 from portal.captures.models import Capture
 from portal.compute.models import VM, Image
 from portal.compute.requests import VMSpec, create_vm
-from portal.hosts.models import Host
+from portal.hosts.models import Host, Orphan, OrphanKind
 from portal.images.models import ImageImport
 from portal.images.requests import ImageSpec, begin_import
 from portal.networks.mirrors import MirrorSpec, set_mirror
@@ -56,6 +56,14 @@ def made_host(name: str = "hv1", ram_mib: int = 8192) -> Host:
         name=name, libvirt_uri="fake:", ovsdb="", ovs_rundir="", controller_target="", disks_dir="/tmp",
         underlay_ip=f"192.0.2.{number}", vcpus=8, ram_mib=ram_mib, libvirt_seen_at=timezone.now(),
     )  # fmt: skip
+
+
+def made_orphan(host: Host, name: str = "hs-11111111-1111-4111-8111-111111111111.qcow2", **columns: object) -> Orphan:
+    """A disk on the host that no row explains, found long ago."""
+    told = {"was": "disk of VM old of team Payments", "where": f"/tmp/{name}", "size_bytes": 5 * 2**20, **columns}
+    return Orphan.objects.create(
+        host=host, kind=OrphanKind.FILE, name=name, found_at=timezone.now() - timedelta(days=1), **told
+    )
 
 
 def made_flow_record(host: Host) -> FlowRecord:

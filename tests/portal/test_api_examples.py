@@ -40,6 +40,7 @@ from tests.portal.clients import (
     made_image,
     made_import,
     made_mirror,
+    made_orphan,
     made_probing,
     made_provider,
     made_snapshot,
@@ -92,6 +93,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
     VM.objects.update(host=host)
     volume = made_volume(cast, host=host)
     bundle = made_bundle(cast)
+    hv8 = made_host("hv8")
     key = KeyPair.objects.create(user=cast.alice, name="old", public_key=parsed.text, fingerprint="SHA256:old")
     everywhere = {
         "TOKEN": make_token(cast.alice, "docs", True, 7)[1], "URL": live_server.url, "port": str(port.uuid),
@@ -117,7 +119,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},
         "service-accounts": {"number": str(create_service(cast.payments, cast.alice, "old", "member").pk)},
         "teams": {"slug": "search"},
-        "hosts": {"host": made_host("hv8").name},
+        "hosts": {"host": hv8.name, "orphan": str(made_orphan(hv8).uuid)},
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)}, "bundles": {"uuid": str(bundle.uuid)},
         "bundle-traces": {"uuid": str(bundle.traces.get().uuid)},

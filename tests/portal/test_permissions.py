@@ -56,6 +56,7 @@ from tests.portal.clients import (
     made_image,
     made_import,
     made_mirror,
+    made_orphan,
     made_probing,
     made_provider,
     made_snapshot,
@@ -155,7 +156,7 @@ def world(cast: Cast) -> World:
         "alert_handle": {"uuid": made_alert(cast).uuid},
         "alert_rule_remove": {"uuid": add_alert_rule(cast.payments, cast.alice, "vm_cpu_percent", 90, 5).uuid},
         "channel_act": {"uuid": made_channel(cast).uuid},
-        **{name: {"name": host.name} for name in ("host", "host_edit", "host_load")},
+        **{name: {"name": host.name} for name in ("host", "host_edit", "host_load", "host_clean")},
         "team": {"slug": "payments"},
         **{name: {"uuid": kept_team_board(cast.payments).uuid} for name in ("board", "board_change")},
         "team_switch": {"slug": "payments"},
@@ -348,9 +349,9 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     slug = "payments" if "/teams/" in path else made_image(world.cast).slug if "{slug}" in path else ""
     url = url.replace("{slug}", slug)
     url = url.replace("{rule_id}", str(rule["rule_id"]))
-    body = _sent(
-        operation, {"port": port, "receiver": _receiver(world.cast), "group": str(rule["uuid"]), "vm": str(vm)}
-    )
+    own = {"port": port, "receiver": _receiver(world.cast), "group": str(rule["uuid"]), "vm": str(vm)}
+    own["orphan"] = str(made_orphan(Host.objects.get()).uuid) if operation.endswith("/clean") else ""
+    body = _sent(operation, own)
     return method, url, {"data": body, "content_type": "application/json"}
 
 

@@ -63,7 +63,7 @@ BASELINE: dict[str, int] = {
     "sessions": 7,
     "members": 8,
     "activity": 7,
-    "hosts": 8,
+    "hosts": 9,
     "host_load": 8,
     "search": 6,
     "/api/v1/search?q=web": 10,

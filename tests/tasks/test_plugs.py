@@ -17,7 +17,7 @@ from sdn.model.plug import bridge_name, port_of_network, veth_names
 from tasks.hypervisor.driver import CallFailed
 from tasks.hypervisor.libvirt_bridges import format_bridge_network
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
-from tasks.reconcile.orphans import remove_orphans
+from tasks.reconcile.orphans import remove_bridges
 from tests.tasks.test_nics import ready
 from tests.tasks.test_sagas import run, with_stage
 
@@ -102,10 +102,10 @@ def test_bridges_of_ports_that_are_gone_are_removed_and_those_in_use_are_not(bri
     vm = made(bridged)
     mine, left = str(vm.ports.get().uuid), "99999999-9999-4999-8999-999999999999"
     bridged.fake.bridges.add(left)
-    assert remove_orphans(bridged.host, lambda _host: bridged.fake) == [bridge_name(left)]
+    assert remove_bridges(bridged.host, bridged.fake) == [bridge_name(left)]
     assert bridged.fake.bridges == {mine}
     run(bridged, bridged.ask("vm.force_off", vm))
-    assert remove_orphans(bridged.host, lambda _host: bridged.fake) == [], "a VM that is off keeps its own"
+    assert remove_bridges(bridged.host, bridged.fake) == [], "a VM that is off keeps its own"
 
 
 def test_the_flag_is_audited_once_and_junk_is_refused(world) -> None:

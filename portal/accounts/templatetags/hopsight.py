@@ -49,6 +49,17 @@ def mib(value: int) -> str:
     return f"{round(value / 1024, 2):g} GiB" if value >= 1024 else f"{value} MiB"
 
 
+@register.filter("bytes")
+def bytes_words(value: int) -> str:
+    """A number of bytes as people read it, in powers of two: 374 KiB."""
+    size, unit = float(value), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+
+
 @register.filter
 def seconds(value: float | None) -> str:
     """0.8123 → `0.81 s`; nothing for a time that is not known."""

@@ -1,0 +1,62 @@
+"""libvirt's calls that only look at what a host has, ours or not; part of LibvirtHypervisor."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import libvirt
+from lxml import etree
+
+from tasks.hypervisor.driver import VolumeSeen
+from tasks.hypervisor.libvirt_connection import LibvirtConnection
+
+
+class LibvirtLook(LibvirtConnection):
+    """What is there."""
+
+    def definition(self, domain: str) -> str:
+        def act(connection: Any) -> str:
+            try:
+                return str(connection.lookupByName(domain).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+            except libvirt.libvirtError as problem:
+                if problem.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    return ""
+                raise
+
+        return self.call("read the domain's definition", act)
+
+    def files_in_use(self) -> frozenset[tuple[str, str]]:
+        def act(connection: Any) -> frozenset[tuple[str, str]]:
+            found: set[tuple[str, str]] = set()
+            for domain in connection.listAllDomains():
+                for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):  # what runs, and what would start next
+                    with suppress(libvirt.libvirtError):  # it went meanwhile
+                        found.update((path, str(domain.name())) for path in paths_in(domain.XMLDesc(flags)))
+            return frozenset(found)
+
+        return self.call("read what its domains have open", act)
+
+    def pool_volumes(self, pool: str) -> tuple[VolumeSeen, ...]:
+        def act(connection: Any) -> tuple[VolumeSeen, ...]:
+            found = connection.storagePoolLookupByName(pool)
+            return tuple(_seen(volume) for volume in found.listAllVolumes()) if found.isActive() else ()
+
+        return self.call("list the volumes of a pool", act)
+
+
+def paths_in(xml: str) -> frozenset[str]:
+    """Every path that a domain's XML names: disks with what they lie on, kernels, variables, logs."""
+    root = etree.fromstring(xml)
+    named = {str(node.get(word)) for node in root.iter("source") for word in ("file", "dev") if node.get(word)}
+    texts = {
+        str(node.text) for word in ("kernel", "initrd", "nvram", "loader") for node in root.iter(word) if node.text
+    }
+    logs = {str(node.get("file")) for node in root.iter("log") if node.get("file")}
+    return frozenset(named | texts | logs)
+
+
+def _seen(volume: Any) -> VolumeSeen:
+    root = etree.fromstring(volume.XMLDesc())
+    changed = root.findtext("target/timestamps/mtime") or "0"
+    return VolumeSeen(str(volume.name()), str(volume.path()), int(volume.info()[2]), float(changed))
