@@ -1,3 +1,3 @@
-.PHONY: run test test-postgres test-compose check bench fuzz lab dev lock image-debian
-run test test-postgres test-compose check bench fuzz lab dev lock image-debian:
+.PHONY: run test test-postgres test-compose check bench fuzz lab dev lock client image-debian
+run test test-postgres test-compose check bench fuzz lab dev lock client image-debian:
 	@./scripts/$@ $(ARGS)

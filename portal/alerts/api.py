@@ -140,13 +140,13 @@ def list_rules(request: HttpRequest) -> Any:
 
 
 @router.post("/alert-rules", response={201: AlertRuleOut}, summary="Watch a threshold")
-def post_rule(request: HttpRequest, asked: AlertRuleIn) -> Any:
+def post_alert_rule(request: HttpRequest, asked: AlertRuleIn) -> Any:
     team = team_for(request, "alert.handle")
     return Status(201, _rule(add_rule(team, person(request), asked.metric, asked.above, asked.minutes)))
 
 
 @router.delete("/alert-rules/{uuid}", response={204: None}, summary="Watch a threshold no more")
-def delete_rule(request: HttpRequest, uuid: UUID) -> Any:
+def delete_alert_rule(request: HttpRequest, uuid: UUID) -> Any:
     rows = AlertRule.objects.filter(team=team_for(request, "alert.handle")).select_related("team")
     remove_rule(get_object_or_404(rows, uuid=uuid), person(request))
     return Status(204, None)

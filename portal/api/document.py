@@ -6,6 +6,7 @@ from typing import Any
 
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
 
 from portal.api.problems import MEDIA_TYPE
 from portal.api.schemas import ProblemOut
@@ -49,7 +50,13 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 
 class HopsightAPI(NinjaAPI):
-    """ninja's API with headers and refusals written into its document."""
+    """ninja's API with headers and refusals written into its document.
+
+    Generated clients call an operation by its id, which is its function's name, and find it under its noun, the first of the path.
+    """
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        return operation.view_func.__name__
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         document = super().get_openapi_schema(**kwargs)
@@ -59,9 +66,10 @@ class HopsightAPI(NinjaAPI):
         }
         schema = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"]["Problem"] = schema
-        for item in document["paths"].values():
+        for path, item in document["paths"].items():
             for method in METHODS:
                 if operation := item.get(method):
+                    operation["tags"] = [path.split("/")[3]]
                     operation["parameters"] = [*operation.get("parameters", []), *COMMON[method]]
                     operation["responses"]["4XX"] = refusal
         document["info"]["description"] = (

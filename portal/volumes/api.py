@@ -161,7 +161,7 @@ def grow(request: HttpRequest, uuid: UUID, asked: GrowIn) -> Any:
 
 
 @router.post("/volumes/{uuid}/clone", response={202: VolumeMade}, summary="A volume with the same content")
-def clone(request: HttpRequest, uuid: UUID, asked: VolumeCloneIn) -> Any:
+def post_volume_clone(request: HttpRequest, uuid: UUID, asked: VolumeCloneIn) -> Any:
     return _made(*clone_volume(_volume(request, uuid), person(request), _plain(asked.name), asked.size_gib))
 
 
