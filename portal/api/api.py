@@ -79,6 +79,7 @@ from portal.operations.serialize import operation_as_json
 from portal.search.api import router as search_router
 from portal.snapshots.api import router as snapshots_router
 from portal.topology.history_api import router as flow_history_router
+from portal.topology.topology_history_api import router as topology_history_router
 from portal.traces.api import TraceLine, list_traces
 from portal.traces.asked import spec_of
 from portal.traces.diagnosis_api import router as diagnosis_router
@@ -314,6 +315,7 @@ api.add_router("", observed_router)
 api.add_router("", diagnosis_router)
 api.add_router("", bundles_router)
 api.add_router("", flow_history_router)
+api.add_router("", topology_history_router)
 api.add_router("", captures_router)
 api.add_router("", history_router)
 api.add_router("", boards_router)

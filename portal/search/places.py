@@ -42,6 +42,7 @@ PLACES: tuple[Place, ...] = (
     Place("Hosts", "hosts", "host.see", "switch", "hypervisors", "g h"),
     Place("What no row explains", "orphans", "host.see", "x", "orphans leftovers clean disks domains"),
     Place("Flow tables", "flow_hosts", "flow.see", "flows", "openflow ovs-ofctl", "g f"),
+    Place("Topology history", "topology_history", "flow.see", "clock", "changes ovsdb time travel"),
     Place("External networks", "external_networks", "external.manage", "ext", "internet uplink"),
     Place("Provider networks", "provider_networks", "provider.manage", "net", "vlan flat"),
     Place("API tokens", "tokens", "person.see", "key", "program access"),

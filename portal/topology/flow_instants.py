@@ -73,7 +73,7 @@ def diff_between(record: FlowRecord, since: str, until: str) -> tuple[datetime, 
     errors: dict[str, list[str]] = {}
     oldest = record.checkpoints.first()
     since, until = since or (oldest.at.isoformat() if oldest else "now"), until or timezone.now().isoformat()
-    instants = [_instant(name, text, errors) for name, text in (("from", since), ("to", until))]
+    instants = [instant_given(name, text, errors) for name, text in (("from", since), ("to", until))]
     if not errors and instants[0] > instants[1]:
         instants.reverse()
     tables = [table_at(record, at) for at in instants] if not errors else []
@@ -87,7 +87,8 @@ def diff_between(record: FlowRecord, since: str, until: str) -> tuple[datetime, 
     return instants[0], instants[1], diff_tables(before or {}, after or {})
 
 
-def _instant(name: str, text: str, errors: dict[str, list[str]]) -> datetime:
+def instant_given(name: str, text: str, errors: dict[str, list[str]]) -> datetime:
+    """The instant that was typed; now, with a sentence in `errors`, for what is none."""
     try:
         found = parse_datetime(text.strip().replace(" ", "+"))  # a plus of the URL
     except (ValueError, OverflowError):

@@ -46,6 +46,7 @@ def topology(request: HttpRequest) -> HttpResponse:
             "traceAnswer": "/api/v1/traces/{uuid}",
             "drops": "" if scope.team is None else "/api/v1/ports/{uuid}/drops",
             "flows": reverse("flows", args=["HOST", "BRIDGE"]) if scope.team is None else "",
+            "history": reverse("topology_history") if scope.team is None else "",
             "networks": "" if scope.team is None else reverse("networks"),
         },
     }

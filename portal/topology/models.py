@@ -1,4 +1,5 @@
-"""What was last seen on each host. Both columns are observed and may be thrown away: the next look fills them again."""
+"""What was last seen on each host, and what changed there. All of it is observed and may be thrown away: the next look fills
+the rows again, and their history begins anew."""
 
 from __future__ import annotations
 
@@ -15,6 +16,44 @@ class HostSeen(models.Model):
     switch = models.JSONField(null=True, help_text="sdn.model.switch, none until the controller reached it")
     foreign_domains = models.JSONField(default=list, help_text="[{name, uuid, state}], by name")
     changed_at = models.DateTimeField(auto_now=True)
+    known_from = models.DateTimeField(null=True, help_text="the oldest instant that the changes lead back to")
+    switch_seen_at = models.DateTimeField(null=True, help_text="when the switch was last known to be as `switch` says")
+    away = models.TextField(default="", blank=True, help_text="why the switch is not known now; empty while it is")
+
+
+class TopologyChange(models.Model):
+    """What changed of one object on a host, and why; or a gap, in which nobody could tell. What was there at an instant is
+    had by undoing the later ones (portal.topology.topology_rows)."""
+
+    class Kind(models.TextChoices):
+        CHANGED = "changed", "changed"
+        FOUND = "found", "found changed after a gap"
+        GAP = "gap", "not known"
+
+    class By(models.TextChoices):
+        OPERATION = "operation", "operation"
+        PERSON = "person", "person"
+        RECONCILER = "reconciler", "Hopsight itself"
+        FOREIGN = "foreign", "foreign"
+
+    seen = models.ForeignKey(HostSeen, on_delete=models.CASCADE, related_name="changes")
+    at = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True, help_text="a gap's end")
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.CHANGED)
+    why = models.TextField(default="", blank=True, help_text="a gap's reason")
+    generation = models.PositiveBigIntegerField(default=0)
+    object = models.TextField(default="", blank=True, help_text='"port br-int/vnet7" (topology_objects)')
+    before = models.JSONField(null=True, blank=True, help_text="none: it was not there")
+    after = models.JSONField(null=True, blank=True, help_text="none: it is no more")
+    by = models.CharField(max_length=10, choices=By.choices, default=By.FOREIGN)
+    cause = models.TextField(default="", blank=True, help_text="in the words of then")
+    operation = models.UUIDField(null=True, blank=True, db_index=True)
+    vm = models.UUIDField(null=True, blank=True, db_index=True, help_text="of ours, that it is plugged for")
+    guest = models.TextField(default="", blank=True, help_text="that VM, or the foreign domain, in the words of then")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["seen", "at"], name="topology_change_at")]
 
 
 class FlowRecord(models.Model):

@@ -80,6 +80,13 @@ class SwitchSeen:
     ovs_version: str
     bridges: tuple[BridgeSeen, ...]
 
+    @property
+    def is_told(self) -> bool:
+        """Did the switch tell of its links? OVSDB keeps those in memory alone: after the database was started anew none has
+        one, though each has its number, until ovs-vswitchd is back (vswitch.ovsschema, "ephemeral")."""
+        plugged = [one for bridge in self.bridges for port in bridge.ports for one in port.interfaces if one.ofport]
+        return not plugged or any(one.link for one in plugged)
+
 
 def switch_to_json(seen: SwitchSeen) -> dict[str, Any]:
     """JSON types only; `switch_from_json` is the inverse."""

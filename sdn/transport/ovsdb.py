@@ -167,9 +167,18 @@ class HostDatabase:
         bridges = tuple(sorted(str(row.name) for row in known))
         return BridgeFacts(int(bridge.datapath_id[0], 16), version, view, names, bridges)
 
-    def switch_seen(self) -> SwitchSeen:
-        """Everything that is on the host's Open vSwitch now, ours and foreign."""
-        return read_switch(self._api.tables)
+    def switch_seen(self) -> SwitchSeen | None:
+        """Everything that is on the host's Open vSwitch now, ours and foreign; None while nobody can tell: the replica is of
+        before, or half filled, until the database is reached again and the switch has told it what it keeps in memory."""
+        before = self._reached()
+        seen = read_switch(self._api.tables) if before else None
+        return seen if seen is not None and seen.is_told and self._reached() == before else None
+
+    def _reached(self) -> int:
+        """Which connection the replica is of, and true; 0 while it is of none. (The IDL has no public word for either.)"""
+        idl = self._connection.idl
+        is_filled = idl.state == idl.IDL_S_MONITORING and idl._session.is_connected()
+        return int(idl._last_seqno) if is_filled and idl._last_seqno == idl._session.get_seqno() else 0
 
 
 def _make_idl(remote: str) -> _Monitor:

@@ -31,6 +31,7 @@ PAGES_OF = {
         "/flows/",
         "/bundles/",
         "/hosts/hv1/",
+        "/topology/history/",
         "/hosts/new/",
         "/all-teams/",
         "/usage/all/",

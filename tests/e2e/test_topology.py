@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from lab.hypervisor import Hypervisor
+from lab.paths import hypervisor_paths
 from tests.e2e.api import Api
 from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, Product
 from tests.waiting import wait_for
@@ -146,3 +151,53 @@ def test_what_an_operator_plugs_by_hand_appears_and_another_team_reads_a_number(
     expect(olga.locator('[data-object="host:hv1"]').first).not_to_contain_text("br-byhand")
     for page in (olga, dana):
         page.context.close()
+
+
+def test_what_changed_on_the_switches_is_told_with_its_cause_and_where_nobody_could_tell(
+    product: Product, vms: dict[str, dict[str, Any]]
+) -> None:
+    olga = Api(product, "olga")
+    for name, vm in vms.items():
+        (tap,) = [one for one in changes(olga, vm=vm["uuid"]) if one["sign"] == "+"]
+        assert (tap["host"], tap["object"]) == (vm["host"], f"port br-int/{vm['ports'][0]['tap']}")
+        assert (tap["by"], tap["cause"], tap["guest"]) == ("operation", f"alice: Create VM {name}", f"VM {name}")
+        assert [one["object"] for one in changes(olga, operation=tap["operation"])][-1] == tap["object"]
+    database = f"--db=unix:{LABS}/{product.lab}/hv1/run/openvswitch/db.sock"
+    plug = ["add-port", "br-int", "plugged7", "tag=7", "--", "set", "Interface", "plugged7", "type=internal"]
+    subprocess.run(["ovs-vsctl", "--timeout=10", database, *plug], check=True)
+    try:
+        byhand = wait_for(lambda: changes(olga, host="hv1", q="plugged7"), 20, "the port is told", 0.2)[-1]
+        assert (byhand["sign"], byhand["by"], byhand["after"]["tag"]) == ("+", "foreign", 7)
+        _lose_ovsdb(product, olga)
+    finally:
+        subprocess.run(["ovs-vsctl", "--timeout=10", database, "del-port", "br-int", "plugged7"], check=True)
+    gap = wait_for(lambda: [one for one in changes(olga, host="hv1") if one["kind"] == "gap"], 40, "the gap ends", 0.2)[
+        0
+    ]
+    assert gap["at"] < gap["until"] and "OVSDB was not reached" in gap["why"]
+    wait_for(lambda: changes(olga, host="hv1", q="plugged7")[0]["sign"] == "-", 20, "the port's end is told", 0.2)
+    since = changes(olga, host="hv1", q="plugged7")[0]["at"]
+    links = [
+        one for one in changes(olga, host="hv1") if gap["at"] <= one["at"] < since and "link" in (one["after"] or {})
+    ]
+    assert links == [], "no link was lost: the database had only forgotten them"
+    diff = olga.get(f"/topology/diff?{urlencode({'host': 'hv1', 'from': byhand['at'], 'to': since})}")
+    (line,) = [line for line in diff["lines"] if line["object"] == "port br-int/plugged7"]
+    assert (line["sign"], line["before"]["tag"], [one["why"] for one in diff["gaps"]]) == ("-", 7, [gap["why"]])
+
+
+def changes(api: Api, **query: str) -> list[dict[str, Any]]:
+    """The latest first."""
+    found: list[dict[str, Any]] = api.get(f"/topology/history?{urlencode(query)}")["items"]
+    return found
+
+
+def _lose_ovsdb(product: Product, olga: Api) -> None:
+    """hv1's ovsdb-server is killed, and started again when the product has noticed."""
+    paths = hypervisor_paths(product.lab, 1)
+    os.kill(int((paths.ovs_rundir / "ovsdb-server.pid").read_text()), signal.SIGKILL)
+    try:
+        known = wait_for(lambda: olga.get("/topology/history?host=hv1")["hosts"][0]["away"], 30, "it is missed", 0.2)
+        assert "OVSDB was not reached" in known
+    finally:
+        Hypervisor(product.lab, paths).ensure()

@@ -22,7 +22,7 @@ from portal.networks.network_requests import NetworkSpec, SubnetSpec
 from portal.networks.provider_requests import ProviderSpec, create_provider
 from portal.snapshots.models import Snapshot
 from portal.topology.flow_rows import FlowDelta, pack
-from portal.topology.models import FlowRecord
+from portal.topology.models import FlowRecord, HostSeen
 from portal.traces.models import Probing, TraceRequest
 from portal.volumes.models import Pool, Volume
 from sdn.reconcile import WireFlow
@@ -73,6 +73,27 @@ def made_flow_record(host: Host) -> FlowRecord:
     packed = pack([FlowDelta(WireFlow(0, 1, b"", 0x77, b""))])
     record.checkpoints.create(at=now - timedelta(minutes=1), count=1, flows=packed)
     return record
+
+
+def made_topology_record(host: Host) -> HostSeen:
+    """The history of the host's topology: br-int, from which vnet7, that nobody of ours plugged, went 30 s ago."""
+    now = timezone.now()
+    bridge = {
+        "name": "br-int",
+        "datapath_type": "netdev",
+        "fail_mode": "secure",
+        "controller": "connected",
+        "ports": [],
+    }
+    seen = HostSeen.objects.create(
+        host=host, switch={"ovs_version": "3.1.0", "bridges": [bridge]}, known_from=now - timedelta(minutes=1),
+        switch_seen_at=now,
+    )  # fmt: skip
+    seen.changes.create(
+        at=now - timedelta(seconds=30), object="port br-int/vnet7", before={"kind": "tap", "ofport": 7},
+        cause="not by Hopsight",
+    )  # fmt: skip
+    return seen
 
 
 def made_alert(cast: Cast) -> Alert:

@@ -8,6 +8,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.accounts.factors import POLICY_KEY, POLICY_S
 from portal.checks.requests import WhatIfSpec, add_check, ask_matrix, ask_what_if
@@ -27,6 +28,7 @@ from tests.portal.clients import (
     made_image,
     made_import,
     made_snapshot,
+    made_topology_record,
     made_trace,
     made_vm,
     made_volume,
@@ -70,6 +72,9 @@ BASELINE: dict[str, int] = {
     "alerts": 10,
     "channels": 8,
     "flow_hosts": 7,
+    "topology_history": 9,
+    "/api/v1/topology/history": 5,
+    "/api/v1/topology/diff": 6,
     "status_line": 8,
     "api_docs": 6,
     "vm": 29,
@@ -119,7 +124,7 @@ def asked_of_shadow(cast: Cast, port: Port, address: str) -> UUID:
 def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: Cast) -> None:
     cast.alice.is_operator = True
     cast.alice.save()
-    made_host()
+    seen = made_topology_record(made_host())
     vm, trace = made_vm(cast), made_trace(cast)
     group = default_group(cast.payments.pk)
     arguments = {
@@ -148,9 +153,10 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     few = counts(cast, urls)
     for number in range(2, 7):
         made_vm(cast, f"web-{number}")
-        made_host(f"hv{number}")
+        made_topology_record(made_host(f"hv{number}"))
         made_trace(cast)
         made_snapshot(vm, f"s{number}")
+        seen.changes.create(at=timezone.now(), object=f"port br-int/p{number}", after={"kind": "nic"})
         made_volume(cast, f"data-{number}", Host.objects.get(name=f"hv{number}"))
         made_import(cast), made_image(cast)
         give_floating(cast.payments, Port.objects.get(name=f"web-{number}"))

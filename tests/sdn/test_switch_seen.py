@@ -74,7 +74,12 @@ def test_bridges_ports_cables_tunnels_and_bonds_are_discovered(database: tuple[S
 
 def _with_ports(found: HostDatabase, count: int):  # type: ignore[no-untyped-def]
     seen = found.switch_seen()
-    taps = [port for bridge in seen.bridges for port in bridge.ports if port.interfaces and port.interfaces[0].ofport]
+    taps = [
+        port
+        for bridge in (seen.bridges if seen else ())
+        for port in bridge.ports
+        if port.interfaces and port.interfaces[0].ofport
+    ]
     return seen if len(taps) >= count + 2 else None
 
 

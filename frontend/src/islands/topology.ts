@@ -8,7 +8,7 @@ export interface TopologyInput {
   operator: boolean;
   /** Small maps come with the page; null: fetch it from `urls.inventory`. */
   state: Record<string, unknown> | null;
-  urls: Urls & { inventory: string; drops: string; traceAnswer: string; tracePage: string };
+  urls: Urls & { inventory: string; history: string; drops: string; traceAnswer: string; tracePage: string };
 }
 
 /** Finds its input and its tables in the element; the tables stay, for they say the same in words. */
