@@ -26,11 +26,12 @@ ONE_WAY = "The way back is the connection's own: conntrack turns it round by wha
 def outside_question(request: TraceRequest, setting: Setting, target: Port) -> tuple[Question, tuple[str, ...]]:
     """The question, and what is to be told beside its answer."""
     assert request.outside is not None
-    to, came_from = ip_address(request.address), ip_address(source_of(request.outside, request.source_address))
+    to = ip_address(request.address)
+    came_from = ip_address(source_of(request.outside, request.source_address, to.version))
     router = _router_behind(request)
     host = router.gateway_host.name if router and router.gateway_host else ""
     name = f"{request.outside.name} {came_from}"
-    ports = (0, ECHO_REQUEST[4]) if request.protocol == "icmp" else (CLIENT_PORT, request.port_dst)
+    ports = (0, ECHO_REQUEST[to.version]) if request.protocol == "icmp" else (CLIENT_PORT, request.port_dst)
     packet = Packet(
         KINDS[request.protocol].wire, NEXT_HOP, Mac(router.external_mac if router else str(NEXT_HOP)), came_from, to,
         port_src=ports[0], port_dst=ports[1], size_bytes=frame_bytes(request.size_bytes),
@@ -38,8 +39,8 @@ def outside_question(request: TraceRequest, setting: Setting, target: Port) -> t
     )  # fmt: skip
     source = Endpoint(name, "", "", came_from, host, "", None, "", "", "-")
     question = Question(
-        id=str(request.uuid), source=source, target=endpoint_of(target, 4), packet=packet,
-        hosts=setting.trace_hosts(owner_of(target), 4), generation=setting.generation, started_at=timezone.now().isoformat(),
+        id=str(request.uuid), source=source, target=endpoint_of(target, to.version), packet=packet,
+        hosts=setting.trace_hosts(owner_of(target), to.version), generation=setting.generation, started_at=timezone.now().isoformat(),
         moment="established" if request.moment == "established" else "first",
         outside=Outside(request.outside.name, request.outside.vid),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import Http404, HttpRequest
@@ -151,6 +151,7 @@ class RouteIn(Schema):
 
 class FloatingIn(Schema):
     external: str | None = None
+    family: Literal[4, 6] = Field(4, description="of the lowest free one, where no address is named")
     address: str = ""
     port: UUID | None = None
 
@@ -342,11 +343,11 @@ def post_floating(request: HttpRequest, asked: FloatingIn) -> Any:
     """With a port and no address: the one click, which takes one that stands for nothing first."""
     team = _writing(request)
     if asked.port is not None and not asked.address:
-        return Status(201, floating_as_json(give_floating(team, _port(team, asked.port))))
+        return Status(201, floating_as_json(give_floating(team, _port(team, asked.port), asked.family)))
     external = _external(asked.external)
     if external is None:
         raise NetworkProblem({"external": ["no external network was given, nor a port whose router leads to one"]})
-    made = allocate_floating(team, external, asked.address)
+    made = allocate_floating(team, external, asked.address, asked.family)
     if asked.port is not None:
         associate(made, _port(team, asked.port))
     return Status(201, floating_as_json(made))

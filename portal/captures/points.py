@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from portal.networks.models import Port
-from portal.networks.router_models import FloatingAddress, Router
+from portal.networks.router_models import FloatingAddress, Router, family_of
 from portal.traces.models import TraceRequest
 from sdn.capture.values import Fields
 from sdn.pipeline import Register
@@ -94,7 +94,7 @@ def _points(trace: TraceRequest, wanted: Filter, ends: _Ends) -> Iterator[Point]
             coming, going = ((ways[0],), (ways[1],)) if wanted.is_between else (both, both)
             name = f"{port.name} {port.tap or 'port'} on {port.host.name}"
             yield Point(key, name, port.host.name, port.ofport, coming, going)
-    router = Router.objects.filter(ports__subnet__network=source.network).select_related("gateway_host", "external_address").first()  # fmt: skip
+    router = Router.objects.filter(ports__subnet__network=source.network).select_related("gateway_host", "external_address", "external").first()  # fmt: skip
     hosts = _hosts(source, target, router)
     if len(hosts) > 1:
         numbers = _numbers(source, target, router)
@@ -102,7 +102,7 @@ def _points(trace: TraceRequest, wanted: Filter, ends: _Ends) -> Iterator[Point]
         inward = tuple((*one, ("tun_id", f"{vni:#x}")) for one in both for vni in numbers)
         for host in hosts:
             yield Point(f"tunnel-{host}", f"tunnel of {host}", host, "tunnel", inward, outward)
-    if target is None and router is not None and router.gateway_host is not None and ends.version == 4:
+    if target is None and router is not None and router.gateway_host is not None:
         host = router.gateway_host.name
         yield Point("outside", f"cable to the outside of {host}", host, "cable", *_outside(router, wanted, ends))
 
@@ -119,14 +119,16 @@ def _numbers(source: Port, target: Port | None, router: Router | None) -> list[i
 
 def _outside(router: Router, wanted: Filter, ends: _Ends) -> tuple[tuple[Fields, ...], tuple[Fields, ...]]:
     """Behind NAT the guest's address is another one; the far end's stays."""
-    there = tuple(field for field in _matches(wanted, ends) if field[0] != "nw_src")
-    back = tuple(field for field in _matches(wanted, ends, is_back=True) if field[0] != "nw_dst")
+    word, source, target = ("ipv6", "ipv6_src", "ipv6_dst") if ends.version == 6 else ("ip", "nw_src", "nw_dst")
+    there = tuple(field for field in _matches(wanted, ends) if field[0] != source)
+    back = tuple(field for field in _matches(wanted, ends, is_back=True) if field[0] != target)
     own = [router.external_address.address] if router.external_address else []
+    own += [str(router.external_address6)] if router.external_address6 else []
     own += FloatingAddress.objects.filter(team=router.team_id).values_list("address__address", flat=True)
-    named = back if back else (("ip", ""),)
+    named = back if back else ((word, ""),)
     if named[0][0] == "arp":
         return (), ()
-    return tuple((*named, ("nw_dst", address)) for address in own), (
+    return tuple((*named, (target, address)) for address in own if family_of(address) == ends.version), (
         (*there, (f"reg{int(Register.ROUTER)}", f"{router.vni:#x}")),
     )
 

@@ -20,10 +20,11 @@ MOST_NICS = 8  # what PCI slots and people can bear
 
 def nic_refusals(vm: VM, ports: list[Port], reason: str) -> dict[int, str]:
     """Each port's id with why its NIC cannot be removed or moved now, or ""."""
-    floating = dict(
-        FloatingAddress.objects.filter(fixed__port__in=ports).values_list("fixed__port_id", "address__address")
-    )
-    held = {pk: f"floating address {address} stands for it: take that back first" for pk, address in floating.items()}
+    rows = FloatingAddress.objects.filter(fixed__port__in=ports).order_by("-id")
+    held = {
+        pk: f"floating address {address} stands for it: take that back first"
+        for pk, address in rows.values_list("fixed__port_id", "address__address")
+    }
     return {port.pk: reason or held.get(port.pk, "") for port in ports}
 
 

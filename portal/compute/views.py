@@ -44,10 +44,11 @@ from portal.drops.presentation import drops_context, drops_of_port
 from portal.history import series
 from portal.history.asked import charts_of, range_of
 from portal.hosts.models import Host
+from portal.networks.floating_requests import floating_choices
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
 from portal.networks.mirrors import mirror_lines
-from portal.networks.models import FloatingAddress, Port
+from portal.networks.models import Port
 from portal.networks.owners import usable_networks
 from portal.networks.subnet_requests import reservations_of
 from portal.operations.models import Operation
@@ -191,9 +192,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "port": port,
         "address": address,
         "addresses": addresses,
-        "floating": FloatingAddress.objects.filter(fixed__port=port).select_related("address").first()
-        if port
-        else None,
+        "floating": floating_choices(port),
         "ssh": ssh_line(row, address),
         "ssh_ipv6": ssh_line(row, second),
         "dns_name": f"{port.name}.{domain_of(port.network)}" if port else "",

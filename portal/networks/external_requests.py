@@ -13,6 +13,10 @@ from portal.networks.models import ExternalAddress, ExternalNetwork
 from portal.networks.problems import Address, Findings, NetworkProblem, check_name, overlaps, parse_address, parse_cidr
 from portal.networks.segments import check_vid
 
+# Of a network's /64, by number: `::1:0` to `::1:ffff`. A router's own address there has ff:fe in its middle (EUI-64), and
+# people number their routers and servers from ::1 up.
+FIRST6, LAST6 = 0x10000, 0x1FFFF
+
 
 @dataclass(frozen=True, slots=True)
 class ExternalSpec:
@@ -65,29 +69,40 @@ def delete_external(network: ExternalNetwork) -> None:
         network.delete()
 
 
-def take_address(network: ExternalNetwork, wanted: str = "") -> ExternalAddress:
-    """The lowest free address of the pool, or the wanted one. In the caller's transaction, which holds the intent's lock.
+def take_address(network: ExternalNetwork, wanted: str = "", family: int = 4) -> ExternalAddress:
+    """The lowest free address of the family's range, or the wanted one. In the caller's transaction, which holds the
+    intent's lock.
 
     Raises NetworkProblem about the field `address`.
     """
-    first, last = IPv4Address(network.pool_start), IPv4Address(network.pool_end)
+    findings = Findings()
+    asked = parse_address(wanted, "address", findings) if wanted else None
+    findings.stop()
+    first, last = _range(network, asked.version if asked else family)
     taken = set(network.taken.values_list("address", flat=True)) | {network.gateway}
-    if wanted:
-        findings = Findings()
-        address = parse_address(wanted, "address", findings)
-        findings.stop()
-        if not isinstance(address, IPv4Address) or not first <= address <= last:
+    if asked is not None:
+        if not first <= asked <= last:  # type: ignore[operator]
             raise NetworkProblem({"address": [f"{wanted} was given; {first} to {last} are allowed on {network.name}"]})
-        if str(address) in taken:
-            raise NetworkProblem({"address": [f"{address} was given; it is in use: leave it out to get a free one"]})
-        return ExternalAddress.objects.create(network=network, address=str(address))
-    for number in range(int(first), int(last) + 1):
-        if (free := str(IPv4Address(number))) not in taken:
+        if str(asked) in taken:
+            raise NetworkProblem({"address": [f"{asked} was given; it is in use: leave it out to get a free one"]})
+        return ExternalAddress.objects.create(network=network, address=str(asked))
+    for offset in range(int(last) - int(first) + 1):
+        if (free := str(first + offset)) not in taken:
             return ExternalAddress.objects.create(network=network, address=free)
     size = int(last) - int(first) + 1
     raise NetworkProblem(
         {"address": [f"all {size} addresses of {network.name} are in use: release one, or ask an operator"]}
     )
+
+
+def _range(network: ExternalNetwork, family: int) -> tuple[Address, Address]:
+    """First and last of the addresses that are given out. Raises NetworkProblem where the network has none of the family."""
+    if family == 4:
+        return IPv4Address(network.pool_start), IPv4Address(network.pool_end)
+    if family not in network.families:
+        raise NetworkProblem({"address": [f"{network.name} has no IPv6: an operator gives it a /64 and a next hop"]})
+    cidr = IPv6Network(network.cidr6)
+    return cidr[FIRST6], cidr[LAST6]
 
 
 def _check_cidr6(spec: ExternalSpec, findings: Findings) -> str:

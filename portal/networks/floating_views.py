@@ -19,9 +19,10 @@ from portal.networks.floating_requests import (
     give_floating,
     release_floating,
 )
-from portal.networks.models import ExternalNetwork, FloatingAddress, Port
+from portal.networks.models import ExternalNetwork, FixedAddress, FloatingAddress, Port
 from portal.networks.owners import owned_by
 from portal.networks.problems import Errors, NetworkProblem
+from portal.networks.router_models import family_of
 from portal.networks.router_views import external_of
 
 
@@ -36,7 +37,7 @@ def floating(request: HttpRequest) -> HttpResponse:
             external = external_of(request.POST)
             if external is None:
                 raise NetworkProblem({"external": ["no external network was given: choose one of the list"]})
-            allocate_floating(team, external, request.POST.get("address", "").strip())
+            allocate_floating(team, external, request.POST.get("address", "").strip(), _family(request))
             return redirect("floating")
         except NetworkProblem as problem:
             errors = problem.errors
@@ -65,7 +66,7 @@ def floating_change(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @require_POST
 def vm_floating(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """The one click on a VM's page: a floating address for its first port, or the end of it."""
+    """The one click on a VM's page: a floating address of a family for its first port, or the end of it."""
     vm = get_object_or_404(VM, uuid=uuid, team__memberships__user_id=request.user.pk or 0)
     require(request, "network.change", vm.team)
     port = vm.ports.first()
@@ -73,14 +74,19 @@ def vm_floating(request: HttpRequest, uuid: UUID) -> HttpResponse:
         if port is None:
             raise NetworkProblem({"port": [f"{vm.name} has no port yet: wait until it is created"]})
         if request.POST.get("action") == "take":
-            for row in FloatingAddress.objects.filter(fixed__port=port):
-                disassociate(row)
+            for row in FloatingAddress.objects.filter(fixed__port=port).select_related("address"):
+                if row.family == _family(request):
+                    disassociate(row)
         else:
-            give_floating(vm.team, port)
+            give_floating(vm.team, port, _family(request))
     except NetworkProblem as problem:
         for line in (line for lines in problem.errors.values() for line in lines):
             messages.error(request, line)
     return redirect("vm", vm.uuid)
+
+
+def _family(request: HttpRequest) -> int:
+    return 6 if request.POST.get("family") == "6" else 4
 
 
 def _of(request: HttpRequest):  # type: ignore[no-untyped-def]
@@ -99,9 +105,13 @@ def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
     rows = FloatingAddress.objects.filter(team=team).select_related(
         "address__network", "fixed__port__vm", "fixed__subnet"
     )
-    free = Port.objects.filter(vm__team=team, addresses__floating=None).select_related("vm", "network")
+    free = FixedAddress.objects.filter(port__vm__team=team, floating=None).select_related("port__vm", "port__network")
+    ports: dict[int, dict[int, Port]] = {4: {}, 6: {}}
+    for one in free:
+        ports[family_of(one.address)][one.port_id] = one.port
     context = {
-        "team": team, "rows": rows, "errors": errors, "may": may(request, "network.change", team), "ports": free.distinct(),
+        "team": team, "errors": errors, "may": may(request, "network.change", team),
+        "rows": [(row, list(ports[row.family].values())) for row in rows],
         "externals": ExternalNetwork.objects.all(),
     }  # fmt: skip
     return render(request, "networks/floating.html", context, status=422 if errors else 200)

@@ -43,8 +43,8 @@ def read_routers() -> tuple[RouterIntent, ...]:
         assert one.fixed is not None
         router_id = router_of_subnet.get(one.fixed.subnet_id)
         if router_id is not None and externals.get(router_id) == one.address.network_id:
-            fixed = IPv4Address(one.fixed.address)
-            stands = FloatingIntent(one.id, IPv4Address(one.address.address), one.fixed.port_id, fixed)
+            fixed = ip_address(one.fixed.address)
+            stands = FloatingIntent(one.id, ip_address(one.address.address), one.fixed.port_id, fixed)
             floating.setdefault(router_id, []).append(stands)
     return tuple(
         _router(row, tuple(legs.get(row.id, ())), tuple(routes.get(row.id, ())), tuple(floating.get(row.id, ())))

@@ -16,6 +16,11 @@ from portal.hosts.models import Host
 from sdn.model.addresses import eui64
 
 
+def family_of(address: str) -> int:
+    """4 or 6: which IP the written address is of."""
+    return 6 if ":" in address else 4
+
+
 class ExternalNetwork(models.Model):
     """A segment behind `br-ex` of the hosts: operators make it, every team may use it."""
 
@@ -32,15 +37,20 @@ class ExternalNetwork(models.Model):
     class Meta:
         ordering = ["name"]
 
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The IP families that it has floating addresses of."""
+        return (4, 6) if self.cidr6 and self.gateway else (4,)
+
     def __str__(self) -> str:
         return self.name
 
 
 class ExternalAddress(models.Model):
-    """One address of an external network in use: a router's own, or a floating one."""
+    """One address of an external network in use: a router's own of IPv4, or a floating one of either family."""
 
     network = models.ForeignKey(ExternalNetwork, on_delete=models.PROTECT, related_name="taken")
-    address = models.GenericIPAddressField(protocol="IPv4")
+    address = models.GenericIPAddressField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["network", "address"], name="one_use_per_external_address")]
@@ -104,7 +114,7 @@ class StaticRoute(models.Model):
 
 
 class FloatingAddress(models.Model):
-    """An external address of a team; stands for `fixed` when it has one."""
+    """An external address of a team; stands for `fixed`, which is of its family, when it has one."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="floating_addresses")
@@ -115,6 +125,11 @@ class FloatingAddress(models.Model):
 
     class Meta:
         ordering = ["id"]
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return family_of(self.address.address)
 
     def __str__(self) -> str:
         return self.address.address

@@ -103,7 +103,7 @@ def _specs(team: Team, port: Port, service: tuple[str, int], source_address: str
     if floating := floating_of(port):
         network = floating.address.network
         spec = TraceSpec(None, port, *service, address=floating.address.address, moment="first", outside=network)
-        found.append(("outside", _from(spec, source_address)))
+        found.append(("outside", _from(spec, source_address if floating.family == 4 else "")))
     others = list(ports_of(team).filter(network=port.network).exclude(pk=port.pk)[:200])
     ranked = sorted(others, key=lambda one: (one.ofport is None, one.pk))
     for key, kinds in (("access", (PortKind.ACCESS,)), ("beside", (PortKind.VM,))):

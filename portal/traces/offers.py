@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from portal.networks.models import Port
+from portal.networks.router_models import family_of
 from portal.traces.models import TraceRequest
 from portal.traces.outside import source_of
 from sdn.model.trace import Trace
@@ -50,5 +51,5 @@ def _address(port: Port | None, trace: Trace) -> str:
 def _sender(row: TraceRequest, trace: Trace) -> str:
     """The address that the packet comes from."""
     if row.outside is not None:
-        return source_of(row.outside, row.source_address)
+        return source_of(row.outside, row.source_address, family_of(row.address))
     return _address(row.source, trace)

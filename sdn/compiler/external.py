@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from sdn.compiler.build import Match, drop, flow, goto, load, reg
 from sdn.compiler.external6 import Ours6, external6_flows, way_out6
@@ -61,8 +61,7 @@ def outsides(routers: Iterable[Routed]) -> tuple[Outside, ...]:
         if routed.is_gateway and routed.external is not None:
             _, four, six = found.setdefault(routed.external.id, (routed.external, [], []))
             four.extend(_addresses(routed))
-            if routed.address6 is not None and routed.router.external_mac is not None:
-                six.append(Ours6(routed.address6, routed.router.external_mac, routed.router, routed.cause))
+            six.extend(_addresses6(routed))
     return tuple(Outside(external, tuple(four), tuple(six)) for _, (external, four, six) in sorted(found.items()))
 
 
@@ -80,7 +79,18 @@ def _addresses(routed: Routed) -> Iterator[Ours]:
     if router.external_address is not None:
         yield Ours(router.external_address, router.external_mac, router, routed.cause, None)
     for floating in router.floating:
-        yield Ours(floating.address, router.external_mac, router, floating_cause(floating), floating.fixed)
+        if isinstance(floating.address, IPv4Address) and isinstance(floating.fixed, IPv4Address):
+            yield Ours(floating.address, router.external_mac, router, floating_cause(floating), floating.fixed)
+
+
+def _addresses6(routed: Routed) -> Iterator[Ours6]:
+    router = routed.router
+    if routed.address6 is None or router.external_mac is None:
+        return
+    yield Ours6(routed.address6, router.external_mac, router, routed.cause, None)
+    for floating in router.floating:
+        if isinstance(floating.address, IPv6Address) and isinstance(floating.fixed, IPv6Address):
+            yield Ours6(floating.address, router.external_mac, router, floating_cause(floating), floating.fixed)
 
 
 def external_flows(outside: Outside, view: HostView) -> Iterator[Flow]:

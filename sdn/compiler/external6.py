@@ -1,4 +1,5 @@
-"""IPv6 on an external network, on the gateway host: out as the router's own address there (docs/adr/0007), and the answers in.
+"""IPv6 on an external network, on the gateway host: out as the router's own address there (docs/adr/0007) or a
+floating one (docs/adr/0011), and in.
 
 It leaves by the MAC of the IPv4 next hop, so that one ARP question serves both families. Others find our address by
 neighbour discovery; as in neighbours.py the advertisement is made of the solicitation, in two passes of the table.
@@ -26,12 +27,13 @@ ECHO_REQUEST, ECHO_REPLY = "128", "129"
 
 @dataclass(frozen=True, slots=True)
 class Ours6:
-    """A router's own IPv6 address there."""
+    """One IPv6 address there that this host answers for: a router's own, or a floating one, which stands for `fixed`."""
 
     address: IPv6Address
     mac: Mac
     router: RouterIntent
     cause: Cause
+    fixed: IPv6Address | None
 
 
 def way_out6(external: ExternalIntent, mark: Match, cause: Cause) -> Iterator[Flow]:
@@ -42,34 +44,45 @@ def way_out6(external: ExternalIntent, mark: Match, cause: Cause) -> Iterator[Fl
 
 
 def external6_flows(external: ExternalIntent, mark: Match, ours: Ours6) -> Iterator[Flow]:
-    """The address's flows of external_in, and of route for what nobody inside asked for."""
+    """The address's flows of external_in, of external_route for what comes from here, of route for what is part of nothing."""
+    turn = ("ct_clear", "set_field:0->in_port", f"set_field:{ours.mac}->eth_dst")  # as in external.py
+    from_here: Match = {**mark, "ipv6": "", "ipv6_dst": str(ours.address)}
+    yield flow("external_route", 200, ours.cause, from_here, (*turn, goto("external_route", "external_in")))
     yield from _neighbour(external, mark, ours)
     to: Match = {**mark, "dl_dst": ours.mac, "ipv6": "", "ipv6_dst": str(ours.address)}
     for ttl in ("0", "1"):
         yield flow("external_in", 130, ours.cause, {**to, "nw_ttl": ttl}, drop("external_in", "ttl_exceeded"))
-    echo: Match = {**mark, "dl_dst": ours.mac, "icmp6": "", "icmp_type": ECHO_REQUEST, "ipv6_dst": str(ours.address)}
-    answer = (
-        *_swapped(ours),
-        "move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]",
-        f"set_field:{ours.address}->ipv6_src",
-        f"set_field:{ECHO_REPLY}->icmpv6_type",
-        *_back(external),
-    )
-    yield flow("external_in", 110, ours.cause, echo, answer)
-    track = f"ct(table={TABLE_BY_NAME['route'].table_id},zone={ours.router.zone},nat)"
+    if ours.fixed is None:
+        yield from _echoes(external, mark, ours)
+    there, nat = TABLE_BY_NAME["route"].table_id, f"nat(dst={ours.fixed})" if ours.fixed is not None else "nat"
+    track = f"ct({'commit,' if ours.fixed is not None else ''}table={there},zone={ours.router.zone},{nat})"
     yield flow("external_in", 100, ours.cause, to, (load(ours.router.vni, Register.ROUTER), track))
     left: Match = {**mark, reg(Register.ROUTER): f"{ours.router.vni:#x}", "ipv6": "", "ipv6_dst": str(ours.address)}
     yield flow("route", 490, ours.cause, left, drop("route", "nobody_asked"))
 
 
+def _echoes(external: ExternalIntent, mark: Match, ours: Ours6) -> Iterator[Flow]:
+    """Ping of a router's own address, from outside and from another router of this host."""
+    asked: Match = {**mark, "dl_dst": ours.mac, "icmp6": "", "icmp_type": ECHO_REQUEST, "ipv6_dst": str(ours.address)}
+    reply = (
+        "move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]",
+        f"set_field:{ours.address}->ipv6_src",
+        f"set_field:{ECHO_REPLY}->icmpv6_type",
+    )
+    again = f"resubmit(,{TABLE_BY_NAME['external_route'].table_id})"
+    yield flow("external_in", 120, ours.cause, {**asked, "in_port": "0"}, (*reply, again))
+    yield flow("external_in", 110, ours.cause, asked, (*_swapped(ours), *reply, *_back(external)))
+
+
 def _neighbour(external: ExternalIntent, mark: Match, ours: Ours6) -> Iterator[Flow]:
     asked: Match = {**mark, "icmp6": "", "icmp_type": NS, "icmp_code": "0", "nd_target": str(ours.address), "nd_options_type": SLLA}  # fmt: skip
+    flags = SOLICITED | OVERRIDE | (ROUTER if ours.fixed is None else 0)
     tell = (
         *_swapped(ours),
         "move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]",
         f"set_field:{ours.address}->ipv6_src",
         f"set_field:{NA}->icmpv6_type",
-        f"set_field:{ROUTER | SOLICITED | OVERRIDE}->nd_reserved",
+        f"set_field:{flags}->nd_reserved",
         f"set_field:{TLLA}->nd_options_type",
         load(PORT_IN_PORT, Register.OUT),
         f"resubmit(,{TABLE_BY_NAME['external_in'].table_id})",

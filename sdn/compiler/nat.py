@@ -14,7 +14,7 @@ from sdn.compiler.routing import Routed
 from sdn.compiler.tunnels import encapsulate
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.flow import Flow
-from sdn.model.intent import Cidr, FloatingIntent
+from sdn.model.intent import Address, Cidr, FloatingIntent
 from sdn.pipeline import FLAG_PROBE, PROBE_VNI_BIT, TABLE_BY_NAME, Register
 
 
@@ -54,11 +54,10 @@ def _arrivals(routed: Routed, tunnel_ofport: int | None) -> Iterator[Flow]:
 
 
 def _translations(routed: Routed) -> Iterator[Flow]:
-    mark: Match = {**routed.mark, "ip": ""}
     served = _served(routed)
     for floating in routed.router.floating:
         if any(floating.fixed in cidr for cidr in served):
-            own = {**mark, "nw_src": str(floating.fixed)}
+            own = {**routed.mark, **_from(floating.fixed)}
             yield flow("nat", 110, floating_cause(floating), own, _source(routed, str(floating.address)))
     seen_as = {4: routed.router.external_address, 6: routed.address6}
     for cidr in served:
@@ -67,6 +66,10 @@ def _translations(routed: Routed) -> Iterator[Flow]:
             own = {**routed.mark, kind: "", **({field: str(cidr)} if cidr.prefixlen else {})}
             yield flow("nat", 100, routed.cause, own, _source(routed, str(address)))
     yield flow("nat", 50, routed.cause, routed.mark, drop("nat", "not_attached"))
+
+
+def _from(address: Address) -> Match:
+    return {"ip": "", "nw_src": str(address)} if address.version == 4 else {"ipv6": "", "ipv6_src": str(address)}
 
 
 def _served(routed: Routed) -> list[Cidr]:
@@ -92,15 +95,11 @@ def _guards(routed: Routed) -> Iterator[Flow]:
         load(0, Register.ROUTER),
         goto("translated", "external_route"),
     )
-    if router.external_address is not None:
-        ours = {**routed.mark, "ip": "", "nw_src": str(router.external_address)}
-        yield flow("translated", 100, routed.cause, ours, leave)
-    if routed.address6 is not None:
-        ours = {**routed.mark, "ipv6": "", "ipv6_src": str(routed.address6)}
-        yield flow("translated", 100, routed.cause, ours, leave)
+    for own in (router.external_address, routed.address6):
+        if own is not None:
+            yield flow("translated", 100, routed.cause, {**routed.mark, **_from(own)}, leave)
     for floating in router.floating:
-        ours = {**routed.mark, "ip": "", "nw_src": str(floating.address)}
-        yield flow("translated", 100, floating_cause(floating), ours, leave)
+        yield flow("translated", 100, floating_cause(floating), {**routed.mark, **_from(floating.address)}, leave)
 
 
 def external_mark(external_id: int) -> Match:

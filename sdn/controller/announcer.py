@@ -9,16 +9,12 @@ no news of an entry that changed within the last second. What a port's address w
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address
 
 from sdn.compiler import IntentIndex
 from sdn.compiler.build import hand_over
-from sdn.controller.datagrams import ALL_NODES, ALL_NODES_MAC, Icmp6, format_icmp6, mac_bytes
 from sdn.controller.host import HostLink
-from sdn.controller.outside_frames import arp_question
-from sdn.controller.ra import NEIGHBOUR_ADVERTISEMENT, OVERRIDE
+from sdn.controller.outside_frames import announcement
 from sdn.model.addresses import Mac
 from sdn.model.intent import Address, PortIntent
 from sdn.transport.codec import PORT_CONTROLLER, packet_out
@@ -95,13 +91,3 @@ class Announcer:
             for iface_id, ofport in link.facts.view.ofports if link.facts else ():
                 if iface_id in others:
                     yield link, ofport, frame
-
-
-def announcement(mac: Mac, address: Address) -> bytes:
-    """The frame that tells everybody on the link who has the address. Pure."""
-    if isinstance(address, IPv4Address):
-        return arp_question(mac, address, address)
-    assert isinstance(address, IPv6Address)
-    option = b"\x02\x01" + mac_bytes(mac)
-    body = struct.pack("!BBHI", NEIGHBOUR_ADVERTISEMENT, 0, 0, OVERRIDE) + address.packed + option
-    return format_icmp6(Icmp6(mac_bytes(mac), address, ALL_NODES, 255, body), ALL_NODES_MAC)

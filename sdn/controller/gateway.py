@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from sdn.compiler import Ours, Outside, outsides_of, vlan_tag
-from sdn.controller.outside_frames import arp_question, parse_arp_answer
+from sdn.controller.outside_frames import announcement, arp_question, parse_arp_answer
 from sdn.model.addresses import Mac
-from sdn.model.intent import HostView, IntentSnapshot
+from sdn.model.intent import Address, HostView, IntentSnapshot
 from sdn.pipeline import TABLE_BY_NAME, Register
 from sdn.reconcile import WireFlow, is_ours
 from sdn.transport.codec import oxm
@@ -49,7 +49,7 @@ class Gateway:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._entries: dict[Neighbour, _Entry] = {}
-        self._announced: dict[tuple[int, IPv4Address, Mac], int] = {}
+        self._announced: dict[tuple[int, Address, Mac], int] = {}
 
     def view(self, view: HostView) -> HostView:
         """The host's view with the neighbours that are known."""
@@ -129,15 +129,16 @@ class Gateway:
             send(arp_question(ours.mac, ours.address, address), _out(outside, ofport))
 
     def _announce(self, outsides: Iterable[Outside], ofport: int, send: Send) -> None:
-        wanted = {
-            (outside.external.id, ours.address, ours.mac): outside for outside in outsides for ours in outside.ours
-        }
+        wanted: dict[tuple[int, Address, Mac], Outside] = {}
+        for outside in outsides:
+            wanted |= {(outside.external.id, ours.address, ours.mac): outside for ours in outside.ours}
+            wanted |= {(outside.external.id, ours.address, ours.mac): outside for ours in outside.ours6}
         self._announced = {key: times for key, times in self._announced.items() if key in wanted}
         for key, outside in wanted.items():
             times = self._announced.get(key, 0)
             if times < ANNOUNCE_TIMES:
                 self._announced[key] = times + 1
-                send(arp_question(key[2], key[1], key[1]), _out(outside, ofport))
+                send(announcement(key[2], key[1]), _out(outside, ofport))
 
     def _release(self, outside: Outside, ofport: int, mac: Mac, frames: list[bytes], send: Send) -> None:
         for frame in frames:

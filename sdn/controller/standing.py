@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from sdn.compiler import IntentIndex
 from sdn.model.addresses import HostName
 from sdn.model.cookie import CauseKind, parse_cookie
+from sdn.model.intent import Address
 from sdn.pipeline import TABLE_BY_NAME
 from sdn.reconcile import WireFlow
 from sdn.transport.ctflush import ORIGINAL, REPLY
 from sdn.transport.flowtext import format_wire_flow
 
-Standing = dict[tuple[int, IPv4Address], IPv4Address]  # router's zone, floating address → fixed
-_ADDRESS = re.compile(r"\bnw_dst=([\d.]+)")
-_STANDS_FOR = re.compile(r"\bct\([^)]*zone=(\d+)[^)]*nat\(dst=([\d.]+)\)")
+Standing = dict[tuple[int, Address], Address]  # router's zone, floating address → fixed
+_ADDRESS = re.compile(r"\b(?:nw|ipv6)_dst=([\da-f:.]+)")
+_STANDS_FOR = re.compile(r"\bct\([^)]*zone=(\d+)[^)]*nat\(dst=([\da-f:.]+)\)")
 
 
 class Floats:
@@ -30,7 +31,7 @@ class Floats:
         if self._stood is None:
             self._stood = standing_of_flows(installed)
 
-    def ended(self, index: IntentIndex, host: HostName) -> Iterator[tuple[int, IPv4Address, int]]:
+    def ended(self, index: IntentIndex, host: HostName) -> Iterator[tuple[int, Address, int]]:
         """(zone, address, direction) of the connections to forget, now that the switch has the flows of the intent."""
         now = _standing(index, host)
         before, self._stood = self._stood, now
@@ -55,5 +56,5 @@ def standing_of_flows(installed: Iterable[WireFlow]) -> Standing:
         text = format_wire_flow(flow)
         address, stands = _ADDRESS.search(text), _STANDS_FOR.search(text)
         if address and stands:
-            found[int(stands[1]), IPv4Address(address[1])] = IPv4Address(stands[2])
+            found[int(stands[1]), ip_address(address[1])] = ip_address(stands[2])
     return found

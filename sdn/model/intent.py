@@ -156,7 +156,8 @@ class ExternalIntent:
     """An external network: a flat segment (or `vid`) behind the bridge `br-ex` of each gateway host.
 
     `gateway` is the next hop of whatever leaves. Addresses of `cidr` are given to routers (SNAT) and as floating ones.
-    With a `cidr6` (a /64) IPv6 leaves too, by the same next hop's MAC, as the router's own address there (`address6_of`).
+    With a `cidr6` (a /64) IPv6 leaves too, by the same next hop's MAC, as the router's own address there (`address6_of`)
+    or as a floating one of it.
     """
 
     id: int
@@ -176,12 +177,12 @@ class ExternalIntent:
 
 @dataclass(frozen=True, slots=True)
 class FloatingIntent:
-    """An external address that stands for one fixed address of a port, both ways."""
+    """An external address that stands for one fixed address of a port, both ways; the two are of one family."""
 
     id: int
-    address: IPv4Address
+    address: Address
     port_id: int
-    fixed: IPv4Address
+    fixed: Address
 
 
 @dataclass(frozen=True, slots=True)

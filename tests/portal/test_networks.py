@@ -282,6 +282,45 @@ def test_one_click_gives_a_vm_a_floating_address_and_one_takes_it_back(cast: Cas
     assert FloatingAddress.objects.count() == 1, "one that stands for nothing is used again"
 
 
+def test_a_vm_has_a_floating_address_of_each_family(cast: Cast) -> None:
+    """[web-1 10.20.0.10, fd…]--router--[198.51.100.0/24, 2001:db8:51::/64]"""
+    port = vm_port(cast)
+    assert port.vm is not None
+    click, client = reverse("vm_floating", args=[port.vm.uuid]), client_of(cast.bob)
+    client.post(click)
+    client.post(click, {"family": "6"})
+    client.post(click, {"family": "6"})
+    four, six = sorted(FloatingAddress.objects.all(), key=lambda row: row.family)
+    assert (four.family, six.family, str(six)) == (4, 6, "2001:db8:51::1:0")
+    assert six.fixed is not None and ":" in six.fixed.address and six.fixed.port == port
+    page = client.get(reverse("vm", args=[port.vm.uuid])).content.decode()
+    assert str(four) in page and str(six) in page and page.count("Take back") >= 2
+    stands = {str(one.address): str(one.fixed) for one in load_snapshot().routers[0].floating}
+    assert stands[str(six)] == six.fixed.address
+    client.post(click, {"action": "take", "family": "6"})
+    four.refresh_from_db(), six.refresh_from_db()
+    assert four.fixed is not None and six.fixed is None, "the other family's stays"
+
+
+def test_a_floating_address_stands_for_an_address_of_its_own_family(cast: Cast) -> None:
+    port = vm_port(cast)
+    port.addresses.filter(address__contains=":").delete()
+    made = ask(cast.bob, "post", "floating-addresses", external="internet", family=6)
+    assert made.status_code == 201 and made.json()["address"] == "2001:db8:51::1:0"
+    refused = ask(cast.bob, "patch", f"floating-addresses/{made.json()['uuid']}", port=str(port.uuid))
+    assert refused.status_code == 422 and "has no IPv6 address yet" in str(refused.json()["errors"]["port"])
+    for wanted, words in (
+        ("2001:db8:51::1", "2001:db8:51::1:0 to 2001:db8:51::1:ffff are allowed"),
+        ("2001:DB8:51:0:0:0:1:0", "it is in use"),
+        ("2001:db8:52::1:5", "are allowed on internet"),
+    ):
+        said = ask(cast.bob, "post", "floating-addresses", external="internet", address=wanted)
+        assert said.status_code == 422 and words in str(said.json()["errors"]["address"]), said.json()
+    ExternalNetwork.objects.update(cidr6="")
+    none = ask(cast.bob, "post", "floating-addresses", external="internet", family=6)
+    assert none.status_code == 422 and "internet has no IPv6" in str(none.json()["errors"]["address"])
+
+
 def test_the_click_says_what_is_missing(cast: Cast) -> None:
     port = vm_port(cast)
     assert port.vm is not None

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from sdn.model.addresses import HostName, IfaceId, Mac, Vni, eui64
 from sdn.model.intent import (
+    Address,
     AddressPair,
     ExternalIntent,
     FloatingIntent,
@@ -135,9 +136,10 @@ def _router(
     routes = (RouteIntent(IPv4Network("172.16.0.0/16"), hop),) if hop.version == 4 and chance.random() < 0.5 else ()
     outside = chance.random() < 0.7
     floating = [
-        FloatingIntent(10 * number + index, IPv4Address(f"198.51.100.{100 + 10 * number + index}"), port.id, address)
+        FloatingIntent(1000 * family + 10 * number + index, _floating(10 * number + index, family), port.id, address)
         for index, port in enumerate(ports[:2])
-        if isinstance(address := port.addresses[0], IPv4Address) and chance.random() < 0.5
+        for family, address in sorted({one.version: one for one in reversed(port.addresses)}.items())
+        if chance.random() < 0.5
     ]
     return RouterIntent(
         number, f"router-{number}", Vni(0x400000 + number), 60000 + number, tuple(legs), routes,
@@ -145,6 +147,11 @@ def _router(
         Mac(f"52:54:00:ee:00:{number:02x}") if outside else None,
         chance.choice(world.hosts).name if outside else None, tuple(floating) if outside else (),
     )  # fmt: skip
+
+
+def _floating(number: int, family: int) -> Address:
+    external = EXTERNAL.cidr if family == 4 or EXTERNAL.cidr6 is None else EXTERNAL.cidr6
+    return external[100 + number]
 
 
 def _mirror(chance: random.Random, world: IntentSnapshot, number: int) -> MirrorIntent:

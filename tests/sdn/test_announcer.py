@@ -7,7 +7,8 @@ from ipaddress import IPv6Address
 from types import SimpleNamespace
 
 from sdn.compiler import IntentIndex, index_intent
-from sdn.controller.announcer import EVERY_S, MAX_AT_A_LOOK, Announcer, announcement
+from sdn.controller.announcer import EVERY_S, MAX_AT_A_LOOK, Announcer
+from sdn.controller.outside_frames import announcement
 from sdn.model.addresses import Mac
 from sdn.model.intent import IntentSnapshot
 from tests.sdn.wire import checksum6_is_right

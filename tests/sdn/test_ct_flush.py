@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
 
 from sdn.compiler import compile_host, index_intent
 from sdn.controller.standing import Floats, standing_of_flows
+from sdn.model.intent import FloatingIntent
 from sdn.transport.codec import encode_flow
 from sdn.transport.ctflush import ORIGINAL, REPLY, flush_connections
 from tests.sdn.routed import FLOATING, HV1, HV1_VIEW, ROUTER, SNAPSHOT
@@ -50,3 +51,16 @@ def test_what_a_floating_address_stood_for_ends_on_its_gateway_host_alone() -> N
     assert list(floats.ended(after, HV1)) == []
     detached = index_intent(replace(SNAPSHOT, routers=(replace(ROUTER, floating=()),)))
     assert len(list(floats.ended(detached, HV1))) == 2
+
+
+def test_an_ipv6_floating_address_is_read_from_the_flows_and_ended_too() -> None:
+    six = FloatingIntent(8, IPv6Address("2001:db8:51::1:0"), 1, IPv6Address("fd00:20::11"))
+    outside = replace(SNAPSHOT.externals[0], cidr6=IPv6Network("2001:db8:51::/64"))
+    dual = replace(SNAPSHOT, externals=(outside,), routers=(replace(ROUTER, floating=(*ROUTER.floating, six)),))
+    left = [encode_flow(flow) for flow in compile_host(dual, HV1_VIEW)]
+    assert standing_of_flows(left)[ROUTER.zone, six.address] == six.fixed
+    floats = Floats()
+    floats.recover(left)
+    ended = list(floats.ended(index_intent(SNAPSHOT), HV1))
+    assert ended == [(ROUTER.zone, six.address, ORIGINAL), (ROUTER.zone, six.address, REPLY)]
+    assert six.address.packed in flush_connections(ROUTER.zone, six.address, ORIGINAL, 2)

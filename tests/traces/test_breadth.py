@@ -51,6 +51,20 @@ def test_the_form_and_the_api_take_an_external_network_as_the_source(street: Str
     )
 
 
+def test_from_outside_by_ipv6_too(street: Street) -> None:
+    four, six = (give_floating(street.cast.payments, street.web, family) for family in (4, 6))
+    street.install()
+    result = answered(street, post(street, outside="internet", target=str(six).upper()))
+    assert (result["packet"]["ipv6_src"], result["packet"]["ipv6_dst"]) == ("2001:db8::1", str(six))
+    assert result["hops"][0]["kind"] == "external"
+    tables = [step["table"] for hop in result["hops"] for step in hop["steps"]]
+    assert 49 in tables and 65 in tables, "translated, and judged by web-1's own groups"
+    by_name = answered(street, post(street, outside="internet", target="web-1"))
+    assert by_name["packet"]["nw_dst"] == str(four), "a name is reached by IPv4 first"
+    refused = post(street, outside="internet", target=str(six), source_address="203.0.113.80")
+    assert refused.status_code == 422 and "single IPv6 host" in refused.json()["errors"]["source_address"][0]
+
+
 @pytest.mark.parametrize(
     ("asked", "field", "words"),
     [
