@@ -12,8 +12,8 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.models import Team
-from portal.accounts.team_admin_views import SHOWN
 from portal.accounts.views import person
+from portal.usage.resources import RESOURCES
 from portal.usage.showback import Account, accounts, change_prices, month_of, prices
 
 router = Router()
@@ -53,7 +53,7 @@ class PricesOut(Schema):
 class PricesIn(Schema):
     currency: str = Field("EUR", max_length=40)
     per_hour: dict[str, Annotated[str, Field(max_length=40)]] = Field(
-        max_length=50, description=f"decimal text by resource: {', '.join(SHOWN)}; none given costs nothing"
+        max_length=50, description=f"decimal text by resource: {', '.join(RESOURCES)}; none given costs nothing"
     )
 
 

@@ -12,8 +12,8 @@ from datetime import date, datetime, timedelta
 from django.db import transaction
 
 from portal.accounts.models import Team
-from portal.accounts.team_admin_views import use_by_team
 from portal.usage.models import UsageDay, UsageMeter
+from portal.usage.resources import held_by_team
 
 MOST_AWAY = timedelta(hours=1)
 
@@ -26,7 +26,7 @@ def count_use(now: datetime) -> None:
             return
         since, meter.at = max(meter.at, now - MOST_AWAY), now
         meter.save(update_fields=["at"])
-        used = use_by_team(Team.objects.all())
+        used = held_by_team(Team.objects.all())
         for day, hours in by_day(since, now):
             _add(day, {team: {name: one * hours for name, one in use.items() if one} for team, use in used.items()})
 

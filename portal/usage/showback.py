@@ -13,15 +13,12 @@ from django.db import transaction
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
-from portal.accounts.team_admin import words_of
-from portal.accounts.team_admin_views import SHOWN
 from portal.accounts.teams import TeamProblem
 from portal.usage.models import PriceList, UsageDay
+from portal.usage.resources import RESOURCES, UNITS
 
 CENT = Decimal("0.01")
 MOST_PRICE = Decimal(1_000_000)
-# A unit's name in an account: what one hour of one of it is.
-UNITS = {name: f"{words_of(name)} × hours" for name in SHOWN}
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,8 @@ def change_prices(by: User, currency: str, per_hour: dict[str, str]) -> PriceLis
     kept: dict[str, str] = {}
     for name, text in per_hour.items():
         price = _price(text)
-        if name not in SHOWN:
-            errors[name[:40]] = [f"there is no such resource; {', '.join(SHOWN)} are"]
+        if name not in RESOURCES:
+            errors[name[:40]] = [f"there is no such resource; {', '.join(RESOURCES)} are"]
         elif price is None:
             errors[name] = [
                 f"“{text[:20]}” was given; a number from 0 to {MOST_PRICE}, with at most 8 places, is allowed"
@@ -97,7 +94,7 @@ def month_of(text: str, today: date) -> date:
 def accounts(teams: Iterable[Team], month: date) -> list[Account]:
     """Each team's month; two queries however many teams."""
     listed = prices()
-    per_hour = {name: Decimal(listed.per_hour.get(name, "0")) for name in SHOWN}
+    per_hour = {name: Decimal(listed.per_hour.get(name, "0")) for name in RESOURCES}
     rows = list(teams)
     found: dict[int, list[UsageDay]] = {team.pk: [] for team in rows}
     for row in UsageDay.objects.filter(team__in=found, day__year=month.year, day__month=month.month):
@@ -121,12 +118,14 @@ def _account(team: Team, month: date, currency: str, per_hour: dict[str, Decimal
     def cost(name: str, hours: float) -> Decimal:
         return (Decimal(str(hours)) * per_hour[name]).quantize(CENT, ROUND_HALF_UP)
 
-    sums = {name: sum(row.hours.get(name, 0.0) for row in rows) for name in SHOWN}
+    sums = {name: sum(row.hours.get(name, 0.0) for row in rows) for name in RESOURCES}
     lines = tuple(
         CostLine(name, UNITS[name], Decimal(str(round(sums[name], 4))), per_hour[name], cost(name, sums[name]))
-        for name in SHOWN
+        for name in RESOURCES
     )
-    days = tuple((row.day, sum((cost(name, row.hours.get(name, 0.0)) for name in SHOWN), Decimal(0))) for row in rows)
+    days = tuple(
+        (row.day, sum((cost(name, row.hours.get(name, 0.0)) for name in RESOURCES), Decimal(0))) for row in rows
+    )
     return Account(team, month, currency, lines, days)
 
 

@@ -12,10 +12,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from portal.accounts.access import require, team_for
 from portal.accounts.models import Team
-from portal.accounts.team_admin_views import SHOWN
 from portal.accounts.teams import TeamProblem
 from portal.accounts.views import person
-from portal.usage.showback import UNITS, Account, accounts, as_csv, change_prices, month_of, prices
+from portal.usage.resources import RESOURCES, UNITS
+from portal.usage.showback import Account, accounts, as_csv, change_prices, month_of, prices
 
 
 @require_safe
@@ -43,7 +43,7 @@ def all_usage(request: HttpRequest) -> HttpResponse:
     require(request, "price.change")
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
-        given = {name: request.POST.get(name, "") for name in SHOWN}
+        given = {name: request.POST.get(name, "") for name in RESOURCES}
         try:
             change_prices(person(request), request.POST.get("currency", "").strip(), given)
             return redirect("all_usage")
@@ -64,7 +64,7 @@ def all_usage(request: HttpRequest) -> HttpResponse:
             "value": request.POST.get(name, listed.per_hour.get(name, "0")),
             "errors": errors.get(name, []),
         }
-        for name in SHOWN
+        for name in RESOURCES
     ]
     context = {"accounts": found, "fields": fields, "listed": listed, "errors": errors, **_months(month)}
     return render(request, "usage/all_usage.html", context, status=422 if errors else 200)

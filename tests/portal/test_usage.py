@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.accounts.models import AuditRow, Team
+from portal.networks.floating_requests import allocate_floating
 from portal.usage.metering import by_day, count_use
 from portal.usage.models import UsageDay
 from portal.usage.showback import accounts, change_prices, month_of
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_vm, made_volume
+from tests.portal.clients import client_of, made_snapshot, made_vm, made_volume
 
 START = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 TODAY = START.date()
@@ -54,6 +55,24 @@ def test_what_is_held_is_counted_for_as_long_as_it_is_held(cast: Cast) -> None:
     vm.delete()
     count_use(START + timedelta(minutes=45))
     assert hours(cast.payments)["max_vcpus"] == 0.5 and hours(cast.payments)["max_volume_gib"] == 1.5
+    assert hours(cast.search) == {}
+
+
+def test_snapshots_and_floating_addresses_are_counted_and_priced(cast: Cast) -> None:
+    count_use(START)
+    vm = made_vm(cast)
+    made_snapshot(vm), made_snapshot(vm, "later")
+    allocate_floating(cast.payments, cast.external)
+    count_use(START + timedelta(hours=1))
+    held = hours(cast.payments)
+    assert (held["snapshot_gib"], held["floating_addresses"], held["max_disk_gib"]) == (2.0, 1.0, 1.0)
+    form = {"currency": "EUR", "snapshot_gib": "0.5", "floating_addresses": "0.25"}
+    assert client_of(cast.olga).post(reverse("all_usage"), form).status_code == 302
+    page = client_of(cast.charlie).get(reverse("team_usage") + "?month=2026-11").content.decode()
+    assert "1.25 EUR" in page and "Snapshots, GiB × hours" in page and "Floating addresses × hours" in page
+    file = client_of(cast.charlie).get(reverse("team_usage") + "?month=2026-11&form=csv").content.decode()
+    rows = {row["resource"]: row for row in csv.DictReader(io.StringIO(file))}
+    assert (rows["snapshot_gib"]["cost"], rows["floating_addresses"]["cost"]) == ("1.00", "0.25")
     assert hours(cast.search) == {}
 
 
