@@ -153,10 +153,12 @@ def begin_tracing(**_facts: object) -> None:
 
 @app.task(name="hopsight.find_orphans")  # type: ignore[untyped-decorator]
 def find_orphans() -> None:
-    """Keep what is on hosts that has our mark and that no row explains."""
+    """Keep what is on hosts that has our mark and that no row explains, and what is there of others."""
+    from tasks.reconcile.foreign import look_at_all
     from tasks.reconcile.orphans import find_all_orphans
 
     close_old_connections()
+    look_at_all()
     find_all_orphans()
 
 

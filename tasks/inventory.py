@@ -80,7 +80,7 @@ def record_switch(host_name: str, seen: SwitchSeen, is_first: bool = False) -> N
 
 def record_foreign_domains(host: Host, hypervisor: object, states: Mapping[str, DomainState]) -> None:
     """Keep the host's domains that are no VM of ours, and what changed of them."""
-    ours = {vm.domain for vm in VM.objects.filter(Q(host=host) | Q(uuid__in=_uuids_in(states))).only("uuid")}
+    ours = {vm.domain for vm in VM.objects.filter(Q(host=host) | Q(uuid__in=_uuids_in(states))).only("uuid", "adopted")}
     names = sorted(set(states) - ours)
     row = HostSeen.objects.filter(host=host).first()
     before = row.foreign_domains if row else []

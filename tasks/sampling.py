@@ -84,7 +84,7 @@ class HostSampler:
 
     def take(self, host: Host, counts: HostCounts, at: float) -> None:
         """Keep the sample until it is written."""
-        rows = VM.objects.filter(host=host).only("id", "uuid", "vcpus", "live_vcpus", "team_id")
+        rows = VM.objects.filter(host=host).only("id", "uuid", "adopted", "vcpus", "live_vcpus", "team_id")
         known = {vm.domain: vm for vm in rows}
         with self._lock:
             sent = received = 0.0

@@ -132,6 +132,8 @@ WORDS: dict[str, str] = {
     "board.remove": "removed the board",
     "check.add": "pinned the path check",
     "check.remove": "removed the path check",
+    "vm.adopt": "asked to adopt, as the VM,",
+    "vm.let_go": "asked to let go of the VM",
     "vm.create": "asked for the VM",
     "vm.delete": "asked to delete the VM",
     "vm.start": "asked to start the VM",

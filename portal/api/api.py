@@ -46,6 +46,7 @@ from portal.bundles.api import router as bundles_router
 from portal.captures.api import router as captures_router
 from portal.checks.api import router as checks_router
 from portal.compute.actions import change_flags, offers_of, request_action
+from portal.compute.adopt_api import router as adopt_router
 from portal.compute.api import router as compute_router
 from portal.compute.changes import bin_vm, changes_of, rename_vm
 from portal.compute.forms import images_for
@@ -308,6 +309,7 @@ api.add_router("", mirrors_router)
 api.add_router("", compute_router)
 api.add_router("", operations_router)
 api.add_router("", moves_router)
+api.add_router("", adopt_router)
 api.add_router("", images_router)
 api.add_router("", volumes_router)
 api.add_router("", snapshots_router)

@@ -1,7 +1,7 @@
 """A body that works for each operation that takes one: the docs page shows it, tests send it.
 
 `$name` stands for what a reader has of their own: `$uuid` of the path's object, `$port`, `$receiver` (another port) and `$group` of one of theirs,
-`$orphan` on the path's host.
+`$orphan` on the path's host, `$domain` that is foreign.
 """
 
 from __future__ import annotations
@@ -14,6 +14,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/vms/{uuid}": {"is_protected": True},
     "PUT /api/v1/hosts/{host}/maintenance": {"in_maintenance": True, "note": "new disks"},
     "POST /api/v1/hosts/{host}/clean": {"orphans": ["$orphan"], "typed": "hv8"},
+    "POST /api/v1/adoption-plans": {"domain": "$domain", "team": "payments", "name": "legacy-db"},
+    "POST /api/v1/adoptions": {
+        "domain": "$domain",
+        "team": "payments",
+        "name": "legacy-db",
+        "nics": [{"mac": "52:54:00:aa:00:01", "network": "payments-net"}],
+    },
     "POST /api/v1/migrations": {"vm": "$vm"},
     "POST /api/v1/snippets": {"name": "Motd", "text": "#!/bin/sh\necho hello > /etc/motd\n"},
     "POST /api/v1/vms/{uuid}/resize": {"flavor": "S"},

@@ -65,7 +65,7 @@ ACTIONS: dict[str, Action] = {
         ),
         Action(
             "rescue", "Rescue", "flag", "Boot it from a rescue image, with its own disk as the second one", OFF,
-            refuse=lambda vm: f"it is {vm.state} and in rescue already" if vm.rescue_image_id else "",
+            refuse=lambda vm: vm.why_not_changed or (f"it is {vm.state} and in rescue already" if vm.rescue_image_id else ""),
         ),
         Action(
             "unrescue", "End rescue", "flag", "Cut its power and boot its own disk again", OFF | ON,

@@ -73,6 +73,8 @@ def changes_of(vm: VM, unfinished: Mapping[UUID, str] | None = None) -> dict[str
 
 
 def _refusal(vm: VM, change: Change, busy: str) -> str:
+    if vm.adopted and not change.is_local:
+        return vm.why_not_changed
     if busy:
         return f"“{TITLES.get(busy, busy)}” is under way"
     if vm.state not in change.states:

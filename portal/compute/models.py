@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.db import models
 
 from portal.accounts.models import Team, User
 from portal.compute.hardware import Hardware
 from portal.hosts.models import Host
+
+
+class Offered(models.Manager[Any]):
+    """What people choose from: not the rows that stand for what an adopted VM was made of."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().filter(is_hidden=False)
 
 
 class Image(models.Model):
@@ -32,6 +40,10 @@ class Image(models.Model):
     min_disk_gib = models.PositiveIntegerField(default=1)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, help_text="none: for every team")
     created_at = models.DateTimeField(auto_now_add=True)
+    is_hidden = models.BooleanField(default=False, help_text="stands for whatever an adopted VM was made of")
+
+    objects = Offered()
+    everything = models.Manager["Image"]()
 
     class Meta:
         ordering = ["id"]
@@ -47,6 +59,10 @@ class Flavor(models.Model):
     vcpus = models.PositiveIntegerField()
     ram_mib = models.PositiveIntegerField()
     disk_gib = models.PositiveIntegerField()
+    is_hidden = models.BooleanField(default=False, help_text="stands for whatever size an adopted VM has")
+
+    objects = Offered()
+    everything = models.Manager["Flavor"]()
 
     class Meta:
         ordering = ["ram_mib"]
@@ -125,6 +141,11 @@ class VM(models.Model):
         help_text="it boots from this, not from its disk",
     )
 
+    adopted = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="of a domain that somebody else defined: its name, disks, and NICs that stayed theirs",
+    )
     cpu_model = models.CharField(max_length=40, default="", blank=True)
     machine = models.CharField(max_length=10, default="q35")
     disk_bus = models.CharField(max_length=10, default="virtio")
@@ -147,8 +168,17 @@ class VM(models.Model):
 
     @property
     def domain(self) -> str:
-        """The libvirt domain's name: unique on a host whatever teams call their VMs."""
-        return f"hs-{self.uuid}"
+        """The libvirt domain's name: unique on a host whatever teams call their VMs. An adopted one keeps its own."""
+        return str(self.adopted["domain"]) if self.adopted else f"hs-{self.uuid}"
+
+    @property
+    def why_not_changed(self) -> str:
+        """Why its definition and disks are not changed from here; nothing for a VM of our own making."""
+        return (
+            "it was adopted: its definition and disks are as somebody else made them, and stay so"
+            if self.adopted
+            else ""
+        )
 
     @property
     def hardware(self) -> Hardware:

@@ -43,7 +43,7 @@ def targets_of(vm: VM) -> list[Target]:
 
 def move_problems(vm: VM, target: Host, networks: Iterable[Network]) -> list[str]:
     """What is missing on the host for the VM, its memory and vCPUs aside (the placement counts those)."""
-    found: list[str] = []
+    found: list[str] = [vm.why_not_changed] if vm.adopted else []
     source = vm.host
     if target.in_maintenance:
         found.append(f"{target.name} is in maintenance")
@@ -125,7 +125,7 @@ def request_move(vm: VM, user: User | None, target: Host | None = None) -> Opera
             errors.append(f"“{TITLES.get(busy, busy)}” is under way")
         if fresh.state not in THERE:
             errors.append(f"it is {VMState(fresh.state).label.lower()}")
-        if reason := host_refusal(fresh):
+        if reason := fresh.why_not_changed or host_refusal(fresh):
             errors.append(reason)
         if target is not None and target.pk == fresh.host_id:
             errors.append(f"it is on {target.name} already")

@@ -88,6 +88,12 @@ class Use:
     vms: int
 
 
+# What may be done to a VM whose domain somebody else defined: its power, and to take it over and let it go.
+OF_ADOPTED = frozenset({
+    "vm.adopt", "vm.let_go", "vm.start", "vm.stop", "vm.reboot", "vm.reset", "vm.suspend", "vm.resume", "vm.force_off", "vm.autostart",
+})  # fmt: skip
+
+
 class VMProblem(Exception):
     """The VM cannot be made or removed. `errors` holds field → sentences, all at once."""
 
@@ -172,6 +178,8 @@ def delete_vm(vm: VM, user: User | None) -> Operation:
             return running
         if fresh.is_protected:
             raise VMProblem({"vm": [f"{fresh.name} is protected from being deleted: take the protection off first"]})
+        if fresh.adopted:
+            raise VMProblem({"vm": [f"{fresh.name}: {fresh.why_not_changed}. An operator can let it go."]})
         fresh.state = VMState.DELETING
         fresh.save(update_fields=["state"])
         operation = start_operation("vm.delete", fresh, user)
@@ -180,7 +188,10 @@ def delete_vm(vm: VM, user: User | None) -> Operation:
 
 
 def start_operation(kind: str, vm: VM, user: User | None, params: dict[str, Any] | None = None) -> Operation:
-    """A queued operation with its stages, published, and sent to a worker on commit; nobody's is Hopsight's own."""
+    """A queued operation with its stages, published, and sent to a worker on commit; nobody's is Hopsight's own.
+    Raises VMProblem for one that would change a definition that is not ours."""
+    if vm.adopted and kind not in OF_ADOPTED:
+        raise VMProblem({"vm": [f"{vm.name}: {vm.why_not_changed}"]})
     subject = Subject("vm", vm.uuid, vm.name)
     after = _audited(vm) if kind == "vm.create" else None
     return begin_operation(kind, vm.team, user, subject, params or {}, after)

@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from portal.compute import action_views, change_views, list_views, move_views, nic_views, snippet_views, views
+from portal.compute import (
+    action_views,
+    adopt_views,
+    change_views,
+    list_views,
+    move_views,
+    nic_views,
+    snippet_views,
+    views,
+)
 
 urlpatterns = [
     path("vms/", views.vm_list, name="vm_list"),
@@ -12,6 +21,8 @@ urlpatterns = [
     path("vms/<uuid:uuid>/tags/", list_views.vm_tags, name="vm_tags"),
     path("hosts/<slug:name>/maintenance/", move_views.host_maintenance, name="host_maintenance"),
     path("hosts/<slug:name>/evacuate/", move_views.host_evacuate, name="host_evacuate"),
+    path("hosts/<slug:name>/foreign/<uuid:uuid>/", adopt_views.foreign_domain, name="foreign_domain"),
+    path("vms/<uuid:uuid>/let-go/", adopt_views.vm_let_go, name="vm_let_go"),
     path("vms/<uuid:uuid>/move/", move_views.vm_move, name="vm_move"),
     path("snippets/", snippet_views.snippets, name="snippets"),
     path("snippets/<int:number>/delete/", snippet_views.snippet_delete, name="snippet_delete"),

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 from portal.accounts.access import require
 from portal.accounts.teams import TeamProblem
 from portal.accounts.views import person
+from portal.compute.adoption import adoptions_of
 from portal.compute.models import VM
 from portal.compute.moves import latest_moves
 from portal.hosts.health import troubles
@@ -59,6 +60,8 @@ def host(request: HttpRequest, name: str) -> HttpResponse:
         "bridges": _bridges(switch, vms),
         "vms": vms,
         "moves": latest_moves(row),
+        "foreign_domains": row.foreign_domains.all(),
+        "adoptions": adoptions_of(row),
         "orphans": orphans_of(row),
         "cleanings": cleanings_of(row),
         "errors": errors,

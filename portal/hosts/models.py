@@ -120,3 +120,23 @@ class Orphan(models.Model):
             OrphanKind.VOLUME: f"virsh vol-dumpxml --pool {pool} {volume}",
             OrphanKind.PORT: f"ovs-vsctl list Interface {self.name}",
         }[OrphanKind(self.kind)]
+
+
+class ForeignDomain(models.Model):
+    """A domain of a host that is no VM of ours, as the worker read it last: what an operator may adopt. Observed; nothing here
+    touches it. `facts` are portal.compute.foreign.Facts as JSON, `digest` is that of the definition that they were read of."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="foreign_domains")
+    name = models.CharField(max_length=200)
+    uuid = models.UUIDField()
+    state = models.CharField(max_length=10)
+    facts = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["host__name", "name"]
+        constraints = [models.UniqueConstraint(fields=["host", "name"], name="one_foreign_domain_per_name")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from uuid import UUID
 
 from portal.compute.models import VM
 from portal.networks.groups import default_group
@@ -23,8 +25,22 @@ class AddressProblem(Exception):
     """No address can be given; the message is for people, and names the network and everything that is wrong."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plugged:
+    """A NIC that is there already: the interface id and the MAC that its port must have."""
+
+    uuid: UUID
+    mac: str
+
+
 def allocate_port(
-    network: Network, *, name: str, vm: VM | None = None, kind: str = PortKind.VM, address: str | None = None
+    network: Network,
+    *,
+    name: str,
+    vm: VM | None = None,
+    kind: str = PortKind.VM,
+    address: str | None = None,
+    plugged: Plugged | None = None,
 ) -> Port:
     """A port with one address of each family that the network has.
 
@@ -34,11 +50,16 @@ def allocate_port(
     locked = Network.objects.select_for_update().get(pk=network.pk)
     subnets = list(locked.subnets.order_by("id"))
     fixed, reserved = _given(locked, subnets, address)
+    if reserved is not None and plugged is not None:
+        raise AddressProblem(
+            f"address {address} is reserved, as {reserved.name}, for a NIC with the MAC {reserved.mac}"
+        )
     if reserved is not None:
         return _take_over(reserved, name, vm, kind)
-    mac = new_mac()
+    mac = plugged.mac if plugged else new_mac()
     chosen = fixed + _automatic(locked, subnets, {one.version for _, one in fixed}, mac)
-    port = Port.objects.create(network=locked, vm=vm, kind=kind, name=name, mac=mac)
+    known = {"uuid": plugged.uuid} if plugged else {}
+    port = Port.objects.create(network=locked, vm=vm, kind=kind, name=name, mac=mac, **known)
     for subnet, one in sorted(chosen, key=lambda pair: pair[1].version):
         FixedAddress.objects.create(port=port, subnet=subnet, address=str(one))
     port.groups.add(default_group(vm.team_id if vm else locked.team_id))

@@ -132,6 +132,12 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("publish", "Offer it to the team"),
     ),
     "image.delete": (("row", "Offer it no more"), ("file", "Remove its file")),
+    "vm.adopt": (
+        ("read", "Read its definition again"),
+        ("take", "Take it over as it is"),
+        ("wire", "Install the flows of its NICs"),
+    ),
+    "vm.let_go": (("release", "Forget it; the domain stays as it is"),),
     "host.clean": (("look", "Look at each of them again"), ("remove", "Remove what no row explains")),
 }
 TITLES: dict[str, str] = {
@@ -170,5 +176,7 @@ TITLES: dict[str, str] = {
     "image.import": "Import image",
     "image.from_vm": "Make image",
     "image.delete": "Delete image",
+    "vm.adopt": "Adopt VM",
+    "vm.let_go": "Let go of VM",
     "host.clean": "Clean host",
 }

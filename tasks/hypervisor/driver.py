@@ -250,6 +250,9 @@ class Hypervisor(Storage, Layers, Protocol):
     def definition(self, domain: str) -> str:
         """The XML that libvirt keeps of a domain, as it would start next; nothing where it is absent."""
 
+    def disk_sizes(self, domain: str) -> Mapping[str, int]:
+        """Target → bytes that the guest sees, of the disks that libvirt can tell it of."""
+
     def state(self, domain: str) -> DomainState:
         """The domain's state now."""
 

@@ -95,6 +95,11 @@ class FakeHypervisor(FakeStorage, FakeLayers):
         self.enter("definition")
         return self.definitions.get(domain, "")
 
+    def disk_sizes(self, domain: str) -> Mapping[str, int]:
+        self.enter("disk_sizes")
+        targets = etree.fromstring(self.definitions[domain]).iterfind("devices/disk/target")
+        return {str(node.get("dev")): 3 * 1024**3 for node in targets}
+
     def files_in_use(self) -> frozenset[tuple[str, str]]:
         self.enter("files_in_use")
         return frozenset((path, name) for name, xml in self.definitions.items() for path in paths_in(xml))

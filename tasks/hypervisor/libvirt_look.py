@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +26,17 @@ class LibvirtLook(LibvirtConnection):
                 raise
 
         return self.call("read the domain's definition", act)
+
+    def disk_sizes(self, domain: str) -> Mapping[str, int]:
+        def act(connection: Any) -> dict[str, int]:
+            found = connection.lookupByName(domain)
+            sizes = {}
+            for node in etree.fromstring(found.XMLDesc()).iterfind("devices/disk/target"):
+                with suppress(libvirt.libvirtError):  # an empty drive, or a file that is not there
+                    sizes[str(node.get("dev"))] = int(found.blockInfo(node.get("dev"))[0])
+            return sizes
+
+        return self.call("read the sizes of its disks", act)
 
     def files_in_use(self) -> frozenset[tuple[str, str]]:
         def act(connection: Any) -> frozenset[tuple[str, str]]:

@@ -38,13 +38,20 @@ def stray_ports(host: Host, hypervisor: Hypervisor, states: Mapping[str, DomainS
     rows = Port.objects.filter(uuid__in=[uuid for uuid, _, _ in met]).select_related("vm__host")
     ports = {port.uuid: port for port in rows}
     books = read_books([*(vm for _, vm, _ in met if vm), *(port.vm.uuid for port in rows if port.vm)])
+    others = _uuids_of_others(host)
     running = {name for name, state in states.items() if state in LIVE}
     found = []
     for uuid, vm_uuid, interface in met:
         port = ports.get(uuid)
         owner = port.vm.uuid if port is not None and port.vm is not None else vm_uuid
         is_here = port is not None and (port.vm is None or port.vm.host_id in (None, host.pk))
-        if is_here or uuid in books.busy or owner in books.busy or _is_plugged(hypervisor, running, owner, uuid):
+        if (
+            is_here
+            or vm_uuid in others
+            or uuid in books.busy
+            or owner in books.busy
+            or _is_plugged(hypervisor, running, owner, uuid)
+        ):
             continue
         found.append(_told(interface, owner, port, books))
     return [one for one in found if one is not None]
@@ -61,6 +68,12 @@ def _ours(host: Host) -> Iterator[tuple[UUID, UUID | None, InterfaceSeen]]:
             is_cable = iface_id is not None and interface.name == veth_names(str(iface_id))[1]
             if iface_id is not None and (vm_id is not None or is_cable):
                 yield iface_id, vm_id, interface
+
+
+def _uuids_of_others(host: Host) -> set[UUID | None]:
+    """The domains there that are none of ours, one that was let go among them: their ports are theirs."""
+    seen = HostSeen.objects.filter(host=host).values_list("foreign_domains", flat=True).first() or []
+    return {_uuid(one["uuid"]) for one in seen} - {None}
 
 
 def iface_id_of(host: Host, name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tasks.sagas import (
     host_clean,
     image,
+    vm_adopt,
     vm_change,
     vm_create,
     vm_delete,
@@ -28,5 +29,6 @@ SAGAS: Mapping[str, Saga] = {
     **volume.SAGAS,
     **vm_snapshots.SAGAS,
     **vm_migrate.SAGAS,
+    **vm_adopt.SAGAS,
     **host_clean.SAGAS,
 }

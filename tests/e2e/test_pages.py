@@ -33,6 +33,7 @@ PAGES_OF = {
         "/hosts/hv1/",
         "/topology/history/",
         "/hosts/new/",
+        "/orphans/",
         "/all-teams/",
         "/usage/all/",
         "/all-teams/payments/",

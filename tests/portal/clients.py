@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 from django.test import Client
 from django.utils import timezone
@@ -13,7 +14,7 @@ from portal.bundles.models import SupportBundle
 from portal.captures.models import Capture
 from portal.compute.models import VM, Image
 from portal.compute.requests import VMSpec, create_vm
-from portal.hosts.models import Host, Orphan, OrphanKind
+from portal.hosts.models import ForeignDomain, Host, Orphan, OrphanKind
 from portal.images.models import ImageImport
 from portal.images.requests import ImageSpec, begin_import
 from portal.networks.mirrors import MirrorSpec, set_mirror
@@ -63,6 +64,23 @@ def made_orphan(host: Host, name: str = "hs-11111111-1111-4111-8111-111111111111
     told = {"was": "disk of VM old of team Payments", "where": f"/tmp/{name}", "size_bytes": 5 * 2**20, **columns}
     return Orphan.objects.create(
         host=host, kind=OrphanKind.FILE, name=name, found_at=timezone.now() - timedelta(days=1), **told
+    )
+
+
+def made_foreign(host: Host, name: str = "legacy-db") -> ForeignDomain:
+    """A domain that somebody else defined, with a disk and one NIC in br-int."""
+    nic = {"mac": "52:54:00:aa:00:01", "model": "virtio", "plugged": "bridge br-int", "interface_id": str(uuid4())}
+    disk = {
+        "target": "vda",
+        "source": "/srv/legacy.qcow2",
+        "format": "qcow2",
+        "bus": "virtio",
+        "device": "disk",
+        "size_bytes": 2**30,
+    }
+    facts = {"vcpus": 1, "ram_mib": 128, "machine": "pc", "disks": [disk], "nics": [nic]}
+    return ForeignDomain.objects.create(
+        host=host, name=name, uuid=uuid4(), state="running", facts=facts, digest="x", seen_at=timezone.now()
     )
 
 

@@ -36,6 +36,7 @@ from tests.portal.clients import (
     made_capture,
     made_channel,
     made_flow_record,
+    made_foreign,
     made_host,
     made_image,
     made_import,
@@ -54,7 +55,7 @@ DOCUMENT = api.get_openapi_schema()["paths"]
 # What exists only after something else was asked for, or ends the very token that the examples are run with.
 UNAUDITED = re.compile(
     # questions, what is told when it is used or has come in whole, and many at once, each of which tells by itself
-    r"/(traces|matrices|what-ifs|log-ins|console-ticket|image-imports|bulk)|/diagnoses$"
+    r"/(traces|matrices|adoption-plans|what-ifs|log-ins|console-ticket|image-imports|bulk)|/diagnoses$"
 )
 LATER = re.compile(
     r"/(matrices|what-ifs|checks|diagnoses)/\{|DELETE /api/v1/me/token|/events/|/image-imports/\{uuid\}/bytes|/captures/\{uuid\}/pcapng"
@@ -116,6 +117,8 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "boards": {"uuid": str(kept_team_board(cast.payments).uuid)},
         "external-networks": {"uuid": str(cast.external.uuid)}, "keys": {"number": str(key.pk)},
         "migrations": {"uuid": str(vm.uuid)},
+        "adoption-plans": {"domain": str(made_foreign(hv8).uuid)},
+        "adoptions": {"uuid": str(vm.uuid), "domain": str(made_foreign(hv8, "legacy-2").uuid)},
         "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},
         "service-accounts": {"number": str(create_service(cast.payments, cast.alice, "old", "member").pk)},
         "teams": {"slug": "search"},

@@ -82,7 +82,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     volume = made_volume(cast)
     known |= {"/volumes/": str(volume.uuid), "/pools/": str(volume.pool and volume.pool.uuid)}
     known |= {"/image-imports/": str(made_import(cast).uuid)}
-    known |= {"/migrations/": str(vm.uuid)}
+    known |= {"/migrations/": str(vm.uuid), "/adoptions/": str(vm.uuid)}
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
     known |= {"/alerts/": str(made_alert(cast).uuid), "/channels/": str(made_channel(cast).uuid)}
     known |= {"/boards/": str(kept_team_board(cast.payments).uuid)}

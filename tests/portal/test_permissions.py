@@ -52,6 +52,7 @@ from tests.portal.clients import (
     made_capture,
     made_channel,
     made_flow_record,
+    made_foreign,
     made_host,
     made_image,
     made_import,
@@ -130,6 +131,8 @@ def world(cast: Cast) -> World:
         **{name: {"uuid": made_provider(cast).uuid} for name in ("provider_share", "provider_delete")},
         **{name: {"name": host.name} for name in ("host", "host_maintenance", "host_evacuate")},
         "vm_move": {"uuid": vm.uuid},
+        "vm_let_go": {"uuid": vm.uuid},
+        "foreign_domain": {"name": host.name, "uuid": made_foreign(host).uuid},
         "snippet_delete": {"number": Snippet.objects.get_or_create(team=cast.payments, name="Motd")[0].pk},
         "console": {"uuid": vm.uuid},
         "console_ticket": {"uuid": vm.uuid},
@@ -325,7 +328,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     uuids |= {"security-groups": rule["uuid"], "ports": port, "boards": world.arguments["board"]["uuid"]}
     uuids |= {"alerts": world.arguments["alert_handle"]["uuid"], "channels": world.arguments["channel_act"]["uuid"]}
     uuids |= {"alert-rules": world.arguments["alert_rule_remove"]["uuid"]}
-    uuids |= {"migrations": vm}
+    uuids |= {"migrations": vm, "adoptions": vm}
     uuids |= {
         name: world.arguments[key]["uuid"]
         for name, key in (
@@ -351,6 +354,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     url = url.replace("{rule_id}", str(rule["rule_id"]))
     own = {"port": port, "receiver": _receiver(world.cast), "group": str(rule["uuid"]), "vm": str(vm)}
     own["orphan"] = str(made_orphan(Host.objects.get()).uuid) if operation.endswith("/clean") else ""
+    own["domain"] = str(world.arguments["foreign_domain"]["uuid"])
     body = _sent(operation, own)
     return method, url, {"data": body, "content_type": "application/json"}
 
