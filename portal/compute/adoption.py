@@ -152,7 +152,7 @@ def _changes(domain: ForeignDomain, facts: Facts, team: Team | None, wish: Wish)
     whose = f"team {team.name}" if team else "the team"
     said = [
         f"{wish.name or 'It'} becomes a VM of {whose}: its members see it, start and stop it, and open its console.",
-        f"{whose.capitalize()}’s quota counts {facts.vcpus} vCPU, {facts.ram_mib} MiB and {facts.disk_gib} GiB for it.",
+        f"The quota of {whose} counts {facts.vcpus} vCPU, {facts.ram_mib} MiB and {facts.disk_gib} GiB for it.",
     ]
     for nic in _chosen(facts, wish):
         address = wish.addresses.get(nic.mac, "") or "the lowest free address"
@@ -168,7 +168,7 @@ def _stays(facts: Facts, wish: Wish) -> list[str]:
         "Its definition stays as it is; whatever would change it (size, NICs, volumes, snapshots, a move) is refused."
     ]
     said += [
-        f"Disk {disk.target} stays at {disk.source or 'where it is'} ({disk.format or 'format not said'})."
+        f"Disk {disk.target} stays {'at ' + disk.source if disk.source else 'as it is, empty'} ({disk.format or disk.device})."
         for disk in facts.disks
     ]
     taken = set(_chosen(facts, wish))
