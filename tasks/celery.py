@@ -75,6 +75,15 @@ def run_what_if(run_id: int) -> None:
     compute(run_id)
 
 
+@app.task(name="hopsight.run_flow_what_if")  # type: ignore[untyped-decorator]
+def run_flow_what_if(run_id: int) -> None:
+    """Say what a flow more, less or other would change."""
+    from tasks.flow_what_ifs import run_flow_what_if as compute
+
+    close_old_connections()
+    compute(run_id)
+
+
 @app.task(name="hopsight.read_bundle")  # type: ignore[untyped-decorator]
 def read_bundle(bundle_id: int) -> None:
     """Unpack and read a support bundle that was uploaded."""

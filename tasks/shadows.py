@@ -6,13 +6,14 @@ One shadow a process, started when it is first asked for. Whoever asks holds it 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from portal.networks.intent import load_snapshot
 from portal.networks.models import Port
 from sdn.model.addresses import HostName, IfaceId
+from sdn.model.flow import Flow
 from sdn.model.intent import HostView, IntentSnapshot
 from sdn.reach import Scene
 from sdn.shadow import Shadow, ShadowError, ShadowWorld
@@ -47,14 +48,17 @@ class Desk:
                 self._close()
                 raise
 
-    def stage(self, snapshot: IntentSnapshot, views: tuple[HostView, ...], which: str = NOW) -> Stage:
-        """The world of that name, loaded with the intent; only by who holds the desk."""
+    def stage(
+        self, snapshot: IntentSnapshot, views: tuple[HostView, ...], which: str = NOW,
+        given: Mapping[str, tuple[Flow, ...]] | None = None,
+    ) -> Stage:  # fmt: skip
+        """The world of that name, loaded with the intent, some hosts with the given flows instead; only by who holds the desk."""
         if self._shadow is None:
             self._shadow = Shadow().__enter__()
         if which not in self._worlds:
             self._worlds[which] = ShadowWorld(self._shadow, which)
         world = self._worlds[which]
-        world.load(snapshot, views)
+        world.load(snapshot, views, given)
         return Stage(Scene(snapshot, views, world.compiled), world)
 
     def close(self) -> None:

@@ -91,6 +91,7 @@ WORDS: dict[str, str] = {
     "snippet.add": "kept the user-data",
     "snippet.delete": "deleted the user-data",
     "host.maintenance": "changed the maintenance of the host",
+    "flow.apply": "asked to change a foreign bridge’s flows on the host",
     "host.clean": "asked to remove what no row explains from the host",
     "host.evacuate": "asked to evacuate the host",
     "vm.migrate": "asked to migrate the VM",

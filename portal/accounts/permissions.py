@@ -99,6 +99,8 @@ RIGHTS: dict[str, Needs] = {
     "price.change": Needs.OPERATOR,
     "team.make": Needs.OPERATOR,
     "flow.see": Needs.OPERATOR,
+    "flow.change": Needs.OPERATOR,  # of bridges that are not ours
+    "flow.try": Needs.OPERATOR,  # on a copy: no switch is changed
     "bundle.see": Needs.OPERATOR,
     "bundle.change": Needs.OPERATOR,
     "topology.see": Needs.VIEWER_OR_OPERATOR,

@@ -15,7 +15,7 @@ READ, ADMIN, ALL = "read", "admin", "all"
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")  # of a Django route
 # Actions that change nothing of anybody's; a token may always end itself.
 READING = ("see", "look", "list", "open", "end")
-READS_TOO = ("what_if.ask",)
+READS_TOO = ("what_if.ask", "flow.try")
 # Scope → the nouns whose rights it holds. A console is more than reading: it types.
 NOUNS: dict[str, tuple[str, ...]] = {
     "vm:write": ("vm", "image", "volume", "snapshot", "snippet", "operation"),
@@ -24,7 +24,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "trace:write": ("trace", "probing", "capture", "sample", "matrix", "check"),
     "board:write": ("board",),
     "alert:write": ("alert", "channel"),
-    "host:write": ("host", "external", "provider", "pool", "price"),
+    "host:write": ("host", "flow", "external", "provider", "pool", "price"),
 }
 WORDS: dict[str, str] = {
     READ: "see what you may see; every token may",

@@ -45,6 +45,7 @@ from portal.api.schemas import (
 from portal.bundles.api import router as bundles_router
 from portal.captures.api import router as captures_router
 from portal.checks.api import router as checks_router
+from portal.checks.flow_api import router as flow_what_ifs_router
 from portal.compute.actions import change_flags, offers_of, request_action
 from portal.compute.adopt_api import router as adopt_router
 from portal.compute.api import router as compute_router
@@ -317,6 +318,7 @@ api.add_router("", observed_router)
 api.add_router("", diagnosis_router)
 api.add_router("", bundles_router)
 api.add_router("", flow_history_router)
+api.add_router("", flow_what_ifs_router)
 api.add_router("", topology_history_router)
 api.add_router("", captures_router)
 api.add_router("", history_router)

@@ -66,6 +66,13 @@ BODIES: dict[str, dict[str, Any]] = {
         "widgets": [{"kind": "problems", "width": 12}, {"kind": "traffic"}],
     },
     "PATCH /api/v1/boards/{uuid}": {"widgets": [{"kind": "checks", "width": 6}, {"kind": "note", "text": "Ring Olga"}]},
+    "POST /api/v1/flow-what-ifs/{uuid}/apply": {"typed": "br-ex"},
+    "POST /api/v1/flow-what-ifs": {
+        "host": "hv1",
+        "bridge": "br-int",
+        "action": "add",
+        "flow": "table=0,priority=900,udp actions=drop",
+    },
     "POST /api/v1/what-ifs": {"group": "$group", "protocol": "tcp", "ports": "8080"},
     "POST /api/v1/security-groups": {"name": "api", "description": "what the API's machines take"},
     "POST /api/v1/security-groups/{uuid}/rules": {"protocol": "tcp", "ports": "8080", "cidr": "10.0.0.0/8"},

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 
 from portal.accounts.models import Team, User
+from portal.hosts.models import Host
 from portal.networks.models import Network, Port, Router, SecurityGroup, SecurityRule
 from portal.traces.models import TraceRequest
 
@@ -139,3 +140,45 @@ class WhatIf(models.Model):
     def right(self) -> str:
         """What applying it needs."""
         return "group.change" if self.router_id is None else "network.change"
+
+
+class FlowWhatIf(models.Model):
+    """A flow of one bridge of a host added, removed or given other actions, on a copy of what is recorded of it. Operators'.
+
+    `result`: {"lines": [[sign, flow, is ours]], "before": trace?, "after": trace?, "changed": […], "changed_count": n,
+    "services": […], "pairs": n, "unasked": why no pair was asked, "findings": […], "fate": words, "command": words}.
+    """
+
+    class Action(models.TextChoices):
+        ADD = "add", "add it"
+        EDIT = "edit", "give it other actions"
+        REMOVE = "remove", "remove it"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="+")
+    bridge = models.CharField(max_length=64)
+    action = models.CharField(max_length=7, choices=Action.choices)
+    flow = models.TextField(help_text="as ovs-ofctl takes it")
+    packet = models.TextField(default="", blank=True, help_text="followed before and after, as ovs-ofctl takes it")
+    exact = models.JSONField(
+        default=list, blank=True, help_text="the change in OpenFlow bytes (portal.checks.flow_apply)"
+    )
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    state = models.CharField(max_length=8, choices=RunState.choices, default=RunState.RUNNING)
+    generation = models.PositiveBigIntegerField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(default="", blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+    applied_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+
+    @property
+    def title(self) -> str:
+        """What is tried, in words."""
+        verb = {"add": "Add a flow to", "edit": "Other actions for a flow of", "remove": "Remove a flow from"}[
+            self.action
+        ]
+        return f"{verb} {self.bridge} on {self.host.name}"

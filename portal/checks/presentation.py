@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 
 from portal.accounts.models import Team
-from portal.checks.models import MatrixRun, PathCheck, WhatIf
+from portal.checks.models import FlowWhatIf, MatrixRun, PathCheck, WhatIf
 from portal.networks.models import Generation
 from portal.traces.presentation import VERDICT_WORDS, read_trace
 
@@ -100,3 +100,20 @@ def what_if_data(run: WhatIf) -> dict[str, Any]:
         "kept_pairs": result.get("pairs", 0) - result.get("changed_count", 0),
         "services": ", ".join(result.get("services", [])),
     }
+
+
+def flow_what_if_data(run: FlowWhatIf) -> dict[str, Any]:
+    """The result of a what-if about a flow in the page's words."""
+    result = run.result or {}
+    lines = result.get("lines", [])
+    sides = [(name, read_trace(result.get(key))) for name, key in (("Now", "before"), ("With the change", "after"))]
+    changed = result.get("changed", [])
+    return {
+        "lines": [(*MARKS[sign], line, ours) for sign, line, ours in lines],
+        "hidden_lines": result.get("line_count", 0) - len(lines),
+        "sides": [(name, trace, VERDICT_WORDS[trace.verdict]) for name, trace in sides if trace],
+        "changed": changed, "hidden_pairs": result.get("changed_count", 0) - len(changed),
+        "kept_pairs": result.get("pairs", 0) - result.get("changed_count", 0),
+        "services": ", ".join(result.get("services", [])), "unasked": result.get("unasked", ""),
+        "fate": result.get("fate", ""), "command": result.get("command", ""), "findings": result.get("findings", []),
+    }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.checks.models import MatrixRun, PathCheck, WhatIf
+from portal.checks.models import FlowWhatIf, MatrixRun, PathCheck, WhatIf
 from portal.live.events import publish
 
 RUNS_SHOWN = 20  # of a team's newest matrices and what-ifs in its topic: those that somebody may be waiting for
@@ -60,3 +60,18 @@ def run_changed(run: MatrixRun | WhatIf) -> None:
     """Tell the team that a matrix or a what-if has its answer."""
     kind = "matrix" if isinstance(run, MatrixRun) else "what_if"
     publish(f"team:{run.team.slug}", f"{kind}.changed", f"{kind}:{run.uuid}", run_as_json(run))
+
+
+def flow_what_if_changed(run: FlowWhatIf) -> None:
+    """Tell the operators that a what-if about a flow has its answer."""
+    publish("hosts", "flow_what_if.changed", f"flow_what_if:{run.uuid}", _flow_run(run))
+
+
+def flow_what_ifs_state() -> dict[str, Any]:
+    """What the operators' topic tells of them."""
+    rows = FlowWhatIf.objects.defer("result")[:RUNS_SHOWN]
+    return {f"flow_what_if:{run.uuid}": _flow_run(run) for run in rows}
+
+
+def _flow_run(run: FlowWhatIf) -> dict[str, Any]:
+    return {"state": run.state, "generation": run.generation}

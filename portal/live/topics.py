@@ -16,6 +16,7 @@ from portal.accounts.scopes import allows
 from portal.alerts.models import Alert
 from portal.alerts.telling import live_alert
 from portal.bundles.serialize import bundles_state
+from portal.checks.serialize import flow_what_ifs_state
 from portal.checks.serialize import team_state as checks_state
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
@@ -81,7 +82,7 @@ def snapshot_of(topic: str) -> dict[str, Any]:
 
 def _hosts_state(_: str) -> dict[str, Any]:
     hosts = {f"host:{host.name}": host_as_json(host) for host in Host.objects.all()}
-    return hosts | bundles_state() | _operations_state(team=None)
+    return hosts | bundles_state() | flow_what_ifs_state() | _operations_state(team=None)
 
 
 def _trace_state(uuid: str) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def enqueue_what_if(run_id: int) -> None:
     _send("hopsight.run_what_if", run_id)
 
 
+def enqueue_flow_what_if(run_id: int) -> None:
+    """Ask a worker what a flow more, less or other would change."""
+    _send("hopsight.run_flow_what_if", run_id)
+
+
 def enqueue_bundle(bundle_id: int) -> None:
     """Ask a worker to read a support bundle that was uploaded."""
     _send("hopsight.read_bundle", bundle_id)

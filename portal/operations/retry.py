@@ -13,6 +13,7 @@ from django.db import transaction
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
+from portal.checks.flow_apply import apply_again
 from portal.compute.actions import ACTIONS, request_action
 from portal.compute.changes import bin_vm, clone_vm, rebuild_vm, resize_vm
 from portal.compute.models import VM, Flavor, Image
@@ -177,6 +178,7 @@ AGAIN: Mapping[str, Again] = {
     "image.from_vm": _image_of_vm,
     "image.delete": _image_delete,
     "host.clean": clean_again,
+    "flow.apply": apply_again,
 }
 
 

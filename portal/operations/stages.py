@@ -138,6 +138,10 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wire", "Install the flows of its NICs"),
     ),
     "vm.let_go": (("release", "Forget it; the domain stays as it is"),),
+    "flow.apply": (
+        ("look", "Look whether the bridge is as it was tried"),
+        ("apply", "Send exactly the change, in one bundle"),
+    ),
     "host.clean": (("look", "Look at each of them again"), ("remove", "Remove what no row explains")),
 }
 TITLES: dict[str, str] = {
@@ -179,4 +183,5 @@ TITLES: dict[str, str] = {
     "vm.adopt": "Adopt VM",
     "vm.let_go": "Let go of VM",
     "host.clean": "Clean host",
+    "flow.apply": "Change flows on host",
 }

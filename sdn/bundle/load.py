@@ -50,6 +50,10 @@ class BundleShadow:
         """The shadow's run folder, as LiveWorld wants it."""
         return self._shadow.rundir
 
+    def change_flows(self, bridge: str, line: str) -> None:
+        """One change as `ovs-ofctl add-flows` reads it: "add …", "modify_strict …", "delete_strict …". Raises ShadowError."""
+        self._shadow.ofctl("add-flows", bridge, line)
+
     def _load(self) -> None:
         bridges = [_bridge_words(bridge.name) for bridge in self.bundle.bridges]
         ports = [(bridge.name, port) for bridge in self.bundle.bridges for port in self._ports(bridge)]

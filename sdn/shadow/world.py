@@ -53,27 +53,33 @@ class ShadowWorld:
     def __init__(self, shadow: Shadow, prefix: str = "a") -> None:
         self._shadow, self._prefix = shadow, prefix
         self._switches: dict[str, Switch] = {}
-        self._loaded_of: tuple[IntentSnapshot, tuple[HostView, ...]] | None = None
+        self._loaded_of: tuple[IntentSnapshot, tuple[HostView, ...], Mapping[str, tuple[Flow, ...]]] | None = None
         self._client: UnixctlClient | None = None
 
-    def load(self, snapshot: IntentSnapshot, views: Sequence[HostView]) -> None:
-        """Make the switches what the intent says. Where that fails nothing counts as loaded, and the next load is whole."""
-        if self._loaded_of == (snapshot, tuple(views)):
+    def load(
+        self, snapshot: IntentSnapshot, views: Sequence[HostView], given: Mapping[str, tuple[Flow, ...]] | None = None
+    ) -> None:
+        """Make the switches what the intent says, those of the hosts that are `given` what that says instead. Where that fails
+        nothing counts as loaded, and the next load is whole."""
+        instead = dict(given or {})
+        if self._loaded_of == (snapshot, tuple(views), instead):
             return
         self._loaded_of = None
         unlimited = without_limits(snapshot)
-        given = {str(view.host): view for view in views}
+        wanted = {str(view.host): view for view in views}
         try:
-            bridges = {str(host.name): f"{self._prefix}{host.id}" for host in snapshot.hosts if str(host.name) in given}
+            bridges = {
+                str(host.name): f"{self._prefix}{host.id}" for host in snapshot.hosts if str(host.name) in wanted
+            }
             # a host that went and came again by its name has another id, thus another bridge
             self._remove([name for name, was in self._switches.items() if bridges.get(name) != was.bridge])
-            for name, view in given.items():
-                flows = {flow.key: flow for flow in compile_host(unlimited, view)}
+            for name, view in wanted.items():
+                flows = {flow.key: flow for flow in instead.get(name) or compile_host(unlimited, view)}
                 self._switches[name] = self._loaded(self._switches.get(name), bridges[name], view, flows)
         except ShadowError:
             self._switches.clear()
             raise
-        self._loaded_of = snapshot, tuple(views)
+        self._loaded_of = snapshot, tuple(views), instead
 
     @property
     def compiled(self) -> dict[str, tuple[Flow, ...]]:

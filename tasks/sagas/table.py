@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tasks.sagas import (
+    flow_apply,
     host_clean,
     image,
     vm_adopt,
@@ -31,4 +32,5 @@ SAGAS: Mapping[str, Saga] = {
     **vm_migrate.SAGAS,
     **vm_adopt.SAGAS,
     **host_clean.SAGAS,
+    **flow_apply.SAGAS,
 }

@@ -32,6 +32,7 @@ PAGES_OF = {
         "/bundles/",
         "/hosts/hv1/",
         "/topology/history/",
+        "/what-if/flow/",
         "/hosts/new/",
         "/orphans/",
         "/all-teams/",

@@ -12,6 +12,7 @@ from portal.alerts.models import Alert, Channel
 from portal.alerts.requests import ChannelSpec, add_channel
 from portal.bundles.models import SupportBundle
 from portal.captures.models import Capture
+from portal.checks.models import FlowWhatIf
 from portal.compute.models import VM, Image
 from portal.compute.requests import VMSpec, create_vm
 from portal.hosts.models import ForeignDomain, Host, Orphan, OrphanKind
@@ -91,6 +92,13 @@ def made_flow_record(host: Host) -> FlowRecord:
     packed = pack([FlowDelta(WireFlow(0, 1, b"", 0x77, b""))])
     record.checkpoints.create(at=now - timedelta(minutes=1), count=1, flows=packed)
     return record
+
+
+def made_flow_what_if(cast: Cast, host: Host) -> FlowWhatIf:
+    """A what-if about a flow of the host's br-ex that Olga asked; nothing came of it."""
+    return FlowWhatIf.objects.create(
+        host=host, bridge="br-ex", action="add", flow="table=0,udp actions=drop", created_by=cast.olga, state="done"
+    )
 
 
 def made_topology_record(host: Host) -> HostSeen:

@@ -36,6 +36,7 @@ from tests.portal.clients import (
     made_capture,
     made_channel,
     made_flow_record,
+    made_flow_what_if,
     made_foreign,
     made_host,
     made_image,
@@ -55,7 +56,7 @@ DOCUMENT = api.get_openapi_schema()["paths"]
 # What exists only after something else was asked for, or ends the very token that the examples are run with.
 UNAUDITED = re.compile(
     # questions, what is told when it is used or has come in whole, and many at once, each of which tells by itself
-    r"/(traces|matrices|adoption-plans|what-ifs|log-ins|console-ticket|image-imports|bulk)|/diagnoses$"
+    r"/(traces|matrices|adoption-plans|what-ifs|log-ins|console-ticket|image-imports|bulk)|/(diagnoses|flow-what-ifs)$"
 )
 LATER = re.compile(
     r"/(matrices|what-ifs|checks|diagnoses)/\{|DELETE /api/v1/me/token|/events/|/image-imports/\{uuid\}/bytes|/captures/\{uuid\}/pcapng"
@@ -125,6 +126,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "hosts": {"host": hv8.name, "orphan": str(made_orphan(hv8).uuid)},
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)}, "bundles": {"uuid": str(bundle.uuid)},
+        "flow-what-ifs": {"uuid": str(made_flow_what_if(cast, host).uuid)},
         "bundle-traces": {"uuid": str(bundle.traces.get().uuid)},
         "probings": {"uuid": str(made_probing(cast, trace, "running").uuid)},
         "vms/snapshots": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm).uuid)},

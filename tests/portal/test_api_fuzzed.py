@@ -32,6 +32,7 @@ from tests.portal.clients import (
     made_capture,
     made_channel,
     made_flow_record,
+    made_flow_what_if,
     made_host,
     made_import,
     made_mirror,
@@ -65,7 +66,7 @@ def kept_connection() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> None:
-    made_topology_record(made_flow_record(made_host()).host)
+    host = made_topology_record(made_flow_record(made_host()).host).host
     vm, trace = made_vm(cast), made_trace(cast)
     tokens = [make_token(person, "fuzz", True, 30)[1] for person in (cast.alice, cast.charlie, cast.dana, cast.olga)]
     schema: Any = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
@@ -78,8 +79,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/networks/": str(cast.network.uuid), "/external-networks/": str(cast.external.uuid)}
     known |= {"/ports/": str(vm.ports.get().uuid), "/captures/": str(made_capture(cast, trace).uuid)}
     known |= {"/probings/": str(made_probing(cast, trace).uuid)}
-    made_mirror(cast, vm)
-    volume = made_volume(cast)
+    made_mirror(cast, vm), (volume := made_volume(cast))
     known |= {"/volumes/": str(volume.uuid), "/pools/": str(volume.pool and volume.pool.uuid)}
     known |= {"/image-imports/": str(made_import(cast).uuid)}
     known |= {"/migrations/": str(vm.uuid), "/adoptions/": str(vm.uuid)}
@@ -89,6 +89,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     group = default_group(cast.payments.pk)
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     known |= {"/matrices/": str(ask_matrix(cast.payments, cast.alice, "tcp", 22).uuid), "/what-ifs/": str(what_if.uuid)}
+    known |= {"/flow-what-ifs/": str(made_flow_what_if(cast, host).uuid)}
     bundle = made_bundle(cast)
     known |= {"/bundles/": str(bundle.uuid), "/bundle-traces/": str(bundle.traces.get().uuid)}
     known |= {"/diagnoses/": str(ask_why(vm.ports.get(), cast.alice).uuid)}

@@ -52,6 +52,7 @@ from tests.portal.clients import (
     made_capture,
     made_channel,
     made_flow_record,
+    made_flow_what_if,
     made_foreign,
     made_host,
     made_image,
@@ -98,6 +99,10 @@ def world(cast: Cast) -> World:
     arguments: dict[str, dict[str, Any]] = {
         "check_remove": {"uuid": check.uuid},
         **{name: {"uuid": what_if.uuid} for name in ("what_if", "what_if_apply", "what_if_discard")},
+        **{
+            name: {"uuid": made_flow_what_if(cast, host).uuid}
+            for name in ("flow_what_if", "flow_what_if_apply", "flow_what_if_discard")
+        },
         "api_matrix": {"uuid": matrix.uuid},
         "vm": {"uuid": vm.uuid},
         "vm_delete": {"uuid": vm.uuid},
@@ -338,6 +343,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
             ("bundle-traces", "bundle_trace"),
             ("checks", "check_remove"),
             ("what-ifs", "what_if"),
+            ("flow-what-ifs", "flow_what_if"),
         )
     }
     uuid = next((value for noun, value in uuids.items() if f"/{noun}/" in path), "")
@@ -346,7 +352,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     url = url.replace("{port}", str(held) if "/reservations/" in path else port)
     if "{snapshot}" in path:
         url = url.replace("{snapshot}", str(made_snapshot(VM.objects.get(uuid=vm)).uuid))
-    if "{bridge}" in path:
+    if "{bridge}" in path or path.endswith("/flow-what-ifs"):
         made_flow_record(Host.objects.get())
     url = url.replace("{host}", "hv1").replace("{bridge}", "br-int").replace("{number}", str(_number(path, world.cast)))
     slug = "payments" if "/teams/" in path else made_image(world.cast).slug if "{slug}" in path else ""

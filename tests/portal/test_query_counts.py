@@ -24,6 +24,8 @@ from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
     made_bundle,
+    made_flow_record,
+    made_flow_what_if,
     made_host,
     made_image,
     made_import,
@@ -41,6 +43,8 @@ BASELINE: dict[str, int] = {
     "checks": 12,
     "what_if_new": 8,
     "what_if": 8,
+    "flow_what_if_new": 8,
+    "flow_what_if": 8,
     "vm_list": 12,
     "vm_create": 41,
     "vm_effect": 13,
@@ -124,7 +128,9 @@ def asked_of_shadow(cast: Cast, port: Port, address: str) -> UUID:
 def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: Cast) -> None:
     cast.alice.is_operator = True
     cast.alice.save()
-    seen = made_topology_record(made_host())
+    host = made_host()
+    seen, flow_run = made_topology_record(host), made_flow_what_if(cast, host)
+    made_flow_record(host)
     vm, trace = made_vm(cast), made_trace(cast)
     group = default_group(cast.payments.pk)
     arguments = {
@@ -136,6 +142,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
         "trace": trace.uuid,
         "host_load": "hv1",
         "security_group": group.uuid,
+        "flow_what_if": flow_run.uuid,
     }
     arguments |= {"network": cast.network.uuid, "router": cast.router.uuid, "console": vm.uuid}
     arguments["what_if"] = asked_of_shadow(cast, Port.objects.get(vm=vm), "203.0.113.1")
@@ -153,7 +160,8 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     few = counts(cast, urls)
     for number in range(2, 7):
         made_vm(cast, f"web-{number}")
-        made_topology_record(made_host(f"hv{number}"))
+        made_topology_record(made_flow_record(made_host(f"hv{number}")).host)
+        made_flow_what_if(cast, host)
         made_trace(cast)
         made_snapshot(vm, f"s{number}")
         seen.changes.create(at=timezone.now(), object=f"port br-int/p{number}", after={"kind": "nic"})
