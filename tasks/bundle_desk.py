@@ -16,7 +16,8 @@ from sdn.bundle import Bundle, BundleError, BundleShadow, read_bundle
 from sdn.bundle.unpack import unpack
 from sdn.model.trace import to_json
 from sdn.shadow import ShadowError
-from tasks.bundles import FlowProblem, trace_bundle
+from tasks.bundles import trace_bundle
+from tasks.raw_flows import FlowProblem
 
 log = logging.getLogger("hopsight.bundles")
 UNPACKED, PROBLEMS_KEPT = "files", 500

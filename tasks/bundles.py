@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import cast
 
 from django.utils import timezone
 
 from sdn.bundle import Bundle, BundleShadow
 from sdn.bundle.values import BundleBridge, Guest
-from sdn.model.addresses import Mac
-from sdn.model.packet import Address, Packet, Protocol
 from sdn.model.trace import Trace
 from sdn.trace import LiveWorld, Question, TraceHost
-from sdn.trace.fields import field_name, flow_text, protocol_of
+from sdn.trace.fields import flow_text
 from sdn.trace.parser import parse_flow
 from sdn.trace.predict import predict_flow
 from sdn.trace.question import Endpoint, HostUnreachable
+from tasks.raw_flows import ANY, FlowProblem, packet_of, read_flow
 
 DEADLINE_S = 30.0
-ANY = "0.0.0.0"
-
-
-class FlowProblem(Exception):
-    """The packet can't be asked about; the message says what was given and what is allowed."""
 
 
 class BundleWorld(LiveWorld):
@@ -45,14 +38,16 @@ def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tup
     if bridge is None:
         names = ", ".join(one.name for one in bundle.bridges)
         raise FlowProblem(f"bridge {bridge_name!r} was given; the bundle has {names}")
-    fields = read_flow(flow, bridge)
+    fields = read_flow(
+        flow, bridge.name, {one.name: one.ofport for port in bridge.ports for one in port.interfaces if one.ofport}
+    )
     ports = _endpoints(bundle, bridge)
     number = int(fields["in_port"])
     source = ports.get(number) or _stranger(bundle, bridge, number)
     host = TraceHost(bundle.host, "", _tunnel_ofport(bridge), ports)
     now = timezone.now().isoformat()
     question = Question(
-        id="", source=source, target=None, packet=_packet(fields), hosts=(host,), generation=0, started_at=now,
+        id="", source=source, target=None, packet=packet_of(fields), hosts=(host,), generation=0, started_at=now,
         bridge=bridge_name, ct_next=ct_next, is_one_host=True,
     )  # fmt: skip
     world = BundleWorld(loaded)
@@ -63,26 +58,6 @@ def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tup
         raise FlowProblem(f"Open vSwitch does not take the flow {flow!r}: {problem}") from problem
     finally:
         world.close()
-
-
-def read_flow(text: str, bridge: BundleBridge) -> dict[str, str]:
-    """A flow in ovs-ofctl's syntax as fields, an in_port's name as its number. Raises FlowProblem."""
-    fields = {field_name(name): value.strip('"') for name, value in parse_flow(text.strip()).items()}
-    given = fields.get("in_port", "")
-    numbers = {interface.name: interface.ofport for port in bridge.ports for interface in port.interfaces}
-    if given == "LOCAL" or given == bridge.name:
-        fields["in_port"] = "65534"
-    elif given and not given.isdigit():
-        number = numbers.get(given)
-        if number is None:
-            known = ", ".join(name for name, ofport in numbers.items() if ofport) or "none"
-            raise FlowProblem(f"in_port {given!r} was given; {bridge.name} has the ports {known}")
-        fields["in_port"] = str(number)
-    elif not given:
-        raise FlowProblem("the flow has no in_port: say where the packet comes in, such as in_port=9,tcp,…")
-    if "nw_ttl" not in fields and protocol_of(fields) not in ("", "arp", "rarp"):
-        fields["nw_ttl"] = "64"  # a packet without one would be dropped at the first router, and no guest sends it so
-    return fields
 
 
 def _endpoints(bundle: Bundle, bridge: BundleBridge) -> dict[int, Endpoint]:
@@ -128,26 +103,6 @@ def _tunnel_ofport(bridge: BundleBridge) -> int | None:
             if interface.type in ("vxlan", "geneve", "gre") and interface.options.get("remote_ip") == "flow":
                 return interface.ofport
     return None
-
-
-def _packet(fields: Mapping[str, str]) -> Packet:
-    """The flow as a packet of the model, for the words of the answer; the trace itself takes the flow as given."""
-    protocol = protocol_of(fields).rstrip("6") or "ip"
-    known = protocol if protocol in ("icmp", "tcp", "udp", "sctp", "arp") else "icmp"
-    source = fields.get("nw_src") or fields.get("ipv6_src") or fields.get("arp_spa") or ANY
-    target = fields.get("nw_dst") or fields.get("ipv6_dst") or fields.get("arp_tpa") or ANY
-    return Packet(
-        cast(Protocol, known), Mac(fields.get("dl_src", "00:00:00:00:00:00")),
-        Mac(fields.get("dl_dst", "00:00:00:00:00:00")), _address(source), _address(target),
-        port_dst=int(fields.get("tp_dst", "0")) if fields.get("tp_dst", "0").isdigit() else 0,
-    )  # fmt: skip
-
-
-def _address(text: str) -> Address:
-    try:
-        return ip_address(text.partition("/")[0])
-    except ValueError:
-        return ip_address(ANY)
 
 
 def flow_between(bundle: Bundle, options: Mapping[str, object]) -> str:

@@ -102,6 +102,15 @@ def trace_bundle(trace_id: int) -> None:
     run_bundle_trace(trace_id)
 
 
+@app.task(name="hopsight.trace_port")  # type: ignore[untyped-decorator]
+def trace_port(trace_id: int) -> None:
+    """Say which way a packet takes from a port of a live host."""
+    from tasks.port_traces import run_port_trace
+
+    close_old_connections()
+    run_port_trace(trace_id)
+
+
 @app.task(name="hopsight.run_checks")  # type: ignore[untyped-decorator]
 def run_checks(check_id: int = 0) -> None:
     """Look at one path check, or at those that are due."""

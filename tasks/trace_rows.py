@@ -40,10 +40,10 @@ def read_ports() -> QuerySet[Port]:
 class HostPorts(Mapping[int, Endpoint]):
     """What is behind a host's ofports, read when it is asked for: a trace meets one or two of hundreds.
 
-    A port of another team is told as just that.
+    A port of another team is told as just that; with no team, which is an operator's, none is.
     """
 
-    def __init__(self, host: Host, team: Team, family: int, ends: Iterable[Port] = ()) -> None:
+    def __init__(self, host: Host, team: Team | None, family: int, ends: Iterable[Port] = ()) -> None:
         self._host, self._team, self._family = host, team, family
         here = [port for port in ends if port.host_id == host.pk and port.ofport is not None]
         self._known: dict[int, Endpoint | None] = {port.ofport: self._endpoint(port) for port in here if port.ofport}
@@ -65,7 +65,7 @@ class HostPorts(Mapping[int, Endpoint]):
         return Port.objects.filter(host=self._host, ofport__isnull=False).count()
 
     def _endpoint(self, port: Port) -> Endpoint:
-        if owner_of(port).pk == self._team.pk:
+        if self._team is None or owner_of(port).pk == self._team.pk:
             return endpoint_of(port, self._family)
         name = "a port of another team"
         return Endpoint(name, "", "", NOBODY[self._family], self._host.name, "hidden", port.ofport, "", "", "-")
@@ -103,7 +103,7 @@ class Setting:
         frozenset()
     )  # of the ends: those that are off, and whose switch takes packets in their name
 
-    def trace_hosts(self, team: Team, family: int) -> tuple[TraceHost, ...]:
+    def trace_hosts(self, team: Team | None, family: int) -> tuple[TraceHost, ...]:
         """Every host of the overlay; nothing of them is asked yet."""
         return tuple(
             TraceHost(host.name, host.underlay_ip, None, HostPorts(host, team, family, self.ends), host.underlay_mtu)

@@ -38,7 +38,13 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
 
     The answer is stored and told first; the real packet beside it is sent by `later` (None: here and now).
     """
-    request = TraceRequest.objects.select_related("team", "outside", "diagnosis__team").filter(id=trace_id).first()
+    request = (
+        TraceRequest.objects.select_related(
+            "team", "outside", "router__team", "router__gateway_host", "diagnosis__team"
+        )
+        .filter(id=trace_id)
+        .first()
+    )
     if request is None or request.state != TraceRequest.State.RUNNING:
         return
     try:
@@ -86,9 +92,9 @@ class Answer:
 
 def answer(request: TraceRequest, kept: Kept) -> Answer | None:
     """The answer there and back; None where an end of the path is gone."""
-    is_outside = request.outside is not None
+    is_outside = request.outside is not None or request.router is not None
     if (request.source_id is None and not is_outside) or (
-        request.target_id is None and (is_outside or not request.address)
+        request.target_id is None and (request.outside is not None or not request.address)
     ):
         return None
     rows = {port.id: port for port in read_ports().filter(id__in=[request.source_id or 0, request.target_id or 0])}

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hopsight_cli.context import AsJson, Watch, api_of
+from hopsight_cli.client import CliError
+from hopsight_cli.context import AsJson, Watch, api_of, until
 from hopsight_cli.output import Columns, age, clean, show, table
+from hopsight_cli.picture import Detail, draw, printable
 
 app = typer.Typer(no_args_is_help=True, help="Look at the hosts that run the VMs.")
 COLUMNS: Columns = {
@@ -67,6 +69,27 @@ def move(
     """Move a VM to another host, live if it runs (operators only)."""
     row = api_of(ctx).send("POST", "/migrations", {"vm": vm, "host": host})["operation"]
     typer.echo(f"operation {row['uuid']}", err=True)
+
+
+@app.command("trace")
+def trace_flow(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Argument(metavar="HOST")],
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="In ovs-ofctl's syntax: in_port=9,tcp,nw_dst=…")],
+    bridge: Annotated[str, typer.Option(help="Any bridge of the host, ours or not.")] = "br-int",
+    ct_next: Annotated[list[str] | None, typer.Option(help="What conntrack says, look-up by look-up: trk,est")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the way of a packet that comes in by any port of a host's bridge (operators only)."""
+    api = api_of(ctx)
+    asked = {"bridge": bridge, "flow": flow, "ct_next": ct_next or []}
+    uuid = api.send("POST", f"/hosts/{host}/port-traces", asked)["uuid"]
+    until(lambda: api.get(f"/port-traces/{uuid}")["state"] != "running", "the packet is followed")
+    told = api.get(f"/port-traces/{uuid}")
+    if told["state"] == "failed":
+        raise CliError(clean(told["error"]))
+    whole = {**told, "title": f"{bridge} of {host}", "reply": None, "probe": None}
+    show(lambda: told, lambda _: printable(draw(whole, Detail(False))), as_json)
 
 
 def _ago(moment: str | None) -> str:

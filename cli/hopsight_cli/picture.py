@@ -11,11 +11,12 @@
              ╎ the underlay
     hv2  ┌ …
 
-Pure: the JSON of the API's answer in, text out.
+Pure but for `printable`, which asks the terminal: the JSON of the API's answer in, text out.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -148,3 +149,12 @@ def _probe(probe: dict[str, Any] | None) -> list[str]:
 
 def _and(detail: str) -> str:
     return f", {clean(detail)}" if detail else ""
+
+
+def printable(text: str) -> str:
+    """Without the drawing characters where the terminal has none."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return text.translate(ASCII).encode("ascii", "replace").decode()
+    return text

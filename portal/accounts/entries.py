@@ -179,6 +179,8 @@ PAGES: dict[str, Page] = {
     "bundle_trace": Page("bundle.see"),
     "flows": Page("flow.see"),
     "flows_text": Page("flow.see"),
+    "port_traces": Page("flow.see", "flow.trace"),
+    "port_trace": Page("flow.see"),
     "flows_history": Page("flow.see"),
     "flows_json": Page("flow.see"),
 }
@@ -303,6 +305,8 @@ API: dict[str, str] = {
     "GET /api/v1/migrations/{uuid}/targets": "host.change",
     "POST /api/v1/migrations": "host.change",
     "GET /api/v1/flows/{host}/{bridge}/history": "flow.see",
+    "POST /api/v1/hosts/{host}/port-traces": "flow.trace",
+    "GET /api/v1/port-traces/{uuid}": "flow.see",
     "GET /api/v1/flows/{host}/{bridge}/diff": "flow.see",
     "GET /api/v1/topology/history": "flow.see",
     "GET /api/v1/topology/diff": "flow.see",

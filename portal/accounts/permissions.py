@@ -101,6 +101,7 @@ RIGHTS: dict[str, Needs] = {
     "flow.see": Needs.OPERATOR,
     "flow.change": Needs.OPERATOR,  # of bridges that are not ours
     "flow.try": Needs.OPERATOR,  # on a copy: no switch is changed
+    "flow.trace": Needs.OPERATOR,
     "bundle.see": Needs.OPERATOR,
     "bundle.change": Needs.OPERATOR,
     "topology.see": Needs.VIEWER_OR_OPERATOR,

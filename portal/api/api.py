@@ -87,6 +87,7 @@ from portal.traces.asked import spec_of
 from portal.traces.diagnosis_api import router as diagnosis_router
 from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
+from portal.traces.port_trace_api import router as port_traces_router
 from portal.traces.presentation import probe_data
 from portal.traces.probing_api import router as probings_router
 from portal.traces.requests import create_trace
@@ -317,6 +318,7 @@ api.add_router("", snapshots_router)
 api.add_router("", observed_router)
 api.add_router("", diagnosis_router)
 api.add_router("", bundles_router)
+api.add_router("", port_traces_router)
 api.add_router("", flow_history_router)
 api.add_router("", flow_what_ifs_router)
 api.add_router("", topology_history_router)

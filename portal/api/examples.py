@@ -44,6 +44,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/vms/{uuid}/console-ticket": {"kind": "serial"},
     "POST /api/v1/traces": {"source": "$port", "target": "203.0.113.10", "protocol": "tcp", "port_dst": 443},
     "POST /api/v1/traces/{uuid}/probings": {"seconds": 60},
+    "POST /api/v1/hosts/{host}/port-traces": {"bridge": "br-int", "flow": "in_port=9,icmp,nw_dst=10.0.0.2"},
     "POST /api/v1/bundles/{uuid}/traces": {"bridge": "br-int", "flow": "in_port=9,icmp,nw_dst=10.0.0.2"},
     "POST /api/v1/ports/{uuid}/diagnoses": {"protocol": "tcp", "port_dst": 22},
     "POST /api/v1/diagnoses/{uuid}/mend": {"kind": "floating"},

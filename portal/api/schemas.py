@@ -43,10 +43,11 @@ class VMFlags(Schema):
 
 
 class TraceIn(Schema):
-    """From a VM's port (`source`), or from an external network (`outside`) to a floating address."""
+    """From a VM's port (`source`), from a `router`, or from an external network (`outside`) to a floating address."""
 
     source: UUID | None = Field(None, description="a VM's port")
     outside: str = Field("", max_length=40, description="in place of a source: an external network's name")
+    router: str = Field("", max_length=40, description="in place of a source: the name of a router of the team")
     source_address: str = Field(
         "", max_length=45, description="with `outside`: where it comes from; its gateway when empty"
     )

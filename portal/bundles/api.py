@@ -14,7 +14,8 @@ from pydantic import Field
 from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.bundles.models import BundleTrace, SupportBundle
-from portal.bundles.requests import PacketAsked, ask_bundle_trace, delete_bundle
+from portal.bundles.requests import ask_bundle_trace, delete_bundle
+from portal.traces.raw import PacketAsked
 
 router = Router()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,11 @@ from portal.accounts.models import User
 from portal.bundles.models import BundleTrace, SupportBundle
 from portal.bundles.serialize import bundle_changed, bundle_deleted
 from portal.operations.dispatch import enqueue_bundle, enqueue_bundle_trace
+from portal.traces.raw import PacketAsked, packet_errors
 from portal.traces.requests import TraceProblem
 
 KEPT, MOST, MOST_TRACES = timedelta(days=7), 20, 50
-MAX_FLOW_CHARS, MAX_STATES, SHOWN_CHARS = 2000, 8, 60
 MIB = 1 << 20
-PROTOCOLS = ("icmp", "tcp", "udp", "sctp", "arp", "icmp6", "tcp6", "udp6", "ip", "ipv6")
-
-
-@dataclass(frozen=True, slots=True)
-class PacketAsked:
-    """A packet in a bundle: on which bridge it comes in, as a flow in ovs-ofctl's syntax, and conntrack's states in order."""
-
-    bridge: str
-    flow: str
-    ct_next: tuple[str, ...] = ()
 
 
 def folder_of(bundle: SupportBundle) -> Path:
@@ -97,13 +85,9 @@ def ask_bundle_trace(bundle: SupportBundle, user: User, asked: PacketAsked) -> B
     errors: dict[str, list[str]] = {}
     if bundle.state != SupportBundle.State.READY:
         errors["bridge"] = [f"the bundle is {bundle.get_state_display().lower()}: nothing can be asked of it now"]
-    names = [one["name"] for one in bundle.facts.get("bridges", [])]
-    if not errors and asked.bridge not in names:
-        errors["bridge"] = [f"bridge {asked.bridge[:SHOWN_CHARS]!r} was given; the bundle has {', '.join(names)}"]
-    if not asked.flow.strip() or len(asked.flow) > MAX_FLOW_CHARS or not asked.flow.isprintable():
-        errors["flow"] = [f"a flow of 1 to {MAX_FLOW_CHARS} printable characters is allowed, such as in_port=9,tcp,nw_dst=10.0.0.2,tp_dst=22"]  # fmt: skip
-    if len(asked.ct_next) > MAX_STATES or any(not one.isprintable() or len(one) > SHOWN_CHARS for one in asked.ct_next):
-        errors["ct_next"] = [f"at most {MAX_STATES} states are allowed, such as trk,est"]
+    else:
+        bridges = (one["name"] for one in bundle.facts.get("bridges", []))
+        errors = packet_errors(asked, bridges, "the bundle")
     if errors:
         raise TraceProblem(errors)
     row = BundleTrace.objects.create(bundle=bundle, created_by=user, bridge=asked.bridge, flow=asked.flow.strip(), ct_next=list(asked.ct_next))  # fmt: skip
@@ -112,17 +96,3 @@ def ask_bundle_trace(bundle: SupportBundle, user: User, asked: PacketAsked) -> B
     bundle_changed(bundle)
     transaction.on_commit(lambda: enqueue_bundle_trace(row.pk))
     return row
-
-
-def flow_of_fields(fields: dict[str, str]) -> str:
-    """The form's fields as a flow in ovs-ofctl's syntax; an empty one is left out."""
-    protocol = fields.get("protocol", "")
-    is_v6 = protocol.endswith("6") or protocol == "ipv6"
-    source, target = ("arp_spa", "arp_tpa") if protocol == "arp" else ("ipv6_src", "ipv6_dst") if is_v6 else ("nw_src", "nw_dst")  # fmt: skip
-    given: Iterable[tuple[str, str]] = (
-        ("in_port", fields.get("in_port", "")), ("dl_src", fields.get("dl_src", "")), ("dl_dst", fields.get("dl_dst", "")),
-        ("dl_vlan", fields.get("vlan", "")), (source, fields.get("source", "")), (target, fields.get("target", "")),
-        ("tp_dst", fields.get("port_dst", "") if protocol.rstrip("6") in ("tcp", "udp", "sctp") else ""),
-    )  # fmt: skip
-    parts = [f"{name}={value.strip()}" for name, value in given if value.strip()]
-    return ",".join([parts[0], protocol, *parts[1:]] if protocol in PROTOCOLS and parts else parts)

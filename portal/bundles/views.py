@@ -12,19 +12,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.bundles.models import BundleTrace, SupportBundle
-from portal.bundles.requests import (
-    KEPT,
-    PROTOCOLS,
-    PacketAsked,
-    add_bundle,
-    ask_bundle_trace,
-    delete_bundle,
-    flow_of_fields,
-)
+from portal.bundles.requests import KEPT, add_bundle, ask_bundle_trace, delete_bundle
 from portal.traces.presentation import VERDICT_WORDS, read_trace, rows_of
+from portal.traces.raw import PROTOCOLS, given_in, packet_of_form
 from portal.traces.requests import Errors, TraceProblem
-
-FIELDS = ("in_port", "protocol", "dl_src", "dl_dst", "vlan", "source", "target", "port_dst")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -51,12 +42,11 @@ def bundle(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.method == "POST":
         require(request, "bundle.change")
         try:
-            return redirect("bundle_trace", ask_bundle_trace(row, person(request), _packet(request)).uuid)
+            return redirect("bundle_trace", ask_bundle_trace(row, person(request), packet_of_form(request.POST)).uuid)
         except TraceProblem as problem:
             errors = problem.errors
-    given = {"protocol": "tcp", **{name: request.POST.get(name, "") for name in (*FIELDS, "flow", "bridge", "ct_next") if name in request.POST}}  # fmt: skip
     context = {
-        "bundle": row, "errors": errors, "given": given, "protocols": PROTOCOLS, "bridges": row.facts.get("bridges", []),
+        "bundle": row, "errors": errors, "given": given_in(request.POST), "protocols": PROTOCOLS, "bridges": row.facts.get("bridges", []),
         "traces": [(one, (one.result or {}).get("verdict", ""), (one.result or {}).get("reason", one.error)) for one in row.traces.all()],
     }  # fmt: skip
     return render(request, "bundles/bundle.html", context, status=422 if errors else 200)
@@ -81,11 +71,3 @@ def bundle_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     require(request, "bundle.change")
     delete_bundle(get_object_or_404(SupportBundle, uuid=uuid), person(request))
     return redirect("bundles")
-
-
-def _packet(request: HttpRequest) -> PacketAsked:
-    """The raw flow where one was typed, else what the fields come to."""
-    posted = request.POST
-    flow = posted.get("flow", "").strip() or flow_of_fields({name: posted.get(name, "") for name in FIELDS})
-    states = tuple(one.strip() for one in posted.get("ct_next", "").split(";") if one.strip())
-    return PacketAsked(posted.get("bridge", ""), flow, states)

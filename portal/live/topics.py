@@ -31,6 +31,7 @@ from portal.networks.owners import owner_of
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
 from portal.traces.models import TraceRequest
+from portal.traces.port_traces import port_traces_state
 from portal.traces.serialize import team_state as diagnoses_state
 from portal.traces.serialize import trace_as_json
 from portal.volumes.serialize import team_state as volumes_state
@@ -82,7 +83,7 @@ def snapshot_of(topic: str) -> dict[str, Any]:
 
 def _hosts_state(_: str) -> dict[str, Any]:
     hosts = {f"host:{host.name}": host_as_json(host) for host in Host.objects.all()}
-    return hosts | bundles_state() | flow_what_ifs_state() | _operations_state(team=None)
+    return hosts | bundles_state() | flow_what_ifs_state() | port_traces_state() | _operations_state(team=None)
 
 
 def _trace_state(uuid: str) -> dict[str, Any]:

@@ -59,6 +59,11 @@ def enqueue_bundle_trace(trace_id: int) -> None:
     _send("hopsight.trace_bundle", trace_id)
 
 
+def enqueue_port_trace(trace_id: int) -> None:
+    """Ask a worker for a packet's way from a port of a live host."""
+    _send("hopsight.trace_port", trace_id)
+
+
 def enqueue_checks(check_id: int = 0) -> None:
     """Ask a worker to look at a path check, or (0) at every one that is due; the period does it when this was lost."""
     _send("hopsight.run_checks", check_id)

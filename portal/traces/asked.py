@@ -11,6 +11,7 @@ from portal.traces.header_fields import read_fields
 from portal.traces.instants import read_instant
 from portal.traces.outside import find_floating
 from portal.traces.requests import Errors, TraceProblem, TraceSpec, find_target, is_uuid, ports_of
+from portal.traces.routers import router_named
 
 
 def spec_of(team: Team, asked: TraceIn) -> TraceSpec | None:
@@ -23,7 +24,8 @@ def spec_of(team: Team, asked: TraceIn) -> TraceSpec | None:
     if problems:
         errors["header_fields"] = problems
     rest: dict[str, Any] = {"at": at, "header_fields": tuple(fields.items()), "is_handed_over": asked.deliver}
-    spec = _outside(team, asked, errors, rest) if asked.outside else _inside(team, asked, errors, rest)
+    make = _outside if asked.outside else _routed if asked.router else _inside
+    spec = make(team, asked, errors, rest)
     if errors:
         raise TraceProblem(errors)
     return spec
@@ -31,7 +33,9 @@ def spec_of(team: Team, asked: TraceIn) -> TraceSpec | None:
 
 def _inside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:
     if asked.source is None:
-        errors["source"] = ["no source was given: a VM's port, or the name of an external network as outside"]
+        errors["source"] = [
+            "no source was given: a VM's port, the name of a router, or that of an external network as outside"
+        ]
         return None
     source = ports_of(team).filter(uuid=asked.source).first()
     if source is None:
@@ -53,6 +57,18 @@ def _outside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -
         errors["outside"] = [f"{asked.outside!r} was given; external networks are {names}"]
         return None
     return outside_spec(team, network, _plain(asked.target), asked, errors, rest)
+
+
+def _routed(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:
+    router, problem = router_named(team, _plain(asked.router))
+    target, address, unknown = find_target(team, None, _plain(asked.target), asked.protocol)
+    if router is None:
+        errors["router"] = [problem]
+    if unknown:
+        errors["target"] = [unknown]
+    if errors:
+        return None
+    return TraceSpec(None, target, asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, router=router, **rest)  # fmt: skip
 
 
 def outside_spec(team: Team, network: ExternalNetwork, target: str, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from portal.accounts.models import Team
-from portal.networks.models import ExternalNetwork, Port
+from portal.networks.models import ExternalNetwork, Port, Router
 from portal.traces.header_fields import TCP_FLAGS, read_fields
 from portal.traces.instants import read_instant
 from portal.traces.outside import find_floating
@@ -15,7 +15,7 @@ from portal.traces.packets import KINDS
 from portal.traces.requests import DEFAULT_SIZE, MOMENTS, TraceSpec, check_trace, find_target, ports_of
 
 __all__ = ["TraceForm", "ports_of"]
-OUTSIDE = "outside:"
+OUTSIDE, ROUTER = "outside:", "router:"
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
@@ -45,11 +45,14 @@ class TraceForm(forms.Form):
         self.spec = TraceSpec(None, None)
         self._ports = {str(port.uuid): port for port in ports_of(team)}
         self._networks = {f"{OUTSIDE}{row.name}": row for row in ExternalNetwork.objects.all()}
+        self._routers = {f"{ROUTER}{row.name}": row for row in Router.objects.filter(team=team)}
         source = self.fields["source"]
         assert isinstance(source, forms.ChoiceField)
         outside = [(key, f"{row.name} · {row.cidr}") for key, row in self._networks.items()]
         vms = [(key, _label(port)) for key, port in self._ports.items()]
-        source.choices = [("", "Choose a VM"), ("VMs", vms), *([("Outside", outside)] if outside else [])]
+        routers = [(key, row.name) for key, row in self._routers.items()]
+        more = [(name, rows) for name, rows in (("Routers", routers), ("Outside", outside)) if rows]
+        source.choices = [("", "Choose a VM"), ("VMs", vms), *more]
         source.error_messages["invalid_choice"] = (
             f"source %(value)s is no VM of team {team.name}: choose one of the list"
         )
@@ -78,11 +81,14 @@ class TraceForm(forms.Form):
 
     def _ends(self, cleaned: dict[str, Any]) -> dict[str, Any] | None:
         """Where the packet comes from and goes to; None where the target is none, and then that is said."""
-        network = self._networks.get(cleaned["source"])
-        if network is None:
+        network, router = self._networks.get(cleaned["source"]), self._routers.get(cleaned["source"])
+        if router is not None:
+            target, address, problem = find_target(self.team, None, cleaned["target"], cleaned["protocol"])
+            ends: dict[str, Any] = {"source": None, "target": target, "address": address, "router": router}
+        elif network is None:
             source = self._ports[cleaned["source"]]
             target, address, problem = find_target(self.team, source, cleaned["target"], cleaned["protocol"])
-            ends: dict[str, Any] = {"source": source, "target": target, "address": address}
+            ends = {"source": source, "target": target, "address": address}
         else:
             floating, problem = find_floating(self.team, cleaned["target"])
             if floating is not None and floating.address.network_id != network.pk:

@@ -7,7 +7,8 @@ import uuid
 from django.db import models
 
 from portal.accounts.models import Team, User
-from portal.networks.models import ExternalNetwork, Port
+from portal.hosts.models import Host
+from portal.networks.models import ExternalNetwork, Port, Router
 
 
 class Diagnosis(models.Model):
@@ -36,7 +37,8 @@ class Diagnosis(models.Model):
 class TraceRequest(models.Model):
     """A question and, when `result` is there, its answer: the JSON of sdn.model.trace.Trace.
 
-    A packet from `outside` has no source port; it comes from `source_address`, or from that network's gateway.
+    A packet from `outside` has no source port; it comes from `source_address`, or from that network's gateway. One of a
+    `router` has none either; it comes from the router's address in the target's subnet.
     """
 
     class State(models.TextChoices):
@@ -52,6 +54,7 @@ class TraceRequest(models.Model):
     source = models.ForeignKey(Port, on_delete=models.SET_NULL, null=True, related_name="+")
     outside = models.ForeignKey(ExternalNetwork, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     source_address = models.CharField(max_length=45, default="", blank=True)
+    router = models.ForeignKey(Router, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     target = models.ForeignKey(Port, on_delete=models.SET_NULL, null=True, related_name="+")
     address = models.CharField(max_length=45, default="", blank=True, help_text="where to, when no port has it")
     protocol = models.CharField(max_length=5, default="icmp")
@@ -82,6 +85,8 @@ class TraceRequest(models.Model):
         """Where the packet comes from, in a word or two."""
         if self.source is not None:
             return self.source.name
+        if self.router is not None:
+            return self.router.name
         return self.outside.name if self.outside is not None else "a VM that is gone"
 
 
@@ -126,3 +131,28 @@ class ProbeSample(models.Model):
     class Meta:
         ordering = ["number"]
         constraints = [models.UniqueConstraint(fields=["probing", "number"], name="one_sample_a_number")]
+
+
+class PortTrace(models.Model):
+    """A packet that comes in by any port of any bridge of a host, ours or not: operators ask. `result` is as TraceRequest's."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="port_traces")
+    bridge = models.CharField(max_length=64)
+    flow = models.CharField(max_length=2000, help_text="ovs-ofctl's syntax, with its in_port")
+    ct_next = models.JSONField(
+        default=list, blank=True, help_text="what conntrack is said to say; the rest is looked up"
+    )
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(default="", blank=True)
+
+    class Meta:
+        ordering = ["-id"]

@@ -82,7 +82,9 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         "state": request_row.state,
         "trace": with_cookie_text(value) if value and read_trace(value) else None,
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
-        "source": _end(source, request_row.outside.name if request_row.outside else request_row.address),
+        "source": _end(
+            source, request_row.source_name if request_row.outside or request_row.router else request_row.address
+        ),
         "target": _end(target, request_row.address),
         "probing": direction == "forward" and _is_of_now(request_row),
         "probe": probe_data(request_row) if direction == "forward" else None,
@@ -91,7 +93,7 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
 
 def _is_of_now(row: TraceRequest) -> bool:
     """May a real packet be sent beside it: now, from a port, as its guest would?"""
-    return row.outside_id is None and row.at is None and not row.header_fields
+    return row.outside_id is None and row.router_id is None and row.at is None and not row.header_fields
 
 
 def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:

@@ -13,13 +13,14 @@ from django.db.models import QuerySet
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.captures.requests import send_order
-from portal.networks.models import ExternalNetwork, Port, PortKind
+from portal.networks.models import ExternalNetwork, Port, PortKind, Router
 from portal.networks.owners import owned_by, owner_of
 from portal.traces.desk import order_trace
 from portal.traces.instants import instant_problem
 from portal.traces.models import Diagnosis, TraceRequest
 from portal.traces.outside import outside_errors
 from portal.traces.packets import PROTOCOLS, WITH_PORTS, family_problem, target_of_itself
+from portal.traces.routers import router_errors
 
 MOMENTS = (
     ("as_is", "as its connection is now"),
@@ -63,6 +64,12 @@ class TraceSpec:
     source_address: str = ""
     at: datetime | None = None
     header_fields: tuple[tuple[str, str], ...] = ()
+    router: Router | None = None
+
+    @property
+    def is_plugged(self) -> bool:
+        """Does the packet come from a port, and not from outside or a router?"""
+        return self.outside is None and self.router is None
 
 
 def ports_of(team: Team) -> QuerySet[Port]:
@@ -134,19 +141,23 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
     """Field → what is wrong with it; empty when the trace can be asked for."""
     errors: Errors = {}
     for name, port in (("source", spec.source), ("target", spec.target)):
-        is_without = spec.outside is not None if name == "source" else bool(spec.address)
+        is_without = not spec.is_plugged if name == "source" else bool(spec.address)
         if (port is None and not is_without) or (port is not None and owner_of(port).pk != team.pk):
             errors[name] = [f"{name} is no VM of team {team.name}: choose one of the list"]
     if spec.source is not None and spec.target is not None and spec.source.pk == spec.target.pk:
         errors["target"] = [f"source and target are both {spec.source.name}: choose two VMs"]
     if not errors and (problem := _family_problem(spec)):
         errors["target"] = [problem]
-    if spec.is_handed_over and (spec.at is not None or spec.outside is not None or spec.header_fields):
+    if spec.is_handed_over and (spec.at is not None or not spec.is_plugged or spec.header_fields):
         errors["deliver"] = [
             "a real packet is sent now, from a VM's own port, and as it would send it: nothing else is handed over"
         ]
     if spec.at is not None and (problem := instant_problem(spec.at)):
         errors["at"] = [problem]
+    if spec.router is not None:
+        errors |= router_errors(team, spec.router, spec.target, spec.address, spec.protocol)
+        if spec.at is not None:
+            errors["at"] = ["a router's packet is followed as it would be now: leave the time out"]
     if spec.outside is not None:
         errors |= outside_errors(spec.address, spec.source_address, spec.protocol)
     if spec.protocol not in PROTOCOLS:
@@ -187,7 +198,7 @@ def spec_again(row: TraceRequest, *, is_handed_over: bool = False) -> TraceSpec:
     return TraceSpec(
         row.source, row.target, row.protocol, row.port_dst, row.address, row.moment, row.size_bytes, is_handed_over,
         outside=row.outside, source_address=row.source_address, at=row.at,
-        header_fields=tuple(row.header_fields.items()),
+        header_fields=tuple(row.header_fields.items()), router=row.router,
     )  # fmt: skip
 
 
@@ -210,7 +221,8 @@ def _family_problem(spec: TraceSpec) -> str:
 def trace_title(spec: TraceSpec) -> str:
     """`web-1 → db-1 tcp/5432`."""
     service = f"{spec.protocol}/{spec.port_dst}" if spec.protocol in WITH_PORTS else spec.protocol
-    source = spec.source.name if spec.source else spec.outside.name if spec.outside else "?"
+    sender = spec.source or spec.router or spec.outside
+    source = sender.name if sender else "?"
     return f"{source} → {spec.target.name if spec.target else spec.address} {service}"
 
 
@@ -238,6 +250,7 @@ def create_trace(team: Team, user: User, spec: TraceSpec, part: tuple[Diagnosis,
             state=TraceRequest.State.WAITING if spec.moment == NEXT else TraceRequest.State.RUNNING,
             outside=spec.outside,
             source_address=spec.source_address,
+            router=spec.router,
             at=spec.at,
             header_fields=dict(spec.header_fields),
             diagnosis=part[0] if part else None,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.traces import diagnosis_views, probing_views, views
+from portal.traces import diagnosis_views, port_trace_views, probing_views, views
 
 urlpatterns = [
     path("trace/", views.trace_new, name="trace_new"),
@@ -13,5 +13,7 @@ urlpatterns = [
     path("probing/<uuid:uuid>/stop/", probing_views.probing_stop, name="probing_stop"),
     path("trace/why/<uuid:port>/", diagnosis_views.trace_why, name="trace_why"),
     path("diagnoses/<uuid:uuid>/", diagnosis_views.diagnosis, name="diagnosis"),
+    path("flows/<slug:host>/<str:bridge>/trace/", port_trace_views.port_traces, name="port_traces"),
+    path("port-traces/<uuid:uuid>/", port_trace_views.port_trace, name="port_trace"),
     path("diagnoses/<uuid:uuid>/mend/", diagnosis_views.diagnosis_mend, name="diagnosis_mend"),
 ]

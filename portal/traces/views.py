@@ -16,7 +16,7 @@ from portal.accounts.access import active_team, can, may, require
 from portal.accounts.models import Team, User
 from portal.networks.models import Port
 from portal.traces.exports import EXPORTS
-from portal.traces.forms import OUTSIDE, TraceForm
+from portal.traces.forms import OUTSIDE, ROUTER, TraceForm
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
@@ -39,7 +39,9 @@ def _person(request: HttpRequest) -> User:
 def _visible(request: HttpRequest) -> QuerySet[TraceRequest]:
     """Traces of the person's teams; another team's trace does not exist for them."""
     rows = TraceRequest.objects.filter(team__members=_person(request))
-    return rows.select_related("team", "source__host", "source__network", "target__host", "target__network", "outside")
+    return rows.select_related(
+        "team", "source__host", "source__network", "target__host", "target__network", "outside", "router"
+    )
 
 
 def _store(form: TraceForm, team: Team, request: HttpRequest) -> TraceRequest | None:
@@ -115,12 +117,22 @@ def _probing(row: TraceRequest) -> dict[str, Any] | None:
     return {**probing_as_json(last), "is_live": last.is_live, "lost": last.sent - last.arrived} if last else None
 
 
+def _source_again(row: TraceRequest) -> str:
+    """The source as the form has it."""
+    if row.outside is not None:
+        return f"{OUTSIDE}{row.outside.name}"
+    if row.router is not None:
+        return f"{ROUTER}{row.router.name}"
+    return str(row.source.uuid) if row.source else ""
+
+
 def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, Any]:
     value = row.result if direction == "forward" else row.reply
     shown = read_trace(value)
     other = read_trace(row.reply if direction == "forward" else row.result)
     ends = (row.source, row.target) if direction == "forward" else (row.target, row.source)
-    gone = row.outside.name if row.outside else row.address or "a VM that is gone"
+    sender = row.outside or row.router
+    gone = sender.name if sender else row.address or "a VM that is gone"
     names = [port.name if port else gone for port in ends]
     return {
         "row": row,
@@ -138,7 +150,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "addresses": addresses_of(shown.packet) if shown else ("", ""),
         "moment": dict(MOMENTS).get(row.moment, row.moment),
         "again_target": row.address if row.outside else row.target.uuid if row.target else row.address,
-        "again_source": f"{OUTSIDE}{row.outside.name}" if row.outside else row.source.uuid if row.source else "",
+        "again_source": _source_again(row),
         "again_fields": ",".join(f"{name}={value}" for name, value in row.header_fields.items()),
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,
         "island": island_data(row, value, direction),

@@ -301,6 +301,25 @@ def entering_hops(host: TraceHost, source: str, outside: Outside, fields: Mappin
     return [out, nic, patch_hop(host, "br-ex", "br-int", fields)]
 
 
+def router_hop(router: str, address: str, fields: Mapping[str, str]) -> Hop:
+    """A distributed router, which is on every host and on none."""
+    header = header_of(fields)
+    return Hop(
+        "router", "host", "", router, f"as {address}", header_before=header, header_after=header,
+        header_stack=stack_of(fields), measured=False,
+    )  # fmt: skip
+
+
+def out_of_tunnel(host: TraceHost, kind: str, vni: int, ofport: int, fields: Mapping[str, str]) -> Hop:
+    """Where what another host has routed comes in."""
+    header, port = header_of(fields), f"{kind}0"
+    return Hop(
+        "tunnel_decap", "overlay", host.name, port, f"VNI {vni}, as what another host has routed, port {ofport}",
+        header_before=header, header_after=header, header_stack=stack_of(fields),
+        commands=(f"ovs-vsctl list interface {port}",), measured=False,
+    )  # fmt: skip
+
+
 def external_hop(host: TraceHost, port: PortFacts, fields: Mapping[str, str]) -> Hop:
     """A port that leads out of what we know."""
     header = header_of(fields)

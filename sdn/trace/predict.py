@@ -22,7 +22,16 @@ from sdn.trace.exits import choose, follow, join, look_at_tap
 from sdn.trace.fields import flow_text, packet_fields
 from sdn.trace.journey import AnyHop, Enter, Journey, Leg, with_hops
 from sdn.trace.parser import parse_trace
-from sdn.trace.question import HostUnreachable, Outside, Question, TraceHost, TraceWorld, cable_port
+from sdn.trace.question import (
+    FromRouter,
+    HostUnreachable,
+    Outside,
+    Question,
+    TraceHost,
+    TraceWorld,
+    cable_port,
+    tunnel_ports,
+)
 from sdn.trace.walk import walk_passes
 from sdn.trace.walked import Exit, Walk
 
@@ -101,9 +110,41 @@ def _from_outside(journey: Journey, outside: Outside, packet: dict[str, str]) ->
     return with_hops(start, _on_host(journey, host, {"in_port": str(cable.ofport)}, tagged))
 
 
+def _from_router(journey: Journey, sender: FromRouter, packet: dict[str, str]) -> Leg:
+    """Out of the tunnel of the host that it is for, as each host routes for itself."""
+    question = journey.question
+    start: list[AnyHop] = [hops.router_hop(sender.router, str(question.source.address), packet)]
+    host = next((host for host in question.hosts if host.name == question.source.host), None)
+    if host is None:
+        return Leg("unknown", f"No host has what {question.target_name} is behind now: nothing can be asked.", start)
+    try:
+        tunnels = tunnel_ports(journey.world.ports(host.name), question.bridge)
+    except HostUnreachable as problem:
+        return Leg(
+            "unknown",
+            f"Unknown past here: {problem}.",
+            start,
+            suggestion=f"Look after the Open vSwitch of {host.name}.",
+        )
+    ofport = next((number for number, kind in tunnels.items() if kind == sender.kind), None)
+    if ofport is None:
+        return Leg("unknown", f"br-int of {host.name} has no {sender.kind} tunnel: nothing is routed there.", start)
+    far = next((one for one in question.hosts if one.name != host.name), host)
+    entry = {
+        "in_port": str(ofport),
+        "tun_id": f"{sender.vni:#x}",
+        "tun_src": far.underlay_ip,
+        "tun_dst": host.underlay_ip,
+    }
+    start.append(hops.out_of_tunnel(host, sender.kind, sender.vni, ofport, packet))
+    return with_hops(start, _on_host(journey, host, entry, packet))
+
+
 def _from_source(journey: Journey, packet: dict[str, str]) -> Leg:
     if journey.question.outside is not None:
         return _from_outside(journey, journey.question.outside, packet)
+    if journey.question.router is not None:
+        return _from_router(journey, journey.question.router, packet)
     source = journey.question.source
     hosts = {host.name: host for host in journey.question.hosts}
     start: list[AnyHop] = [*hops.leaving_hops(source, packet)]

@@ -94,9 +94,19 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class FromRouter:
+    """A packet that a distributed router sends: it comes to the source's host as what another host has routed, by the tunnel
+    of `kind`, with `vni`: the network's, or the router's own where it goes outside."""
+
+    router: str
+    vni: int
+    kind: str = "vxlan"
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Where would this packet go? `target` is None where nobody has its address. With a `segment`, hosts hand the packet
-    on by their wire; one from `outside` is plugged nowhere and comes in by its source's host.
+    on by their wire; one from `outside` or from a `router` is plugged nowhere and comes in by its source's host.
 
     `moment` "as_is" takes each connection as conntrack has it, "first" as not there yet, "established" as answered.
     """
@@ -115,6 +125,7 @@ class Question:
     is_one_host: bool = False  # what leaves the host has arrived, as far as this question goes
     segment: WireSegment | None = None
     outside: Outside | None = None
+    router: FromRouter | None = None
     is_exact: bool = False  # the client's port is the packet's own, and not any connection's to that service
     overlay: tuple[tuple[str, str], ...] = ()  # header fields that are not as the source would send them
 

@@ -19,7 +19,8 @@ from django.utils import timezone
 
 from portal.accounts.models import AuditRow
 from portal.bundles.models import BundleTrace, SupportBundle
-from portal.bundles.requests import archive_of, flow_of_fields, folder_of, forget_bundles
+from portal.bundles.requests import archive_of, folder_of, forget_bundles
+from portal.traces.raw import flow_of_fields
 from sdn.bundle import BundleError
 from sdn.bundle.unpack import Limits, unpack
 from sdn.shadow import Shadow

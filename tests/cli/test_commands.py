@@ -20,7 +20,7 @@ from portal.compute.models import VM
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.cli.terminal import ROOT, Terminal
-from tests.portal.clients import client_of, made_host, made_vm
+from tests.portal.clients import client_of, made_host, made_topology_record, made_vm
 from tests.traces.factory import dropped
 
 People = Callable[[str], Terminal]
@@ -149,6 +149,33 @@ def test_ssh_takes_words_before_and_after_and_no_option_from_the_server(
     type(vm.image).objects.update(login_user="-oProxyCommand=id")
     said = bob.run("ssh", "--print", "web-1")
     assert said.code == 1 and "a log-in that is none" in said.err
+
+
+def test_a_packet_of_a_hosts_port_is_drawn_for_operators(
+    terminal: People, served: tuple[str, Cast], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portal.traces.models import PortTrace
+    from sdn.model.trace import to_json
+
+    def worker(pk: int) -> None:
+        PortTrace.objects.filter(pk=pk).update(state="done", result=to_json(dropped()))
+
+    monkeypatch.setattr("portal.traces.port_traces.enqueue_port_trace", worker)
+    made_topology_record(made_host("hv1"))
+    olga = terminal("olga")
+    said = olga.ok("host", "trace", "hv1", "in_port=7,icmp,nw_dst=10.0.0.9")
+    assert "br-int of hv1" in said.out and "dropped" in said.out
+    assert PortTrace.objects.get().flow == "in_port=7,icmp,nw_dst=10.0.0.9"
+    wrong = olga.run("host", "trace", "hv1", "in_port=7,icmp", "--bridge", "br-none")
+    assert wrong.code != 0 and "hv1 has br-int" in wrong.err
+    assert terminal("bob").run("host", "trace", "hv1", "in_port=7,icmp").code != 0
+
+
+def test_a_trace_from_a_router_or_outside_names_it(terminal: People, served: tuple[str, Cast]) -> None:
+    bob, _ = terminal("bob"), made_vm(served[1])
+    assert "external networks are internet" in bob.run("trace", "outside:moon", "web-1").err
+    assert "router 'none-such' was given" in bob.run("trace", "router:none-such", "web-1").err
+    assert "router 'none-such' was given" in bob.run("probe", "router:none-such", "web-1").err
 
 
 def test_a_trace_is_drawn_with_its_reason_and_judged(terminal: People, served: tuple[str, Cast]) -> None:

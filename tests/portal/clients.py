@@ -25,7 +25,7 @@ from portal.networks.provider_requests import ProviderSpec, create_provider
 from portal.snapshots.models import Snapshot
 from portal.topology.flow_rows import FlowDelta, pack
 from portal.topology.models import FlowRecord, HostSeen
-from portal.traces.models import Probing, TraceRequest
+from portal.traces.models import PortTrace, Probing, TraceRequest
 from portal.volumes.models import Pool, Volume
 from sdn.reconcile import WireFlow
 from tests.cast import Cast
@@ -164,6 +164,11 @@ def made_bundle(cast: Cast) -> SupportBundle:
     )  # fmt: skip
     row.traces.create(bridge="br-int", flow="in_port=9,icmp", created_by=cast.olga)
     return row
+
+
+def made_port_trace(cast: Cast, host: Host) -> PortTrace:
+    """A packet of a port of the host that Olga asked about, and that waits for its answer."""
+    return PortTrace.objects.create(host=host, bridge="br-int", flow="in_port=9,icmp", created_by=cast.olga)
 
 
 def made_import(cast: Cast, name: str = "Mine", size_bytes: int = 8) -> ImageImport:

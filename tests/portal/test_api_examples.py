@@ -43,9 +43,11 @@ from tests.portal.clients import (
     made_import,
     made_mirror,
     made_orphan,
+    made_port_trace,
     made_probing,
     made_provider,
     made_snapshot,
+    made_topology_record,
     made_trace,
     made_vm,
     made_volume,
@@ -96,6 +98,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
     volume = made_volume(cast, host=host)
     bundle = made_bundle(cast)
     hv8 = made_host("hv8")
+    made_topology_record(hv8)
     key = KeyPair.objects.create(user=cast.alice, name="old", public_key=parsed.text, fingerprint="SHA256:old")
     everywhere = {
         "TOKEN": make_token(cast.alice, "docs", True, 7)[1], "URL": live_server.url, "port": str(port.uuid),
@@ -128,6 +131,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "captures": {"uuid": str(made_capture(cast, trace).uuid)}, "bundles": {"uuid": str(bundle.uuid)},
         "flow-what-ifs": {"uuid": str(made_flow_what_if(cast, host).uuid)},
         "bundle-traces": {"uuid": str(bundle.traces.get().uuid)},
+        "port-traces": {"uuid": str(made_port_trace(cast, hv8).uuid)},
         "probings": {"uuid": str(made_probing(cast, trace, "running").uuid)},
         "vms/snapshots": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm).uuid)},
         "vms/snapshots/revert": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm, "later").uuid)},

@@ -36,6 +36,7 @@ from tests.portal.clients import (
     made_host,
     made_import,
     made_mirror,
+    made_port_trace,
     made_probing,
     made_topology_record,
     made_trace,
@@ -91,7 +92,11 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/matrices/": str(ask_matrix(cast.payments, cast.alice, "tcp", 22).uuid), "/what-ifs/": str(what_if.uuid)}
     known |= {"/flow-what-ifs/": str(made_flow_what_if(cast, host).uuid)}
     bundle = made_bundle(cast)
-    known |= {"/bundles/": str(bundle.uuid), "/bundle-traces/": str(bundle.traces.get().uuid)}
+    known |= {
+        "/bundles/": str(bundle.uuid),
+        "/bundle-traces/": str(bundle.traces.get().uuid),
+        "/port-traces/": str(made_port_trace(cast, host).uuid),
+    }
     known |= {"/diagnoses/": str(ask_why(vm.ports.get(), cast.alice).uuid)}
     turn = iter(range(10**6))
     answered: set[int] = set()

@@ -59,9 +59,11 @@ from tests.portal.clients import (
     made_import,
     made_mirror,
     made_orphan,
+    made_port_trace,
     made_probing,
     made_provider,
     made_snapshot,
+    made_topology_record,
     made_trace,
     made_vm,
     made_volume,
@@ -96,6 +98,7 @@ def world(cast: Cast) -> World:
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     matrix = ask_matrix(cast.payments, cast.alice, "tcp", 22)
     bundle = made_bundle(cast)
+    made_topology_record(host)
     arguments: dict[str, dict[str, Any]] = {
         "check_remove": {"uuid": check.uuid},
         **{name: {"uuid": what_if.uuid} for name in ("what_if", "what_if_apply", "what_if_discard")},
@@ -150,11 +153,12 @@ def world(cast: Cast) -> World:
         "trace_export": {"uuid": trace.uuid, "form": "json"},
         **{name: {"uuid": bundle.uuid} for name in ("bundle", "bundle_delete")},
         "bundle_trace": {"uuid": bundle.traces.get().uuid},
+        "port_trace": {"uuid": made_port_trace(cast, host).uuid},
         "trace_why": {"port": vm.ports.get().uuid},
         **{name: {"uuid": ask_why(vm.ports.get(), cast.alice).uuid} for name in ("diagnosis", "diagnosis_mend")},
         **{
             name: {"host": host.name, "bridge": "br-int"}
-            for name in ("flows", "flows_text", "flows_json", "flows_history")
+            for name in ("flows", "flows_text", "flows_json", "flows_history", "port_traces")
         },
         "host_plug": {"host": host.name},
         "capture_new": {"uuid": trace.uuid},
@@ -341,6 +345,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
             ("diagnoses", "diagnosis"),
             ("bundles", "bundle"),
             ("bundle-traces", "bundle_trace"),
+            ("port-traces", "port_trace"),
             ("checks", "check_remove"),
             ("what-ifs", "what_if"),
             ("flow-what-ifs", "flow_what_if"),

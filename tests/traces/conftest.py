@@ -26,12 +26,13 @@ from tests.cast import Cast
 from tests.portal.clients import made_host, made_vm
 
 CABLE = 9
+TUNNEL = 1
 
 
 def compiled() -> list[Flow]:
     """The flows of hv1 that the rows come to."""
     snapshot, views = read_intent()
-    view = replace(next(view for view in views if view.host == "hv1"), external_ofport=CABLE)
+    view = replace(next(view for view in views if view.host == "hv1"), external_ofport=CABLE, tunnel_ofport=TUNNEL)
     return list(compile_host(without_limits(snapshot), view))
 
 
@@ -65,7 +66,7 @@ def street_switch() -> Iterator[Shadow]:
     with Shadow() as shadow:
         cable = ShadowPort("hs-ex", CABLE, "patch", {"peer": "ex-hs"})
         far = ShadowBridge("br-ex", (ShadowPort("ex-hs", 1, "patch", {"peer": "hs-ex"}),))
-        ports = (cable, *(ShadowPort(f"vnet{number}", number) for number in (7, 8)))
+        ports = (cable, ShadowPort("vxlan0", TUNNEL), *(ShadowPort(f"vnet{number}", number) for number in (7, 8)))
         shadow.load([ShadowBridge("br-int", ports), far])
         yield shadow
 

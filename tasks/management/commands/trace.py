@@ -21,8 +21,9 @@ from sdn.bundle import BundleError, BundleShadow, read_bundle
 from sdn.model.trace import Trace, from_json, to_json
 from sdn.shadow import ShadowError
 from sdn.trace import format_trace
-from tasks.bundles import FlowProblem, flow_between, trace_bundle
+from tasks.bundles import flow_between, trace_bundle
 from tasks.probes import probe
+from tasks.raw_flows import FlowProblem
 from tasks.trace_kept import Kept
 from tasks.traces import answer
 

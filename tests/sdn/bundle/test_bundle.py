@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sdn.bundle import BundleError, BundleShadow, parse, read_bundle
 from sdn.model.trace import Trace, from_json
 from sdn.shadow import Shadow
-from tasks.bundles import FlowProblem, trace_bundle
+from tasks.bundles import trace_bundle
+from tasks.raw_flows import FlowProblem
 from tests.sdn.bundle.neutron import AWAY_MAC, DB_MAC, WEB, WEB_MAC, make_node, write_bundle
 
 ENDS = f"in_port={WEB},tcp,dl_src={WEB_MAC},dl_dst={DB_MAC},nw_src=10.0.0.11,nw_dst=10.0.0.12"
