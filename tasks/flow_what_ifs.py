@@ -41,7 +41,8 @@ from sdn.shadow import ShadowError
 from sdn.transport.flowtext import decode_flow
 from sdn.transport.openflow import ChannelError, open_channel
 from sdn.transport.ovsdb import CABLE, GENEVE, TUNNEL
-from tasks.bundles import FlowProblem, trace_bundle
+from tasks.bundles import trace_bundle
+from tasks.raw_flows import FlowProblem
 from tasks.shadows import EDITED, desk, read_intent
 from tasks.trace_then import doubts_of
 
