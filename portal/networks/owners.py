@@ -27,6 +27,11 @@ def owner_of(port: Port) -> Team:
     return port.vm.team if port.vm else port.network.team
 
 
+def owner_id_of(port: Port) -> int:
+    """The same team's id, without reading it."""
+    return port.vm.team_id if port.vm else port.network.team_id
+
+
 def usable_by(team: Team) -> Q:
     """The condition that a network is the team's own, or shared with it."""
     return Q(team=team) | Q(pk__in=Network.shared_with.through.objects.filter(team=team).values("network_id"))

@@ -10,7 +10,7 @@ from portal.networks.models import ExternalNetwork
 from portal.traces.header_fields import read_fields
 from portal.traces.instants import read_instant
 from portal.traces.outside import find_floating
-from portal.traces.requests import Errors, TraceProblem, TraceSpec, find_target, is_uuid, ports_of
+from portal.traces.requests import Errors, TraceProblem, TraceSpec, ends_of, find_target, is_uuid
 from portal.traces.routers import router_named
 
 
@@ -37,11 +37,12 @@ def _inside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) ->
             "no source was given: a VM's port, the name of a router, or that of an external network as outside"
         ]
         return None
-    source = ports_of(team).filter(uuid=asked.source).first()
+    known = ends_of(team, str(asked.source), asked.target)
+    source = known.get(asked.source)
     if source is None:
         errors.clear()  # 404, whatever else is wrong
         return None
-    target, address, unknown = find_target(team, source, _plain(asked.target), asked.protocol)
+    target, address, unknown = find_target(team, source, _plain(asked.target), asked.protocol, known)
     if unknown and is_uuid(asked.target):
         errors.clear()  # 404, whatever else is wrong
         return None

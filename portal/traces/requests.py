@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -14,7 +15,7 @@ from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.captures.requests import send_order
 from portal.networks.models import ExternalNetwork, Port, PortKind, Router
-from portal.networks.owners import owned_by, owner_of
+from portal.networks.owners import owned_by, owner_id_of
 from portal.traces.desk import order_trace
 from portal.traces.instants import instant_problem
 from portal.traces.models import Diagnosis, TraceRequest
@@ -82,10 +83,20 @@ def ports_of(team: Team) -> QuerySet[Port]:
     )
 
 
-def find_target(team: Team, source: Port | None, text: str, protocol: str = "") -> tuple[Port | None, str, str]:
+def ends_of(team: Team, *texts: str) -> dict[UUID, Port]:
+    """Those of the ports that the texts name by uuid, in two queries; their networks and VMs are read, not those's teams."""
+    uuids = [uuid for text in texts if (uuid := _uuid(text.strip())) is not None]
+    rows = ports_of(team).select_related(None).select_related("network", "vm", "host").order_by()
+    return {port.uuid: port for port in rows.filter(uuid__in=uuids)} if uuids else {}
+
+
+def find_target(
+    team: Team, source: Port | None, text: str, protocol: str = "", known: Mapping[UUID, Port] | None = None
+) -> tuple[Port | None, str, str]:
     """(port, address, problem) of what was typed as the target: a port's uuid, a VM's name, an IPv4 or IPv6 address.
 
     An address belongs to the port of the source's network that has it, else to the team's only port that has it. What a packet of the `protocol` goes to by itself need not be typed.
+    `known` are ports that were looked for by uuid already (`ends_of`).
     """
     given = text.strip()
     if protocol == "dhcp" or not given:
@@ -93,7 +104,7 @@ def find_target(team: Team, source: Port | None, text: str, protocol: str = "") 
     if not given:
         return None, "", "target is empty: give a VM's name, or an IPv4 or IPv6 address"
     if (uuid := _uuid(given)) is not None:
-        port = ports_of(team).filter(uuid=uuid).first()
+        port = (ends_of(team, given) if known is None else known).get(uuid)
         return port, "", "" if port else _unknown(team, given)
     if (address := _address(given)) is not None:
         return _port_with(team, source, address), str(address), ""
@@ -142,7 +153,7 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
     errors: Errors = {}
     for name, port in (("source", spec.source), ("target", spec.target)):
         is_without = not spec.is_plugged if name == "source" else bool(spec.address)
-        if (port is None and not is_without) or (port is not None and owner_of(port).pk != team.pk):
+        if (port is None and not is_without) or (port is not None and owner_id_of(port) != team.pk):
             errors[name] = [f"{name} is no VM of team {team.name}: choose one of the list"]
     if spec.source is not None and spec.target is not None and spec.source.pk == spec.target.pk:
         errors["target"] = [f"source and target are both {spec.source.name}: choose two VMs"]
