@@ -17,6 +17,7 @@ from bench.create_50 import create_50_parallel_s
 from bench.fan_out import fan_out
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
+from bench.page_ms import page_ms
 from bench.pages import flow_change_to_page
 from bench.reach import matrix_100_vms, what_if_50_vms_s
 from bench.topology import measure_topology
@@ -51,6 +52,7 @@ def main(wanted: list[str]) -> None:
         ("vms", measure_vms),
         ("create_50_parallel_s", create_50_parallel_s),
         ("fan_out", fan_out),
+        ("page_ms", page_ms),
         ("vm_list_10k_page_ms", vm_list_10k_page_ms),
     ):
         if wanted and name not in wanted:

@@ -53,7 +53,7 @@ def fan_out() -> dict[str, dict[str, object]]:
 def _measured(state: Path, application: str, *, is_ours: bool) -> dict[str, float]:
     """Latency of every frame's oldest event, what was lost, frames a second of a socket, the web process's memory."""
     state.mkdir()
-    with _redis(state) as redis_url:
+    with redis_at(state) as redis_url:
         environment = {
             **os.environ, "HOPSIGHT_STATE": str(state), "HOPSIGHT_REDIS": redis_url, "HOPSIGHT_LOG": "ERROR",
             "DJANGO_SETTINGS_MODULE": "portal.config.settings",
@@ -87,7 +87,7 @@ def _prepared(environment: dict[str, str]) -> str:
 
 
 @contextmanager
-def _redis(state: Path) -> Iterator[str]:
+def redis_at(state: Path) -> Iterator[str]:
     path = state / "r.sock"
     argv = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(state)]
     server = subprocess.Popen(argv, stdout=subprocess.DEVNULL)

@@ -28,6 +28,7 @@ from portal.alerts.requests import (
     try_channel,
 )
 from portal.alerts.rules import METRICS, rule_words
+from portal.config.cut import cut
 
 OVER_SHOWN, LOG_SHOWN = 20, 30
 HOURS = ((1, "1 hour"), (8, "8 hours"), (24, "1 day"), (168, "1 week"))
@@ -51,9 +52,9 @@ def alerts(request: HttpRequest) -> HttpResponse:
 def _alerts_context(request: HttpRequest, team: Team, errors: Errors) -> dict[str, Any]:
     rows = Alert.objects.filter(team=team).select_related("acknowledged_by")
     quiet = dict(Silence.objects.filter(team=team, until__gt=timezone.now()).values_list("key", "until"))
-    lasting = [(alert, quiet.get(alert.key)) for alert in rows.filter(ended_at=None).order_by("-is_bad", "-id")]
+    found = cut(rows.filter(ended_at=None).order_by("-is_bad", "-id"), request.GET)
     return {
-        "team": team, "lasting": lasting, "over": rows.exclude(ended_at=None)[:OVER_SHOWN], "hours": HOURS,
+        "team": team, "lasting": [(alert, quiet.get(alert.key)) for alert in found.rows], "cut": found, "over": rows.exclude(ended_at=None)[:OVER_SHOWN], "hours": HOURS,
         "rules": [(rule, rule_words(rule)) for rule in team.alert_rules.all()], "metrics": METRICS, "errors": errors,
         "given": request.POST if errors else {"minutes": "5"}, "may": may(request, "alert.handle", team),
         "refusal": refusal(request, "alert.handle", team), "may_manage": may(request, "channel.manage", team),

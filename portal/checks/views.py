@@ -16,6 +16,8 @@ from portal.accounts.views import person
 from portal.checks.models import Expected, MatrixRun, PathCheck
 from portal.checks.presentation import check_counts, checks_of, current_generation, matrix_rows, verdict_counts
 from portal.checks.requests import PROTOCOLS, CheckProblem, Errors, add_check, ask_matrix, remove_check
+from portal.config.cut import few
+from portal.networks.choices import port_named
 from portal.networks.models import Network
 from portal.traces.requests import TraceSpec, find_target, ports_of
 
@@ -72,7 +74,7 @@ def checks(request: HttpRequest) -> HttpResponse:
     turns = {check.pk: list(check.turns.all()[:TURNS_SHOWN]) for check in _with_turns(team)}
     context = {
         "team": team, "checks": [(check, turns.get(check.pk, [])) for check in rows], "counts": check_counts(rows),
-        "objects": [f"check:{check.uuid}" for check in rows], "ports": list(ports_of(team)), "protocols": PROTOCOLS,
+        "objects": [f"check:{check.uuid}" for check in rows], "ports": few(ports_of(team)), "protocols": PROTOCOLS,
         "expected": Expected.values, "errors": errors, "generation": current_generation(),
         "given": request.POST if errors else {"protocol": "tcp", "expected": "delivered"},
         "may": may(request, "check.change", team), "refusal": refusal(request, "check.change", team),
@@ -96,8 +98,7 @@ def check_remove(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _spec(team: Team, posted: QueryDict) -> TraceSpec:
     """The path as posted. Raises CheckProblem for a target that is nobody's name or address."""
-    wanted = _uuid(posted.get("source", ""))
-    source = ports_of(team).filter(uuid=wanted).first() if wanted else None
+    source = port_named(ports_of(team), posted.get("source", ""))
     target, address, unknown = find_target(team, source, posted.get("target", ""))
     if unknown:
         raise CheckProblem({"target": [unknown]})

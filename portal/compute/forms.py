@@ -77,7 +77,8 @@ class HostsFor:
 def hosts_for(flavor: Flavor | None) -> HostsFor:
     """The hosts that are up, enabled and have the memory; the worker decides again when it places the VM."""
     oldest = timezone.now() - UP_WITHIN
-    rows = list(Host.objects.filter(enabled=True, in_maintenance=False).annotate(used=Coalesce(Sum("vms__ram_mib"), 0)))
+    taking = Host.objects.filter(enabled=True, in_maintenance=False).annotate(used=Coalesce(Sum("vms__ram_mib"), 0))
+    rows = list(taking.only("name", "ram_mib", "libvirt_seen_at"))  # of 1,000 hosts the least
     up = [row for row in rows if row.libvirt_seen_at and row.libvirt_seen_at > oldest]
     fitting = [row for row in up if flavor is None or row.ram_mib - row.used >= flavor.ram_mib]
     if fitting:

@@ -40,6 +40,7 @@ from portal.compute.snippets import entries_of
 from portal.compute.tags import kept_of
 from portal.compute.virt_install import virt_install_lines
 from portal.config.context import url_or_nothing
+from portal.config.cut import few
 from portal.drops.presentation import drops_context, drops_of_port
 from portal.history import series
 from portal.history.asked import charts_of, range_of
@@ -126,7 +127,7 @@ def _create_context(
         "choices": [
             (name, LABELS[name], CHOICES[name], values.get(name, ""), errors.get(name)) for name in HARDWARE_FIELDS
         ],
-        "hosts": Host.objects.filter(enabled=True, in_maintenance=False).values_list("name", flat=True),
+        "hosts": few(Host.objects.filter(enabled=True, in_maintenance=False).only("name")),
         "groups_apart": sorted(set(team.vms.exclude(apart="").values_list("apart", flat=True)[:100])),
         "snippets": entries_of(team),
         "most_at_once": MOST_AT_ONCE,

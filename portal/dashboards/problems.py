@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 
@@ -51,7 +51,8 @@ def host_problems(now: datetime | None = None) -> list[Problem]:
     """The hosts' problems, for operators."""
     at = now or timezone.now()
     found = []
-    for host in Host.objects.all():
+    heard = Q(libvirt_error="", ovs_error="", libvirt_seen_at__gte=at - SILENT_FOR)
+    for host in Host.objects.exclude(heard):
         trouble = host.libvirt_error or host.ovs_error
         if host.libvirt_seen_at is None or at - host.libvirt_seen_at > SILENT_FOR:
             trouble = trouble or "its libvirt was not heard of for 30 s"

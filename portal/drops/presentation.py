@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -65,9 +65,9 @@ def drops_context(request: HttpRequest, team: Team, port: Port | None) -> dict[s
     }
 
 
-def drops_of_ports(ports: Iterable[Port]) -> list[DropLine]:
+def drops_of_ports(ports: QuerySet[Port]) -> list[DropLine]:
     """The drops of these ports together by reason, the latest first."""
-    rows = DropCounter.objects.filter(port__in=[port.pk for port in ports]).values("reason")
+    rows = DropCounter.objects.filter(port__in=ports.order_by().values("pk")).values("reason")
     return _latest_first(_line(row) for row in rows.annotate(packets=Sum("packets"), bytes=Sum("bytes"), last_at=Max("last_at")))  # fmt: skip
 
 

@@ -12,7 +12,9 @@ from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import groupby, pairwise
+from operator import add
 
 from django.db.models import Max, Min
 
@@ -126,6 +128,20 @@ def latest_among(kind: Kind, ids: Collection[int], now_s: int) -> dict[int, tupl
             if any(value == value for value in values):
                 found[one] = values
     return found
+
+
+def busiest_of_all(kind: Kind, most: int, now_s: int) -> list[tuple[int, tuple[float, ...]]]:
+    """The objects whose newest values' first two (sent, received) make the largest sums, the largest first; one query."""
+    rows = Samples.objects.filter(kind=kind.code, step_s=STEPS[0].step_s, at_s__gt=now_s - 2 * STEPS[0].step_s)
+    newest = dict(rows.order_by("at_s").values_list("page", "packed"))
+    cells_of = {page: _unpack(packed) for page, packed in newest.items()}
+    sums = (
+        (total, page, place)
+        for page, cells in cells_of.items()
+        for place, total in enumerate(map(add, cells[:OBJECTS], cells[OBJECTS : 2 * OBJECTS]))
+        if total > 0
+    )
+    return [(page * OBJECTS + place, tuple(cells_of[page][place::OBJECTS])) for _, page, place in nlargest(most, sums)]
 
 
 def roll_up(now_s: int) -> int:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.config.cut import cut
 from portal.history import series
 from portal.history.asked import charts_of, range_of
 from portal.hosts.models import Host, Orphan, Plug
@@ -38,9 +39,11 @@ def host_plug(request: HttpRequest, host: str) -> HttpResponse:
 
 def _page(request: HttpRequest, errors: Errors | None = None) -> HttpResponse:
     rows = Host.objects.annotate(vm_count=Count("vms"), ram_used=Sum("vms__ram_mib"))
+    found = cut(rows, request.GET)
     context = {
         "orphan_count": Orphan.objects.count(),
-        "hosts": rows,
+        "hosts": found.rows,
+        "cut": found,
         "removals": removals(),
         "plugs": Plug,
         "errors": errors or {},

@@ -5,13 +5,15 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import may, require, team_for
 from portal.accounts.models import Team
 from portal.compute.models import VM
+from portal.config.cut import cut, few
+from portal.networks.choices import port_named
 from portal.networks.floating_requests import (
     allocate_floating,
     associate,
@@ -95,10 +97,20 @@ def _of(request: HttpRequest):  # type: ignore[no-untyped-def]
 
 
 def _port(team: Team, text: str) -> Port:
+    found = port_named(Port.objects.filter(owned_by(team)), text)
+    if found is None and _is_uuid(text):
+        raise Http404
+    if found is None:
+        raise NetworkProblem({"port": ["no VM was given: choose one of the list, or give its name or address"]})
+    return found
+
+
+def _is_uuid(text: str) -> bool:
     try:
-        return get_object_or_404(Port.objects.filter(owned_by(team)), uuid=UUID(text))
+        UUID(text)
     except ValueError:
-        raise NetworkProblem({"port": ["no VM was given: choose one of the list"]}) from None
+        return False
+    return True
 
 
 def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
@@ -106,12 +118,13 @@ def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
         "address__network", "fixed__port__vm", "fixed__subnet"
     )
     free = FixedAddress.objects.filter(port__vm__team=team, floating=None).select_related("port__vm", "port__network")
+    found, listed = cut(rows, request.GET), few(free)
     ports: dict[int, dict[int, Port]] = {4: {}, 6: {}}
-    for one in free:
+    for one in listed or ():
         ports[family_of(one.address)][one.port_id] = one.port
     context = {
-        "team": team, "errors": errors, "may": may(request, "network.change", team),
-        "rows": [(row, list(ports[row.family].values())) for row in rows],
+        "team": team, "errors": errors, "may": may(request, "network.change", team), "cut": found,
+        "rows": [(row, list(ports[row.family].values())) for row in found.rows], "is_typed": listed is None,
         "externals": ExternalNetwork.objects.all(),
     }  # fmt: skip
     return render(request, "networks/floating.html", context, status=422 if errors else 200)

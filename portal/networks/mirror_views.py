@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from portal.accounts.access import may, refusal, require, team_for
 from portal.accounts.models import Team
 from portal.accounts.views import person
+from portal.config.cut import few
 from portal.networks.mirrors import (
     MirrorSpec,
     end_mirror,
@@ -79,7 +80,7 @@ def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
         for row in mirrors_of(team)
     ]
     context = {
-        "team": team, "rows": rows, "ports": mirrorable(team), "choices": CHOICES, "given": given, "errors": errors,
+        "team": team, "rows": rows, "ports": few(mirrorable(team)), "choices": CHOICES, "given": given, "errors": errors,
         "may": may(request, "mirror.change", team), "refusal": refusal(request, "mirror.change", team),
     }  # fmt: skip
     return render(request, "networks/mirrors.html", context, status=422 if errors else 200)

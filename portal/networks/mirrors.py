@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -11,6 +10,7 @@ from django.db.models import Q, QuerySet
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.compute.models import VM
+from portal.networks.choices import port_named
 from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import Mirror, Port, PortKind
 from portal.networks.numbers import next_mirror_vni
@@ -71,11 +71,8 @@ def mirrorable(team: Team) -> QuerySet[Port]:
 
 
 def port_of(team: Team, text: str) -> Port | None:
-    """The team's VM's port of that uuid; None where there is none."""
-    try:
-        return mirrorable(team).filter(uuid=UUID(text)).first()
-    except ValueError:
-        return None
+    """The team's VM's port of that uuid, address or name; None where there is none."""
+    return port_named(mirrorable(team), text)
 
 
 def what_of(row: Mirror) -> str:

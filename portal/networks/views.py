@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Count, Prefetch, QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import current_team, may, require, role_in, team_for
 from portal.accounts.models import Team
+from portal.config.cut import cut
 from portal.drops.presentation import drops_of_ports
 from portal.networks import numbers
-from portal.networks.models import Network, Port, Subnet
+from portal.networks.models import Network, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.network_requests import (
     OVERLAYS,
@@ -31,6 +32,7 @@ from portal.networks.problems import Errors, NetworkProblem, all_at_once
 from portal.networks.subnet_requests import reservations
 from sdn.model.mtu import PROVIDER_KINDS
 
+NETWORKS_SHOWN, PORTS_SHOWN = 20, 50  # networks of a page; one with more ports shows them on its own page
 FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu", "kind", "address")
 
 
@@ -38,14 +40,17 @@ FIELDS = ("name", "cidr", "gateway", "pool_start", "pool_end", "dns", "mtu", "ki
 def networks(request: HttpRequest) -> HttpResponse:
     """Every network with its subnets, ports and addresses."""
     team = team_for(request, "network.see")
-    rows = (
-        usable_networks(team)
-        .select_related("team")
-        .prefetch_related("subnets__router_port__router", Prefetch("ports", _shown_ports().filter(owned_by(team))))
-    )
-    return render(
-        request, "networks/networks.html", {"networks": rows, "team": team, "may": may(request, "network.change", team)}
-    )
+    rows = usable_networks(team).select_related("team").prefetch_related("subnets__router_port__router")
+    found = cut(rows, request.GET, NETWORKS_SHOWN)
+    owned = Port.objects.filter(owned_by(team), network__in=found.rows)
+    counts = dict(owned.values_list("network").annotate(Count("pk")).order_by())
+    short = [row for row in found.rows if counts.get(row.pk, 0) <= PORTS_SHOWN]
+    prefetch_related_objects(short, Prefetch("ports", _shown_ports().filter(owned_by(team)), "listed"))
+    context = {
+        "networks": [(row, counts.get(row.pk, 0)) for row in found.rows], "cut": found, "team": team,
+        "may": may(request, "network.change", team), "ports_shown": PORTS_SHOWN,
+    }  # fmt: skip
+    return render(request, "networks/networks.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -130,9 +135,11 @@ def number_of(posted: QueryDict, field: str) -> tuple[int | None, Errors]:
 def network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpResponse:
     """The network's page, with what was wrong about a form of it."""
     values: dict[str, Any] = {field: request.POST.get(field, "") for field in FIELDS}
+    ports = _ports(request, row)
     context = {
         "network": row, "errors": errors, "values": values, "may": may(request, change_right(row), row.team),
-        "reserved": reservations(row), "drops": drops_of_ports(row.ports.all()), "drops_team": _reader(request, row),
+        "ports": cut(ports.exclude(kind=PortKind.RESERVED), request.GET), "reserved": reservations(row),
+        "drops": drops_of_ports(ports), "drops_team": _reader(request, row),
     }  # fmt: skip
     return render(request, "networks/network.html", context, status=422 if errors else 200)
 
@@ -149,14 +156,17 @@ def change_right(network: Network) -> str:
 
 
 def visible(request: HttpRequest) -> QuerySet[Network]:
-    """The person's teams' networks with these teams' ports, and for operators every provider network, whole."""
+    """The person's teams' networks, and for operators every provider network."""
     rows = visible_networks(request.user.pk or 0)
-    ports = _shown_ports().prefetch_related("addresses__floating__address")
     if may(request, "provider.manage"):
         rows |= Network.objects.filter(kind__in=PROVIDER_KINDS)
-    else:
-        ports = ports.filter(owned_by_person(request.user.pk or 0))
-    return rows.select_related("team").prefetch_related("subnets__router_port__router", Prefetch("ports", ports))
+    return rows.select_related("team").prefetch_related("subnets__router_port__router")
+
+
+def _ports(request: HttpRequest, network: Network) -> QuerySet[Port]:
+    """The network's ports of the person's teams; all of them for operators."""
+    ports = _shown_ports().filter(network=network).prefetch_related("addresses__floating__address")
+    return ports if may(request, "provider.manage") else ports.filter(owned_by_person(request.user.pk or 0))
 
 
 def _shown_ports() -> QuerySet[Port]:

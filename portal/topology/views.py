@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from portal.accounts.access import require_operator
+from portal.config.cut import cut
 from portal.hosts.models import Host
 from portal.live.transient import transient_snapshot
 from portal.topology.bridges import Bridge, bridges_of
@@ -23,8 +24,9 @@ MOST_WITHOUT_SCRIPT = 500
 def flow_hosts(request: HttpRequest) -> HttpResponse:
     """The hosts and bridges whose flow tables can be looked at."""
     require_operator(request)
-    rows = [(host, bridge) for host in Host.objects.order_by("name") for bridge in bridges_of(host.name)]
-    return render(request, "topology/flow_hosts.html", {"rows": rows})
+    found = cut(Host.objects.order_by("name"), request.GET)
+    rows = [(host, bridge) for host in found.rows for bridge in bridges_of(host.name)]
+    return render(request, "topology/flow_hosts.html", {"rows": rows, "cut": found})
 
 
 @require_safe

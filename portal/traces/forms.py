@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 
 from portal.accounts.models import Team
+from portal.config.cut import few
+from portal.networks.choices import port_named
 from portal.networks.models import ExternalNetwork, Port, Router
 from portal.traces.header_fields import TCP_FLAGS, read_fields
 from portal.traces.instants import read_instant
@@ -26,7 +28,7 @@ def _label(port: Port) -> str:
 
 
 class TraceForm(forms.Form):
-    source = forms.ChoiceField(label="From")
+    source: forms.Field = forms.ChoiceField(label="From")
     target = forms.CharField(label="To", required=False, max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": "VM or IP address", **PLAIN}))  # fmt: skip
     protocol = forms.ChoiceField(
         label="Packet", choices=[(name, kind.label) for name, kind in KINDS.items()], initial="icmp"
@@ -43,9 +45,13 @@ class TraceForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.team = team
         self.spec = TraceSpec(None, None)
-        self._ports = {str(port.uuid): port for port in ports_of(team)}
+        self.listed = few(ports_of(team))
+        self._ports = {str(port.uuid): port for port in self.listed or ()}
         self._networks = {f"{OUTSIDE}{row.name}": row for row in ExternalNetwork.objects.all()}
         self._routers = {f"{ROUTER}{row.name}": row for row in Router.objects.filter(team=team)}
+        if self.listed is None:
+            self.fields["source"] = forms.CharField(label="From", max_length=200, widget=forms.TextInput(attrs={"placeholder": "VM or IP address", **PLAIN}))  # fmt: skip
+            return
         source = self.fields["source"]
         assert isinstance(source, forms.ChoiceField)
         outside = [(key, f"{row.name} · {row.cidr}") for key, row in self._networks.items()]
@@ -78,6 +84,19 @@ class TraceForm(forms.Form):
                 for line in lines:
                     self.add_error(name if name in self.fields else None, line)
         return cleaned
+
+    def clean_source(self) -> str:
+        """The key of a network or port; what was typed as a name or address, where the list is too long, becomes one."""
+        given = str(self.cleaned_data["source"])
+        if given in self._ports or given in self._networks or given in self._routers:
+            return given
+        port = port_named(ports_of(self.team), given)
+        if port is None:
+            raise forms.ValidationError(
+                f"source {given[:60]!r} is no VM of team {self.team.name}: give its name or address"
+            )
+        self._ports[str(port.uuid)] = port
+        return str(port.uuid)
 
     def _ends(self, cleaned: dict[str, Any]) -> dict[str, Any] | None:
         """Where the packet comes from and goes to; None where the target is none, and then that is said."""

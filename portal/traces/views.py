@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from portal.accounts.access import active_team, can, may, require
 from portal.accounts.models import Team, User
-from portal.networks.models import Port
+from portal.networks.choices import port_named
 from portal.traces.exports import EXPORTS
 from portal.traces.forms import OUTSIDE, ROUTER, TraceForm
 from portal.traces.models import TraceRequest
@@ -60,23 +60,21 @@ def trace_new(request: HttpRequest) -> HttpResponse:
     team = active_team(request)
     allowed = can(request, team)
     posted = request.POST if request.method == "POST" else None
-    ports = list(ports_of(team))
-    form = TraceForm(posted, team=team, initial=_given(request, ports))
+    form = TraceForm(posted, team=team, initial=_given(request, team))
     if request.method == "POST" and allowed and form.is_valid():
         trace = _store(form, team, request)
         if trace is not None:
             return redirect("trace", trace.uuid)
     recent = _visible(request).filter(team=team)[:RECENT]
     status = 403 if request.method == "POST" and not allowed else 200
-    page = {"form": form, "may_ask": allowed, "recent": recent, "team": team, "targets": ports}
+    page = {"form": form, "may_ask": allowed, "recent": recent, "team": team, "targets": form.listed or ()}
     return render(request, "traces/trace_new.html", page, status=status)
 
 
-def _given(request: HttpRequest, ports: list[Port]) -> dict[str, str]:
+def _given(request: HttpRequest, team: Team) -> dict[str, str]:
     given = {name: request.GET[name] for name in GIVEN if name in request.GET}
-    if target := next((port.name for port in ports if str(port.uuid) == given.get("target")), ""):
-        given["target"] = target
-    return given
+    port = port_named(ports_of(team), given["target"]) if given.get("target") else None
+    return given | {"target": port.name} if port else given
 
 
 @require_POST

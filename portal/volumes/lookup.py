@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 
 from portal.accounts.models import Team, User
@@ -27,15 +29,24 @@ def offered_pools() -> QuerySet[Pool]:
 
 def pool_named(text: str) -> Pool | None:
     """The offered pool of that `host/name`; None when there is none."""
-    return next((pool for pool in offered_pools() if str(pool) == text), None)
+    host, _, name = text.replace("\0", "?").partition("/")
+    return offered_pools().filter(host__name=host, name=name).first()
 
 
-def vms_that_take(team: Team, volume: Volume | None = None) -> list[VM]:
+def pool_of_uuid(text: str) -> Pool | None:
+    """Any host's pool of that uuid; None when there is none."""
+    try:
+        return Pool.objects.select_related("host").filter(uuid=UUID(text)).first()
+    except ValueError:
+        return None
+
+
+def vms_that_take(team: Team, volume: Volume | None = None) -> QuerySet[VM]:
     """The team's VMs that could have a volume; those on its host when it has a place."""
     rows = VM.objects.filter(team=team, host__isnull=False).exclude(state__in=(VMState.DELETED, VMState.DELETING))
     if volume is not None and volume.pool is not None:
         rows = rows.filter(host=volume.pool.host)
-    return list(rows.select_related("host"))
+    return rows.select_related("host")
 
 
 def vm_named(team: Team, text: str) -> VM | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,8 +17,17 @@ from portal.accounts.models import AuditRow, Team, User
 from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
 from portal.compute.requests import VMProblem
+from portal.config.cut import cut, few
 from portal.operations.models import Operation
-from portal.volumes.lookup import offered_pools, pool_named, vm_named, vms_that_take, volumes_for, volumes_of
+from portal.volumes.lookup import (
+    offered_pools,
+    pool_named,
+    pool_of_uuid,
+    vm_named,
+    vms_that_take,
+    volumes_for,
+    volumes_of,
+)
 from portal.volumes.models import Bus, Pool, Volume
 from portal.volumes.requests import (
     Errors,
@@ -45,13 +55,14 @@ def volumes(request: HttpRequest) -> HttpResponse:
             return redirect("operation", operation.uuid)
         except VMProblem as problem:
             errors = problem.errors
-    vms = vms_that_take(team)
-    wanted = next((vm for vm in vms if str(vm.uuid) == request.GET.get("vm")), None)
+    vms, asked = vms_that_take(team), request.GET.get("vm", "")
+    wanted = vm_named(team, asked) if asked else None
+    found = cut(volumes_of(team), request.GET)
     defaults = {"size_gib": 1, "name": _free_name(team), "vm": wanted.name if wanted else "", "bus": Bus.VIRTIO}
     context = {
-        "team": team, "rows": list(volumes_of(team)), "use": use_of_volumes(team), "errors": errors,
-        "values": request.POST if errors else defaults, "pools": list(offered_pools()), "buses": Bus.choices,
-        "vms": vms, "may": may(request, "volume.change", team),
+        "team": team, "rows": found.rows, "cut": found, "use": use_of_volumes(team), "errors": errors,
+        "values": request.POST if errors else defaults, "pools": few(offered_pools()), "buses": Bus.choices,
+        "vms": few(vms), "may": may(request, "volume.change", team),
         "refusal": refusal(request, "volume.change", team),
     }  # fmt: skip
     return render(request, "volumes/volumes.html", context, status=422 if errors else 200)
@@ -126,7 +137,7 @@ def _context(request: HttpRequest, row: Volume, asked: str, errors: Errors) -> d
         "asked": asked,
         "given": request.POST,
         "lines": [line for lines in errors.values() for line in lines],
-        "vms": vms_that_take(row.team, row),
+        "vms": few(vms_that_take(row.team, row)),
         "buses": Bus.choices,
         "operation": Operation.objects.filter(team=row.team, params__volume=str(row.uuid)).first(),
         "free_name": f"{row.name[:57]}-copy",
@@ -141,7 +152,7 @@ def pools(request: HttpRequest) -> HttpResponse:
     require(request, "pool.manage")
     errors: Errors = {}
     if request.method == "POST":
-        row = next((one for one in _pools() if str(one.uuid) == request.POST.get("pool")), None)
+        row = pool_of_uuid(request.POST.get("pool", ""))
         try:
             if row is None:
                 raise VMProblem({"pool": ["no such pool: choose one of the list"]})
@@ -149,8 +160,6 @@ def pools(request: HttpRequest) -> HttpResponse:
             return redirect("pools")
         except VMProblem as problem:
             errors = problem.errors
-    return render(request, "volumes/pools.html", {"rows": _pools(), "errors": errors}, status=422 if errors else 200)
-
-
-def _pools() -> list[Pool]:
-    return list(Pool.objects.select_related("host").prefetch_related("volumes"))
+    found = cut(Pool.objects.select_related("host").annotate(held=Count("volumes")), request.GET)
+    context = {"rows": found.rows, "cut": found, "errors": errors}
+    return render(request, "volumes/pools.html", context, status=422 if errors else 200)
