@@ -14,11 +14,10 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from portal.accounts.callers import is_live
 from portal.accounts.models import User
-from portal.live.hub import Mailbox, frame_of, hub
+from portal.live.hub import FRAME_EVERY_S, Mailbox, frame_of, hub
 from portal.live.topics import refusal_of, snapshot_of
 
 MAX_TOPICS = 50
-FRAME_EVERY_S = 0.05  # at most 20 frames a second to one socket; the first after a pause goes at once
 MAX_MESSAGE_CHARS = 4096
 NOT_LOGGED_IN = 4401
 HOW = 'send {"join": topic} or {"leave": topic}'
@@ -74,16 +73,18 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self._say({"joined": topic, "seq": snapshot["seq"]})
 
     async def _pump(self) -> None:
+        """A topic's batches are 20 a second at most; a reader of several topics waits by itself, to have no more frames."""
         loop = asyncio.get_running_loop()
-        free_at = 0.0
+        free_at, mailbox = 0.0, self.mailbox
         while True:
-            events = [await self.mailbox.queue.get()]
-            await asyncio.sleep(max(free_at - loop.time(), 0))
-            events += self.mailbox.take_all()
-            if (None in events or self.mailbox.take_ask()) and not await self._keep_allowed():
+            await mailbox.wait()
+            if len(self.topics) > 1 and (left := free_at - loop.time()) > 0:
+                await asyncio.sleep(left)
+            batches = mailbox.take_all()
+            if mailbox.take_ask() and not await self._keep_allowed():
                 return
-            texts = [event[1] for event in events if event is not None and event[0] in self.topics]
-            texts += [json.dumps({"lagging": topic}) for topic in self.mailbox.take_lagging() if topic in self.topics]
+            texts = [batch.text for batch in batches if batch.topic in self.topics]
+            texts += [json.dumps({"lagging": topic}) for topic in mailbox.take_lagging() if topic in self.topics]
             free_at = loop.time() + FRAME_EVERY_S
             if texts:
                 await self.send(text_data=frame_of(texts))

@@ -50,21 +50,21 @@ async def stream(user: User, key: str, topic: str, last: int | None) -> AsyncIte
 
 async def _live(user: User, key: str, topic: str, mailbox: Mailbox, seq: int) -> AsyncIterator[str]:
     while True:
+        is_quiet = False
         try:
-            event = await asyncio.wait_for(mailbox.queue.get(), STILL_HERE_S)
+            await asyncio.wait_for(mailbox.wait(), STILL_HERE_S)
         except TimeoutError:
-            event = None
+            is_quiet = True
             yield ": still here\n\n"
-        asked = event is None or mailbox.take_ask()
-        if asked and not await database_sync_to_async(_may_go_on)(user, key, topic):
+        batches, asked = mailbox.take_all(), mailbox.take_ask()
+        if (asked or is_quiet) and not await database_sync_to_async(_may_go_on)(user, key, topic):
             yield _piece("ended", json.dumps({"ended": topic}))
             return
-        if event is not None:
-            told = json.loads(event[1])
-            if "lagging" in told:
-                yield _piece("lagging", event[1])
-            elif told["seq"] > seq:
-                yield _piece("", event[1], told["seq"])
+        for message in (message for batch in batches for message in batch.messages):
+            told = json.loads(message)
+            for event in told if isinstance(told, list) else [told]:
+                if event["seq"] > seq:
+                    yield _piece("", message if event is told else json.dumps(event), event["seq"])
         for lagging in mailbox.take_lagging():
             yield _piece("lagging", json.dumps({"lagging": lagging}))
 

@@ -121,7 +121,7 @@ async def test_a_reader_that_lags_is_told_to_fetch_again(cast: Cast, open_socket
     await socket.say(join="flows:hv1/br-int")
     mailbox = next(iter(hub_module.hub()._readers["flows:hv1/br-int"]))
     for number in range(50):  # in one go, so that nothing is read in between
-        mailbox.put("flows:hv1/br-int", json.dumps({"seq": number, "topic": "flows:hv1/br-int"}))
+        mailbox.put(hub_module.batch_of("flows:hv1/br-int", [json.dumps({"seq": number})]))
     heard = [await socket.hear() for _ in range(6)]
     assert {"lagging": "flows:hv1/br-int"} in heard
     await sync_to_async(publish_transient)("flows:hv1/br-int", "flow.changed", "f", {"n": 1})
