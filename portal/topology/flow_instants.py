@@ -50,13 +50,22 @@ def record_of(host: str, bridge: str) -> FlowRecord | None:
     return FlowRecord.objects.filter(host__name=host, bridge=bridge).first()
 
 
+# Acts upon these may change flows; a log-in or an alert is never why a table changed.
+MOVE_FLOWS = frozenset(
+    ("vm", "network", "subnet", "router", "floating", "external", "provider", "group", "rule", "port", "host", "image",
+     "snapshot", "volume", "trace", "probing", "capture", "operation", "flow")
+)  # fmt: skip
+
+
 def instants_of(record: FlowRecord, most: int = SHOWN) -> list[Instant]:
     """The latest instants, newest first, without the flows' bytes."""
     changes = list(record.changes.defer("lines").order_by("-at", "-id")[:most])
     if not changes:
         return []
     rows = AuditRow.objects.filter(at__gte=changes[-1].at - ACT_WITHIN, at__lte=changes[0].at)
-    acts = list(rows.order_by("-at", "-id")[: most * MOST_ACTS])
+    acts = [
+        act for act in rows.order_by("-at", "-id")[: most * MOST_ACTS] if act.action.partition(".")[0] in MOVE_FLOWS
+    ]
     return [Instant(change, _acts(change, acts)) for change in changes]
 
 
