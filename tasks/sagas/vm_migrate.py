@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from django.db import transaction
@@ -243,15 +244,23 @@ def unmove(context: Context) -> None:
     here, there = context.hypervisors(source), context.hypervisors(target)
     if _has_moved(context):
         _let_run(context, there, vm)
+        _tidy_if_it_answers(context)
         return
     if here.state(vm.domain) is DomainState.ABSENT and there.state(vm.domain) is not DomainState.ABSENT:
         _bind(vm, target)  # it had moved, and nobody could write it down
         _keep(context, moved=True)
         _let_run(context, there, vm)
+        _tidy_if_it_answers(context)
         return
     _forget_half(there, vm)
     _bind(vm, source)
     _let_run(context, here, vm)
+
+
+def _tidy_if_it_answers(context: Context) -> None:
+    """A host that died after its VM had left it must not hold the VM up: what lies on it is told as an orphan then."""
+    with suppress(HypervisorError, OSError):
+        tidy(context)
 
 
 def _let_run(context: Context, there: Hypervisor, vm: VM) -> None:

@@ -248,7 +248,8 @@ def _record_merged(context: Context, vm: VM, snapshot: Snapshot, child: Snapshot
 
 
 def finish_merge(context: Context) -> None:
-    """A merge that went through, on the running guest too, is carried on to its end, whatever failed after it."""
+    """A merge that went through, on the running guest too, is carried on to its end, whatever failed after it; one that did
+    not leaves the snapshot there, to be deleted again."""
     found, snapshot = placed_or_none(context), _snapshot_or_none(context)
     if found is None or snapshot is None:
         return
@@ -256,14 +257,16 @@ def finish_merge(context: Context) -> None:
         return drop(context)
     vm, hypervisor, files = found
     children = list(snapshot.children.all())
-    if len(children) + snapshot.is_current != 1:
-        return
     child = children[0] if children else None
     top = files.beside(child.disk_name) if child else files.disk
     layers = hypervisor.live_layers(vm.domain, disk_target(vm.disk_bus, 0))
-    if str(files.beside(snapshot.disk_name)) in layers and str(top) not in layers:
+    is_alone = len(children) + snapshot.is_current == 1
+    if is_alone and str(files.beside(snapshot.disk_name)) in layers and str(top) not in layers:
         merge(context)
-        drop(context)
+        return drop(context)
+    with transaction.atomic():
+        Snapshot.objects.filter(pk=snapshot.pk).update(state=Snapshot.State.THERE)
+        vm_changed(vm)
 
 
 def drop(context: Context) -> None:

@@ -1,0 +1,335 @@
+"""Every saga that there is, with every fault at every of its stages, ends by itself: as a finished object, or with nothing left.
+
+The kinds and stages are read from the table of sagas: one that is added there and not told here how it is begun fails. What "left"
+means is what an operator would be shown: the orphans of the hosts, and rows that are stuck half-way.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import itertools
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import fields, replace
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from portal.accounts.models import User
+from portal.compute.adoption import Wish, adopt, let_go
+from portal.compute.models import VM, VMState
+from portal.compute.moves import request_move
+from portal.hosts.models import ForeignDomain, Host, Orphan
+from portal.hosts.orphans import clean_orphans
+from portal.images.models import ImageImport
+from portal.images.store import source_file
+from portal.networks.models import Port
+from portal.operations.models import Operation, OperationState
+from portal.snapshots.models import Snapshot
+from portal.topology.models import HostSeen
+from portal.volumes.models import Volume
+from sdn.model.switch import BridgeSeen, SwitchSeen, switch_to_json
+from tasks.collector import record_states
+from tasks.hypervisor.driver import DomainState, HostUnreachable
+from tasks.hypervisor.fake import FakeHypervisor
+from tasks.pools import look_at_pools
+from tasks.reconcile.foreign import look_at_all
+from tasks.reconcile.orphans import find_all_orphans, find_orphans
+from tasks.sagas import vm_adopt, vm_create
+from tasks.sagas.engine import run_operation
+from tasks.sagas.table import SAGAS
+from tests.tasks import test_adopt, test_changes, test_image_of_vm, test_images, test_nics, test_snapshots, test_volumes
+from tests.tasks.test_life import ENDS, bring_to
+from tests.tasks.test_orphans import forget
+from tests.tasks.test_sagas import Killed, expire_lease
+
+BRIDGES = tuple(BridgeSeen(name, "netdev", "secure", "connected", ()) for name in ("br-int", "br-ex"))
+SEEN = switch_to_json(SwitchSeen("3.1", BRIDGES))
+TRIES = 4  # of the sweep, until it has ended
+HALF_WAY = {
+    VM: (VMState.CREATING, VMState.DELETING),
+    Volume: ("creating", "deleting"),
+    Snapshot: ("taking", "deleting"),
+}
+
+
+@pytest.fixture
+def scene(world, settings, tmp_path, monkeypatch):
+    """Two hosts with folders of their own; ports are wired as soon as somebody waits for it."""
+    folder = tmp_path / "hosts" / "one"
+    folder.mkdir(parents=True)
+    settings.IMAGE_CACHE, settings.ORPHAN_GRACE_S = folder.with_name("images"), 0
+    seen = {"ovs_seen_at": timezone.now(), "underlay_mtu": 1500, "libvirt_seen_at": timezone.now()}
+    Host.objects.update(disks_dir=str(folder), **seen)
+    world.host.refresh_from_db()
+    world.folder, world.fakes = folder, {"hv1": world.fake}
+    for module in (vm_create, vm_adopt):
+        waited = module.await_wired
+
+        def wired(context, waited=waited):
+            Port.objects.filter(vm__uuid=context.operation.object_uuid).update(wired_at=timezone.now())
+            return waited(context)
+
+        monkeypatch.setattr(module, "await_wired", wired)
+    world.seen = seen
+    look_at_pools(lambda host: world.fakes[host.name])
+    return world
+
+
+def running(scene, operation, sagas=SAGAS):
+    run_operation(operation.pk, sagas, lambda host: scene.fakes[host.name])
+    operation.refresh_from_db()
+    return operation
+
+
+def there(scene, state=VMState.RUNNING, name="web-1"):
+    """A VM that was made, in that state."""
+    vm = scene.make_vm(name)
+    assert running(scene, scene.ask("vm.create", vm)).state == OperationState.DONE
+    vm.refresh_from_db()
+    if state != VMState.RUNNING:
+        bring_to(scene, vm, state)
+    vm.refresh_from_db()
+    return vm
+
+
+def olga():
+    return User.objects.get_or_create(username="olga", is_operator=True)[0]
+
+
+# How each kind is begun, the rows being as its request leaves them.
+
+
+def deletion(scene, kind):
+    vm = there(scene)
+    VM.objects.update(state=VMState.DELETING)
+    return scene.ask(kind, vm)
+
+
+def power(scene, kind):
+    begin, _ = ENDS.get(kind.removeprefix("vm."), (VMState.RUNNING, VMState.RUNNING))
+    return scene.ask(kind, there(scene, begin))
+
+
+def migration(scene, kind):
+    folder = scene.folder.with_name("two")
+    folder.mkdir()
+    vm = there(scene)
+    to = Host.objects.create(
+        name="hv2", libvirt_uri="fake:", ovsdb="", ovs_rundir="", controller_target="", datapath_type="netdev",
+        disks_dir=str(folder), underlay_ip="192.0.2.12", vcpus=4, ram_mib=4096, **scene.seen,
+    )  # fmt: skip
+    for host in Host.objects.all():
+        HostSeen.objects.create(host=host, switch=SEEN)
+    scene.fakes["hv2"] = FakeHypervisor(on_start=scene.fake.on_start)
+    return request_move(vm, None, to)
+
+
+def import_of(scene, kind):
+    row = ImageImport.objects.create(
+        team=scene.team, name="Mine", slug="mine", source="upload", disk_format="qcow2", size_bytes=0
+    )
+    size = test_images.made_disk(source_file(row.uuid)).stat().st_size
+    ImageImport.objects.filter(pk=row.pk).update(size_bytes=size, received_bytes=size)
+    if kind == "image.delete":
+        assert running(scene, test_images.asked(scene, "image.import", row)).state == OperationState.DONE
+    return test_images.asked(scene, kind, row)
+
+
+def image_of_vm(scene, kind):
+    return test_image_of_vm.asked(scene, there(scene, VMState.STOPPED))[0]
+
+
+def foreign(scene):
+    scene.fake.definitions["legacy_db.old"] = test_adopt.XML
+    scene.fake.start("legacy_db.old")
+    look_at_all(lambda host: scene.fakes[host.name])
+    domain = ForeignDomain.objects.select_related("host").get()
+    return adopt(domain, olga(), Wish("payments", "legacy-db", {test_adopt.MAC: "net"}))
+
+
+def letting_go(scene, kind):
+    made = foreign(scene)
+    assert running(scene, made.operation).state == OperationState.DONE
+    return let_go(made.vm, olga())
+
+
+def cleaning(scene, kind):
+    forget(there(scene))
+    find_all_orphans(lambda host: scene.fakes[host.name])
+    return clean_orphans(scene.host, olga(), [str(row.uuid) for row in Orphan.objects.all()], "hv1")
+
+
+def of_vm(ready: Callable[..., object]) -> Callable[..., object]:
+    """Kinds whose own tests know how to begin them on a running VM."""
+
+    def begin(scene, kind):
+        vm = there(scene)
+        found = ready(scene, vm, kind)
+        return found[0] if isinstance(found, tuple) else found
+
+    return begin
+
+
+BEGIN = {
+    "vm.create": lambda scene, kind: scene.ask(kind, scene.make_vm()),
+    "vm.delete": deletion,
+    **dict.fromkeys((f"vm.{name}" for name in (*ENDS, "autostart")), power),
+    **dict.fromkeys(test_changes.KINDS, of_vm(test_changes.ready)),
+    **dict.fromkeys(test_nics.KINDS, of_vm(test_nics.ready)),
+    **dict.fromkeys((*test_volumes.ALONE, *test_volumes.OF_VM), of_vm(test_volumes.ready)),
+    **dict.fromkeys(test_snapshots.KINDS, of_vm(test_snapshots.ready)),
+    "vm.migrate": migration,
+    "vm.adopt": lambda scene, kind: foreign(scene).operation,
+    "vm.let_go": letting_go,
+    "image.import": import_of,
+    "image.delete": import_of,
+    "image.from_vm": image_of_vm,
+    "host.clean": cleaning,
+}  # fmt: skip
+
+
+# The faults: each makes of a stage's `do` one that meets it.
+
+
+def exception(scene, do):
+    def broken(context):
+        raise ZeroDivisionError("a bug of ours")
+
+    return broken
+
+
+def disk_full(scene, do):
+    def full(context):
+        do(context)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    return full
+
+
+def process_kill(scene, do):
+    def kill(context):
+        do(context)
+        raise Killed
+
+    return kill
+
+
+def host_gone(scene, do):
+    """From this stage on, until the sweep comes."""
+
+    def away(context):
+        for fake in scene.fakes.values():
+            fake.is_down = True
+        return do(context)
+
+    return away
+
+
+def libvirtd_restart(scene, do):
+    """The stage's first call is cut off after it took effect; the next is answered again."""
+
+    def cut(context):
+        fakes = list(scene.fakes.values())
+
+        def once(call):
+            for fake in fakes:
+                del fake.enter
+            raise HostUnreachable("the host's libvirt does not answer: end of file while reading data")
+
+        for fake in fakes:
+            fake.enter = once
+        try:
+            return do(context)
+        finally:
+            for fake in fakes:
+                fake.__dict__.pop("enter", None)
+
+    return cut
+
+
+FAULTS = (exception, disk_full, process_kill, host_gone, libvirtd_restart)
+
+
+class Kept:
+    """A scene as it was before a fault: what the hosts have, and their files; the rows are put back by a savepoint."""
+
+    def __init__(self, scene, folder):
+        self._root, self._copy = scene.folder.parent, folder / "copy"
+        shutil.copytree(self._root, self._copy)
+        self._fakes = [(fake, self._fields(fake)) for fake in scene.fakes.values()]
+
+    def put_back(self):
+        shutil.rmtree(self._root)
+        shutil.copytree(self._copy, self._root)
+        for fake, values in self._fakes:
+            for name, value in copy.deepcopy(values).items():
+                setattr(fake, name, value)
+
+    @staticmethod
+    def _fields(fake):
+        return {one.name: copy.deepcopy(getattr(fake, one.name)) for one in fields(fake) if one.name != "on_start"}
+
+
+def test_every_saga_that_there_is_is_begun_here():
+    assert set(BEGIN) == set(SAGAS)
+
+
+@pytest.mark.parametrize("kind", list(SAGAS))
+def test_every_fault_at_every_stage_ends_by_itself_and_leaves_nothing_half_way(scene, kind, tmp_path_factory):
+    operation = BEGIN[kind](scene, kind)
+    kept = Kept(scene, tmp_path_factory.mktemp("kept"))
+    wrong = []
+    for stage, fault in itertools.product(SAGAS[kind], FAULTS):
+        with suppress(PutBack), transaction.atomic():
+            try:
+                meet(scene, Operation.objects.get(pk=operation.pk), stage.name, fault)
+            except AssertionError as problem:
+                wrong.append(f"{fault.__name__} at {stage.name}: {str(problem)[:400]}")
+            raise PutBack
+        kept.put_back()
+    assert wrong == []
+
+
+class PutBack(Exception):
+    """The rows are as before the fault."""
+
+
+def meet(scene, operation, name, fault):
+    """The operation meets the fault at that stage; then the host is well again, and the sweep comes as often as it does."""
+    kind = operation.kind
+    faulty = tuple(replace(one, do=fault(scene, one.do)) if one.name == name else one for one in SAGAS[kind])
+    with suppress(Killed):
+        running(scene, operation, {**SAGAS, kind: faulty})
+    for fake in scene.fakes.values():
+        fake.is_down = False
+    for _ in range(TRIES):
+        operation.refresh_from_db()
+        if operation.is_ended:
+            break
+        expire_lease(operation)
+        running(scene, operation)
+    assert operation.is_ended, (operation.state, operation.error, operation.log[-3:])
+    is_as_before = kind == "host.clean" and operation.state != OperationState.DONE  # what is left can be ticked again
+    assert_settled(scene, may_have_orphans=is_as_before)
+
+
+def assert_settled(scene, may_have_orphans=False):
+    """No orphan, no row that is stuck, and each VM is what its domain is: one that lost it says that it is not known."""
+    now = timezone.now()
+    for host in Host.objects.all():
+        fake = scene.fakes[host.name]
+        record_states(host, fake.states(), now)  # the collector's part
+        assert may_have_orphans or [(one.kind, one.name, one.was) for one in find_orphans(host, fake)] == []
+    for model, states in HALF_WAY.items():
+        assert list(model.objects.filter(state__in=states)) == []
+    for vm in VM.objects.exclude(state=VMState.DELETED).select_related("host"):
+        domain = scene.fakes[vm.host.name].state(vm.domain)
+        assert vm.state == (VMState.UNKNOWN if domain is DomainState.ABSENT else domain.value), vm.state_reason
+        assert set(vm.ports.values_list("host", flat=True)) <= {vm.host_id}
+    wanted = {f"{row.uuid}.qcow2" for row in ImageImport.objects.exclude(image=None)}
+    files = {path.name for path in scene.folder.with_name("images").rglob("*") if path.is_file()}
+    assert files == wanted and not ImageImport.objects.filter(image=None).exists()
