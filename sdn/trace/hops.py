@@ -301,11 +301,11 @@ def entering_hops(host: TraceHost, source: str, outside: Outside, fields: Mappin
     return [out, nic, patch_hop(host, "br-ex", "br-int", fields)]
 
 
-def router_hop(router: str, address: str, fields: Mapping[str, str]) -> Hop:
-    """A distributed router, which is on every host and on none."""
+def router_hop(router: str, address: str, host: str, fields: Mapping[str, str]) -> Hop:
+    """A distributed router, which is on every host: drawn on the one that its packet is for."""
     header = header_of(fields)
     return Hop(
-        "router", "host", "", router, f"as {address}", header_before=header, header_after=header,
+        "router", "host", host, router, f"as {address}", header_before=header, header_after=header,
         header_stack=stack_of(fields), measured=False,
     )  # fmt: skip
 

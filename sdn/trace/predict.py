@@ -113,7 +113,7 @@ def _from_outside(journey: Journey, outside: Outside, packet: dict[str, str]) ->
 def _from_router(journey: Journey, sender: FromRouter, packet: dict[str, str]) -> Leg:
     """Out of the tunnel of the host that it is for, as each host routes for itself."""
     question = journey.question
-    start: list[AnyHop] = [hops.router_hop(sender.router, str(question.source.address), packet)]
+    start: list[AnyHop] = [hops.router_hop(sender.router, str(question.source.address), question.source.host, packet)]
     host = next((host for host in question.hosts if host.name == question.source.host), None)
     if host is None:
         return Leg("unknown", f"No host has what {question.target_name} is behind now: nothing can be asked.", start)
