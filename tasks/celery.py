@@ -139,6 +139,7 @@ def sweep() -> None:
 @app.task(name="hopsight.purge")  # type: ignore[untyped-decorator]
 def purge() -> None:
     """End the leases that are over, and delete for good the VMs whose time to be had back is over."""
+    from portal.backups.requests import keep_plans as keep_backup_plans
     from portal.compute.changes import purge_deleted
     from portal.compute.leases import end_leases
     from portal.images.requests import abandon_old
@@ -149,6 +150,7 @@ def purge() -> None:
     purge_deleted()
     abandon_old()
     keep_plans()
+    keep_backup_plans()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -182,10 +184,12 @@ def find_orphans() -> None:
 
 @app.task(name="hopsight.look_at_pools")  # type: ignore[untyped-decorator]
 def look_at_pools() -> None:
-    """Keep what the hosts' storage pools are."""
+    """Keep what the hosts' storage pools, and the stores of backups, are."""
+    from tasks.backups.look import look_at_stores
     from tasks.pools import look_at_pools as look
 
     close_old_connections()
+    look_at_stores()
     look()
 
 

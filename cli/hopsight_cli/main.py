@@ -9,6 +9,7 @@ import click
 import typer
 
 from hopsight_cli import (
+    backups,
     checks,
     console,
     hosts,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(vms.app, name="vm")
 app.add_typer(snapshots.app, name="snapshot")
+app.add_typer(backups.app, name="backup")
 app.add_typer(volumes.app, name="volume")
 app.add_typer(keys.app, name="key")
 app.add_typer(networks.app, name="network")

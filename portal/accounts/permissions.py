@@ -57,6 +57,9 @@ RIGHTS: dict[str, Needs] = {
     "image.change": Needs.MEMBER,
     "volume.see": Needs.VIEWER,
     "volume.change": Needs.MEMBER,
+    "backup.see": Needs.VIEWER,
+    "backup.change": Needs.MEMBER,  # take, restore and delete them, and plan them
+    "store.manage": Needs.OPERATOR,
     "pool.manage": Needs.OPERATOR,
     "network.see": Needs.VIEWER,
     "network.change": Needs.MEMBER,

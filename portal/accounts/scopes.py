@@ -18,13 +18,13 @@ READING = ("see", "look", "list", "open", "end")
 READS_TOO = ("what_if.ask", "flow.try")
 # Scope → the nouns whose rights it holds. A console is more than reading: it types.
 NOUNS: dict[str, tuple[str, ...]] = {
-    "vm:write": ("vm", "image", "volume", "snapshot", "snippet", "operation"),
+    "vm:write": ("vm", "image", "volume", "snapshot", "snippet", "backup", "operation"),
     "vm:console": ("console",),
     "network:write": ("network", "group", "port", "mirror"),
     "trace:write": ("trace", "probing", "capture", "sample", "matrix", "check"),
     "board:write": ("board",),
     "alert:write": ("alert", "channel"),
-    "host:write": ("host", "flow", "external", "provider", "pool", "price"),
+    "host:write": ("host", "flow", "external", "provider", "pool", "store", "price"),
 }
 WORDS: dict[str, str] = {
     READ: "see what you may see; every token may",

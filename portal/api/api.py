@@ -42,6 +42,7 @@ from portal.api.schemas import (
     VMIn,
     VMOut,
 )
+from portal.backups.api import router as backups_router
 from portal.bundles.api import router as bundles_router
 from portal.captures.api import router as captures_router
 from portal.checks.api import router as checks_router
@@ -315,6 +316,7 @@ api.add_router("", adopt_router)
 api.add_router("", images_router)
 api.add_router("", volumes_router)
 api.add_router("", snapshots_router)
+api.add_router("", backups_router)
 api.add_router("", observed_router)
 api.add_router("", diagnosis_router)
 api.add_router("", bundles_router)

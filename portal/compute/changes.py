@@ -62,6 +62,7 @@ CHANGES: dict[str, Change] = {
         Change("nics", THERE),
         Change("volumes", THERE),
         Change("snapshots", THERE),
+        Change("backups", THERE),
     )
 }
 

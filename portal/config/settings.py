@@ -129,6 +129,7 @@ INSTALLED_APPS = [
     "portal.images",
     "portal.volumes",
     "portal.snapshots",
+    "portal.backups",
     "portal.console",
     "portal.operations",
     "portal.live",
@@ -194,6 +195,8 @@ LEASE_GRACE_HOURS = int(os.environ.get("HOPSIGHT_LEASE_GRACE_HOURS", "72"))  # f
 UNDELETE_HOURS = int(os.environ.get("HOPSIGHT_UNDELETE_HOURS", "24"))  # a deleted VM is kept so long
 ORPHAN_GRACE_S = float(os.environ.get("HOPSIGHT_ORPHAN_GRACE_S", "900"))  # found so long ago, it may be cleaned
 VCPUS_PER_CPU = int(os.environ.get("HOPSIGHT_VCPUS_PER_CPU", "16"))  # so many are given for each CPU of a host
+# Folders under which operators may set up stores of backups: the worker writes there, perhaps as root.
+BACKUP_FOLDERS = _words("HOPSIGHT_BACKUP_FOLDERS", f"{STATE_DIR}/backups,/srv,/mnt,/media,/var/backups")
 SSH_PREFIX = os.environ.get("HOPSIGHT_SSH_PREFIX", "")  # what makes `ssh address` reach a guest from where people sit
 # Shared by all processes: ten failed log-ins are ten, however many web processes there are.
 CACHES = {

@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from portal.api.api import api
 
 APPS = (
-    "dashboards", "alerts", "search", "accounts", "compute", "images", "volumes", "snapshots", "console", "networks", "hosts", "operations", "traces", "captures", "bundles", "checks", "topology", "metrics", "drops", "usage",
+    "dashboards", "alerts", "search", "accounts", "compute", "images", "volumes", "snapshots", "backups", "console", "networks", "hosts", "operations", "traces", "captures", "bundles", "checks", "topology", "metrics", "drops", "usage",
 )  # fmt: skip
 
 urlpatterns: list[URLPattern | URLResolver] = [path("", include("portal.api.urls")), path("api/v1/", api.urls)]

@@ -18,6 +18,7 @@ from django.utils.text import slugify
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
+from portal.backups.models import Backup
 from portal.compute.models import VM, Image
 from portal.compute.requests import VMProblem
 from portal.images.models import ImageImport
@@ -178,6 +179,8 @@ def use_words(image: Image) -> str:
     names = VM.objects.filter(Q(image=image) | Q(rescue_image=image)).values_list("name", flat=True)[:4]
     if names:
         return f"is what the disks of {', '.join(names[:3])}{' and more' if len(names) > 3 else ''} lie on"
+    if count := Backup.objects.filter(image=image).count():
+        return f"is what {count} backup{'s' * (count > 1)} would boot with: delete them first"
     rebuilt = Operation.objects.filter(kind="vm.rebuild", state__in=UNFINISHED, params__before__image=image.pk)
     return "is what a VM is rebuilt from now" if rebuilt.exists() else ""
 

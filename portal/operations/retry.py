@@ -13,6 +13,7 @@ from django.db import transaction
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
+from portal.backups.again import AGAIN as BACKUPS_AGAIN
 from portal.checks.flow_apply import apply_again
 from portal.compute.actions import ACTIONS, request_action
 from portal.compute.changes import bin_vm, clone_vm, rebuild_vm, resize_vm
@@ -174,6 +175,7 @@ AGAIN: Mapping[str, Again] = {
     "vm.nic_network": _nic_network,
     **VOLUMES_AGAIN,
     **SNAPSHOTS_AGAIN,
+    **BACKUPS_AGAIN,
     "image.import": _image_import,
     "image.from_vm": _image_of_vm,
     "image.delete": _image_delete,

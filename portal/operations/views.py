@@ -81,6 +81,8 @@ def object_url(row: Operation) -> str:
     """The page of what it changes or changed; nothing when that is gone."""
     if row.object_type == "image":
         return reverse("images")
+    if row.object_type == "backup":
+        return reverse("backups")
     if row.object_type == "host":
         return reverse("host", args=[row.object_name])
     return reverse("vm", args=[row.object_uuid]) if VM.objects.filter(uuid=row.object_uuid).exists() else ""

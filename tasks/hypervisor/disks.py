@@ -112,6 +112,11 @@ def rebase_offline(target: Path, below: Path) -> None:
     _qemu_img("rebase", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", str(below), str(target))
 
 
+def stand_alone(target: Path) -> None:
+    """The file says that it lies on nothing: what it does not hold itself is told elsewhere."""
+    _qemu_img("rebase", "-q", "-u", "-f", "qcow2", "-b", "", str(target))
+
+
 def backing_of(target: Path) -> str:
     """The path of what a qcow2 lies on; nothing when it stands alone."""
     facts = json.loads(_qemu_img("info", "-U", "--output=json", "-f", "qcow2", str(target)))

@@ -23,6 +23,7 @@ class HypervisorError(Exception):
     ├── HostUnreachable   no connection: nothing was changed
     ├── HostBusy          no answer by the deadline: the change may still happen
     └── CallFailed        libvirt refused, in its words
+        └── CheckpointLost    it does not know (any more) what was written since
     """
 
 
@@ -35,6 +36,10 @@ class HostBusy(HypervisorError):
 
 
 class CallFailed(HypervisorError):
+    pass
+
+
+class CheckpointLost(CallFailed):
     pass
 
 
@@ -168,6 +173,49 @@ class Layers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CopyAsked:
+    """A running domain's disk to be copied to a new file as it is now. The moment is called `checkpoint`; with `since`, an
+    earlier one, only what was written after that is copied."""
+
+    domain: str
+    target: str
+    path: str
+    checkpoint: str
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyProgress:
+    """How far a copy is. It has ended well if it `has_ended` without a `problem`."""
+
+    done_bytes: int = 0
+    total_bytes: int = 0
+    has_ended: bool = False
+    problem: str = ""
+
+    @property
+    def words(self) -> str:
+        percent = 100 * self.done_bytes / self.total_bytes if self.total_bytes else 0
+        return f"{percent:.0f}% of {self.total_bytes / 1024**2:.0f} MiB"
+
+
+class Checkpoints(Protocol):
+    """Copies of a running domain's disk, and the checkpoints that make the next one small."""
+
+    def begin_copy(self, asked: CopyAsked) -> None:
+        """Begin. Raises CheckpointLost when it cannot be told what was written since that moment."""
+
+    def copy_progress(self, domain: str) -> CopyProgress:
+        """How far the copy is that was begun last."""
+
+    def drop_copy(self, domain: str, checkpoint: str) -> None:
+        """No copy is under way, and there is no such checkpoint: what it noted is with the one before it."""
+
+    def keep_checkpoint(self, domain: str, checkpoint: str) -> None:
+        """Of ours the domain has this checkpoint and no other; none, with no name."""
+
+
+@dataclass(frozen=True, slots=True)
 class MoveAsked:
     """A running domain to be moved. `paths` are the files of here as they are called there; `copied` are the disks whose
     content goes along (none: the storage is shared); `definition` is what libvirt keeps there."""
@@ -214,7 +262,7 @@ class Move(Protocol):
         """Once it has ended: raises HypervisorError when it failed, the guest then being here."""
 
 
-class Hypervisor(Storage, Layers, Protocol):
+class Hypervisor(Storage, Layers, Checkpoints, Protocol):
     """One host's libvirt."""
 
     def define(self, xml: str) -> None:

@@ -18,14 +18,15 @@ from tasks.hypervisor.driver import (
     MoveAsked,
     MoveProgress,
 )
-from tasks.hypervisor.fake_layers import FakeLayers, disk_in
+from tasks.hypervisor.fake_backups import FakeBackups
+from tasks.hypervisor.fake_layers import disk_in
 from tasks.hypervisor.fake_storage import FakeStorage, serials_of
 from tasks.hypervisor.libvirt_changes import interface_id_of
 from tasks.hypervisor.libvirt_look import paths_in
 
 
 @dataclass
-class FakeHypervisor(FakeStorage, FakeLayers):
+class FakeHypervisor(FakeStorage, FakeBackups):
     """Domains by name. `is_down` refuses every call, `is_deaf` guests hear no ACPI; `on_start` sees the taps that a started domain plugs."""
 
     definitions: dict[str, str] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class FakeHypervisor(FakeStorage, FakeLayers):
 
     def undefine(self, domain: str) -> None:
         self.enter("undefine")
+        self.checkpoints.pop(domain, None)
         self.definitions.pop(domain, None)
 
     def definition(self, domain: str) -> str:

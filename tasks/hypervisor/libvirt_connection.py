@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from tasks.hypervisor.driver import CALL_DEADLINE_S, CallFailed, HostBusy, HostUnreachable
+from tasks.hypervisor.driver import CALL_DEADLINE_S, CallFailed, CheckpointLost, HostBusy, HostUnreachable
 
 T = TypeVar("T")
 IN_FLIGHT = 4  # libvirtd's max_client_requests is 5 by default, and a keepalive needs one
@@ -60,6 +60,10 @@ class Refused(Exception):
     """What an act says when it will not do its part; in words for people, which the caller gets as a CallFailed."""
 
 
+class Lost(Refused):
+    """As `Refused`: a checkpoint is gone, which the caller gets as a CheckpointLost."""
+
+
 class LibvirtConnection:
     """The connection to one libvirt URI, and calls over it."""
 
@@ -89,6 +93,8 @@ class LibvirtConnection:
         except NotDone:
             self._hangs = not future.cancel()
             raise HostBusy(f"{self.name} is busy: it did not {what} within {limit:.0f} s") from None
+        except Lost as problem:
+            raise CheckpointLost(f"{self.name}: {problem}") from None
         except Refused as problem:
             raise CallFailed(f"{self.name}: {problem}") from None
         except libvirt.libvirtError as problem:

@@ -16,6 +16,7 @@ from tasks.hypervisor.driver import (
     Move,
     MoveAsked,
 )
+from tasks.hypervisor.libvirt_backups import LibvirtBackups
 from tasks.hypervisor.libvirt_bridges import LibvirtBridges
 from tasks.hypervisor.libvirt_changes import LibvirtChanges, interface_id_of
 from tasks.hypervisor.libvirt_look import LibvirtLook
@@ -33,7 +34,7 @@ STATES = {
 }
 
 
-class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBridges, LibvirtLook):
+class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBackups, LibvirtBridges, LibvirtLook):
     """The Hypervisor of one libvirt URI."""
 
     def define(self, xml: str) -> None:
@@ -84,7 +85,7 @@ class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, Libvir
         self.call(what, lambda connection: act(connection.lookupByName(domain)))
 
     def undefine(self, domain: str) -> None:
-        self.if_there("remove the domain", domain, lambda found: found.undefine())
+        self.if_there("remove the domain", domain, _undefine)
 
     def state(self, domain: str) -> DomainState:
         answer = self.if_there("ask the domain's state", domain, _state_of)
@@ -129,6 +130,11 @@ class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, Libvir
             return Capacity(vcpus=int(facts[2]), ram_mib=int(facts[1]), libvirt_version=version)
 
         return self.call("read its capacity", act)
+
+
+def _undefine(found: Any) -> None:
+    # its checkpoints would hold it
+    found.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
 
 
 def _source_of(disk: etree._Element) -> str:

@@ -166,6 +166,65 @@ def test_snapshots_of_a_running_guest_bring_back_disk_and_memory_and_are_merged_
     assert len(layers) == 1, layers
 
 
+def test_what_a_guest_wrote_is_backed_up_in_pieces_and_read_again_by_a_new_vm(
+    product: Product, api: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    """[vols-1 writes] --full--> [writes more] --snapshot, incremental--> … the disk is lost … --restore--> [vols-3 reads]"""
+    if api.get(f"/vms/{vm['uuid']}")["state"] == "stopped":
+        asked(api, "POST", f"/vms/{vm['uuid']}/actions/start")
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 90, "the key lets in", 0.3)
+    folder = product.state / "backups" / "shelf"
+    folder.mkdir(parents=True)
+    status, answer = Api(product, "olga").send("POST", "/backup-stores", {"name": "shelf", "folder": str(folder)})
+    assert status == 201, answer
+
+    def writes(word: str, at_mib: int) -> None:
+        put = f"echo {word} | dd of=/dev/vda bs=1M seek={at_mib} conv=notrunc && sync"
+        assert in_guest(product, key, vm, put).returncode == 0
+
+    backups, snapshots = f"/vms/{vm['uuid']}/backups", f"/vms/{vm['uuid']}/snapshots"
+    noise = "dd if=/dev/urandom of=/dev/vda bs=1M seek=24 count=8 conv=notrunc && sync"
+    assert in_guest(product, key, vm, noise).returncode == 0
+    writes("in-the-full-one", 20)
+    asked(api, "POST", backups, {})
+    writes("written-since", 21)
+    asked(api, "POST", snapshots, {"name": "between"})
+    writes("in-the-new-layer", 22)
+    asked(api, "POST", backups, {})
+    asked(api, "DELETE", f"{snapshots}/{api.get(snapshots)[0]['uuid']}")
+    writes("after-the-merge", 23)
+    asked(api, "POST", backups, {})
+    first, second, third = api.get(backups)
+    assert [one["kind"] for one in (first, second, third)] == ["full", "incremental", "incremental"], (second, third)
+    assert third["size_bytes"] < first["size_bytes"] / 2 and third["links"] == 3
+
+    writes("ruined", 20)
+    asked(api, "POST", f"/vms/{vm['uuid']}/rebuild", {"image": "tiny"})
+    asked(api, "POST", backups, {})
+    assert "lost track" in api.get(backups)[3]["reason"], "a fresh disk has no bitmap: the chain began anew"
+    made = asked(api, "POST", f"/backups/{third['uuid']}/restore", {"name": "vols-3"})["vm"]
+    wait_for(lambda: in_guest(product, key, made, "true").returncode == 0, 120, "the key lets in", 0.3)
+    get = "for at in 20 21 22 23; do dd if=/dev/vda bs=1M skip=$at count=1 2>/dev/null | head -n 1; done"
+    told = in_guest(product, key, made, get).stdout.split()
+    assert told == ["in-the-full-one", "written-since", "in-the-new-layer", "after-the-merge"]
+
+    path = folder / "hopsight" / vm["uuid"] / second["uuid"] / "disk.qcow2"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    status, answer = api.send("POST", f"/backups/{third['uuid']}/restore", {"name": "vols-4"})
+    failed = wait_for(
+        lambda: (one := api.get(f"/operations/{answer['operation']['uuid']}")) and one["error"] and one, 60, "it fails"
+    )
+    assert "is damaged" in failed["error"]
+    wait_for(lambda: "vols-4" not in [one["name"] for one in api.get("/vms")["items"]], 30, "nothing is left of it")
+    asked(api, "DELETE", f"/vms/{made['uuid']}")
+    asked(api, "DELETE", f"/backups/{first['uuid']}")
+    assert [one["kind"] for one in api.get(backups)] == ["full"]
+    left = list(folder.rglob("disk.qcow2"))
+    assert len(left) == 1 and not list(Path(f"/var/lib/hopsight/labs/{product.lab}").glob("hv*/disks/*.backup"))
+
+
 def test_an_image_made_of_a_vm_boots_with_what_is_on_its_disk(
     product: Product, api: Api, key: Path, vm: dict[str, Any]
 ) -> None:

@@ -18,7 +18,7 @@ AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
 VIEWS = {"wide-light": (1440, 900, "light"), "wide-dark": (1440, 900, "dark"), "phone-light": (390, 844, "light")}
 TEAM_PAGES = (
-    "/", "/vms/", "/vms/create/", "/images/", "/volumes/", "/networks/", "/networks/new/", "/keys/", "/tokens/", "/sessions/", "/services/", "/usage/", "/security/", "/security/app/", "/members/", "/activity/",
+    "/", "/vms/", "/vms/create/", "/images/", "/volumes/", "/backups/", "/networks/", "/networks/new/", "/keys/", "/tokens/", "/sessions/", "/services/", "/usage/", "/security/", "/security/app/", "/members/", "/activity/",
     "/operations/", "/trace/", "/matrix/", "/checks/", "/mirrors/", "/what-if/", "/api/docs/", "/nothing/", "/hosts/", "/search/?q=v", "/alerts/", "/channels/", "/?edit", "/?tv&range=24h",
 )  # fmt: skip
 PAGES_OF = {
@@ -28,6 +28,7 @@ PAGES_OF = {
         "/",
         "/hosts/",
         "/pools/",
+        "/backup-stores/",
         "/flows/",
         "/bundles/",
         "/hosts/hv1/",
@@ -130,6 +131,7 @@ def test_pages_are_accessible_fit_the_screen_and_log_no_error(
             f"{vm_url}console/",
             f"{vm_url}nics/",
             f"{vm_url}snapshots/",
+            f"{vm_url}backups/",
             f"{vm_url}change/",
             f"{vm_url}delete/",
         ),

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from portal.alerts.models import Alert, Channel
 from portal.alerts.requests import ChannelSpec, add_channel
+from portal.backups.manifest import manifest_of
+from portal.backups.models import Backup, BackupStore
 from portal.bundles.models import SupportBundle
 from portal.captures.models import Capture
 from portal.checks.models import FlowWhatIf
@@ -199,6 +201,24 @@ def made_volume(cast: Cast, name: str = "data", host: Host | None = None) -> Vol
     return Volume.objects.create(
         team=cast.payments, name=name, pool=pool, path=f"/tmp/volumes/{name}", size_gib=2, state="available"
     )
+
+
+def made_store(name: str = "shelf") -> BackupStore:
+    """A store that takes backups, in a folder that is not there; the same row when it is asked for again."""
+    return BackupStore.objects.get_or_create(name=name, defaults={"folder": f"/srv/{name}"})[0]
+
+
+def made_backup(vm: VM, parent: Backup | None = None, has_checkpoint: bool = True) -> Backup:
+    """A backup of the VM, as its taking left it; its files aside. With a parent it is what was written since."""
+    row = Backup.objects.create(
+        team=vm.team, vm=vm, vm_uuid=vm.uuid, vm_name=vm.name, store=made_store(), parent=parent, image=vm.image,
+        kind="incremental" if parent else "full", reason="" if parent else "it is the first one", state="there",
+        flavor=vm.flavor, disk_gib=vm.disk_gib, size_bytes=2**20, sha256="0" * 64, has_checkpoint=has_checkpoint,
+        host=vm.host.name if vm.host else "",
+    )  # fmt: skip
+    row.manifest = manifest_of(row, vm)
+    row.save()
+    return row
 
 
 def made_snapshot(vm: VM, name: str = "before") -> Snapshot:

@@ -32,6 +32,7 @@ from tests.cast import Cast, make_cast
 from tests.portal.clients import (
     client_of,
     made_alert,
+    made_backup,
     made_bundle,
     made_capture,
     made_channel,
@@ -47,6 +48,7 @@ from tests.portal.clients import (
     made_probing,
     made_provider,
     made_snapshot,
+    made_store,
     made_topology_record,
     made_trace,
     made_vm,
@@ -135,7 +137,9 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "probings": {"uuid": str(made_probing(cast, trace, "running").uuid)},
         "vms/snapshots": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm).uuid)},
         "vms/snapshots/revert": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm, "later").uuid)},
-        "volumes": {"uuid": str(volume.uuid)}, "pools": {"uuid": str(Pool.objects.get().uuid)},
+        "volumes": {"uuid": str(volume.uuid)}, "backups": {"uuid": str(made_backup(vm).uuid)},
+        "backups/restore": {"uuid": str(made_backup(vm).uuid)}, "backup-stores": {"uuid": str(made_store("loft").uuid)},
+        "pools": {"uuid": str(Pool.objects.get().uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},
     }  # fmt: skip
     return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}

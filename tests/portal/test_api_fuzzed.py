@@ -28,6 +28,7 @@ from portal.traces.diagnosis import ask_why
 from tests.cast import Cast
 from tests.portal.clients import (
     made_alert,
+    made_backup,
     made_bundle,
     made_capture,
     made_channel,
@@ -38,6 +39,7 @@ from tests.portal.clients import (
     made_mirror,
     made_port_trace,
     made_probing,
+    made_store,
     made_topology_record,
     made_trace,
     made_vm,
@@ -82,8 +84,12 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     known |= {"/probings/": str(made_probing(cast, trace).uuid)}
     made_mirror(cast, vm), (volume := made_volume(cast))
     known |= {"/volumes/": str(volume.uuid), "/pools/": str(volume.pool and volume.pool.uuid)}
-    known |= {"/image-imports/": str(made_import(cast).uuid)}
-    known |= {"/migrations/": str(vm.uuid), "/adoptions/": str(vm.uuid)}
+    known |= {"/image-imports/": str(made_import(cast).uuid), "/backups/": str(made_backup(vm).uuid)}
+    known |= {
+        "/migrations/": str(vm.uuid),
+        "/backup-stores/": str(made_store("loft").uuid),
+        "/adoptions/": str(vm.uuid),
+    }
     known |= {"/vms/": str(vm.uuid), "/traces/": str(trace.uuid), "/operations/": operations}
     known |= {"/alerts/": str(made_alert(cast).uuid), "/channels/": str(made_channel(cast).uuid)}
     known |= {"/boards/": str(kept_team_board(cast.payments).uuid)}

@@ -18,7 +18,7 @@ from portal.hosts.models import Host
 from portal.networks.models import Network
 from portal.operations.models import Operation
 from tests.cast import Cast
-from tests.portal.clients import client_of, form, made_host, made_trace, made_vm, made_volume
+from tests.portal.clients import client_of, form, made_backup, made_host, made_trace, made_vm, made_volume
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>{{ 7|add:7 }}\'";--'
 NAMES = ["<script>alert(1)</script>", "a b", "x" * 10_000, "-a", "a-", "ünï", "'; drop table", "", "\0", "A", "a\nb"]
@@ -254,7 +254,9 @@ def test_hostile_names_run_on_no_page(cast: Cast) -> None:
             "dashboard", "vm_list", "vm_create", "networks", "keys", "tokens", "sessions", "members", "activity",
             "operations", "trace_new", "hosts", "flow_hosts", "status_line", "api_docs",
         )),
-        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "vm_change", "vm_nics", "vm_snapshots", "console")),
+        *(reverse(name, args=[vm.uuid]) for name in ("vm", "vm_delete", "vm_change", "vm_nics", "vm_snapshots", "vm_backups", "console")),
+        reverse("backup_restore", args=[made_backup(vm).uuid]),
+        reverse("backups"),
         reverse("volume", args=[made_volume(cast, HOSTILE[:60]).uuid]),
         reverse("operation", args=[operation.uuid]),
         reverse("trace", args=[trace.uuid]),

@@ -48,6 +48,7 @@ from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
     made_alert,
+    made_backup,
     made_bundle,
     made_capture,
     made_channel,
@@ -63,6 +64,7 @@ from tests.portal.clients import (
     made_probing,
     made_provider,
     made_snapshot,
+    made_store,
     made_topology_record,
     made_trace,
     made_vm,
@@ -98,6 +100,7 @@ def world(cast: Cast) -> World:
     what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
     matrix = ask_matrix(cast.payments, cast.alice, "tcp", 22)
     bundle = made_bundle(cast)
+    made_store("attic")
     made_topology_record(host)
     arguments: dict[str, dict[str, Any]] = {
         "check_remove": {"uuid": check.uuid},
@@ -115,6 +118,8 @@ def world(cast: Cast) -> World:
         "image_delete": {"uuid": made_import(cast).uuid},
         "vm_nics": {"uuid": vm.uuid},
         "vm_snapshots": {"uuid": vm.uuid},
+        "vm_backups": {"uuid": vm.uuid},
+        "backup_restore": {"uuid": made_backup(vm).uuid},
         "vm_tags": {"uuid": vm.uuid},
         "volume": {"uuid": made_volume(cast).uuid},
         "vm_lease": {"uuid": vm.uuid},
@@ -333,6 +338,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     port = str(Port.objects.get(vm__uuid=vm).uuid)
     rule = world.arguments["security_rule_delete"]
     uuids |= {"volumes": world.arguments["volume"]["uuid"], "pools": Pool.objects.get().uuid}
+    uuids |= {"backups": world.arguments["backup_restore"]["uuid"], "backup-stores": made_store("attic").uuid}
     uuids |= {"image-imports": world.arguments["image_delete"]["uuid"]}
     uuids |= {"security-groups": rule["uuid"], "ports": port, "boards": world.arguments["board"]["uuid"]}
     uuids |= {"alerts": world.arguments["alert_handle"]["uuid"], "channels": world.arguments["channel_act"]["uuid"]}

@@ -23,6 +23,7 @@ from portal.traces.requests import TraceSpec
 from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
+    made_backup,
     made_bundle,
     made_flow_record,
     made_flow_what_if,
@@ -86,6 +87,10 @@ BASELINE: dict[str, int] = {
     "vm_change": 20,
     "vm_nics": 18,
     "vm_snapshots": 21,
+    "vm_backups": 19,
+    "backups": 9,
+    "backup_restore": 12,
+    "backup_stores": 8,
     "console": 13,
     "operation": 10,
     "trace": 9,
@@ -95,6 +100,7 @@ BASELINE: dict[str, int] = {
     "/api/v1/vms": 9,
     "/api/v1/operations": 5,
     "/api/v1/volumes": 4,
+    "/api/v1/backups": 6,
     "/api/v1/networks": 7,
     "/api/v1/routers": 7,
     "/api/v1/floating-addresses": 4,
@@ -139,6 +145,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
         "vm_change": vm.uuid,
         "vm_nics": vm.uuid,
         "vm_snapshots": vm.uuid,
+        "vm_backups": vm.uuid,
         "trace": trace.uuid,
         "host_load": "hv1",
         "security_group": group.uuid,
@@ -147,6 +154,8 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
     arguments |= {"network": cast.network.uuid, "router": cast.router.uuid, "console": vm.uuid}
     arguments["what_if"] = asked_of_shadow(cast, Port.objects.get(vm=vm), "203.0.113.1")
     made_snapshot(vm)
+    first = made_backup(vm)
+    arguments["backup_restore"] = first.uuid
     arguments["volume"] = made_volume(cast).uuid
     arguments["bundle"] = made_bundle(cast).uuid
     arguments["diagnosis"] = ask_why(vm.ports.get(), cast.alice).uuid
@@ -165,6 +174,7 @@ def test_pages_ask_as_many_queries_as_they_did_and_no_more_with_more_rows(cast: 
         made_trace(cast)
         made_snapshot(vm, f"s{number}")
         seen.changes.create(at=timezone.now(), object=f"port br-int/p{number}", after={"kind": "nic"})
+        made_backup(vm, first)
         made_volume(cast, f"data-{number}", Host.objects.get(name=f"hv{number}"))
         made_import(cast), made_image(cast)
         give_floating(cast.payments, Port.objects.get(name=f"web-{number}"))

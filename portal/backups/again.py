@@ -1,0 +1,40 @@
+"""Backups' operations asked for again, with the values that they were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from portal.accounts.models import User
+from portal.backups.models import Backup
+from portal.backups.requests import delete_backup, take_backup
+from portal.backups.restores import RestoreSpec, restore_backup
+from portal.compute.models import VM
+from portal.compute.requests import VMProblem
+from portal.operations.models import Operation
+
+
+def _take(operation: Operation, user: User) -> Operation:
+    vm = VM.objects.select_related("team").filter(team=operation.team, uuid=operation.object_uuid).first()
+    if vm is None:
+        raise VMProblem({"vm": [f"{operation.object_name} is no longer there"]})
+    return take_backup(vm, user, operation.params["store"], operation.params["full"])
+
+
+def _backup(operation: Operation) -> Backup:
+    found = Backup.objects.filter(team=operation.team, uuid=operation.params["backup"]).first()
+    if found is None:
+        raise VMProblem({"backup": ["the backup is no longer there"]})
+    return found
+
+
+def _restore(operation: Operation, user: User) -> Operation:
+    told = operation.params
+    spec = RestoreSpec(told["name"], told["network"], told["address"])
+    return restore_backup(_backup(operation), user, spec).operation
+
+
+AGAIN: Mapping[str, Callable[[Operation, User], Operation]] = {
+    "vm.backup": _take,
+    "vm.restore": _restore,
+    "backup.delete": lambda operation, user: delete_backup(_backup(operation), user),
+}

@@ -1,0 +1,205 @@
+"""Backups and their stores over REST."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from ninja import Query, Router, Schema, Status
+from pydantic import Field
+
+from portal.accounts.access import may, require, team_for
+from portal.accounts.views import person
+from portal.api.paging import Page, PageQuery, as_page, page_of
+from portal.api.schemas import Accepted, VMCreated
+from portal.backups.listing import Line, backups_of, line_as_json, lines_of, store_as_json
+from portal.backups.models import Backup, BackupStore
+from portal.backups.requests import delete_backup, set_plan, take_backup
+from portal.backups.restores import RestoreSpec, restore_backup
+from portal.backups.stores import StoreSpec, enable_store, make_store, remove_store
+from portal.compute.models import VM
+from portal.compute.serialize import vm_as_json
+from portal.compute.views import vms_of
+from portal.operations.models import Operation
+from portal.operations.serialize import operation_as_json
+
+router = Router()
+BIG = 2**31 - 1
+
+
+class BackupIn(Schema):
+    store: str = Field("", max_length=200, description="none: the first that takes backups")
+    full: bool = Field(False, description="not only what was written since the last one")
+
+
+class BackupOut(Schema):
+    uuid: UUID
+    vm: str
+    vm_uuid: UUID
+    vm_is_there: bool = Field(description="backups outlive their VM")
+    kind: str = Field(description="full, or incremental: what was written since its parent")
+    reason: str = Field(description="why it is a full one")
+    state: str
+    problem: str
+    parent: UUID | None
+    links: int = Field(description="how many backups a restore reads")
+    store: str
+    disk_gib: int
+    size_bytes: int = Field(description="what it takes in the store")
+    sha256: str
+    is_scheduled: bool
+    created_at: datetime
+    no_restore: str = Field(description="why no VM can be made of it now")
+    no_delete: str = Field(description="why it cannot be deleted now")
+
+
+class RestoreIn(Schema):
+    name: str = Field(max_length=200, description="of the new VM")
+    network: str = Field("", max_length=200, description="none: the one that the VM was on")
+    address: str | None = Field(None, max_length=100)
+    request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
+
+
+class BackupPlanIn(Schema):
+    every_hours: int = Field(ge=-BIG, le=BIG, description="0: none")
+    full_every: int = Field(7, ge=-BIG, le=BIG, description="every so many-th is a full one; 1: each")
+    keep: int = Field(4, ge=-BIG, le=BIG, description="so many full ones, with what lies on them")
+    store: str = Field("", max_length=200)
+
+
+class BackupPlanOut(Schema):
+    every_hours: int
+    full_every: int
+    keep: int
+    store: str
+    next_at: datetime | None
+
+
+class StoreIn(Schema):
+    name: str = Field(max_length=200)
+    folder: str = Field(max_length=400, description="an absolute path, where the worker has mounted it")
+
+
+class StoreChange(Schema):
+    is_enabled: bool = Field(description="whether new backups may go there")
+
+
+class StoreOut(Schema):
+    uuid: UUID
+    name: str
+    kind: str
+    is_enabled: bool
+    is_usable: bool
+    place: str = Field(description="for operators")
+    problem: str = Field(description="for operators")
+    free_bytes: int | None = Field(description="for operators")
+    seen_at: datetime | None
+
+
+@router.get("/backups", response=Page[BackupOut], summary="The team's backups, also of VMs that are gone")
+def list_backups(request: HttpRequest, paging: Query[PageQuery]) -> Any:
+    team = team_for(request, "backup.see")
+    found, after = page_of(backups_of(team), paging)
+    every = backups_of(team).filter(vm_uuid__in={one.vm_uuid for one in found})
+    by_id = {line.backup.pk: line for line in lines_of(team, every)}
+    return as_page([line_as_json(by_id[one.pk]) for one in found if one.pk in by_id], after)
+
+
+@router.get("/backups/{uuid}", response=BackupOut, summary="One backup")
+def get_backup(request: HttpRequest, uuid: UUID) -> Any:
+    return line_as_json(_line(_backup(request, uuid, "backup.see")))
+
+
+@router.delete("/backups/{uuid}", response={202: Accepted}, summary="Delete a backup and those that lie on it")
+def remove_backup(request: HttpRequest, uuid: UUID) -> Any:
+    return _accepted(delete_backup(_backup(request, uuid), person(request)))
+
+
+@router.post("/backups/{uuid}/restore", response={202: VMCreated}, summary="Make a new VM of a backup")
+def restore(request: HttpRequest, uuid: UUID, asked: RestoreIn) -> Any:
+    spec = RestoreSpec(_plain(asked.name), _plain(asked.network), asked.address, asked.request_key)
+    made = restore_backup(_backup(request, uuid), person(request), spec)
+    return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
+
+
+@router.get("/vms/{uuid}/backups", response=list[BackupOut], summary="A VM's backups")
+def list_vm_backups(request: HttpRequest, uuid: UUID) -> Any:
+    vm = _vm(request, uuid, "backup.see")
+    return [line_as_json(line) for line in lines_of(vm.team, backups_of(vm.team).filter(vm_uuid=vm.uuid))]
+
+
+@router.post("/vms/{uuid}/backups", response={202: Accepted}, summary="Back up a VM, also while it runs")
+def post_backup(request: HttpRequest, uuid: UUID, asked: BackupIn) -> Any:
+    return _accepted(take_backup(_vm(request, uuid), person(request), _plain(asked.store), asked.full))
+
+
+@router.put("/vms/{uuid}/backup-plan", response=BackupPlanOut, summary="Back up a VM every so often, and keep so many")
+def put_backup_plan(request: HttpRequest, uuid: UUID, asked: BackupPlanIn) -> Any:
+    store = _plain(asked.store)
+    plan = set_plan(_vm(request, uuid), person(request), asked.every_hours, asked.full_every, asked.keep, store)
+    if plan is None:
+        return {"every_hours": 0, "full_every": 0, "keep": 0, "store": "", "next_at": None}
+    return {
+        "every_hours": plan.every_hours, "full_every": plan.full_every, "keep": plan.keep, "store": plan.store.name,
+        "next_at": plan.next_at,
+    }  # fmt: skip
+
+
+@router.get("/backup-stores", response=list[StoreOut], summary="Where backups are kept")
+def list_stores(request: HttpRequest) -> Any:
+    require(request, "person.see")
+    is_operator = may(request, "store.manage")
+    return [store_as_json(one, is_operator) for one in BackupStore.objects.all()]
+
+
+@router.post("/backup-stores", response={201: StoreOut}, summary="Set up a store of backups")
+def post_store(request: HttpRequest, asked: StoreIn) -> Any:
+    require(request, "store.manage")
+    return Status(201, store_as_json(make_store(person(request), StoreSpec(asked.name, asked.folder)), True))
+
+
+@router.patch("/backup-stores/{uuid}", response=StoreOut, summary="Let a store take new backups, or no more")
+def patch_store(request: HttpRequest, uuid: UUID, asked: StoreChange) -> Any:
+    return store_as_json(enable_store(_store(request, uuid), person(request), asked.is_enabled), True)
+
+
+@router.delete("/backup-stores/{uuid}", response={204: None}, summary="Know an empty store no more")
+def delete_store(request: HttpRequest, uuid: UUID) -> Any:
+    remove_store(_store(request, uuid), person(request))
+    return Status(204, None)
+
+
+def _store(request: HttpRequest, uuid: UUID) -> BackupStore:
+    require(request, "store.manage")
+    return get_object_or_404(BackupStore, uuid=uuid)
+
+
+def _vm(request: HttpRequest, uuid: UUID, right: str = "backup.change") -> VM:
+    team = team_for(request, "backup.see")
+    row = get_object_or_404(vms_of(team), uuid=uuid)
+    require(request, right, team)
+    return row
+
+
+def _backup(request: HttpRequest, uuid: UUID, right: str = "backup.change") -> Backup:
+    team = team_for(request, "backup.see")
+    row = get_object_or_404(backups_of(team), uuid=uuid)
+    require(request, right, team)
+    return row
+
+
+def _line(row: Backup) -> Line:
+    lines = lines_of(row.team, backups_of(row.team).filter(vm_uuid=row.vm_uuid))
+    return next(line for line in lines if line.backup.pk == row.pk)
+
+
+def _accepted(operation: Operation) -> Any:
+    return Status(202, {"operation": operation_as_json(operation)})
+
+
+def _plain(text: str) -> str:
+    """NUL is in no name of ours, and PostgreSQL refuses it."""
+    return text.replace("\0", "?")

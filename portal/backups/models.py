@@ -1,0 +1,128 @@
+"""Backups of VMs: what lies in which store, what an incremental one lies on, and the plan that takes them."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from portal.accounts.models import Team, User
+from portal.compute.models import VM, Flavor, Image
+
+FOLDER = "hopsight"  # what all keys of ours in a store begin with
+
+
+class BackupStore(models.Model):
+    """Where backups are kept, away from the hosts: a folder that the worker has mounted. Operators set it up."""
+
+    class Kind(models.TextChoices):
+        DIRECTORY = "directory", "Directory"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=40, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.DIRECTORY)
+    folder = models.CharField(max_length=300, default="", blank=True)
+    is_enabled = models.BooleanField(default=True, help_text="new backups may go there; what is there stays there")
+    is_marked = models.BooleanField(default=False, help_text="our mark lies in it: one without it is not this store")
+    problem = models.CharField(max_length=300, default="", blank=True, help_text="why it could not be used, last time")
+    free_bytes = models.BigIntegerField(null=True, blank=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people who may know."""
+        return self.folder
+
+
+class Backup(models.Model):
+    """A VM's disk as it was at one moment. It outlives the VM: `manifest` says all that a new VM needs.
+
+    A full one stands alone; an incremental one has what was written since its `parent`, without which it is nothing.
+    """
+
+    class Kind(models.TextChoices):
+        FULL = "full", "Full"
+        INCREMENTAL = "incremental", "Incremental"
+
+    class State(models.TextChoices):
+        TAKING = "taking", "Being taken"
+        THERE = "there", "There"
+        DELETING = "deleting", "Deleting"
+        DAMAGED = "damaged", "Damaged"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="backups")
+    vm = models.ForeignKey(VM, on_delete=models.SET_NULL, null=True, blank=True, related_name="backups")
+    vm_uuid = models.UUIDField()
+    vm_name = models.CharField(max_length=63)
+    store = models.ForeignKey(BackupStore, on_delete=models.PROTECT, related_name="backups")
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.FULL)
+    reason = models.CharField(max_length=200, default="", blank=True, help_text="why a full one was taken")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.TAKING)
+    problem = models.CharField(max_length=300, default="", blank=True, help_text="what a restore found wrong with it")
+    has_checkpoint = models.BooleanField(
+        default=False, help_text="the host notes what is written since: the next one may be incremental"
+    )
+    host = models.CharField(max_length=100, default="", blank=True, help_text="where that checkpoint is")
+    image = models.ForeignKey(Image, on_delete=models.PROTECT, related_name="+")
+    flavor = models.ForeignKey(Flavor, on_delete=models.PROTECT, related_name="+")
+    disk_gib = models.PositiveIntegerField(help_text="what a VM restored from it has, and its team's quota gives")
+    size_bytes = models.BigIntegerField(default=0, help_text="what it takes in the store")
+    sha256 = models.CharField(max_length=64, default="", blank=True)
+    manifest = models.JSONField(default=dict)
+    is_scheduled = models.BooleanField(default=False)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["team", "vm_uuid"], name="backup_by_vm")]
+
+    def __str__(self) -> str:
+        return f"{self.vm_name} {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def checkpoint(self) -> str:
+        """What libvirt calls the moment; the bitmap in the disk has the same name."""
+        return f"hs-{self.uuid.hex}"
+
+    @property
+    def key(self) -> str:
+        """Its folder in the store: made of uuids, so that no name of a person's is a path."""
+        return f"{FOLDER}/{self.vm_uuid}/{self.uuid}"
+
+    @property
+    def disk_key(self) -> str:
+        """Its disk in the store."""
+        return f"{self.key}/disk.qcow2"
+
+    @property
+    def manifest_key(self) -> str:
+        """Its description in the store, from which it could be restored without our database."""
+        return f"{self.key}/manifest.json"
+
+    @property
+    def scratch_name(self) -> str:
+        """The file beside the VM's disk that the host writes it to, on its way to the store."""
+        return f"hs-{self.vm_uuid}-{self.uuid.hex[:12]}.backup"
+
+
+class BackupPlan(models.Model):
+    """A backup every so often: a full one after so many incremental ones; the last so many full ones are kept with theirs."""
+
+    vm = models.OneToOneField(VM, on_delete=models.CASCADE, related_name="backup_plan")
+    store = models.ForeignKey(BackupStore, on_delete=models.CASCADE, related_name="+")
+    every_hours = models.PositiveIntegerField()
+    full_every = models.PositiveIntegerField(help_text="every so many-th is a full one")
+    keep = models.PositiveIntegerField(help_text="full ones, with what lies on them")
+    next_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"every {self.every_hours} h, a full one every {self.full_every}, the last {self.keep} kept"

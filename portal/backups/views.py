@@ -1,0 +1,186 @@
+"""Pages of backups: a VM's with its plan, the team's, the form that restores one; stores, for operators."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from portal.accounts.access import may, refusal, require, team_for
+from portal.accounts.models import User
+from portal.accounts.views import person
+from portal.backups.listing import backups_of, lines_of
+from portal.backups.models import Backup, BackupPlan, BackupStore
+from portal.backups.requests import delete_backup, set_plan, stores_for_teams, take_backup, take_refusal
+from portal.backups.restores import RestoreSpec, links_of, restore_backup
+from portal.backups.stores import StoreSpec, enable_store, make_store, remove_store
+from portal.compute.models import VM
+from portal.compute.requests import VMProblem, next_name
+from portal.compute.views import _visible
+from portal.networks.owners import usable_networks
+from portal.operations.models import Operation
+
+Errors = dict[str, list[str]]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def vm_backups(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """A VM's backups; a posted change that is refused says why."""
+    row = get_object_or_404(_visible(request), uuid=uuid)
+    require(request, "backup.see", row.team)
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "backup.change", row.team)
+        try:
+            return redirect(_change(row, person(request), request.POST))
+        except VMProblem as problem:
+            errors = problem.errors
+    why = refusal(request, "backup.change", row.team)
+    rows = list(backups_of(row.team).filter(vm_uuid=row.uuid))
+    context = {
+        "vm": row,
+        "lines": lines_of(row.team, rows)[::-1],
+        "total_bytes": sum(one.size_bytes for one in rows),
+        "stores": stores_for_teams(),
+        "no_take": why or take_refusal(row),
+        "why": why,
+        "plan": BackupPlan.objects.select_related("store").filter(vm=row).first(),
+        "problems": [line for lines in errors.values() for line in lines],
+        "operation": Operation.objects.filter(object_uuid=row.uuid, kind="vm.backup").first(),
+    }
+    return render(request, "backups/vm_backups.html", context, status=422 if errors else 200)
+
+
+def _change(row: VM, user: User, posted: QueryDict) -> str:
+    what, store = posted.get("what", ""), posted.get("store", "").replace("\0", "?")
+    if what == "take":
+        return _page_of(take_backup(row, user, store, posted.get("full") == "1"))
+    if what == "plan":
+        every, full, keep = (_number(posted.get(name, "")) for name in ("every_hours", "full_every", "keep"))
+        set_plan(row, user, every, full, keep, store)
+        return reverse("vm_backups", args=[row.uuid])
+    if what == "delete":
+        rows = Backup.objects.filter(team=row.team, vm_uuid=row.uuid)
+        return _page_of(delete_backup(_chosen(rows, posted), user))
+    raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are take, plan, delete"]})
+
+
+def _chosen(rows: Any, posted: QueryDict) -> Backup:
+    for one in rows:
+        if str(one.uuid) == posted.get("backup", ""):
+            found: Backup = one
+            return found
+    raise VMProblem({"backup": ["no such backup: choose one of the list"]})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def backups(request: HttpRequest) -> HttpResponse:
+    """The team's backups, those of VMs that are gone too; a post deletes one."""
+    team = team_for(request, "backup.see")
+    errors: Errors = {}
+    if request.method == "POST":
+        require(request, "backup.change", team)
+        try:
+            return redirect(_page_of(delete_backup(_chosen(backups_of(team), request.POST), person(request))))
+        except VMProblem as problem:
+            errors = problem.errors
+    rows = list(backups_of(team))
+    groups: dict[UUID, dict[str, Any]] = {}
+    for line in lines_of(team, rows)[::-1]:
+        one = groups.setdefault(line.backup.vm_uuid, {"name": line.backup.vm_name, "lines": [], "bytes": 0})
+        one["lines"].append(line)
+        one["bytes"] += line.backup.size_bytes
+    context = {
+        "team": team,
+        "groups": sorted(groups.values(), key=lambda one: one["name"]),
+        "total_bytes": sum(row.size_bytes for row in rows),
+        "count": len(rows),
+        "why": refusal(request, "backup.change", team),
+        "problems": [line for lines in errors.values() for line in lines],
+        "stores": stores_for_teams(),
+    }
+    return render(request, "backups/backups.html", context, status=422 if errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def backup_restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The form that makes a new VM of a backup."""
+    memberships = person(request).memberships.values("team_id")
+    row = get_object_or_404(
+        Backup.objects.select_related("team", "store", "image", "flavor"), uuid=uuid, team__in=memberships
+    )
+    require(request, "backup.change", row.team)
+    errors: Errors = {}
+    if request.method == "POST":
+        told = {name: request.POST.get(name, "").strip().replace("\0", "?") for name in ("name", "network", "address")}
+        spec = RestoreSpec(
+            told["name"], told["network"], told["address"] or None, request.POST.get("request_key", "")[:64]
+        )
+        try:
+            return redirect("vm", restore_backup(row, person(request), spec).vm.uuid)
+        except VMProblem as problem:
+            errors = problem.errors
+    told = {"name": next_name(row.team, row.vm_name.rstrip("-0123456789")[:55] or "vm"), "address": ""}
+    network = str(row.manifest.get("vm", {}).get("network", ""))
+    context = {
+        "backup": row,
+        "team": row.team,
+        "links": links_of(row),
+        "was": row.manifest.get("vm", {}),
+        "values": request.POST if errors else told | {"network": network, "request_key": secrets.token_hex(16)},
+        "errors": errors,
+        "networks": usable_networks(row.team).prefetch_related("subnets"),
+    }
+    return render(request, "backups/backup_restore.html", context, status=422 if errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def backup_stores(request: HttpRequest) -> HttpResponse:
+    """Every store; a post sets one up, has it take backups or not, or removes it."""
+    require(request, "store.manage")
+    errors: Errors = {}
+    if request.method == "POST":
+        try:
+            _change_store(person(request), request.POST)
+            return redirect("backup_stores")
+        except VMProblem as problem:
+            errors = problem.errors
+    context = {
+        "rows": list(BackupStore.objects.prefetch_related("backups")),
+        "errors": errors,
+        "lines": errors.get("store", []) + errors.get("what", []),
+        "values": request.POST if errors else {},
+        "may": may(request, "store.manage"),
+    }
+    return render(request, "backups/backup_stores.html", context, status=422 if errors else 200)
+
+
+def _change_store(user: User, posted: QueryDict) -> None:
+    what = posted.get("what", "")
+    if what == "make":
+        make_store(user, StoreSpec(posted.get("name", "").strip(), posted.get("folder", "").strip()))
+        return
+    row = next((one for one in BackupStore.objects.all() if str(one.uuid) == posted.get("store", "")), None)
+    if row is None:
+        raise VMProblem({"store": ["no such store: choose one of the list"]})
+    if what in ("enable", "disable"):
+        enable_store(row, user, what == "enable")
+    elif what == "remove":
+        remove_store(row, user)
+    else:
+        raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are make, enable, disable, remove"]})
+
+
+def _page_of(operation: Operation) -> str:
+    return reverse("operation", args=[operation.uuid])
+
+
+def _number(text: str) -> int:
+    """The number; -1, which is refused, for what is none."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

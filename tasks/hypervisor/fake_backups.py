@@ -1,0 +1,55 @@
+"""The fake hypervisor's copies: real qcow2 files. A checkpoint is what the disk held then; a copy since one is the difference."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.hypervisor.disks import copy_disk, ensure_layer
+from tasks.hypervisor.driver import CheckpointLost, CopyAsked, CopyProgress
+from tasks.hypervisor.fake_layers import FakeLayers
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="hopsight-fake-")
+
+
+@dataclass
+class FakeBackups(FakeLayers):
+    """`checkpoints` of each domain, by name. Copies end at the first look, with `copies_fail` as the problem."""
+
+    checkpoints: dict[str, dict[str, Path]] = field(default_factory=dict)
+    copies_fail: str = ""
+    moments: tempfile.TemporaryDirectory[str] = field(default_factory=_folder)
+
+    def begin_copy(self, asked: CopyAsked) -> None:
+        self.enter("begin_copy")
+        known = self.checkpoints.setdefault(asked.domain, {})
+        if asked.since and asked.since not in known:
+            raise CheckpointLost(f"missing or broken bitmap '{asked.since}'")
+        now = Path(self.moments.name) / f"{asked.checkpoint}.qcow2"
+        now.unlink(missing_ok=True)
+        copy_disk(Path(self.written[asked.domain]), now, "", "")
+        if asked.since:
+            ensure_layer(Path(asked.path), now)
+            safe = ["qemu-img", "rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(known[asked.since]), asked.path]
+            subprocess.run(safe, check=True, capture_output=True, timeout=60)
+        else:
+            copy_disk(now, Path(asked.path), "", "")
+        known[asked.checkpoint] = now
+
+    def copy_progress(self, domain: str) -> CopyProgress:
+        self.enter("copy_progress")
+        return CopyProgress(1, 1, True, self.copies_fail)
+
+    def drop_copy(self, domain: str, checkpoint: str) -> None:
+        self.enter("drop_copy")
+        self.checkpoints.get(domain, {}).pop(checkpoint, None)
+
+    def keep_checkpoint(self, domain: str, checkpoint: str) -> None:
+        self.enter("keep_checkpoint")
+        known = self.checkpoints.get(domain, {})
+        for name in [one for one in known if one != checkpoint]:
+            del known[name]
