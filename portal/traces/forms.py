@@ -50,7 +50,7 @@ class TraceForm(forms.Form):
         self._networks = {f"{OUTSIDE}{row.name}": row for row in ExternalNetwork.objects.all()}
         self._routers = {f"{ROUTER}{row.name}": row for row in Router.objects.filter(team=team)}
         if self.listed is None:
-            self.fields["source"] = forms.CharField(label="From", max_length=200, widget=forms.TextInput(attrs={"placeholder": "VM or IP address", **PLAIN}))  # fmt: skip
+            self.fields["source"] = forms.CharField(label="From", max_length=200, widget=forms.TextInput(attrs={"placeholder": "VM, IP address, outside:NETWORK or router:NAME", **PLAIN}))  # fmt: skip
             return
         source = self.fields["source"]
         assert isinstance(source, forms.ChoiceField)
