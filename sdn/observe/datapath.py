@@ -27,6 +27,8 @@ _NESTED = {
     "tunnel": {"tun_id": "tun_id", "src": "tun_src", "dst": "tun_dst"},
 }
 _BARE = {"eth_type": "dl_type"}
+_WIDEST = 128  # bits: an IPv6 address
+_TAGS = 8  # VLAN tags within each other; OVS keeps two (vlan-limit)
 _WIDTH = {"dl_src": 48, "dl_dst": 48, "nw_src": 32, "nw_dst": 32, "arp_spa": 32, "arp_tpa": 32, "tun_src": 32, "tun_dst": 32,
           "ipv6_src": 128, "ipv6_dst": 128, "tun_id": 64, "nw_proto": 8, "tp_src": 16, "tp_dst": 16}  # fmt: skip
 
@@ -92,15 +94,17 @@ def split_list(text: str) -> list[str]:
 
 
 def number_of(text: str) -> int | None:
-    """A MAC, an address or a number as one integer; None for what is none."""
+    """A MAC, an address or a number as one integer; None for what is none, and for what no field holds."""
     try:
         if text.count(":") == 5 and all(len(part) == 2 for part in text.split(":")):
-            return int(text.replace(":", ""), 16)
-        if ":" in text:
-            return int(IPv6Address(text))
-        return int(IPv4Address(text)) if text.count(".") == 3 else int(text, 0)
+            number = int(text.replace(":", ""), 16)
+        elif ":" in text:
+            number = int(IPv6Address(text))
+        else:
+            number = int(IPv4Address(text)) if text.count(".") == 3 else int(text, 0)
     except (AddressValueError, ValueError):
         return None
+    return number if 0 <= number < 1 << _WIDEST else None
 
 
 def _parse_line(line: str) -> DatapathFlow | None:
@@ -133,10 +137,10 @@ def _named(keys: list[str]) -> Iterator[tuple[str, str]]:
         yield name, rest.removesuffix(")")
 
 
-def _fields(named: Mapping[str, str]) -> Iterator[tuple[str, Masked]]:
+def _fields(named: Mapping[str, str], tags: int = 0) -> Iterator[tuple[str, Masked]]:
     for key, body in named.items():
-        if key == "encap":  # what is behind a VLAN tag, its own eth_type included
-            yield from _fields(dict(_named(split_list(body))))
+        if key == "encap" and tags < _TAGS:  # what is behind a VLAN tag, its own eth_type included
+            yield from _fields(dict(_named(split_list(body))), tags + 1)
         elif key in _BARE and "encap" not in named and (one := _masked(body)):
             yield _BARE[key], one
         for name, value in (part.partition("=")[::2] for part in split_list(body) if key in _NESTED):

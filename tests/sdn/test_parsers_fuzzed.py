@@ -76,7 +76,16 @@ def test_no_flow_text_breaks_the_reading(text: str) -> None:
         differences(flow.match, PACKET, 99)
 
 
+TUNNELLED = "ufid:1, recirc_id(0),in_port(vnet1),tunnel(tun_id={}/{}), packets:1, bytes:1, used:1.0s, actions:3\n"
+TOO_LONG = "9" * 5000  # digits: Python prints no such number
+
+
 @given(mangled(DUMPS))
+@example(TUNNELLED.format(f"-0x{TOO_LONG}", f"0x{TOO_LONG}"))
+@example(TUNNELLED.format(f" 0x{TOO_LONG}", "-1"))
+@example(TUNNELLED.format(f"0X{TOO_LONG}", f"0x{TOO_LONG}"))
+@example(f"in_port(1),{'encap(' * 3000}{')' * 3000}, actions:3")
+@example(f"in_port(1),{'encap(' * 3000}, actions:3")
 def test_no_datapath_dump_breaks_the_reading(text: str) -> None:
     for flow in parse_dump(text):
         flow.takes(PACKET)
