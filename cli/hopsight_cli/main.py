@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-import click
 import typer
 
 from hopsight_cli import (
@@ -29,6 +28,8 @@ from hopsight_cli.client import CliError
 from hopsight_cli.output import complain
 
 INTERRUPTED = 130
+# What a wrong option or command raises: click's own class, or that of the copy of click within newer versions of typer.
+WRONG_USE: Any = typer.BadParameter.__bases__
 app = typer.Typer(
     name="hopsight",
     no_args_is_help=True,
@@ -80,10 +81,10 @@ def run() -> None:
     except CliError as problem:
         complain(problem)
         sys.exit(problem.code)
-    except click.ClickException as problem:
+    except WRONG_USE as problem:
         problem.show()
         sys.exit(problem.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `hopsight vm list | head -1`

@@ -248,6 +248,21 @@ def test_a_hostile_name_moves_no_cursor(terminal: People, served: tuple[str, Cas
     assert "\x1b" not in shown and "gone" in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["vm", "list", "--colour"], "No such option: --colour"),
+        (["vm", "lst"], "No such command 'lst'"),
+        (["vm", "show"], "Missing argument"),
+        (["traces", "--limit", "0"], "0 is not in the range"),
+    ],
+)
+def test_a_wrong_option_or_command_is_told_in_words(tmp_path: Path, words: list[str], told: str) -> None:
+    said = Terminal(tmp_path, "http://127.0.0.1:9").run(*words)
+    assert said.code == 2 and told in said.err and "for help" in said.err
+    assert "Traceback" not in said.err
+
+
 def test_any_request_can_be_sent(terminal: People) -> None:
     bob = terminal("bob")
     assert bob.ok("api", "get", "/usage").json()["team"] == "payments"
