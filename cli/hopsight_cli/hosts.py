@@ -80,7 +80,10 @@ def trace_flow(
     ct_next: Annotated[list[str] | None, typer.Option(help="What conntrack says, look-up by look-up: trk,est")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the way of a packet that comes in by any port of a host's bridge (operators only)."""
+    """Draw the way of a packet from a port.
+
+    It comes in by any port of a host's bridge (operators only).
+    """
     api = api_of(ctx)
     asked = {"bridge": bridge, "flow": flow, "ct_next": ct_next or []}
     uuid = api.send("POST", f"/hosts/{host}/port-traces", asked)["uuid"]

@@ -52,9 +52,10 @@ def trace(
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 unless it is delivered.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the way of a packet from a VM, from router:NAME, or from outside:NETWORK to a floating address.
+    """Draw the way of a packet, and why it ends where it ends.
 
-    To another VM or to an address; a ping if you do not say what.
+    From a VM, from router:NAME, or from outside:NETWORK to a floating address; to another VM or to
+    an address. A ping if you do not say what.
 
     \b
       hopsight trace web-1 db-1 --tcp 5432
@@ -84,12 +85,12 @@ def probe(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A VM's name, or an address.")],
     tcp: Tcp = None,
     udp: Udp = None,
-    seconds: Annotated[int, typer.Option(help="One packet a second for so long.", min=5, max=3600)] = 60,
+    seconds: Annotated[int, typer.Option(help="One packet a second for so long.", min=5, max=600)] = 60,
     as_json: AsJson = False,
 ) -> None:
-    """Send one real packet a second along a path, which no guest gets: a line each, then loss and latency.
+    """Send one real packet a second along a path.
 
-    Ctrl-C ends it.
+    No guest gets it. A line for each, then loss and latency; Ctrl-C ends it.
     """
     api = api_of(ctx)
     asked = {**_sender(api, source), "target": target} | Service.of(tcp, udp, False).body()
