@@ -20,6 +20,7 @@ import lab
 from lab.images import ensure_tiny, find_debian
 from lab.paths import HypervisorPaths
 from lab.preview import preview_down, preview_up
+from portal.backups.models import BackupStore
 from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.networks.intent import bump_generation
@@ -77,6 +78,7 @@ def seed_rows(hypervisors: Hypervisors) -> None:
             _host_row(path, hypervisors.mode)
     call_command("seed")
     _seed_image(hypervisors.mode)
+    _seed_store()
     for path in fresh:
         (path.root / FRESH_MARK).write_text("rows of this lab are known\n")
 
@@ -89,6 +91,14 @@ def _seed_image(mode: str) -> None:
         seed_images(ensure_tiny(cache), find_debian(cache))
     else:
         seed_images(None)
+
+
+def _seed_store() -> None:
+    """A first place for backups, beside the database: one's own comes with the page of the stores."""
+    folder = Path(settings.STATE_DIR) / "backups"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not BackupStore.objects.exists():
+        BackupStore.objects.create(name="local", folder=str(folder))
 
 
 def _host_row(path: HypervisorPaths, mode: str) -> None:

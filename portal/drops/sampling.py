@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import redis
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,6 +19,8 @@ from portal.live.transient import transient_snapshot
 from portal.networks.models import Port
 from portal.networks.owners import owner_of
 from portal.networks.problems import NetworkProblem
+
+log = logging.getLogger("hopsight.drops")
 
 KEY_PREFIX = "hopsight:sample:"
 SECONDS = (30, 60, 300)
@@ -63,8 +67,12 @@ def stop_sample(port: Port, actor: User | None) -> None:
 
 
 def sample_of(port: Port) -> Sample | None:
-    """The port's sample while it lasts."""
-    found: Any = connection().get(f"{KEY_PREFIX}{port.uuid}")
+    """The port's sample while it lasts; none while Redis, which keeps it, is away."""
+    try:
+        found: Any = connection().get(f"{KEY_PREFIX}{port.uuid}")
+    except redis.RedisError as problem:
+        log.warning("no sample is known problem=%s", problem)
+        return None
     if found is None:
         return None
     state = transient_snapshot(topic_of(port))["state"]

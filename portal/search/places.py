@@ -44,7 +44,7 @@ PLACES: tuple[Place, ...] = (
     Place("What no row explains", "orphans", "host.see", "x", "orphans leftovers clean disks domains"),
     Place("Flow tables", "flow_hosts", "flow.see", "flows", "openflow ovs-ofctl", "g f"),
     Place("Topology history", "topology_history", "flow.see", "clock", "changes ovsdb time travel"),
-    Place("Backup stores", "backup_stores", "store.manage", "copy", "where backups are kept directory s3"),
+    Place("Backup stores", "backup_stores", "store.manage", "copy", "where backups are kept directory"),
     Place("External networks", "external_networks", "external.manage", "ext", "internet uplink"),
     Place("Provider networks", "provider_networks", "provider.manage", "net", "vlan flat"),
     Place("API tokens", "tokens", "person.see", "key", "program access"),

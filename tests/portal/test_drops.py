@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 from django.urls import reverse
 from django.utils import timezone
 
@@ -31,6 +32,15 @@ def test_the_vms_page_says_why_what_to_do_and_where_to_look(cast: Cast, port: Po
     assert f"{reverse('trace_new')}?target={port.uuid}" in page
     network = client_of(cast.charlie).get(reverse("network", args=[cast.network.uuid])).content.decode()
     assert "No ingress rule allows it" in network
+
+
+def test_the_page_is_there_while_redis_is_away(cast: Cast, port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise redis.ConnectionError("connection refused")
+
+    monkeypatch.setattr("portal.drops.sampling.connection", away)
+    assert port.vm is not None
+    assert client_of(cast.bob).get(reverse("vm", args=[port.vm.uuid])).status_code == 200
 
 
 def test_the_trace_of_a_drop_has_its_port_filled_in(cast: Cast, port: Port) -> None:
