@@ -3,10 +3,12 @@ ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        ca-certificates gcc libvirt-dev pkg-config python3-dev python3-venv && rm -rf /var/lib/apt/lists/*
+        ca-certificates gcc gettext libvirt-dev pkg-config python3-dev python3-venv && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY requirements.txt requirements-node.txt ./
 RUN python3 -m venv /app/.venv && .venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+COPY portal/locale portal/locale
+RUN for file in portal/locale/*/LC_MESSAGES/*.po; do msgfmt --check-format -o "${file%.po}.mo" "$file" || exit 1; done
 COPY frontend frontend
 RUN python3 -m venv /node && /node/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements-node.txt \
     && cd frontend && PATH="/node/bin:$PATH" sh -c "npm install --no-save --no-audit --no-fund && npm run build" \
@@ -21,6 +23,7 @@ COPY --from=build /app/frontend/dist frontend/dist
 COPY manage.py ./
 COPY lab lab
 COPY portal portal
+COPY --from=build /app/portal/locale portal/locale
 COPY sdn sdn
 COPY tasks tasks
 ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

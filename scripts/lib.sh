@@ -11,7 +11,8 @@ TOOLS_ALWAYS="redis-server:redis-server:the broker and the live events
 ovs-vswitchd:openvswitch-switch:the virtual switches
 ssh-keygen:openssh-client:the keys of guests
 pkg-config:pkg-config:building libvirt-python
-gcc:gcc:building libvirt-python"
+gcc:gcc:building libvirt-python
+msgfmt:gettext:the words in other languages"
 TOOLS_LAB="libvirtd:libvirt-daemon-system:the hypervisors of the lab
 virsh:libvirt-clients:the hypervisors of the lab
 qemu-system-x86_64:qemu-system-x86:the guests
@@ -108,4 +109,11 @@ ensure_frontend() { # $1: "tools" to have node_modules even when the bundle is c
     ensure_node
     (cd frontend && npm install --no-save --no-audit --no-fund --loglevel=error --prefer-offline >/dev/null && npm run --silent build >/dev/null)
     printf '%s\n' "$digest" >frontend/dist/.stamp
+}
+
+ensure_words() { # the catalogues, compiled; scripts/words gathers new words into them
+    for file in portal/locale/*/LC_MESSAGES/*.po; do
+        [ "${file%.po}.mo" -nt "$file" ] && continue
+        msgfmt --check-format -o "$file.$$" "$file" && mv "$file.$$" "${file%.po}.mo"
+    done
 }

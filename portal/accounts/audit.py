@@ -209,6 +209,7 @@ WORDS: dict[str, str] = {
     "policy.team": "changed whether a second factor is asked of",
     "policy.operators": "changed whether a second factor is asked of the",
     "password.change": "changed the password of",
+    "person.language": "chose a language for",
 }
 
 

@@ -36,6 +36,7 @@ PAGES: dict[str, Page] = {
     "identity_remove": Page(None, "person.change"),
     "access_policy": Page("policy.manage", "policy.manage"),
     "logout": Page(None, "person.see"),
+    "language": Page(None, "login.open"),
     "dashboard": Page("person.see"),
     "search": Page("person.see"),
     "alerts": Page("alert.see", "alert.handle"),

@@ -20,7 +20,9 @@ from portal.accounts.factors import missing
 from portal.accounts.models import LogIn, User
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
-WITHOUT_FACTOR = {"account_reauthenticate", "login", "logout", "password", "sessions", "session_end", "status_line"}
+WITHOUT_FACTOR = {
+    "account_reauthenticate", "language", "login", "logout", "password", "sessions", "session_end", "status_line",
+}  # fmt: skip
 SEEN_EVERY = timedelta(minutes=1)
 
 

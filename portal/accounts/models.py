@@ -6,12 +6,16 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
     """A person. `is_operator` may see and run hosts; it gives no right over teams' objects."""
 
     is_operator = models.BooleanField(default=False)
+    language = models.CharField(
+        max_length=10, blank=True, help_text="of settings.LANGUAGES; empty: as the browser asks"
+    )
     service_of = models.ForeignKey(
         "Team",
         on_delete=models.CASCADE,
@@ -23,9 +27,9 @@ class User(AbstractUser):
 
 
 class Role(models.TextChoices):
-    OWNER = "owner", "Owner"
-    MEMBER = "member", "Member"
-    VIEWER = "viewer", "Viewer"
+    OWNER = "owner", _("Owner")
+    MEMBER = "member", _("Member")
+    VIEWER = "viewer", _("Viewer")
 
 
 class Team(models.Model):

@@ -9,7 +9,16 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from portal.accounts import device_views, factor_views, person_views, service_views, team_admin_views, team_views, views
+from portal.accounts import (
+    device_views,
+    factor_views,
+    language_views,
+    person_views,
+    service_views,
+    team_admin_views,
+    team_views,
+    views,
+)
 
 log_in = login_not_required(views.LogIn.as_view())
 # allauth's views that we need, by the names that allauth itself looks up; nothing else of it answers.
@@ -38,6 +47,7 @@ urlpatterns = [
     path("security/identities/<int:identity_id>/remove/", factor_views.identity_remove, name="identity_remove"),
     path("access/", factor_views.access_policy, name="access_policy"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("language/", language_views.language, name="language"),
     path("teams/<slug:slug>/", views.team_switch, name="team_switch"),
     path("keys/", views.keys, name="keys"),
     path("keys/<int:key_id>/delete/", views.key_delete, name="key_delete"),

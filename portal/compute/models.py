@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.compute.hardware import Hardware
@@ -88,14 +89,14 @@ class KeyPair(models.Model):
 
 
 class VMState(models.TextChoices):
-    CREATING = "creating", "Creating"
-    RUNNING = "running", "Running"
-    STOPPED = "stopped", "Stopped"
-    PAUSED = "paused", "Paused"
-    CRASHED = "crashed", "Crashed"
-    DELETING = "deleting", "Deleting"
-    DELETED = "deleted", "Deleted"  # kept until purge_at, and can be had back
-    UNKNOWN = "unknown", "Unknown"
+    CREATING = "creating", _("Creating")
+    RUNNING = "running", _("Running")
+    STOPPED = "stopped", _("Stopped")
+    PAUSED = "paused", _("Paused")
+    CRASHED = "crashed", _("Crashed")
+    DELETING = "deleting", _("Deleting")
+    DELETED = "deleted", _("Deleted")  # kept until purge_at, and can be had back
+    UNKNOWN = "unknown", _("Unknown")
 
 
 class VM(models.Model):

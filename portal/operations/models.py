@@ -5,18 +5,19 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.operations.stages import TITLES
 
 
 class OperationState(models.TextChoices):
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    UNDOING = "undoing", "Undoing"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    UNDOING = "undoing", _("Undoing")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING, OperationState.UNDOING)
@@ -85,12 +86,12 @@ class Operation(models.Model):
 
 
 class StageState(models.TextChoices):
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
-    UNDONE = "undone", "Undone"
+    WAITING = "waiting", _("Waiting")
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+    UNDONE = "undone", _("Undone")
 
 
 class OperationStage(models.Model):

@@ -14,9 +14,11 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_noop
 from django_vite.templatetags import django_vite
 
 register = template.Library()
+AGES = ((60, gettext_noop("s"), 1), (3600, gettext_noop("min"), 60), (86400, gettext_noop("h"), 3600))
 
 
 @register.simple_tag
@@ -70,12 +72,13 @@ def seconds(value: float | None) -> str:
 def age(value: datetime | None) -> str:
     """Time since then in one unit: `4 s`, `3 min`, `2 h`, `9 d`."""
     if value is None:
-        return "never"
+        return gettext("never")
     passed = max(0, int((timezone.now() - value).total_seconds()))
-    for limit, unit, size in ((60, "s", 1), (3600, "min", 60), (86400, "h", 3600)):
+    for limit, unit, size in AGES:
         if passed < limit:
-            return f"{passed // size} {unit}"
-    return f"{passed // 86400} d"
+            return f"{passed // size} {gettext(unit)}"
+    days = gettext("d")
+    return f"{passed // 86400} {days}"
 
 
 @register.filter
