@@ -188,7 +188,8 @@ def test_it_says_that_the_guest_is_off_and_comes_back_with_it(
     state(page, "Off")
     expect(page.locator("[data-console-note]")).to_contain_text("off")
     wait_for(lambda: api.get(f"/vms/{vm['uuid']}")["state"] == "stopped", 30, "it is off")
-    assert api.send("POST", f"/vms/{vm['uuid']}/actions/start")[0] == 202
+    # libvirt's event tells that it is off before the operation that did it has ended: until then nothing else may begin
+    wait_for(lambda: api.send("POST", f"/vms/{vm['uuid']}/actions/start")[0] == 202, 30, "its start is taken", 0.3)
     state(page, "Connected")
     type_in(page, "")
     shown(page, "hopsight: booted")
