@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -117,8 +118,9 @@ def _refusal(vm: VM, action: Action, busy: str) -> str:
     if busy and busy not in action.meanwhile:
         return f"“{TITLES.get(busy, busy)}” is under way"
     if vm.state not in action.states:
-        wanted = " or ".join(sorted(VMState(state).label.lower() for state in action.states))
-        return f"it is {VMState(vm.state).label.lower()}; only a VM that is {wanted} takes this"
+        wanted = gettext(" or ").join(sorted(str(VMState(state).label).lower() for state in action.states))
+        words = gettext("it is %(state)s; only a VM that is %(wanted)s takes this")
+        return words % {"state": str(VMState(vm.state).label).lower(), "wanted": wanted}
     return action.refuse(vm) or _lease_refusal(vm, action) or host_refusal(vm)
 
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -79,8 +80,9 @@ def _refusal(vm: VM, change: Change, busy: str) -> str:
     if busy:
         return f"“{TITLES.get(busy, busy)}” is under way"
     if vm.state not in change.states:
-        wanted = " or ".join(sorted(VMState(state).label.lower() for state in change.states))
-        return f"it is {VMState(vm.state).label.lower()}; only a VM that is {wanted} takes this"
+        wanted = gettext(" or ").join(sorted(str(VMState(state).label).lower() for state in change.states))
+        words = gettext("it is %(state)s; only a VM that is %(wanted)s takes this")
+        return words % {"state": str(VMState(vm.state).label).lower(), "wanted": wanted}
     return "" if change.is_local else host_refusal(vm)
 
 

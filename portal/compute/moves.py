@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -124,7 +125,7 @@ def request_move(vm: VM, user: User | None, target: Host | None = None) -> Opera
         if busy:
             errors.append(f"“{TITLES.get(busy, busy)}” is under way")
         if fresh.state not in THERE:
-            errors.append(f"it is {VMState(fresh.state).label.lower()}")
+            errors.append(gettext("it is %(state)s") % {"state": str(VMState(fresh.state).label).lower()})
         if reason := fresh.why_not_changed or host_refusal(fresh):
             errors.append(reason)
         if target is not None and target.pk == fresh.host_id:

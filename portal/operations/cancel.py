@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -34,7 +35,7 @@ class OperationProblem(Exception):
 def cancel_refusal(operation: Operation) -> str:
     """Why it cannot be cancelled now, or ""."""
     if operation.is_ended:
-        return f"it has ended ({operation.get_state_display().lower()})"
+        return gettext("it has ended (%(state)s)") % {"state": str(operation.get_state_display()).lower()}
     if operation.state == OperationState.UNDOING:
         return "it is being undone already"
     if operation.cancel_asked_at is not None:

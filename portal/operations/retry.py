@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -40,9 +41,8 @@ FAILED = (OperationState.FAILED, OperationState.CANCELLED)
 def retry_refusal(operation: Operation) -> str:
     """Why it cannot be tried again, as far as the operation itself tells, or ""."""
     if operation.state not in FAILED:
-        return (
-            f"only one that failed or was cancelled is tried again; this one is {operation.get_state_display().lower()}"
-        )
+        words = gettext("only one that failed or was cancelled is tried again; this one is %(state)s")
+        return words % {"state": str(operation.get_state_display()).lower()}
     if operation.kind not in AGAIN:
         return "it is not an operation that people ask for"
     if operation.kind in ("vm.create", "image.import") and "asked" not in operation.params:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -28,7 +29,9 @@ def take_refusal(vm: VM, memory: bool = False) -> str:
     if vm.snapshots.count() >= MOST:
         return f"it has {MOST} snapshots; that is the most: delete one first"
     if memory and vm.state != VMState.RUNNING:
-        return f"it is {VMState(vm.state).label.lower()}; only a running VM has a memory to keep"
+        return gettext("it is %(state)s; only a running VM has a memory to keep") % {
+            "state": str(VMState(vm.state).label).lower()
+        }
     if memory and vm.volumes.exists():
         return "it has volumes, which a snapshot does not hold: its memory would not fit them when it is gone back to"
     return ""

@@ -133,7 +133,7 @@ def _power(port: Port) -> Look | None:
     state = port.vm.state
     if state == VMState.RUNNING:
         return Look("power", GOOD, f"{port.vm.name} is running.")
-    words = f"{port.vm.name} {NOT_ON.get(VMState(state), f'is {port.vm.get_state_display().lower()} now')}."
+    words = f"{port.vm.name} {NOT_ON.get(VMState(state), f'is {state} now')}."
     fix = {
         VMState.STOPPED: Fix("start", f"Start {port.vm.name}"), VMState.CRASHED: Fix("start", f"Start {port.vm.name}"),
         VMState.PAUSED: Fix("resume", f"Resume {port.vm.name}"),

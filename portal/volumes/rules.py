@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, Sum
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team
 from portal.compute.actions import OFF
@@ -98,7 +99,7 @@ def _busy_words(volume: Volume) -> str:
 
 def _refusal(volume: Volume, name: str) -> str:
     if volume.state in (VolumeState.CREATING, VolumeState.DELETING):
-        return f"it is {volume.get_state_display().lower()}"
+        return gettext("it is %(state)s") % {"state": str(volume.get_state_display()).lower()}
     vm = volume.vm
     if vm is None:
         return _away(volume) or ("it is attached to nothing" if name == "detach" else "") or _cannot_grow(volume, name)
