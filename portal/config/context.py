@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import TextChoices
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import get_language
 
 from portal.accounts.access import current_team, memberships_of, role_in
 from portal.accounts.models import Team
+from portal.compute.models import VMState
 from portal.hosts.models import Host
-from portal.operations.models import UNFINISHED, Operation
+from portal.operations.models import UNFINISHED, Operation, OperationState
 from portal.search.places import PLACES
 
 KEYS = ",".join(place.keys for place in PLACES if place.keys)
@@ -32,8 +35,17 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "trace_url": url_or_nothing("trace_new"),
         "flows_url": url_or_nothing("flow_hosts"),
         "topology_url": url_or_nothing("topology"),
+        "state_words": state_words(),
     }
     return {"shell": frame}
+
+
+def state_words() -> dict[str, dict[str, str]]:
+    """Kind of object → its states in the page's language, for what changes them live; none where that is English."""
+    if (get_language() or "en").startswith("en"):
+        return {}
+    kinds: dict[str, type[TextChoices]] = {"vm": VMState, "operation": OperationState}
+    return {kind: {value: str(label) for value, label in states.choices} for kind, states in kinds.items()}
 
 
 def running_operation(team: Team | None) -> Operation | None:

@@ -14,6 +14,12 @@ function textOf(value: unknown): string {
   return typeof value === "object" ? "" : String(value);
 }
 
+/** A state of a kind of object ("vm", "operation") in the page's language; the page has them where that is not English. */
+function translated(kind: string, state: string): string | undefined {
+  const words = document.getElementById("state-words")?.textContent;
+  return words ? (JSON.parse(words) as Record<string, Record<string, string>>)[kind]?.[state] : undefined;
+}
+
 export function rowsOf(root: ParentNode, object: string): HTMLElement[] {
   return [...root.querySelectorAll<HTMLElement>("[data-object]")].filter(
     (row) => row.dataset.object === object,
@@ -36,7 +42,9 @@ export function fillRow(row: HTMLElement, data: unknown): void {
       element.dataset.state = textOf(value);
       swapClass(element, before, textOf(value));
     }
-    const words = lookUp(data, `${name}_label`) ?? lookUp(data, `${name}_display`) ?? value;
+    const kind = (row.closest<HTMLElement>("[data-object]")?.dataset.object ?? "").split(":")[0] ?? "";
+    const own = name === "state" ? translated(kind, textOf(value)) : undefined;
+    const words = own ?? lookUp(data, `${name}_label`) ?? lookUp(data, `${name}_display`) ?? value;
     const text = element.hasAttribute("data-capital") ? capital(textOf(words)) : textOf(words);
     if (element.childElementCount === 0 && element.textContent !== text) element.textContent = text;
   }
