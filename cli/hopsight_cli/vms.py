@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -157,9 +158,22 @@ def list_images(ctx: typer.Context, as_json: AsJson = False) -> None:
     columns: Columns = {
         "IMAGE": lambda row: row["slug"],
         "NAME": lambda row: row["name"],
-        "NOTE": lambda row: row["note"],
-    }
+        "MEMORY": lambda row: f"{row['min_ram_mib']} MiB", "DISK": lambda row: f"{row['min_disk_gib']} GiB",
+        "WHOSE": lambda row: row["team"] or "everybody", "NOTE": lambda row: row["note"],
+    }  # fmt: skip
     show(lambda: api.get("/images"), lambda rows: table(rows, columns, "No image."), as_json)
+
+
+@app.command("share-image")
+def share_image(
+    ctx: typer.Context,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, as `vm images` calls it.")],
+    team: Annotated[list[str] | None, typer.Argument(metavar="TEAM...", help="Teams; none: with nobody.")] = None,
+) -> None:
+    """Share an image with these teams and no others."""
+    told = api_of(ctx).send("PUT", f"/images/{quote(image, safe='')}/shares", {"teams": team or []})
+    names = ", ".join(clean(one) for one in told["shared_with"])
+    typer.echo(f"{clean(told['name'])} is shared with {names or 'nobody'}.")
 
 
 @app.command("sizes")

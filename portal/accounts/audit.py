@@ -176,6 +176,8 @@ WORDS: dict[str, str] = {
     "image.import": "asked to import the image",
     "image.from_vm": "asked to make of a VM the image",
     "image.delete": "asked to delete the image",
+    "image.share": "changed which teams share the image",
+    "image.publish": "changed whether every team is offered the image",
     "image.abandon": "gave up uploading the image",
     "console.open": "opened the console of",
     "member.add": "added to the team",

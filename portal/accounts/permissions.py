@@ -55,6 +55,9 @@ RIGHTS: dict[str, Needs] = {
     "console.write": Needs.MEMBER,
     "image.see": Needs.VIEWER,
     "image.change": Needs.MEMBER,
+    "image.look": Needs.VIEWER_OR_OPERATOR,  # its page; who else's it is, and where copies of it lie
+    "image.share": Needs.OWNER,  # other teams get what is in it
+    "image.publish": Needs.OPERATOR,  # every team is offered it: somebody vouches for what is in it
     "volume.see": Needs.VIEWER,
     "volume.change": Needs.MEMBER,
     "backup.see": Needs.VIEWER,

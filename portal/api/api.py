@@ -69,6 +69,7 @@ from portal.hosts.api import router as hosts_router
 from portal.hosts.models import Host
 from portal.hosts.orphans_api import router as orphans_router
 from portal.images.api import router as images_router
+from portal.images.presentation import image_as_json
 from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
@@ -207,7 +208,7 @@ def patch_vm(request: HttpRequest, uuid: UUID, asked: VMFlags) -> Any:
 @api.get("/images", response=list[ImageOut], summary="Images that the team may boot")
 def list_images(request: HttpRequest) -> Any:
     team = team_for(request, "image.see")
-    return [{"slug": row.slug, "name": row.name, "note": row.note} for row in images_for(team)]
+    return [image_as_json(row) for row in images_for(team)]
 
 
 @api.get("/flavors", response=list[FlavorOut], summary="Sizes")

@@ -171,6 +171,13 @@ class ImageOut(Schema):
     slug: str
     name: str
     note: str
+    os_family: str = Field(description="as debian or windows; nothing when it is not known")
+    size_bytes: int = Field(description="of its file; 0 when it is not known")
+    min_ram_mib: int
+    min_disk_gib: int
+    login_user: str
+    team: str | None = Field(description="whose it is; none: everybody's")
+    is_public: bool = Field(description="whether every team is offered it")
 
 
 class FlavorOut(Schema):

@@ -179,7 +179,7 @@ def rebuild_vm(vm: VM, user: User, image: Image | None) -> Operation:
     with transaction.atomic():
         fresh = locked_vm(vm, "rebuild")
         errors = []
-        if image is None or image.team_id not in (None, fresh.team_id):
+        if image is None or not Image.for_team(fresh.team).filter(pk=image.pk).exists():
             raise VMProblem({"image": ["no image of that name: choose one of the list"]})
         if fresh.is_protected:
             errors.append(f"{fresh.name} is protected, and a rebuild deletes its disk: take the protection off first")

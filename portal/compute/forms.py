@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Sum
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.utils import timezone
@@ -97,7 +97,7 @@ def hosts_for(flavor: Flavor | None) -> HostsFor:
 
 def images_for(team: Team) -> list[Image]:
     """Images that the team may boot."""
-    return list(Image.objects.filter(Q(team=None) | Q(team=team)))
+    return list(Image.for_team(team).select_related("team"))
 
 
 def _shown(value: float) -> str:
@@ -189,7 +189,7 @@ def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, A
     last = team.vms.filter(created_by=user).select_related("image", "flavor").order_by("-id").first()
     tiles = size_tiles(team)
     fitting = [tile.flavor.name for tile in tiles if not tile.refusal]
-    image = Image.objects.filter(Q(team=None) | Q(team=team)).first()
+    image = Image.for_team(team).first()
     network = Network.objects.filter(team=team).first() or usable_networks(team).first()
     stem = last.name.rstrip("-0123456789") if last else "vm"
     key = user.keys.last()

@@ -6,10 +6,12 @@ import uuid
 from typing import Any
 
 from django.db import models
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.compute.hardware import Hardware
+from portal.compute.os_families import Family, family_of
 from portal.hosts.models import Host
 
 
@@ -40,6 +42,12 @@ class Image(models.Model):
     min_ram_mib = models.PositiveIntegerField(default=64)
     min_disk_gib = models.PositiveIntegerField(default=1)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, help_text="none: for every team")
+    os_family = models.CharField(max_length=10, default="", blank=True, help_text="portal.compute.os_families")
+    size_bytes = models.PositiveBigIntegerField(default=0, help_text="of its file; 0: not known")
+    shared_with = models.ManyToManyField(
+        Team, blank=True, related_name="+", help_text="teams that may boot it beside its own"
+    )
+    is_public = models.BooleanField(default=False, help_text="a team's image that every team may boot")
     created_at = models.DateTimeField(auto_now_add=True)
     is_hidden = models.BooleanField(default=False, help_text="stands for whatever an adopted VM was made of")
 
@@ -51,6 +59,17 @@ class Image(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def family(self) -> Family:
+        """What kind of system is in it."""
+        return family_of(self.os_family)
+
+    @classmethod
+    def for_team(cls, team: Team) -> QuerySet[Image]:
+        """What the team may boot: everybody's, its own, and what others share with it."""
+        shared = cls.shared_with.through.objects.filter(team=team).values("image_id")
+        return cls.objects.filter(Q(team=None) | Q(team=team) | Q(is_public=True) | Q(pk__in=shared))
 
 
 class Flavor(models.Model):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
 from portal.accounts.models import Team, User
 from portal.compute.hardware import Hardware
@@ -29,7 +28,7 @@ def spec_from(team: Team, user: User, asked: dict[str, Any]) -> VMSpec:
     groups = asked.get("groups")
     return VMSpec(
         name=asked["name"],
-        image=Image.objects.filter(Q(team=None) | Q(team=team), slug=asked["image"]).first(),
+        image=Image.for_team(team).filter(slug=asked["image"]).first(),
         flavor=Flavor.objects.filter(name=asked["flavor"]).first(),
         network=usable_networks(team).filter(pk=asked["network"]).first(),
         request_key=secrets.token_hex(16),

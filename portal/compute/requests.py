@@ -208,7 +208,7 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
     if name:
         errors["name"] = [name]
     image, flavor = spec.image, spec.flavor
-    if image is None or image.team_id not in (None, team.pk):
+    if image is None or not Image.for_team(team).filter(pk=image.pk).exists():
         errors["image"] = ["no image of that name: choose one of the list"]
     if flavor is None:
         errors["flavor"] = ["no size of that name: choose one of the list"]

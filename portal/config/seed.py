@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -104,6 +105,7 @@ def seed_images(tiny: ImagePaths | None, debian: ImagePaths | None = None) -> No
             "note": "busybox and dropbear, SSH in seconds",
             "boot": Image.Boot.KERNEL,
             "disk_format": "qcow2",
+            "os_family": "linux",
             **_paths_of(tiny),
         },
     )
@@ -115,6 +117,7 @@ def seed_images(tiny: ImagePaths | None, debian: ImagePaths | None = None) -> No
                 "note": "cloud-init; SSH a minute after the click where guests are emulated",
                 "boot": Image.Boot.KERNEL,
                 "disk_format": "qcow2",
+                "os_family": "debian",
                 "login_user": "debian",
                 "min_ram_mib": 512,
                 "min_disk_gib": 2,
@@ -125,10 +128,12 @@ def seed_images(tiny: ImagePaths | None, debian: ImagePaths | None = None) -> No
         Image.objects.filter(slug="debian-12", vm=None).delete()
 
 
-def _paths_of(image: ImagePaths | None) -> dict[str, str]:
+def _paths_of(image: ImagePaths | None) -> dict[str, str | int]:
     if image is None:
-        return {"disk_path": "", "kernel_path": "", "initrd_path": "", "cmdline": ""}
+        return {"disk_path": "", "kernel_path": "", "initrd_path": "", "cmdline": "", "size_bytes": 0}
+    files = [path for path in map(Path, (image.disk, image.kernel, image.initrd)) if path.is_file()]
     return {
+        "size_bytes": sum(path.stat().st_size for path in files),
         "disk_path": str(image.disk),
         "kernel_path": str(image.kernel),
         "initrd_path": str(image.initrd),

@@ -11,13 +11,15 @@ from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from portal.accounts.access import require, team_for
+from portal.accounts.access import may, memberships_of, require, team_for
 from portal.accounts.views import person
 from portal.api.problems import MAX_CHUNK_BYTES
-from portal.api.schemas import MAX_ID, Accepted
+from portal.api.schemas import MAX_ID, Accepted, ImageOut
+from portal.compute.models import Image
 from portal.images.models import ImageImport
-from portal.images.presentation import images_of
+from portal.images.presentation import image_as_json, images_of, looked_at, users_of
 from portal.images.requests import ImageSpec, abandon, begin_import, delete_image, receive
+from portal.images.sharing import publish_image, share_image
 from portal.operations.serialize import operation_as_json
 
 router = Router()
@@ -36,6 +38,22 @@ class ImportIn(Schema):
     login_user: str = Field("root", max_length=60)
     min_ram_mib: int = Field(64, ge=0, le=BIG)
     min_disk_gib: int = Field(1, ge=0, le=BIG)
+    os_family: str = Field("", max_length=40, description="none: as the name tells")
+
+
+class SharesIn(Schema):
+    teams: list[str] = Field(max_length=100, description="slugs; none: with nobody")
+
+
+class PublicIn(Schema):
+    is_public: bool
+
+
+class ImageDetailOut(ImageOut):
+    shared_with: list[str] = Field(description="slugs of teams; told to its own team and to operators")
+    vms_of_its_team: int
+    vms_of_others: int
+    created_at: datetime
 
 
 class ImportOut(Schema):
@@ -83,13 +101,53 @@ def delete_import(request: HttpRequest, uuid: UUID) -> Any:
     return Status(204, None)
 
 
+@router.get("/images/{slug}", response=ImageDetailOut, summary="An image, and who has it")
+def get_image(request: HttpRequest, slug: str) -> Any:
+    return _detail(request, looked_at(request, slug))
+
+
+@router.put("/images/{slug}/shares", response=ImageDetailOut, summary="Share an image of the team with these teams")
+def put_shares(request: HttpRequest, slug: str, asked: SharesIn) -> Any:
+    row = _own(request, slug, "image.share")
+    return _detail(request, share_image(row, person(request), asked.teams))
+
+
+@router.put("/images/{slug}/public", response=ImageDetailOut, summary="Offer a team's image to every team, or no more")
+def put_public(request: HttpRequest, slug: str, asked: PublicIn) -> Any:
+    require(request, "image.publish")
+    return _detail(request, publish_image(looked_at(request, slug), person(request), asked.is_public))
+
+
 @router.delete("/images/{slug}", response={202: Accepted}, summary="Delete an image of the team")
 def remove_image(request: HttpRequest, slug: str) -> Any:
     team = team_for(request, "image.see")
-    plain = slug.encode(errors="replace").decode().replace("\0", "?")
-    image = get_object_or_404(images_of(team), slug=plain)
+    image = get_object_or_404(images_of(team), slug=_plain(slug))
     require(request, "image.change", team)
     return Status(202, {"operation": operation_as_json(delete_image(team, person(request), image))})
+
+
+def _plain(slug: str) -> str:
+    return slug.encode(errors="replace").decode().replace("\0", "?")
+
+
+def _own(request: HttpRequest, slug: str, right: str) -> Image:
+    """An image of the current team, in which the person has the right."""
+    team = team_for(request, "image.see")
+    row: Image = get_object_or_404(Image.objects.select_related("team"), slug=_plain(slug), team=team)
+    require(request, right, team)
+    return row
+
+
+def _detail(request: HttpRequest, row: Image) -> dict[str, Any]:
+    """The image; which teams share it is told to its own team and to operators."""
+    is_own = any(one.team_id == row.team_id for one in memberships_of(request))
+    teams = row.shared_with.order_by("slug").values_list("slug", flat=True)
+    users = users_of(row)
+    told = is_own or may(request, "image.publish")
+    return image_as_json(row) | {
+        "shared_with": list(teams) if told else [], "vms_of_its_team": users.own if told else 0,
+        "vms_of_others": users.others if told else 0, "created_at": row.created_at,
+    }  # fmt: skip
 
 
 def _row(request: HttpRequest, uuid: UUID) -> ImageImport:

@@ -22,6 +22,7 @@ def image_of_vm(vm: VM, user: User, name: str, note: str = "") -> Operation:
         spec = ImageSpec(
             name, size_bytes=max(1, min(left, max_bytes(), fresh.disk_gib * GIB)), note=note,
             login_user=fresh.image.login_user, min_ram_mib=fresh.image.min_ram_mib, min_disk_gib=fresh.disk_gib,
+            os_family=fresh.image.os_family,
         )  # fmt: skip
         if errors := spec_errors(spec, left):
             raise VMProblem(errors)

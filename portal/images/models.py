@@ -30,6 +30,7 @@ class ImageImport(models.Model):
     login_user = models.CharField(max_length=32, default="root")
     min_ram_mib = models.PositiveIntegerField(default=64)
     min_disk_gib = models.PositiveIntegerField(default=1)
+    os_family = models.CharField(max_length=10, default="", blank=True)
     size_bytes = models.PositiveBigIntegerField(help_text="what it holds of the team's room; fetched: at most so much")
     received_bytes = models.PositiveBigIntegerField(default=0)
     image = models.OneToOneField(Image, on_delete=models.CASCADE, null=True, blank=True, related_name="came_by")

@@ -20,6 +20,7 @@ from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.backups.models import Backup
 from portal.compute.models import VM, Image
+from portal.compute.os_families import FAMILIES, guessed
 from portal.compute.requests import VMProblem
 from portal.images.models import ImageImport
 from portal.images.store import incoming_folder, write_at
@@ -48,6 +49,7 @@ class ImageSpec:
     login_user: str = "root"
     min_ram_mib: int = 64
     min_disk_gib: int = 1
+    os_family: str = ""  # none: as the name tells
 
 
 def begin_import(team: Team, user: User, spec: ImageSpec) -> tuple[ImageImport, Operation | None]:
@@ -68,6 +70,7 @@ def begin_row(team: Team, user: User, spec: ImageSpec, source: str, size_bytes: 
         team=team, name=spec.name.strip(), slug=_slug(spec.name), note=spec.note.strip(), url=spec.url, source=source,
         disk_format=spec.disk_format, checksum=spec.checksum.lower(), login_user=spec.login_user, created_by=user,
         min_ram_mib=spec.min_ram_mib, min_disk_gib=spec.min_disk_gib, size_bytes=size_bytes,
+        os_family=spec.os_family or guessed(spec.name),
     )  # fmt: skip
 
 
@@ -91,6 +94,8 @@ def spec_errors(spec: ImageSpec, left: int) -> Errors:
             errors[field] = [f"{len(text)} characters were given; {least} to {most} that can be printed are allowed"]
     if spec.disk_format not in FORMATS:
         errors["disk_format"] = [f"“{spec.disk_format[:20]}” was given; {' and '.join(FORMATS)} are allowed"]
+    if spec.os_family not in FAMILIES:
+        errors["os_family"] = [f"“{spec.os_family[:20]}” was given; {', '.join(filter(None, FAMILIES))} are allowed"]
     if spec.checksum and not CHECKSUM.fullmatch(spec.checksum.lower()):
         errors["checksum"] = [f"{len(spec.checksum)} characters; 64 (SHA-256) or 128 (SHA-512) hex digits are allowed"]
     if not LOGIN.fullmatch(spec.login_user):
@@ -176,9 +181,14 @@ def delete_image(team: Team, user: User, image: Image) -> Operation:
 
 def use_words(image: Image) -> str:
     """Who needs the image, as words; nothing when nobody does. Disks are overlays: without it they are lost."""
-    names = VM.objects.filter(Q(image=image) | Q(rescue_image=image)).values_list("name", flat=True)[:4]
-    if names:
-        return f"is what the disks of {', '.join(names[:3])}{' and more' if len(names) > 3 else ''} lie on"
+    lying = VM.objects.filter(Q(image=image) | Q(rescue_image=image))
+    own = lying.filter(team=image.team_id)
+    names = list(own.values_list("name", flat=True)[:4])
+    whose = [f"{', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"] if names else []
+    if others := lying.exclude(team=image.team_id).count():
+        whose.append(f"{others} VM{'s' * (others != 1)} of teams that it is or was shared with")
+    if whose:
+        return f"is what the disks of {' and of '.join(whose)} lie on"
     if count := Backup.objects.filter(image=image).count():
         return f"is what {count} backup{'s' * (count > 1)} would boot with: delete them first"
     rebuilt = Operation.objects.filter(kind="vm.rebuild", state__in=UNFINISHED, params__before__image=image.pk)
@@ -195,7 +205,7 @@ def start_image_operation(kind: str, row: ImageImport, user: User | None) -> Ope
 
 def _asked(row: ImageImport) -> dict[str, Any]:
     """What a retry needs when the row is gone."""
-    names = ("name", "url", "disk_format", "checksum", "note", "login_user", "min_ram_mib", "min_disk_gib")
+    names = ("name", "url", "disk_format", "checksum", "note", "login_user", "min_ram_mib", "min_disk_gib", "os_family")
     return {"asked": {name: getattr(row, name) for name in names}}
 
 

@@ -7,18 +7,31 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.accounts.access import may, refusal, require, team_for
+from portal.accounts.access import may, memberships_of, refusal, require, team_for
 from portal.accounts.models import Team
 from portal.accounts.views import person
 from portal.api.problems import MAX_CHUNK_BYTES
+from portal.compute.models import Image
+from portal.compute.os_families import FAMILIES
 from portal.compute.requests import VMProblem
 from portal.images.models import ImageImport
-from portal.images.presentation import failed_of, images_of, pending_of
-from portal.images.requests import FORMATS, GIB, Errors, ImageSpec, abandon, begin_import, bytes_left, delete_image
+from portal.images.presentation import failed_of, images_of, looked_at, pending_of, users_of, whose_words
+from portal.images.requests import (
+    FORMATS,
+    GIB,
+    Errors,
+    ImageSpec,
+    abandon,
+    begin_import,
+    bytes_left,
+    delete_image,
+    use_words,
+)
+from portal.images.sharing import publish_image, share_image
 
-FIELDS = ("name", "url", "disk_format", "checksum", "note", "login_user", "min_ram_mib", "min_disk_gib")
+FIELDS = ("name", "url", "disk_format", "checksum", "note", "login_user", "min_ram_mib", "min_disk_gib", "os_family")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -34,6 +47,37 @@ def images(request: HttpRequest) -> HttpResponse:
         except VMProblem as problem:
             errors = problem.errors
     return _page(request, team, errors)
+
+
+@require_safe
+def image(request: HttpRequest, slug: str) -> HttpResponse:
+    """One image: what it needs, who has it, what is in the way of deleting it."""
+    return _image_page(request, looked_at(request, slug), {})
+
+
+@require_POST
+def image_share(request: HttpRequest, slug: str) -> HttpResponse:
+    """Share it with the ticked and the named teams, and no others."""
+    teams = [row.team_id for row in memberships_of(request)]
+    row = get_object_or_404(Image.objects.select_related("team"), slug=slug, team__in=teams)
+    require(request, "image.share", row.team)
+    try:
+        share_image(row, person(request), request.POST.getlist("teams"))
+    except VMProblem as problem:
+        return _image_page(request, row, problem.errors)
+    return redirect("image", slug)
+
+
+@require_POST
+def image_publish(request: HttpRequest, slug: str) -> HttpResponse:
+    """Offer it to every team, or no more."""
+    require(request, "image.publish")
+    row = get_object_or_404(Image.objects.select_related("team"), slug=slug)
+    try:
+        publish_image(row, person(request), request.POST.get("public") == "on")
+    except VMProblem as problem:
+        return _image_page(request, row, problem.errors)
+    return redirect("image", slug)
 
 
 @require_POST
@@ -57,6 +101,7 @@ def _spec(posted: QueryDict) -> ImageSpec:
         name=given["name"], url=given["url"], disk_format=given["disk_format"], note=given["note"],
         checksum=given["checksum"], login_user=given["login_user"] or "root",
         min_ram_mib=_number(given["min_ram_mib"], 64), min_disk_gib=_number(given["min_disk_gib"], 1),
+        os_family=given["os_family"],
     )  # fmt: skip
 
 
@@ -67,11 +112,23 @@ def _number(text: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
+def _image_page(request: HttpRequest, row: Image, errors: Errors) -> HttpResponse:
+    team = row.team
+    is_own = team is not None and any(one.team_id == team.pk for one in memberships_of(request))
+    context = {
+        "image": row, "is_own": is_own, "errors": errors, "whose": whose_words(row, team if is_own else None),
+        "shared": row.shared_with.order_by("name") if is_own else (), "users": users_of(row),
+        "share_refusal": refusal(request, "image.share", team), "publish_refusal": refusal(request, "image.publish"),
+        "may_change": is_own and may(request, "image.change", team), "in_the_way": use_words(row) if is_own else "",
+    }  # fmt: skip
+    return render(request, "images/image.html", context, status=422 if errors else 200)
+
+
 def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
     defaults = {"disk_format": "qcow2", "login_user": "root", "min_ram_mib": 64, "min_disk_gib": 1}
     context = {
-        "team": team, "images": images_of(team), "pending": pending_of(team), "failed": failed_of(team),
-        "errors": errors, "formats": FORMATS, "values": request.POST if errors else defaults,
+        "team": team, "images": [(row, whose_words(row, team)) for row in images_of(team)], "pending": pending_of(team), "failed": failed_of(team),
+        "errors": errors, "formats": FORMATS, "families": FAMILIES.values(), "values": request.POST if errors else defaults,
         "left_gib": f"{bytes_left(team) / GIB:.1f}".removesuffix(".0"), "room_gib": settings.IMAGE_TEAM_GIB, "most_gib": settings.IMAGE_MAX_GIB,
         "chunk_bytes": MAX_CHUNK_BYTES, "may": may(request, "image.change", team),
         "refusal": refusal(request, "image.change", team),

@@ -121,7 +121,7 @@ def publish(context: Context) -> str:
             defaults={
                 "name": row.name, "note": row.note, "team": row.team, "disk_path": str(image_file(row.uuid)),
                 "disk_format": "qcow2", "login_user": row.login_user, "min_ram_mib": row.min_ram_mib,
-                "min_disk_gib": row.min_disk_gib, **boot_of(context),
+                "min_disk_gib": row.min_disk_gib, "os_family": row.os_family, "size_bytes": row.size_bytes, **boot_of(context),
             },
         )  # fmt: skip
         ImageImport.objects.filter(pk=row.pk).update(image=image)

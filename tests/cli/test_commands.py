@@ -20,7 +20,7 @@ from portal.compute.models import VM
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.cli.terminal import ROOT, Terminal
-from tests.portal.clients import client_of, made_host, made_topology_record, made_vm
+from tests.portal.clients import client_of, made_host, made_image, made_topology_record, made_vm
 from tests.traces.factory import dropped
 
 People = Callable[[str], Terminal]
@@ -387,3 +387,11 @@ def test_a_program_asks_for_no_more_than_it_needs(served: tuple[str, Cast], tmp_
     assert "narrow, read, network:write" in terminal.run("whoami").out
     refused = terminal.run("vm", "create", "web-9")
     assert refused.code == 1 and "has the scopes network:write; this needs vm:write" in refused.err
+
+
+def test_an_image_is_shared_and_taken_back(terminal: People, served: tuple[str, Cast]) -> None:
+    slug, alice, dana = made_image(served[1], "Golden").slug, terminal("alice"), terminal("dana")
+    assert alice.ok("vm", "share-image", slug, "search").out == "Golden is shared with search.\n"
+    assert "payments" in dana.ok("vm", "images").out
+    assert alice.ok("vm", "share-image", slug).out == "Golden is shared with nobody.\n"
+    assert "payments" not in dana.ok("vm", "images").out

@@ -116,6 +116,7 @@ def world(cast: Cast) -> World:
         "vm_flags": {"uuid": vm.uuid},
         "vm_change": {"uuid": vm.uuid},
         "image_delete": {"uuid": made_import(cast).uuid},
+        **{name: {"slug": made_image(cast, "Walked").slug} for name in ("image", "image_share", "image_publish")},
         "vm_nics": {"uuid": vm.uuid},
         "vm_snapshots": {"uuid": vm.uuid},
         "vm_backups": {"uuid": vm.uuid},
