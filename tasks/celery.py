@@ -19,7 +19,7 @@ from django.conf import settings  # noqa: E402
 from django.db import close_old_connections  # noqa: E402
 
 SWEEP_S, ORPHANS_S, CHECKS_S, PURGE_S, FORGET_S, ROLL_UP_S, POOLS_S = 5.0, 30.0, 2.0, 20.0, 3600.0, 60.0, 15.0
-WATCH_S, DELIVER_S, USAGE_S = 10.0, 2.0, 60.0
+WATCH_S, DELIVER_S, USAGE_S, COPIES_S = 10.0, 2.0, 60.0, 60.0
 
 app: Any = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
 app.conf.update(
@@ -42,6 +42,7 @@ app.conf.update(
         "roll_up": {"task": "hopsight.roll_up", "schedule": ROLL_UP_S, "options": {"expires": ROLL_UP_S}},
         "usage": {"task": "hopsight.count_use", "schedule": USAGE_S, "options": {"expires": USAGE_S}},
         "pools": {"task": "hopsight.look_at_pools", "schedule": POOLS_S, "options": {"expires": POOLS_S}},
+        "copies": {"task": "hopsight.tidy_image_copies", "schedule": COPIES_S, "options": {"expires": COPIES_S}},
         "forget": {"task": "hopsight.forget", "schedule": FORGET_S, "options": {"expires": FORGET_S}},
     },
 )
@@ -191,6 +192,15 @@ def look_at_pools() -> None:
     close_old_connections()
     look_at_stores()
     look()
+
+
+@app.task(name="hopsight.tidy_image_copies")  # type: ignore[untyped-decorator]
+def tidy_image_copies() -> None:
+    """Pull and evict copies of images on hosts, as rows and the room ask for it."""
+    from tasks.images.copies import tidy
+
+    close_old_connections()
+    tidy()
 
 
 @app.task(name="hopsight.forget")  # type: ignore[untyped-decorator]

@@ -178,6 +178,8 @@ WORDS: dict[str, str] = {
     "image.delete": "asked to delete the image",
     "image.share": "changed which teams share the image",
     "image.publish": "changed whether every team is offered the image",
+    "image.pull": "asked for a copy on a host of the image",
+    "image.evict": "evicted from a host the image",
     "image.abandon": "gave up uploading the image",
     "console.open": "opened the console of",
     "member.add": "added to the team",

@@ -43,6 +43,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/volumes/{uuid}/clone": {"name": "data-copy"},
     "PATCH /api/v1/pools/{uuid}": {"is_offered": False},
     "POST /api/v1/image-imports": {"name": "My Debian", "size_bytes": 4194304},
+    "POST /api/v1/image-copies": {"image": "tiny", "host": "hv1"},
     "PUT /api/v1/images/{slug}/shares": {"teams": ["search"]},
     "PUT /api/v1/images/{slug}/public": {"is_public": True},
     "POST /api/v1/provider-networks": {"name": "dc", "cidr": "10.61.0.0/24", "vid": 61, "teams": ["search"]},

@@ -282,6 +282,7 @@ BUNDLE_MAX_MIB = int(os.environ.get("HOPSIGHT_BUNDLE_MAX_MIB", "256"))  # of one
 IMAGE_MAX_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_GIB", "20"))  # of one image's file
 IMAGE_MAX_VIRTUAL_GIB = int(os.environ.get("HOPSIGHT_IMAGE_MAX_VIRTUAL_GIB", "200"))  # of the disk that guests see
 IMAGE_TEAM_GIB = int(os.environ.get("HOPSIGHT_IMAGE_TEAM_GIB", "50"))  # of all images of a team
+IMAGE_HOST_FREE_GIB = int(os.environ.get("HOPSIGHT_IMAGE_HOST_FREE_GIB", "5"))  # kept free on hosts: unused copies go
 IMAGE_FETCH_ALSO: tuple[str, ...] = ()  # networks besides the internet that images may be fetched from; tests set it
 HOOKS_ALSO = tuple(_words("HOPSIGHT_HOOKS_ALSO", ""))
 MAIL_FROM = os.environ.get("HOPSIGHT_MAIL_FROM", "hopsight@localhost")

@@ -22,6 +22,7 @@ from portal.hosts.health import troubles
 from portal.hosts.models import Host
 from portal.hosts.orphans import cleanings_of, orphans_of
 from portal.hosts.register import HostSpec, enable_host, register_host, remove_host
+from portal.images.copies import copies
 from portal.topology.models import HostSeen
 from sdn.model.switch import SwitchSeen, switch_from_json
 
@@ -62,6 +63,7 @@ def host(request: HttpRequest, name: str) -> HttpResponse:
         "moves": latest_moves(row),
         "foreign_domains": row.foreign_domains.all(),
         "adoptions": adoptions_of(row),
+        "copies": copies(row.image_copies.order_by("image__name")),
         "orphans": orphans_of(row),
         "cleanings": cleanings_of(row),
         "errors": errors,

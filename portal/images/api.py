@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Query, Router, Schema, Status
+from ninja import Path, Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.accounts.access import may, memberships_of, require, team_for
@@ -16,7 +16,10 @@ from portal.accounts.views import person
 from portal.api.problems import MAX_CHUNK_BYTES
 from portal.api.schemas import MAX_ID, Accepted, ImageOut
 from portal.compute.models import Image
-from portal.images.models import ImageImport
+from portal.compute.requests import VMProblem
+from portal.hosts.models import Host
+from portal.images.copies import copies, copy_as_json, evict_copy, want_copy
+from portal.images.models import ImageCopy, ImageImport
 from portal.images.presentation import image_as_json, images_of, looked_at, users_of
 from portal.images.requests import ImageSpec, abandon, begin_import, delete_image, receive
 from portal.images.sharing import publish_image, share_image
@@ -24,6 +27,7 @@ from portal.operations.serialize import operation_as_json
 
 router = Router()
 BIG = 2**31 - 1
+Number = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 class ImportIn(Schema):
@@ -54,6 +58,25 @@ class ImageDetailOut(ImageOut):
     vms_of_its_team: int
     vms_of_others: int
     created_at: datetime
+
+
+class CopyIn(Schema):
+    image: str = Field(max_length=40, description="its slug")
+    host: str = Field(max_length=40)
+
+
+class CopyOut(Schema):
+    id: int
+    image: str
+    host: str
+    state: str = Field(description="wanted, there or leaving")
+    size_bytes: int
+    came_from: str = Field(description="a host's name, or the store")
+    words: str = Field(description="why the last wish came to nothing")
+    vms: int = Field(description="VMs of the host that lie on the image")
+    needed: str = Field(description="why it cannot be evicted now; nothing when it can")
+    pulled_at: datetime | None
+    used_at: datetime | None
 
 
 class ImportOut(Schema):
@@ -116,6 +139,40 @@ def put_shares(request: HttpRequest, slug: str, asked: SharesIn) -> Any:
 def put_public(request: HttpRequest, slug: str, asked: PublicIn) -> Any:
     require(request, "image.publish")
     return _detail(request, publish_image(looked_at(request, slug), person(request), asked.is_public))
+
+
+@router.get("/image-copies", response=list[CopyOut], summary="Copies of images on hosts")
+def list_image_copies(
+    request: HttpRequest,
+    host: Annotated[str, Query(max_length=40)] = "",
+    image: Annotated[str, Query(max_length=40, description="its slug")] = "",
+) -> Any:
+    require(request, "host.see")
+    rows = ImageCopy.objects.all()
+    for name, value in (("host__name", host), ("image__slug", image)):
+        rows = rows.filter(**{name: _plain(value)}) if value else rows
+    return [copy_as_json(line) for line in copies(rows)]
+
+
+@router.post("/image-copies", response={202: CopyOut}, summary="Have a host pull a copy of an image")
+def post_image_copy(request: HttpRequest, asked: CopyIn) -> Any:
+    require(request, "host.change")
+    image = Image.objects.filter(slug=_plain(asked.image)).select_related("team").first()
+    host = Host.objects.filter(name=_plain(asked.host)).first()
+    missing = {"image": [f"no image {asked.image}"]} if image is None else {}
+    if host is None:
+        missing["host"] = [f"no host {asked.host}"]
+    if image is None or host is None:
+        raise VMProblem(missing)
+    row = want_copy(image, host, person(request))
+    return Status(202, copy_as_json(copies(ImageCopy.objects.filter(pk=row.pk))[0]))
+
+
+@router.delete("/image-copies/{number}", response={204: None}, summary="Evict a copy, or take back the wish for one")
+def delete_image_copy(request: HttpRequest, number: Number) -> Any:
+    require(request, "host.change")
+    evict_copy(get_object_or_404(ImageCopy, pk=number), person(request))
+    return Status(204, None)
 
 
 @router.delete("/images/{slug}", response={202: Accepted}, summary="Delete an image of the team")

@@ -8,6 +8,7 @@ from django.db import models
 
 from portal.accounts.models import Team, User
 from portal.compute.models import Image
+from portal.hosts.models import Host
 
 
 class ImageImport(models.Model):
@@ -53,3 +54,32 @@ class ImageImport(models.Model):
     def is_complete(self) -> bool:
         """Whether every byte of an upload is here."""
         return self.source == self.Source.UPLOAD and self.received_bytes == self.size_bytes
+
+
+class ImageCopy(models.Model):
+    """An image's file on a host, where VMs' disks lie on it. An operator's wish for one is a row without a path."""
+
+    class State(models.TextChoices):
+        WANTED = "wanted", "to be pulled"
+        THERE = "there", "there"
+        LEAVING = "leaving", "to be evicted"
+
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="copies")
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="image_copies")
+    path = models.CharField(max_length=300, default="", blank=True)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.THERE)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(
+        max_length=64, default="", blank=True, help_text="none: it is the store's own file, linked"
+    )
+    came_from = models.CharField(max_length=60, default="", blank=True, help_text="a host's name, or the store")
+    words = models.CharField(max_length=300, default="", blank=True, help_text="why the last wish came to nothing")
+    pulled_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True, help_text="a VM's disk was last made on it")
+
+    class Meta:
+        ordering = ["host__name", "id"]
+        constraints = [models.UniqueConstraint(fields=["image", "host", "path"], name="one_copy_of_a_file_per_host")]
+
+    def __str__(self) -> str:
+        return f"{self.image} on {self.host}"

@@ -16,7 +16,9 @@ from portal.api.problems import MAX_CHUNK_BYTES
 from portal.compute.models import Image
 from portal.compute.os_families import FAMILIES
 from portal.compute.requests import VMProblem
-from portal.images.models import ImageImport
+from portal.hosts.models import Host
+from portal.images.copies import copies, evict_copy, want_copy
+from portal.images.models import ImageCopy, ImageImport
 from portal.images.presentation import failed_of, images_of, looked_at, pending_of, users_of, whose_words
 from portal.images.requests import (
     FORMATS,
@@ -81,6 +83,33 @@ def image_publish(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
+def image_pull(request: HttpRequest, slug: str) -> HttpResponse:
+    """Have a host pull a copy of it before a VM needs it."""
+    require(request, "host.change")
+    row = get_object_or_404(Image.objects.select_related("team"), slug=slug)
+    host = Host.objects.filter(name=request.POST.get("host", "").replace("\0", "?")).first()
+    try:
+        if host is None:
+            raise VMProblem({"host": ["no host of that name: choose one of the list"]})
+        want_copy(row, host, person(request))
+    except VMProblem as problem:
+        return _image_page(request, row, problem.errors)
+    return redirect("image", slug)
+
+
+@require_POST
+def image_copy_evict(request: HttpRequest, number: int) -> HttpResponse:
+    """Have a host's copy removed, or take back the wish for one; says what needs it."""
+    require(request, "host.change")
+    row = get_object_or_404(ImageCopy.objects.select_related("image__team"), pk=number)
+    try:
+        evict_copy(row, person(request))
+    except VMProblem as problem:
+        return _image_page(request, row.image, problem.errors)
+    return redirect("image", row.image.slug)
+
+
+@require_POST
 def image_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Delete an image of the team, or give up its upload; says what is in the way."""
     rows = ImageImport.objects.filter(team__memberships__user_id=request.user.pk or 0)
@@ -120,6 +149,8 @@ def _image_page(request: HttpRequest, row: Image, errors: Errors) -> HttpRespons
         "shared": row.shared_with.order_by("name") if is_own else (), "users": users_of(row),
         "share_refusal": refusal(request, "image.share", team), "publish_refusal": refusal(request, "image.publish"),
         "may_change": is_own and may(request, "image.change", team), "in_the_way": use_words(row) if is_own else "",
+        "copies": copies(row.copies.all()),
+        "hosts": Host.objects.exclude(image_copies__image=row) if may(request, "host.change") else (),
     }  # fmt: skip
     return render(request, "images/image.html", context, status=422 if errors else 200)
 

@@ -64,13 +64,18 @@ def enqueue_port_trace(trace_id: int) -> None:
     _send("hopsight.trace_port", trace_id)
 
 
+def enqueue_image_copies() -> None:
+    """Ask a worker to pull and evict images' copies as the rows ask; the period does it when this was lost."""
+    _send("hopsight.tidy_image_copies")
+
+
 def enqueue_checks(check_id: int = 0) -> None:
     """Ask a worker to look at a path check, or (0) at every one that is due; the period does it when this was lost."""
     _send("hopsight.run_checks", check_id)
 
 
-def _send(name: str, object_id: int) -> None:
+def _send(name: str, *object_ids: int) -> None:
     try:
-        _celery().send_task(name, [object_id], retry=False)
+        _celery().send_task(name, list(object_ids), retry=False)
     except Exception as problem:  # the process's edge: whatever the broker's client raises, the row is kept and re-sent
-        log.warning("not sent task=%s id=%s problem=%s", name, object_id, problem)
+        log.warning("not sent task=%s id=%s problem=%s", name, object_ids, problem)

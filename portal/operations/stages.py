@@ -148,7 +148,11 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("convert", "Convert to a fresh qcow2"),
         ("publish", "Offer it to the team"),
     ),
-    "image.delete": (("row", "Offer it no more"), ("file", "Remove its file")),
+    "image.delete": (
+        ("copies", "Remove its copies on hosts"),
+        ("row", "Offer it no more"),
+        ("file", "Remove its file"),
+    ),
     "vm.adopt": (
         ("read", "Read its definition again"),
         ("take", "Take it over as it is"),

@@ -18,6 +18,7 @@ from portal.images.requests import use_words
 from portal.images.store import image_file, incoming_folder, source_file
 from tasks.hypervisor.disks import copy_disk, files_of, remove_file
 from tasks.hypervisor.driver import DomainState
+from tasks.images.copies import drop_copies
 from tasks.images.fetch import fetch
 from tasks.images.inspect import GIB, check_digest, convert_to_qcow2, inspect_image
 from tasks.sagas.engine import Context, Saga, Stage, StageError
@@ -146,6 +147,16 @@ def _delete_row(image: Image) -> None:
         raise StageError(f"{image.name} {words}")
 
 
+def remove_copies(context: Context) -> str:
+    """Its copies on hosts are gone; a VM that needs one keeps the image, and is made before this or finds no image."""
+    image = Image.objects.filter(came_by__uuid=context.operation.object_uuid).first()
+    if image is None:
+        return ""
+    if words := use_words(image):
+        raise StageError(f"{image.name} {words}")
+    return f"{drop_copies(image)} on hosts"
+
+
 def remove_row(context: Context) -> None:
     unpublish(context)
 
@@ -169,5 +180,9 @@ SAGAS: dict[str, Saga] = {
         Stage("convert", convert, unconvert, deadline_s=LONG_S),
         Stage("publish", publish, unpublish),
     ),
-    "image.delete": (Stage("row", remove_row, finish), Stage("file", unconvert, unconvert)),
+    "image.delete": (
+        Stage("copies", remove_copies),
+        Stage("row", remove_row, finish),
+        Stage("file", unconvert, unconvert),
+    ),
 }

@@ -17,7 +17,15 @@ from portal.compute.models import VM, Image, VMState
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation
 from portal.operations.models import Operation
-from tasks.hypervisor.disks import copy_disk, disk_size_gib, ensure_overlay, files_of, grow_file, remove_file
+from tasks.hypervisor.disks import (
+    backing_of,
+    copy_disk,
+    disk_size_gib,
+    ensure_overlay,
+    files_of,
+    grow_file,
+    remove_file,
+)
 from tasks.hypervisor.driver import DomainState, HypervisorError
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
@@ -80,8 +88,9 @@ def set_disk_aside(context: Context) -> str:
     if not files.old_disk.exists() and files.disk.exists():
         os.replace(files.disk, files.old_disk)
     update_vm(vm, image=image, rescue_image=None)
-    ensure_overlay(files.disk, image.disk_path, image.disk_format, vm.disk_gib)
-    return f"{vm.disk_gib} GiB over {image.name}"
+    base = vm_create.base_on(context, image, vm.host)
+    ensure_overlay(files.disk, base.path, image.disk_format, vm.disk_gib)
+    return f"{vm.disk_gib} GiB over " + (base.words or image.name)
 
 
 def take_disk_back(context: Context) -> None:
@@ -152,7 +161,7 @@ def copy_its_disk(context: Context) -> str:
     assert source.host is not None
     from_path = files_of(source.host.disks_dir, source.uuid, source.disk_name).disk
     # with snapshots its disk is of several layers, and a copy over the image would have the uppermost one alone
-    base = "" if source.snapshots.exists() else vm.image.disk_path
+    base = "" if source.snapshots.exists() or not from_path.is_file() else backing_of(from_path)
     copy_disk(from_path, files.disk, base, vm.image.disk_format)
     grow_file(files.disk, vm.disk_gib)
     return f"of {source.name}"
@@ -171,7 +180,8 @@ def _source_of(context: Context) -> VM:
 def prepare_rescue(context: Context) -> str:
     vm, _, files = placed(context)
     image = Image.objects.get(pk=operation_params(context)["image"])
-    ensure_overlay(files.rescue, image.disk_path, image.disk_format, image.min_disk_gib)
+    base = vm_create.base_on(context, image, vm.host)
+    ensure_overlay(files.rescue, base.path, image.disk_format, image.min_disk_gib)
     update_vm(vm, rescue_image=image)
     return f"of {image.name}"
 

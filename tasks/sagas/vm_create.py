@@ -23,6 +23,7 @@ from tasks.hypervisor.domain_xml import DiskSpec, DomainSpec, KernelBoot, NicSpe
 from tasks.hypervisor.driver import Hypervisor, LiveInterface
 from tasks.hypervisor.seed import SeedSpec, make_seed
 from tasks.hypervisor.tap import read_taps
+from tasks.images.copies import Base, ensure_copy
 from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.placement import choose_host, keep_placement, wish_of
 from tasks.sagas.plugs import remove_bridges, settle_plugs
@@ -55,8 +56,20 @@ def unplace(context: Context) -> None:
 
 def make_disk(context: Context) -> str:
     vm, _, files = placed(context)
-    ensure_overlay(files.disk, vm.image.disk_path, vm.image.disk_format, vm.disk_gib)
-    return f"{vm.disk_gib} GiB over {vm.image.name}"
+    base = base_on(context, vm.image, vm.host)
+    ensure_overlay(files.disk, base.path, vm.image.disk_format, vm.disk_gib)
+    return f"{vm.disk_gib} GiB over " + (base.words or vm.image.name)
+
+
+def base_on(context: Context, image: Image, host: Host | None, like: str = "") -> Base:
+    """What a disk of the image lies on, on that host; pulled there if need be, until somebody cancels."""
+    assert host is not None
+
+    def tell(words: str) -> None:
+        stop_if_cancelled(context)
+        context.tell(words)
+
+    return ensure_copy(image, host, tell, like)
 
 
 def unmake_disk(context: Context) -> None:

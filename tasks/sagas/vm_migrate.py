@@ -23,7 +23,7 @@ from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation, lock_intent, only_ports
 from portal.networks.models import Network
 from portal.operations.models import Operation
-from tasks.hypervisor.disks import VMFiles, copy_disk, disk_size_gib, ensure_overlay, files_of, remove_file
+from tasks.hypervisor.disks import VMFiles, backing_of, copy_disk, disk_size_gib, ensure_overlay, files_of, remove_file
 from tasks.hypervisor.domain_xml import format_domain
 from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError, Move, MoveAsked
 from tasks.sagas import vm_create
@@ -98,8 +98,9 @@ def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:
     if not disk.is_file():
         return [f"its disk {disk} is not there: was it removed behind our back?"]
     found = []
-    if vm.image.disk_path and not Path(vm.image.disk_path).is_file():
-        found.append(f"the disk of image {vm.image.name} is not on the image cache, and its disk lies on it")
+    base = backing_of(disk)
+    if base and not Path(base).is_file():
+        found.append(f"the file {base} of image {vm.image.name} is not there, and its disk lies on it")
     if not folder.is_dir():
         found.append(f"{target.name} has no folder {folder} for disks")
     else:
@@ -116,10 +117,14 @@ def make_disk(context: Context) -> str:
         return "it has moved" if _has_moved(context) else "the storage is shared"
     here, there = _files(source, vm), _files(target, vm)
     runs = context.hypervisors(source).state(vm.domain) in LIVE
+    lies_on = backing_of(here.disk)
+    base = vm_create.base_on(context, vm.image, target, lies_on).path if lies_on else ""
+    if lies_on and not base:
+        raise StageError(f"its disk lies on {lies_on}, which is no image's file: it cannot be copied there")
     if runs:
-        ensure_overlay(there.disk, vm.image.disk_path, vm.image.disk_format, max(vm.disk_gib, disk_size_gib(here.disk)))
+        ensure_overlay(there.disk, base, vm.image.disk_format, max(vm.disk_gib, disk_size_gib(here.disk)))
     else:
-        copy_disk(here.disk, there.disk, vm.image.disk_path, vm.image.disk_format)
+        copy_disk(here.disk, there.disk, base, vm.image.disk_format)
     vm_create.write_seed_to(vm, there.seed)
     return "empty, to be filled while it runs" if runs else f"a copy, {os.stat(there.disk).st_blocks // 2048} MiB"
 

@@ -18,7 +18,7 @@ from portal.checks.models import FlowWhatIf
 from portal.compute.models import VM, Image
 from portal.compute.requests import VMSpec, create_vm
 from portal.hosts.models import ForeignDomain, Host, Orphan, OrphanKind
-from portal.images.models import ImageImport
+from portal.images.models import ImageCopy, ImageImport
 from portal.images.requests import ImageSpec, begin_import
 from portal.networks.mirrors import MirrorSpec, set_mirror
 from portal.networks.models import Mirror, Network
@@ -184,6 +184,13 @@ def made_image(cast: Cast, name: str = "Ours") -> ImageImport:
     row.image = Image.objects.create(slug=row.slug, name=row.name, team=cast.payments, disk_path="")
     row.received_bytes = row.size_bytes
     row.save()
+    return row
+
+
+def made_copy(cast: Cast) -> ImageCopy:
+    """A copy of the tiny image on a host, which nobody needs; its file aside."""
+    host = Host.objects.first() or made_host()
+    row, _ = ImageCopy.objects.get_or_create(image=cast.image, host=host, path=f"/tmp/images/tiny-{host.pk}.qcow2")
     return row
 
 

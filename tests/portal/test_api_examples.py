@@ -36,6 +36,7 @@ from tests.portal.clients import (
     made_bundle,
     made_capture,
     made_channel,
+    made_copy,
     made_flow_record,
     made_flow_what_if,
     made_foreign,
@@ -141,6 +142,7 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "backups/restore": {"uuid": str(made_backup(vm).uuid)}, "backup-stores": {"uuid": str(made_store("loft").uuid)},
         "pools": {"uuid": str(Pool.objects.get().uuid)},
         "image-imports": {"uuid": str(made_import(cast).uuid)}, "images": {"slug": made_image(cast).slug},
+        "image-copies": {"number": str(made_copy(cast).pk)},
     }  # fmt: skip
     return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}
 

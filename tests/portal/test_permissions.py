@@ -52,6 +52,7 @@ from tests.portal.clients import (
     made_bundle,
     made_capture,
     made_channel,
+    made_copy,
     made_flow_record,
     made_flow_what_if,
     made_foreign,
@@ -116,7 +117,11 @@ def world(cast: Cast) -> World:
         "vm_flags": {"uuid": vm.uuid},
         "vm_change": {"uuid": vm.uuid},
         "image_delete": {"uuid": made_import(cast).uuid},
-        **{name: {"slug": made_image(cast, "Walked").slug} for name in ("image", "image_share", "image_publish")},
+        **{
+            name: {"slug": made_image(cast, "Walked").slug}
+            for name in ("image", "image_share", "image_publish", "image_pull")
+        },
+        "image_copy_evict": {"number": made_copy(cast).pk},
         "vm_nics": {"uuid": vm.uuid},
         "vm_snapshots": {"uuid": vm.uuid},
         "vm_backups": {"uuid": vm.uuid},
@@ -201,6 +206,8 @@ def _number(path: str, cast: Cast) -> int:
     """The number of a row below another, of the kind that the path names."""
     if "/snippets/" in path:
         return Snippet.objects.get_or_create(team=cast.payments, name="Motd")[0].pk
+    if "/image-copies/" in path:
+        return made_copy(cast).pk
     if "/provider-networks/" in path:
         return made_provider(cast).subnets.all()[0].pk
     if "/service-accounts/" in path:
