@@ -30,6 +30,8 @@ curl:curl:the examples of the API's page
 openssl:openssl:the tests' certificates
 pg_ctlcluster:postgresql:the tests on PostgreSQL
 ping:iputils-ping:the tests' real packets
+syslinux:syslinux:a disk that boots by itself, for the tests
+mcopy:mtools:a disk that boots by itself, for the tests
 iperf3:iperf3:the tests' traffic under a restart
 pkill:procps:the tests"
 TOOLS_BENCH="ovn-nbctl:ovn-central:the reference of port_wired_ms

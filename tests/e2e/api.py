@@ -38,6 +38,14 @@ class Api:
         assert answer is not None, f"{method} {path}: no answer"
         return answer
 
+    def put_bytes(self, path: str, chunk: bytes) -> Any:
+        """The answer to a PUT of these bytes."""
+        token = next((cookie.value for cookie in self._cookies if cookie.name == "csrftoken"), "") or ""
+        headers = {"Content-Type": "application/octet-stream", "X-CSRFToken": token, "Referer": self._product.url}
+        request = urllib.request.Request(f"{self._product.url}/api/v1{path}", chunk, headers, method="PUT")
+        with self._opener.open(request, timeout=60) as answer:
+            return json.load(answer)
+
     def post_page(self, path: str, **fields: str) -> str:
         """The page that a form's post leads to."""
         token = next((cookie.value for cookie in self._cookies if cookie.name == "csrftoken"), "") or ""
