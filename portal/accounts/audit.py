@@ -142,6 +142,7 @@ WORDS: dict[str, str] = {
     "vm.reboot": "asked to restart the VM",
     "vm.rename": "renamed the VM, now",
     "vm.resize": "asked to resize the VM",
+    "vm.devices": "asked for other devices of the VM",
     "vm.rebuild": "asked to rebuild the VM",
     "vm.clone": "asked for a clone, the VM",
     "vm.rescue": "asked to boot in rescue the VM",

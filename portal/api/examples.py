@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/migrations": {"vm": "$vm"},
     "POST /api/v1/snippets": {"name": "Motd", "text": "#!/bin/sh\necho hello > /etc/motd\n"},
     "POST /api/v1/vms/{uuid}/resize": {"flavor": "S"},
+    "POST /api/v1/vms/{uuid}/devices": {"disk_bus": "virtio", "nic_model": "virtio"},
     "POST /api/v1/vms/{uuid}/rebuild": {"image": "tiny"},
     "POST /api/v1/vms/{uuid}/clone": {"name": "web-2"},
     "POST /api/v1/vms/{uuid}/image": {"name": "web golden"},

@@ -15,6 +15,7 @@ from portal.accounts.views import person
 from portal.api.schemas import MAX_ID, Accepted, VMCreated
 from portal.compute.bulk import MOST, act_on_many
 from portal.compute.changes import clone_vm, rebuild_vm, resize_vm
+from portal.compute.devices import report_as_json, reports_of, set_devices, warning_of
 from portal.compute.forms import images_for
 from portal.compute.models import VM, Flavor, Snippet
 from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
@@ -37,6 +38,33 @@ class ResizeIn(Schema):
 
 class RebuildIn(Schema):
     image: str = Field("", max_length=40, description="none given: the image it has")
+
+
+class DevicesIn(Schema):
+    disk_bus: str = Field("", max_length=20, description="virtio, scsi or sata; nothing: as it is")
+    nic_model: str = Field("", max_length=20, description="virtio or e1000e, of all its NICs; nothing: as they are")
+
+
+class DevicesAccepted(Accepted):
+    warning: str = Field(description="what to know before its next start")
+
+
+class EmulatedOut(Schema):
+    name: str
+    model: str
+    kind: str
+    next_start: str = Field(description="the model from its next start on; nothing when it stays")
+
+
+class ReportOut(Schema):
+    uuid: UUID
+    team: str
+    name: str
+    state: str
+    host: str | None
+    image: str
+    warning: str = Field(description="what to know before it is switched to virtio")
+    devices: list[EmulatedOut]
 
 
 class CloneIn(Schema):
@@ -123,6 +151,25 @@ def resize(request: HttpRequest, uuid: UUID, asked: ResizeIn) -> Any:
     row = _vm(request, uuid, "vm.change")
     flavor = Flavor.objects.filter(name=_plain(asked.flavor)).first()
     return _accepted(resize_vm(row, person(request), flavor))
+
+
+@router.post("/vms/{uuid}/devices", response={202: DevicesAccepted}, summary="Another disk bus and NIC model for a VM")
+def devices(request: HttpRequest, uuid: UUID, asked: DevicesIn) -> Any:
+    row = _vm(request, uuid, "vm.change")
+    operation = set_devices(row, person(request), asked.disk_bus, asked.nic_model)
+    warned = "virtio" in (asked.disk_bus, asked.nic_model) or asked.disk_bus == "scsi"
+    return Status(202, {"operation": operation_as_json(operation), "warning": warning_of(row) if warned else ""})
+
+
+@router.get("/emulated-devices", response=list[ReportOut], summary="The team's VMs on emulated devices")
+def list_emulated_devices(request: HttpRequest) -> Any:
+    return [report_as_json(one) for one in reports_of(team_for(request, "vm.see").vms.all())]
+
+
+@router.get("/emulated-devices/all", response=list[ReportOut], summary="VMs of all teams on emulated devices")
+def list_all_emulated_devices(request: HttpRequest) -> Any:
+    require(request, "host.see")
+    return [report_as_json(one) for one in reports_of(VM.objects.all())]
 
 
 @router.post("/vms/{uuid}/rebuild", response={202: Accepted}, summary="Give a VM a fresh disk of an image")

@@ -25,7 +25,9 @@ from portal.compute.changes import (
     resize_vm,
     room_of,
 )
+from portal.compute.devices import set_devices, warning_of
 from portal.compute.forms import images_for
+from portal.compute.hardware import CHOICES
 from portal.compute.models import VM, Flavor
 from portal.compute.requests import VMProblem, next_name
 from portal.compute.views import _visible
@@ -66,12 +68,18 @@ def _image(row: VM, user: User, posted: Any) -> HttpResponse:
     return redirect("operation", operation.uuid)
 
 
+def _devices(row: VM, user: User, posted: Any) -> HttpResponse:
+    operation = set_devices(row, user, posted.get("disk_bus", ""), posted.get("nic_model", ""))
+    return redirect("operation", operation.uuid)
+
+
 FORMS: dict[str, Callable[[VM, User, Any], HttpResponse]] = {
     "rename": _rename,
     "resize": _resize,
     "rebuild": _rebuild,
     "clone": _clone,
     "image": _image,
+    "devices": _devices,
 }
 
 
@@ -106,6 +114,9 @@ def _context(request: HttpRequest, row: VM, asked: str, errors: dict[str, list[s
         "given": request.POST,
         "sizes": [_size_offer(row, flavor, room) for flavor in Flavor.objects.all()],
         "images": images_for(row.team),
+        "buses": CHOICES["disk_bus"],
+        "nic_models": CHOICES["nic_model"],
+        "devices_warning": warning_of(row),
         "free_name": next_name(row.team, stem),
         "request_key": request.POST.get("request_key") or f"clone-{row.uuid.hex[:8]}-{next_name(row.team, stem)}"[:64],
     }

@@ -64,6 +64,7 @@ CHANGES: dict[str, Change] = {
         Change("volumes", THERE),
         Change("snapshots", THERE),
         Change("backups", THERE),
+        Change("devices", THERE),
     )
 }
 

@@ -170,6 +170,12 @@ class VM(models.Model):
     machine = models.CharField(max_length=10, default="q35")
     disk_bus = models.CharField(max_length=10, default="virtio")
     disk_cache = models.CharField(max_length=12, default="writeback")
+    next_disk_bus = models.CharField(
+        max_length=10, default="", blank=True, help_text="its disk's from its next start on"
+    )
+    next_nic_model = models.CharField(
+        max_length=10, default="", blank=True, help_text="its NICs' from its next start on"
+    )
     wanted_host = models.ForeignKey(Host, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     apart = models.CharField(
         max_length=40, default="", blank=True, help_text="VMs of the team with the same word lie on different hosts"
@@ -208,10 +214,22 @@ class VM(models.Model):
     @property
     def pending(self) -> str:
         """What was changed and takes effect at the next start, in words; nothing when the guest has it all."""
-        if self.state not in (VMState.RUNNING, VMState.PAUSED) or self.live_vcpus is None:
+        if self.state not in (VMState.RUNNING, VMState.PAUSED):
             return ""
+        return " ".join(filter(None, (self._pending_size, self._pending_devices)))
+
+    @property
+    def _pending_devices(self) -> str:
+        changed = [f"its disk is on {self.next_disk_bus}"] if self.next_disk_bus else []
+        changed += [f"its NICs are {self.next_nic_model}"] if self.next_nic_model else []
+        if not changed:
+            return ""
+        return f"Shut it down and start it: from its next start on {' and '.join(changed)}; a restart from inside is not enough."
+
+    @property
+    def _pending_size(self) -> str:
         runs, wanted = (self.live_vcpus, self.live_ram_mib), (self.vcpus, self.ram_mib)
-        if runs == wanted:
+        if runs == wanted or self.live_vcpus is None:
             return ""
         return f"It runs with {runs[0]} vCPU and {runs[1]} MiB; from its next start on it has {wanted[0]} vCPU and {wanted[1]} MiB."
 

@@ -22,6 +22,7 @@ from portal.accounts.views import person
 from portal.compute.actions import Offer, offers_of, shown_of, unfinished_of
 from portal.compute.bulk import BULK
 from portal.compute.changes import bin_vm, changes_of
+from portal.compute.devices import devices_made_of, warning_of
 from portal.compute.forms import count_of, form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
 from portal.compute.hardware import CHOICES, HARDWARE_FIELDS, disk_target
 from portal.compute.leases import reminder_of
@@ -202,6 +203,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "timing": timing_of(row, creation),
         "timeline": timeline_of(row, creation),
         "devices": devices_of(row, port),
+        **_machine(request, row),
         "volumes": list(row.volumes.select_related("pool__host")),
         "commands": commands_of(row, port),
         "refusal": refusal(request, "vm.delete", row.team),
@@ -218,6 +220,17 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         **_charts(request, row),
     }
     return render(request, "compute/vm.html", context)
+
+
+def _machine(request: HttpRequest, row: VM) -> dict[str, Any]:
+    """Its devices, and why they cannot be virtio's now where they are not."""
+    machine = devices_made_of(row)
+    is_emulated = any(one.is_slow for one in machine)
+    why = refusal(request, "vm.change", row.team)
+    reason = (why or changes_of(row)["devices"]) if is_emulated else ""
+    return {
+        "machine": machine, "is_emulated": is_emulated, "devices_reason": reason, "devices_warning": warning_of(row),
+    }  # fmt: skip
 
 
 def _operators_view(request: HttpRequest, row: VM, port: Port | None, addresses: list[str]) -> HttpResponse:

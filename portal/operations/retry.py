@@ -18,6 +18,7 @@ from portal.backups.again import AGAIN as BACKUPS_AGAIN
 from portal.checks.flow_apply import apply_again
 from portal.compute.actions import ACTIONS, request_action
 from portal.compute.changes import bin_vm, clone_vm, rebuild_vm, resize_vm
+from portal.compute.devices import set_devices
 from portal.compute.models import VM, Flavor, Image
 from portal.compute.moves import request_move
 from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
@@ -90,6 +91,10 @@ def _move(operation: Operation, user: User) -> Operation:
 def _resize(operation: Operation, user: User) -> Operation:
     flavor = Flavor.objects.filter(name=operation.params.get("size", "")).first()
     return resize_vm(_vm(operation), user, flavor)
+
+
+def _devices(operation: Operation, user: User) -> Operation:
+    return set_devices(_vm(operation), user, operation.params["disk_bus"], operation.params["nic_model"])
 
 
 def _rebuild(operation: Operation, user: User) -> Operation:
@@ -167,6 +172,7 @@ AGAIN: Mapping[str, Again] = {
     "vm.autostart": _autostart,
     "vm.resize": _resize,
     "vm.migrate": _move,
+    "vm.devices": _devices,
     "vm.rebuild": _rebuild,
     "vm.clone": _clone,
     "vm.nic_add": _nic_add,

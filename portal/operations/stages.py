@@ -34,6 +34,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("vcpus", "Plug vCPUs into the running guest"),
         ("disk", "Grow the disk"),
     ),
+    "vm.devices": (("define", "Change the definition, or leave it to the next start"),),
     "vm.rebuild": (
         ("stop", "Cut its power"),
         ("disk", "Set the old disk aside and make a fresh one"),
@@ -177,6 +178,7 @@ TITLES: dict[str, str] = {
     "vm.resume": "Resume VM",
     "vm.autostart": "Set autostart of VM",
     "vm.resize": "Resize VM",
+    "vm.devices": "Change devices of VM",
     "vm.rebuild": "Rebuild VM",
     "vm.clone": "Clone VM",
     "vm.rescue": "Rescue VM",

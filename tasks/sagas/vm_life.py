@@ -18,8 +18,9 @@ from portal.operations.models import Operation, OperationState
 from tasks.hypervisor.driver import DomainState, Hypervisor
 from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.rows import placed, placed_or_none, update_vm
-from tasks.sagas.vm_create import WIRE_DEADLINE_S, define, wire
+from tasks.sagas.vm_create import WIRE_DEADLINE_S, wire
 from tasks.sagas.vm_create import start as power_on
+from tasks.sagas.vm_devices import define_anew
 
 SHUTDOWN_DEADLINE_S = 45.0
 LOOK_EVERY_S, ASKED_AGAIN_EVERY_S = 0.2, 5.0
@@ -96,7 +97,7 @@ def tell_autostart(context: Context) -> str:
 # The end of every saga that leaves a VM running.
 RUN: Saga = (Stage("start", start, unstart), Stage("wire", wire, deadline_s=WIRE_DEADLINE_S))
 SAGAS: dict[str, Saga] = {
-    "vm.start": (Stage("define", define), *RUN),
+    "vm.start": (Stage("define", define_anew), *RUN),
     "vm.stop": (Stage("shutdown", shutdown),),
     "vm.force_off": _power(lambda hypervisor, domain: hypervisor.destroy(domain)),
     "vm.reboot": _power(lambda hypervisor, domain: hypervisor.reboot(domain)),

@@ -82,7 +82,7 @@ BASELINE: dict[str, int] = {
     "/api/v1/topology/diff": 6,
     "status_line": 8,
     "api_docs": 6,
-    "vm": 30,
+    "vm": 31,
     "vm_delete": 14,
     "vm_change": 20,
     "vm_nics": 18,

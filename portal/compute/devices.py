@@ -1,0 +1,176 @@
+"""What a VM's devices are: emulated, paravirtual or passed through; who is on emulated ones, and the way to virtio.
+
+A change of devices is rows: a VM that is off has it at once, one that runs at its next start (`next_disk_bus`,
+`next_nic_model`), so that rows never tell of a running guest what it has not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from portal.accounts.models import User
+from portal.compute.changes import locked_vm
+from portal.compute.hardware import CHOICES, EMULATED, PARAVIRTUAL
+from portal.compute.models import VM
+from portal.compute.requests import VMProblem, start_operation
+from portal.console.access import has_screen
+from portal.hosts.models import Accelerator
+from portal.live.publishers import vm_changed
+from portal.operations.models import Operation
+
+PASSTHROUGH = "passthrough"
+KINDS = {
+    **{(field, choice.value): choice.note for field in ("disk_bus", "nic_model") for choice in CHOICES[field]},
+    ("nic_model", "e1000"): EMULATED,
+}
+HEADER = ("team", "vm", "state", "host", "image", "device", "model", "next_start")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOf:
+    """One device: what it is for, its model as the guest sees it, its kind. `coming` is the model after the next start."""
+
+    name: str
+    model: str
+    kind: str
+    note: str = ""
+    coming: str = ""
+    may_change: bool = True  # to virtio, by the one click
+
+    @property
+    def is_slow(self) -> bool:
+        """Emulated where it need not be."""
+        return self.kind == EMULATED and self.may_change
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A VM with its devices that are emulated and need not be."""
+
+    vm: VM
+    devices: tuple[DeviceOf, ...]
+
+
+def devices_made_of(vm: VM) -> list[DeviceOf]:
+    """Every device of the VM's machine."""
+    kvm = vm.host is not None and vm.host.accelerator == Accelerator.KVM
+    own = vm.cpu_model in ("", "host-passthrough")
+    cpu = PASSTHROUGH if kvm and own else PARAVIRTUAL if kvm else EMULATED
+    how = "by the host's processor" if kvm else "every instruction by QEMU (TCG): the host has no KVM"
+    named = vm.cpu_model or ("host-passthrough" if kvm else "QEMU's own")
+    found = [DeviceOf("Processor", named, cpu, how, may_change=False)]
+    found += _disks(vm)
+    found += [
+        DeviceOf(f"NIC {port.name}", port.model, _kind("nic_model", port.model), coming=vm.next_nic_model)
+        for port in vm.ports.all()
+    ]
+    if has_screen(vm):
+        found.append(DeviceOf("Screen", "VGA", EMULATED, "every guest has its driver", may_change=False))
+    found.append(DeviceOf("Serial line", "16550A", EMULATED, "the console", may_change=False))
+    found.append(DeviceOf("Random source", "virtio-rng", PARAVIRTUAL, may_change=False))
+    return found
+
+
+def _disks(vm: VM) -> list[DeviceOf]:
+    bus = vm.disk_bus
+    found = [DeviceOf("Disk", bus, _kind("disk_bus", bus), coming=vm.next_disk_bus)]
+    found += [
+        DeviceOf(
+            f"Volume {one.name}",
+            one.bus,
+            _kind("disk_bus", one.bus),
+            coming=vm.next_disk_bus if one.bus == "sata" else "",
+        )
+        for one in vm.volumes.all()
+    ]
+    return found
+
+
+def _kind(field: str, model: str) -> str:
+    return KINDS.get((field, model), EMULATED)
+
+
+def reports_of(vms: QuerySet[VM]) -> list[Report]:
+    """The VMs of these that have a disk, a volume or a NIC which is emulated."""
+    slow = (
+        Q(disk_bus="sata")
+        | Q(pk__in=_with("ports", "model", "nic_model"))
+        | Q(pk__in=_with("volumes", "bus", "disk_bus"))
+    )
+    rows = vms.filter(slow).exclude(state="deleted").select_related("team", "host", "image", "rescue_image")
+    rows = rows.prefetch_related("ports", "volumes").order_by("team__name", "name")
+    return [Report(vm, tuple(one for one in devices_made_of(vm) if one.is_slow)) for vm in rows]
+
+
+def _with(relation: str, column: str, field: str) -> QuerySet[VM, int]:
+    paravirtual = [choice.value for choice in CHOICES[field] if choice.note == PARAVIRTUAL]
+    has = Q(**{f"{relation}__isnull": False}) & ~Q(**{f"{relation}__{column}__in": paravirtual})
+    return VM.objects.filter(has).values_list("pk", flat=True)
+
+
+def warning_of(vm: VM) -> str:
+    """What is to be known before the VM's devices are virtio's; nothing when its image brings the drivers."""
+    if vm.image.family.has_virtio:
+        return ""
+    return (
+        f"It is not known whether the guest of {vm.image.name} has virtio drivers. Without them it does not find its disk and "
+        "does not boot: install them first, or set the devices back here."
+    )
+
+
+def report_as_json(report: Report) -> dict[str, Any]:
+    """The VM and its emulated devices as the API shows them."""
+    vm = report.vm
+    return {
+        "uuid": vm.uuid, "team": vm.team.slug, "name": vm.name, "state": vm.state, "host": vm.host.name if vm.host else None,
+        "image": vm.image.slug, "warning": warning_of(vm),
+        "devices": [{"name": one.name, "model": one.model, "kind": one.kind, "next_start": one.coming} for one in report.devices],
+    }  # fmt: skip
+
+
+def reports_as_csv(reports: Iterable[Report]) -> str:
+    """A line per device, with a header."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(HEADER)
+    for report in reports:
+        vm = report.vm
+        about = (vm.team.slug, vm.name, vm.state, vm.host.name if vm.host else "", vm.image.slug)
+        writer.writerows((*about, one.name, one.model, one.coming) for one in report.devices)
+    return out.getvalue()
+
+
+def set_devices(vm: VM, user: User, disk_bus: str, nic_model: str) -> Operation:
+    """The operation that gives the VM's disk that bus and its NICs that model; none: as they are. Raises VMProblem."""
+    with transaction.atomic():
+        fresh = locked_vm(vm, "devices")
+        if errors := _errors(fresh, disk_bus, nic_model):
+            raise VMProblem(errors)
+        VM.objects.filter(pk=fresh.pk).update(next_disk_bus=disk_bus, next_nic_model=nic_model)
+        before = {"next_disk_bus": fresh.next_disk_bus, "next_nic_model": fresh.next_nic_model}
+        asked = {"disk_bus": disk_bus, "nic_model": nic_model, "before": before}
+        operation = start_operation("vm.devices", fresh, user, asked)
+        vm_changed(fresh)
+        return operation
+
+
+def _errors(vm: VM, disk_bus: str, nic_model: str) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    for field, given in (("disk_bus", disk_bus), ("nic_model", nic_model)):
+        allowed = [choice.value for choice in CHOICES[field]]
+        if given and given not in allowed:
+            errors[field] = [f"“{given[:20]}” was given; {', '.join(allowed)} are allowed"]
+    if not disk_bus and not nic_model:
+        errors["disk_bus"] = ["nothing was given: a bus, a NIC model or both are wanted"]
+    if vm.machine == "pc" and nic_model == "e1000e":
+        errors["nic_model"] = ["e1000e is a PCI Express device, and machine pc has none: choose virtio"]
+    if vm.snapshots.filter(has_memory=True).exists():
+        errors["vm"] = [f"{vm.name} has snapshots of its memory, which know its present devices: delete them first"]
+    return errors
