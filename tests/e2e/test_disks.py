@@ -186,21 +186,21 @@ def test_what_a_guest_wrote_is_backed_up_in_pieces_and_read_again_by_a_new_vm(
     noise = "dd if=/dev/urandom of=/dev/vda bs=1M seek=24 count=8 conv=notrunc && sync"
     assert in_guest(product, key, vm, noise).returncode == 0
     writes("in-the-full-one", 20)
-    asked(api, "POST", backups, {})
+    asked(api, "POST", backups, {"store": "shelf"})
     writes("written-since", 21)
     asked(api, "POST", snapshots, {"name": "between"})
     writes("in-the-new-layer", 22)
-    asked(api, "POST", backups, {})
+    asked(api, "POST", backups, {"store": "shelf"})
     asked(api, "DELETE", f"{snapshots}/{api.get(snapshots)[0]['uuid']}")
     writes("after-the-merge", 23)
-    asked(api, "POST", backups, {})
+    asked(api, "POST", backups, {"store": "shelf"})
     first, second, third = api.get(backups)
     assert [one["kind"] for one in (first, second, third)] == ["full", "incremental", "incremental"], (second, third)
     assert third["size_bytes"] < first["size_bytes"] / 2 and third["links"] == 3
 
     writes("ruined", 20)
     asked(api, "POST", f"/vms/{vm['uuid']}/rebuild", {"image": "tiny"})
-    asked(api, "POST", backups, {})
+    asked(api, "POST", backups, {"store": "shelf"})
     assert "lost track" in api.get(backups)[3]["reason"], "a fresh disk has no bitmap: the chain began anew"
     made = asked(api, "POST", f"/backups/{third['uuid']}/restore", {"name": "vols-3"})["vm"]
     wait_for(lambda: in_guest(product, key, made, "true").returncode == 0, 120, "the key lets in", 0.3)
