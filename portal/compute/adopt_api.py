@@ -73,7 +73,7 @@ class AdoptIn(Schema):
     nics: list[NicWish] = Field([], max_length=32)
 
 
-class PlanOut(Schema):
+class AdoptionPlanOut(Schema):
     changes: list[str]
     stays: list[str]
     problems: dict[str, list[str]] = Field(
@@ -96,7 +96,7 @@ def list_foreign(
     return as_page([{"host": one.host.name, **{name: getattr(one, name) for name in columns}} for one in found], after)
 
 
-@router.post("/adoption-plans", response=PlanOut, summary="What adopting a domain would change, and what not")
+@router.post("/adoption-plans", response=AdoptionPlanOut, summary="What adopting a domain would change, and what not")
 def post_plan(request: HttpRequest, asked: AdoptIn) -> Any:
     require(request, "host.change")
     plan = plan_of(_domain(asked.domain), _wish(asked))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,19 @@ def deletion(world, vm, backup):
     Backup.objects.filter(pk__in=[one.pk for one in those_on(backup)]).update(state="deleting")
     operation.refresh_from_db()
     return operation
+
+
+KINDS = ("vm.backup", "vm.restore", "backup.delete")
+
+
+def ready(world, vm, kind):
+    """The operation, the rows being as its request leaves them, with a store in a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="hopsight-store-", dir=world.folder.parent))
+    store = BackupStore.objects.create(name="shelf", folder=str(folder))
+    if kind == "vm.backup":
+        return asked(world, vm, store)[1]
+    backup = taken(world, vm, store)
+    return asked_back(world, backup)[1] if kind == "vm.restore" else deletion(world, vm, backup)
 
 
 def in_store(store):

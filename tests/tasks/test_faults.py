@@ -42,7 +42,17 @@ from tasks.reconcile.orphans import find_all_orphans, find_orphans
 from tasks.sagas import vm_adopt, vm_create
 from tasks.sagas.engine import run_operation
 from tasks.sagas.table import SAGAS
-from tests.tasks import test_adopt, test_changes, test_image_of_vm, test_images, test_nics, test_snapshots, test_volumes
+from tests.tasks import (
+    test_adopt,
+    test_backups,
+    test_changes,
+    test_devices,
+    test_image_of_vm,
+    test_images,
+    test_nics,
+    test_snapshots,
+    test_volumes,
+)
 from tests.tasks.test_life import ENDS, bring_to
 from tests.tasks.test_orphans import forget
 from tests.tasks.test_sagas import Killed, expire_lease
@@ -130,6 +140,12 @@ def migration(scene, kind):
     return request_move(vm, None, to)
 
 
+def other_devices(scene, kind):
+    vm = there(scene, VMState.STOPPED)
+    vm.ports.update(model="e1000e")
+    return test_devices.ask(vm)
+
+
 def import_of(scene, kind):
     row = ImageImport.objects.create(
         team=scene.team, name="Mine", slug="mine", source="upload", disk_format="qcow2", size_bytes=0
@@ -184,6 +200,8 @@ BEGIN = {
     **dict.fromkeys(test_nics.KINDS, of_vm(test_nics.ready)),
     **dict.fromkeys((*test_volumes.ALONE, *test_volumes.OF_VM), of_vm(test_volumes.ready)),
     **dict.fromkeys(test_snapshots.KINDS, of_vm(test_snapshots.ready)),
+    **dict.fromkeys(test_backups.KINDS, of_vm(test_backups.ready)),
+    "vm.devices": other_devices,
     "vm.migrate": migration,
     "vm.adopt": lambda scene, kind: foreign(scene).operation,
     "vm.let_go": letting_go,
