@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -15,4 +16,14 @@ def port_named(ports: QuerySet[Port], text: str) -> Port | None:
     try:
         return ports.filter(uuid=UUID(given)).first()
     except ValueError:
-        return ports.filter(addresses__address=given).first() or ports.filter(name=given).order_by("pk").first()
+        by_address = ports.filter(addresses__address=given).first() if is_ip(given) else None
+        return by_address or ports.filter(name=given).order_by("pk").first()
+
+
+def is_ip(text: str) -> bool:
+    """Whether it is an address at all: PostgreSQL compares a column of addresses with nothing else."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
