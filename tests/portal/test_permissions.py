@@ -36,12 +36,13 @@ from portal.hosts.models import Host
 from portal.live.topics import STATES, TRANSIENT, refusal_of
 from portal.networks.floating_requests import allocate_floating
 from portal.networks.groups import add_rule, create_group
-from portal.networks.models import Port
+from portal.networks.models import Port, SecurityGroup
 from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
 from portal.networks.subnet_requests import reserve
 from portal.operations.models import Operation
 from portal.traces.diagnosis import ask_why
+from portal.traces.models import TraceRequest
 from portal.traces.requests import TraceSpec
 from portal.volumes.models import Pool
 from tests.cast import Cast
@@ -75,35 +76,35 @@ from tests.portal.clients import (
 ROLES = {"alice": "owner", "bob": "member", "charlie": "viewer", "dana": None, "olga": None, "stranger": None}
 
 
+Arguments = dict[str, dict[str, Any]]  # of a URL name
+
+
 @dataclass(frozen=True)
 class World:
     """Alice's and Payments' objects, by what URLs call them."""
 
     cast: Cast
-    arguments: dict[str, dict[str, Any]]
+    arguments: Arguments
 
 
 @pytest.fixture
 def world(cast: Cast) -> World:
     host, vm, trace = made_host(), made_vm(cast), made_trace(cast)
-    key = KeyPair.objects.create(user=cast.alice, name="laptop", public_key="ssh-ed25519 AAAA", fingerprint="SHA256:x")
-    token = ApiToken.objects.create(
-        user=cast.alice, name="ci", digest=digest_of("x"), hint="hst_", expires_at=trace.created_at
-    )
-    session = LogIn.objects.create(user=cast.alice, session_key="alices")
-    invitation, secret = invite(cast.payments, cast.alice, "member", 7)
-    identity = SocialAccount.objects.create(user=cast.alice, provider="sso", uid="1")
-    bob = Membership.objects.get(user=cast.bob)
     group = create_group(cast.payments, "web")
-    rule = add_rule(group, RuleSpec())
-    check = add_check(cast.payments, cast.alice, TraceSpec(vm.ports.get(), None, "icmp", 0, "203.0.113.9"), "dropped")
-    service = create_service(cast.payments, cast.alice, "deploy", "member")
-    what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
-    matrix = ask_matrix(cast.payments, cast.alice, "tcp", 22)
-    bundle = made_bundle(cast)
     made_store("attic")
     made_topology_record(host)
-    arguments: dict[str, dict[str, Any]] = {
+    arguments = {
+        **_of_checks(cast, host, vm, group), **_of_vms(cast, vm), **_of_networks(cast, vm, group),
+        **_of_hosts(cast, host, vm), **_of_traces(cast, host, vm, trace), **_of_people(cast, trace),
+    }  # fmt: skip
+    return World(cast, arguments)
+
+
+def _of_checks(cast: Cast, host: Host, vm: VM, group: SecurityGroup) -> Arguments:
+    check = add_check(cast.payments, cast.alice, TraceSpec(vm.ports.get(), None, "icmp", 0, "203.0.113.9"), "dropped")
+    what_if = ask_what_if(cast.payments, cast.alice, WhatIfSpec(group, RuleSpec(ports="8443")))
+    matrix = ask_matrix(cast.payments, cast.alice, "tcp", 22)
+    return {
         "check_remove": {"uuid": check.uuid},
         **{name: {"uuid": what_if.uuid} for name in ("what_if", "what_if_apply", "what_if_discard")},
         **{
@@ -111,6 +112,11 @@ def world(cast: Cast) -> World:
             for name in ("flow_what_if", "flow_what_if_apply", "flow_what_if_discard")
         },
         "api_matrix": {"uuid": matrix.uuid},
+    }
+
+
+def _of_vms(cast: Cast, vm: VM) -> Arguments:
+    return {
         "vm": {"uuid": vm.uuid},
         "vm_delete": {"uuid": vm.uuid},
         "vm_action": {"uuid": vm.uuid, "action": "start"},
@@ -129,6 +135,12 @@ def world(cast: Cast) -> World:
         "vm_tags": {"uuid": vm.uuid},
         "volume": {"uuid": made_volume(cast).uuid},
         "vm_lease": {"uuid": vm.uuid},
+    }
+
+
+def _of_networks(cast: Cast, vm: VM, group: SecurityGroup) -> Arguments:
+    rule = add_rule(group, RuleSpec())
+    return {
         "security_group": {"uuid": group.uuid},
         "security_group_delete": {"uuid": group.uuid},
         "security_rule_delete": {"uuid": group.uuid, "rule_id": rule.pk},
@@ -148,6 +160,11 @@ def world(cast: Cast) -> World:
         "vm_floating": {"uuid": vm.uuid},
         "external_delete": {"uuid": cast.external.uuid},
         **{name: {"uuid": made_provider(cast).uuid} for name in ("provider_share", "provider_delete")},
+    }
+
+
+def _of_hosts(cast: Cast, host: Host, vm: VM) -> Arguments:
+    return {
         **{name: {"name": host.name} for name in ("host", "host_maintenance", "host_evacuate")},
         "vm_move": {"uuid": vm.uuid},
         "vm_let_go": {"uuid": vm.uuid},
@@ -159,6 +176,12 @@ def world(cast: Cast) -> World:
             name: {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid}
             for name in ("operation", "operation_cancel", "operation_retry")
         },
+    }
+
+
+def _of_traces(cast: Cast, host: Host, vm: VM, trace: TraceRequest) -> Arguments:
+    bundle = made_bundle(cast)
+    return {
         "trace": {"uuid": trace.uuid},
         "trace_deliver": {"uuid": trace.uuid},
         "trace_export": {"uuid": trace.uuid, "form": "json"},
@@ -180,6 +203,20 @@ def world(cast: Cast) -> World:
         "alert_rule_remove": {"uuid": add_alert_rule(cast.payments, cast.alice, "vm_cpu_percent", 90, 5).uuid},
         "channel_act": {"uuid": made_channel(cast).uuid},
         **{name: {"name": host.name} for name in ("host", "host_edit", "host_load", "host_clean")},
+    }
+
+
+def _of_people(cast: Cast, trace: TraceRequest) -> Arguments:
+    key = KeyPair.objects.create(user=cast.alice, name="laptop", public_key="ssh-ed25519 AAAA", fingerprint="SHA256:x")
+    token = ApiToken.objects.create(
+        user=cast.alice, name="ci", digest=digest_of("x"), hint="hst_", expires_at=trace.created_at
+    )
+    session = LogIn.objects.create(user=cast.alice, session_key="alices")
+    invitation, secret = invite(cast.payments, cast.alice, "member", 7)
+    identity = SocialAccount.objects.create(user=cast.alice, provider="sso", uid="1")
+    bob = Membership.objects.get(user=cast.bob)
+    service = create_service(cast.payments, cast.alice, "deploy", "member")
+    return {
         "team": {"slug": "payments"},
         **{name: {"uuid": kept_team_board(cast.payments).uuid} for name in ("board", "board_change")},
         "team_switch": {"slug": "payments"},
@@ -195,7 +232,6 @@ def world(cast: Cast) -> World:
         "invite_end": {"invitation_id": invitation.pk},
         "invitation": {"secret": secret},
     }
-    return World(cast, arguments)
 
 
 def _receiver(cast: Cast) -> str:
