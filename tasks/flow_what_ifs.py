@@ -294,7 +294,7 @@ def _unlimited(table: Table) -> tuple[Flow, ...]:
     """The flows without their meters, which the shadow has none of: how many packets pass decides no verdict."""
     flows = map(decode_flow, table.values())
     return tuple(
-        replace(flow, actions=tuple(action for action in flow.actions if not action.startswith("meter:")))
+        flow._replace(actions=tuple(action for action in flow.actions if not action.startswith("meter:")))
         for flow in flows
     )
 

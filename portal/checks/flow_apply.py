@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -43,7 +43,7 @@ def exact_of(run: FlowWhatIf) -> list[Exact]:
 
 
 def _packed(flow: WireFlow | None) -> list[Any] | None:
-    return [value.hex() if isinstance(value, bytes) else value for value in astuple(flow)] if flow else None
+    return [value.hex() if isinstance(value, bytes) else value for value in flow] if flow else None
 
 
 def _unpacked(values: list[Any] | None) -> WireFlow | None:

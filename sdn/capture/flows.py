@@ -10,7 +10,6 @@ timeout: they end by themselves whatever becomes of the controller; a controller
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 
 from sdn.capture.values import CaptureOrder, CapturePoint, Fields
 from sdn.model.cookie import Cause, CauseKind, format_cookie, parse_cookie
@@ -37,7 +36,7 @@ def capture_flows(order: CaptureOrder, metered: Collection[str] = ()) -> dict[st
     for number, point in enumerate(order.points):
         copy = METERED_COPY if point.host in metered else COPY
         found.setdefault(point.host, []).extend(
-            replace(flow, actions=(copy, *flow.actions)) for flow in _point_flows(order.number, number, point)
+            flow._replace(actions=(copy, *flow.actions)) for flow in _point_flows(order.number, number, point)
         )
     return {host: tuple(flows) for host, flows in found.items()}
 

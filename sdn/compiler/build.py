@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from collections.abc import Mapping
+from functools import cache
+from ipaddress import IPv4Address, ip_network
 
 from sdn.model.cookie import Cause, CauseKind, format_cookie
 from sdn.model.flow import Flow, FlowKey, canonical_match
@@ -15,14 +17,23 @@ TO_DROP = f"goto_table:{TABLE_BY_NAME['drop'].table_id}"
 
 
 def flow(
-    table: str, priority: int, cause: Cause, match: dict[str, str], actions: tuple[str, ...], *, counts: bool = False
+    table: str, priority: int, cause: Cause, match: Mapping[str, str], actions: tuple[str, ...], *, counts: bool = False
 ) -> Flow:
     """One flow of the named table; its match is put in canonical order. `counts`: of the drop table, and not empty."""
-    key = FlowKey(TABLE_BY_NAME[table].table_id, priority, canonical_match(match.items()))
+    names = (*match,)
+    order = _orders.get(names)
+    if order is None:
+        order = _orders[names] = tuple([name for name, _ in canonical_match(match.items())])
+    key = FlowKey(TABLE_BY_NAME[table].table_id, priority, tuple([(name, match[name]) for name in order]))
     drops = counts or (actions[-1] == TO_DROP if actions else table == "drop")
     return Flow(key, format_cookie(cause, drops=drops), actions)
 
 
+# The compiler's matches have few shapes: their fields as written down, and in canonical order.
+_orders: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+
+@cache
 def goto(here: str, there: str) -> str:
     """The instruction that moves on. Raises ValueError where the pipeline declares no such edge."""
     if there not in TABLE_BY_NAME[here].next:
@@ -32,6 +43,8 @@ def goto(here: str, there: str) -> str:
 
 def to_prefix(cidr: Cidr | Address) -> Match:
     """The match of packets to an address or a prefix, of either family."""
+    if isinstance(cidr, IPv4Address):  # most are: a network of one address costs twenty times its text
+        return {"ip": "", "nw_dst": str(cidr)}
     block = ip_network(cidr)
     family, field = ("ip", "nw_dst") if block.version == 4 else ("ipv6", "ipv6_dst")
     if block.prefixlen == 0:
@@ -41,12 +54,15 @@ def to_prefix(cidr: Cidr | Address) -> Match:
 
 def reg(register: Register) -> str:
     """The register's field name in a match."""
-    return f"reg{int(register)}"
+    return _REGISTERS[register]
+
+
+_REGISTERS = {register: f"reg{int(register)}" for register in Register}
 
 
 def load(value: int, register: Register) -> str:
     """The action that sets a register."""
-    return f"set_field:{format_value(value)}->{reg(register)}"
+    return f"set_field:{format_value(value)}->{_REGISTERS[register]}"
 
 
 def format_value(value: int) -> str:
@@ -73,6 +89,7 @@ def meter(meter_id: int) -> tuple[str, ...]:
     return (f"meter:{meter_id}",) if meter_id else ()
 
 
+@cache
 def drop(here: str, reason: str) -> tuple[str, ...]:
     """Go to the one drop table, saying why and from where."""
     return (

@@ -10,7 +10,7 @@ Datapaths without these fields (the kernel's) take such packets through ovs-vswi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sdn.compiler.build import SYSTEM, drop, flow, format_value, goto, load, reg
 from sdn.compiler.overlay import LocalPort, Overlay
@@ -75,7 +75,7 @@ def port_neighbours(port: LocalPort, overlay: Overlay) -> Iterator[Flow]:
             yield nd_answer(port.cause, overlay.mark, str(address), port.intent.mac)
 
 
-def nd_answer(cause: Cause, mark: dict[str, str], address: str, mac: str, flags: int = 0) -> Flow:
+def nd_answer(cause: Cause, mark: Mapping[str, str], address: str, mac: str, flags: int = 0) -> Flow:
     """The advertisement (RFC 4861, 7.2.4), made of the solicitation; goes back where it came from."""
     answer = (
         "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
@@ -91,7 +91,7 @@ def nd_answer(cause: Cause, mark: dict[str, str], address: str, mac: str, flags:
     return flow("responders", 100, cause, {**_asks(mark, address), "nd_options_type": SLLA}, answer)
 
 
-def _asks(mark: dict[str, str], target: str) -> dict[str, str]:
+def _asks(mark: Mapping[str, str], target: str) -> dict[str, str]:
     return {**mark, "icmp6": "", "icmp_type": NS, "icmp_code": "0", "nd_target": target}
 
 

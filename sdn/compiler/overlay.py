@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sdn.compiler.build import reg
 from sdn.compiler.index import IntentIndex
@@ -16,7 +17,7 @@ from sdn.pipeline import Register
 PORT_CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER as the in_port of what the controller sends
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: each of its flows asks for its cause and its mark
 class LocalPort:
     """A port of the intent that is plugged on this host; `zone` is its conntrack zone here."""
 
@@ -26,17 +27,17 @@ class LocalPort:
     meters: tuple[int, int] = (0, 0)  # of what it sends and of what it receives; 0 where it has no limit
     stands_in: bool = False  # it is not plugged: what it sends comes from the controller, and it gets nothing
 
-    @property
+    @cached_property
     def cause(self) -> Cause:
         return Cause(CauseKind.PORT, self.intent.id)
 
-    @property
-    def mark(self) -> dict[str, str]:
+    @cached_property
+    def mark(self) -> Mapping[str, str]:
         """The match of packets that came from this port."""
         return {reg(Register.SOURCE_PORT): f"{self.intent.id & 0xFFFFFFFF:#x}"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Overlay:
     """One network as seen from one host."""
 
@@ -49,12 +50,12 @@ class Overlay:
     hosts: tuple[HostIntent, ...] = ()  # every host
     stand_ins: tuple[LocalPort, ...] = ()  # of the absent ones
 
-    @property
+    @cached_property
     def cause(self) -> Cause:
         return Cause(CauseKind.NETWORK, self.network.id)
 
-    @property
-    def mark(self) -> dict[str, str]:
+    @cached_property
+    def mark(self) -> Mapping[str, str]:
         """The match of packets of this network."""
         return {reg(Register.VNI): f"{self.network.vni:#x}"}
 

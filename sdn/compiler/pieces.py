@@ -117,6 +117,7 @@ class PieceStore(Generic[F]):
 
         Unless they `are_all`, other scopes stay as they are.
         """
+        is_first = not self._flows
         self._before = {}
         left = set(self._scopes)
         for scope in scopes:
@@ -131,6 +132,8 @@ class PieceStore(Generic[F]):
         for key in left if are_all else ():
             self._look_into(key, self._scopes.pop(key), ())
         self._render_shares()
+        if is_first:
+            return dict.fromkeys(self._flows)
         return {key: was for key, was in self._before.items() if was != self._flows.get(key)}
 
     def _look_into(self, scope: Hashable, kept: _KeptScope, pieces: Iterable[Piece]) -> None:

@@ -5,7 +5,7 @@ Neighbour discovery, IPv6's ARP, is in neighbours.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sdn.compiler.build import drop, flow, goto, load
 from sdn.compiler.overlay import LocalPort, Overlay
@@ -60,7 +60,7 @@ def own_question(overlay: Overlay) -> tuple[str, ...]:
     return (goto("responders", "router"),) if overlay.network.is_provider else drop("responders", "no_neighbour")
 
 
-def arp_answer(cause: Cause, mark: dict[str, str], address: str, mac: str) -> Flow:
+def arp_answer(cause: Cause, mark: Mapping[str, str], address: str, mac: str) -> Flow:
     """RFC 826: the answer is made of the question, its sides swapped, and goes back where it came from."""
     question = {**mark, "arp": "", "arp_op": "1", "arp_tpa": address}
     return flow("responders", 100, cause, question, (*arp_reply(address, mac), *BACK))

@@ -16,7 +16,7 @@ gateway answers on the spot: its ping, its DNS, and the probe that asks whether 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sdn.compiler.build import SYSTEM, drop, flow, goto, reg
@@ -172,13 +172,13 @@ def _hits(rule: RuleIntent, bench: Bench) -> Iterator[Flow]:
         yield flow(bench.table, 90, cause, {**hit, PROTOCOL_NAMES[rule.family]["any"]: ""}, (COMMIT, onward))
 
 
-def _remote(bench: Bench, rule: RuleIntent, group: SecurityGroupIntent, text: str, mark: dict[str, str]) -> Share:
+def _remote(bench: Bench, rule: RuleIntent, group: SecurityGroupIntent, text: str, mark: Mapping[str, str]) -> Share:
     field = f"{'nw' if rule.family == 4 else 'ipv6'}_{bench.remote}"
     match = {PROTOCOL_NAMES[rule.family]["any"]: "", field: text, **mark}
     return _share(bench, match, _conjunction(rule, 3), _causes(rule, group))
 
 
-def _share(bench: Bench, match: dict[str, str], conjunction: str, causes: tuple[Cause, Cause]) -> Share:
+def _share(bench: Bench, match: Mapping[str, str], conjunction: str, causes: tuple[Cause, Cause]) -> Share:
     return Share(bench.table, canonical_match(match.items()), conjunction, causes)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sdn.capture import Captured, CaptureOrder, CapturePoint, capture_flows, mark_of
 from sdn.model.addresses import HostName
@@ -57,7 +57,7 @@ class Captures:
         try:
             metered = {host for host in hosts if await self._meter(host)}
             for host, found in capture_flows(order, metered).items():
-                wanted = tuple(replace(encode_flow(flow), timeouts=order.seconds + GRACE_S) for flow in found)
+                wanted = tuple(encode_flow(flow)._replace(timeouts=order.seconds + GRACE_S) for flow in found)
                 running.flows[HostName(host)] = wanted
                 await self._channel(HostName(host)).apply(Plan(wanted, (), ()))
             async with asyncio.timeout(order.seconds):

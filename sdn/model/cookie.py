@@ -5,9 +5,9 @@ The kind's top bit marks a flow that drops, so that a switch can be asked for th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 OWNER_MARK = 0x4853  # "HS"
 OWNER_COOKIE = OWNER_MARK << 48
@@ -33,8 +33,7 @@ class CauseKind(IntEnum):
     MIRROR = 10
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Cause:
+class Cause(NamedTuple):
     """The row that a flow exists for."""
 
     kind: CauseKind

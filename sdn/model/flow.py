@@ -7,11 +7,10 @@ Fields and actions are kept in ovs-ofctl(8)'s own words, already canonical (the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FlowKey:
+class FlowKey(NamedTuple):
     """What OpenFlow itself tells flows apart by, within one bridge."""
 
     table_id: int
@@ -21,8 +20,7 @@ class FlowKey:
     ]  # (field, value or value/mask) in canonical order; ("ip", "") for a bare protocol
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Flow:
+class Flow(NamedTuple):
     """One flow: its key, why it is there, and its actions in ovs-ofctl(8) syntax."""
 
     key: FlowKey

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sdn.model.cookie import OWNER_COOKIE, OWNER_COOKIE_MASK
 
 WireKey = tuple[int, int, bytes]  # table, priority, match (OXM fields sorted)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class WireFlow:
+class WireFlow(NamedTuple):
     """One flow as encoded: `match` and `instructions` are OpenFlow 1.4 bytes, OXM fields sorted by their header."""
 
     table_id: int

@@ -109,6 +109,10 @@ MOVES = {  # Nicira's names: (NXM class, field, bits)
 }
 
 
+OPENFLOW_BASIC = b"\x80\x00"  # the class of OpenFlow's own fields
+MOST_SHAPES = 10_000
+
+
 class CodecError(ValueError):
     """A flow that this codec has no bytes for: the message names the field or action."""
 
@@ -120,21 +124,45 @@ def encode_flow(flow: Flow) -> WireFlow:
 
 
 def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
-    parts: list[bytes] = []
+    shape = tuple([name if value else (name,) for name, value in fields])
+    parts = _layouts.get(shape)
+    if parts is None:
+        parts = _layout(fields)
+        if len(_layouts) < MOST_SHAPES:
+            _layouts[shape] = parts
+    return b"".join([known or oxm(name, fields[at][1]) for known, name, at in parts])
+
+
+Part = tuple[bytes, str, int]  # of an encoded match: its bytes, or (b"") the OXM field's name and its value's place
+_layouts: dict[tuple[str | tuple[str], ...], tuple[Part, ...]] = {}
+
+
+def _layout(fields: tuple[tuple[str, str], ...]) -> tuple[Part, ...]:
+    """The parts of every match that has these fields and protocols, in the order of `join_oxm`; a mask does not change it."""
+    parts: list[tuple[tuple[bool, bytes], Part]] = []
     transport = ""
-    for name, value in fields:
+    for at, (name, value) in enumerate(fields):
         if value == "":
-            parts += _protocol(name)
+            parts += [(_order(one), (one, "", 0)) for one in _protocol(name)]
             transport = name
-        elif name == "tp_src" or name == "tp_dst":
-            if transport not in TRANSPORTS:
-                raise CodecError(f"{name} without tcp, udp or sctp before it")
-            parts.append(oxm(f"{TRANSPORTS[transport]}_{name[3:]}", value))
-        elif transport == "icmp6" and name in ("icmp_type", "icmp_code"):
-            parts.append(oxm(f"icmpv6_{name[5:]}", value))
-        else:
-            parts.append(oxm(name, value))
-    return join_oxm(parts)
+            continue
+        known = _oxm_name(name, transport)
+        parts.append((_order(oxm(known, value)), (b"", known, at)))
+    return tuple([part for _, part in sorted(parts, key=lambda one: one[0])])
+
+
+def _order(field: bytes) -> tuple[bool, bytes]:
+    return field < OPENFLOW_BASIC, field[:4]
+
+
+def _oxm_name(name: str, transport: str) -> str:
+    if name == "tp_src" or name == "tp_dst":
+        if transport not in TRANSPORTS:
+            raise CodecError(f"{name} without tcp, udp or sctp before it")
+        return f"{TRANSPORTS[transport]}_{name[3:]}"
+    if transport == "icmp6" and name in ("icmp_type", "icmp_code"):
+        return f"icmpv6_{name[5:]}"
+    return name
 
 
 def join_oxm(fields: list[bytes]) -> bytes:
@@ -143,13 +171,8 @@ def join_oxm(fields: list[bytes]) -> bytes:
     OpenFlow's own (class 0x8000) come first, for a Nicira field may need one of them before it.
     """
     fields.sort()
-    first = bisect_left(fields, b"\x80\x00")
+    first = bisect_left(fields, OPENFLOW_BASIC)
     return b"".join(fields[first:] + fields[:first])
-
-
-def oxm_order(field: bytes) -> tuple[bool, bytes]:
-    """The sort key of a match's fields: OpenFlow's own first, for a Nicira field may need one of them before it."""
-    return field[:2] != b"\x80\x00", field
 
 
 @lru_cache(maxsize=64)

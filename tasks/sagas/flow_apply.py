@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from django.utils import timezone
@@ -62,7 +61,7 @@ def _left(run: FlowWhatIf, table: Table) -> list[Exact]:
     left = [one for one in exact_of(run) if table.get(one.key) != one.after]
     for one in left:
         there = table.get(one.key)  # a copy's flows have no timeouts
-        if (replace(there, timeouts=0) if there and one.before else there) != one.before:
+        if (there._replace(timeouts=0) if there and one.before else there) != one.before:
             raise StageError(f"{run.bridge} is other than when it was tried, nothing was sent: {_line(one)}")
     return left
 

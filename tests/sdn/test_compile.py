@@ -78,7 +78,7 @@ def _by_key(flows: list[WireFlow]) -> dict[WireKey, WireFlow]:
 @given(st.lists(wire_flows), st.lists(wire_flows))
 def test_applying_the_diff_gives_what_is_desired_and_a_second_diff_is_empty(before, after) -> None:
     observed = _by_key(before)
-    desired = {key: replace(flow, cookie=flow.cookie | 0x4853 << 48) for key, flow in _by_key(after).items()}
+    desired = {key: flow._replace(cookie=flow.cookie | 0x4853 << 48) for key, flow in _by_key(after).items()}
     plan = diff_flows(observed, desired.values())
     result = {key: flow for key, flow in observed.items() if flow not in plan.delete}
     result |= _by_key([*plan.add, *plan.replace])
