@@ -1,21 +1,27 @@
-"""What many traces have in common, read once: the hosts, and flows' causes in words.
+"""What many traces have in common, read once: the hosts, the ports' intent, and flows' causes in words.
 
-It holds for one generation of the intent, and for `KEPT_S` at most, since a VM's or a group's new name makes none.
+It holds for one generation of the intent, and for `KEPT_S` at most, since a VM's or a group's new name makes none. What is
+observed of a port (`OBSERVED`) makes no generation either and decides the path: it is read anew for each trace.
 """
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from portal.hosts.models import Host
 from portal.networks.causes import explain_causes
+from portal.networks.models import Port
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent
 from sdn.transport.unixctl import UnixctlClient
+from tasks.trace_rows import read_ports
 
 KEPT_S = 5.0
+OBSERVED = ("host_id", "tap", "ofport", "nic_model", "backend", "device_chain")
 
 
 class Kept:
@@ -27,6 +33,7 @@ class Kept:
         self._generation, self._until = -1, 0.0
         self._causes: dict[Cause, Intent] = {}
         self._hosts: tuple[Host, ...] | None = None
+        self._ports: dict[int, Port] = {}
         self._lines = threading.local()
 
     def lines(self) -> dict[str, UnixctlClient]:
@@ -44,6 +51,27 @@ class Kept:
             self._hosts = found = tuple(Host.objects.order_by("id"))
         return found
 
+    def ports(self, generation: int, ids: Iterable[int]) -> dict[int, Port]:
+        """Those of the ports that are there, by id: intended as in the generation, and plugged in where they are now."""
+        self._turn(generation)
+        known, wanted = self._ports, set(ids)
+        missing = wanted - known.keys()
+        if missing:
+            known.update((port.pk, port) for port in read_ports().filter(id__in=missing).order_by())
+        again = wanted - missing
+        seen = Port.objects.filter(id__in=again).order_by().values("id", *OBSERVED) if again else ()
+        now = {row["id"]: self._plugged(known[row["id"]], row, generation) for row in seen}
+        return now | {pk: known[pk] for pk in missing if pk in known}
+
+    def _plugged(self, port: Port, seen: dict[str, Any], generation: int) -> Port:
+        """A port of its own for the asker, with what was observed of it now."""
+        now = copy.copy(port)
+        for name in OBSERVED:
+            setattr(now, name, seen[name])
+        if now.host_id != port.host_id:
+            now.host = {host.pk: host for host in self.hosts(generation)}.get(now.host_id or 0) or now.host
+        return now
+
     def explain(self, generation: int, causes: Iterable[Cause]) -> dict[Cause, Intent]:
         """Each cause in words."""
         known, wanted = self._turn(generation), set(causes)
@@ -55,5 +83,5 @@ class Kept:
         with self._lock:
             if generation != self._generation or self._clock() > self._until:
                 self._generation, self._until = generation, self._clock() + KEPT_S
-                self._causes, self._hosts = {}, None
+                self._causes, self._ports, self._hosts = {}, {}, None
             return self._causes

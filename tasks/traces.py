@@ -15,6 +15,7 @@ from portal.networks.models import Port
 from portal.traces.desk import tell_answered
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS, WITH_PORTS
+from portal.traces.presentation import answer_text
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, from_json, to_json
@@ -25,7 +26,7 @@ from tasks.probe_desk import ProbeRefused, order_stand_in
 from tasks.probes import probe
 from tasks.trace_kept import Kept
 from tasks.trace_outside import asked_question
-from tasks.trace_rows import CLIENT_PORT, Setting, question_of, read_generation, read_ports
+from tasks.trace_rows import CLIENT_PORT, Setting, question_of, read_generation
 from tasks.trace_then import Explain, predict_then
 
 log = logging.getLogger("hopsight.traces")
@@ -38,13 +39,8 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
 
     The answer is stored and told first; the real packet beside it is sent by `later` (None: here and now).
     """
-    request = (
-        TraceRequest.objects.select_related(
-            "team", "outside", "router__team", "router__gateway_host", "diagnosis__team"
-        )
-        .filter(id=trace_id)
-        .first()
-    )
+    rows = TraceRequest.objects.select_related("team").filter(id=trace_id).order_by()  # the rest is seldom there
+    request = next(iter(rows), None)
     if request is None or request.state != TraceRequest.State.RUNNING:
         return
     try:
@@ -97,11 +93,11 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
         request.target_id is None and (request.outside is not None or not request.address)
     ):
         return None
-    rows = {port.id: port for port in read_ports().filter(id__in=[request.source_id or 0, request.target_id or 0])}
+    generation = read_generation()
+    rows = kept.ports(generation, [pk for pk in (request.source_id, request.target_id) if pk])
     source, target = rows.get(request.source_id or 0), rows.get(request.target_id or 0)
     if (source is None and not is_outside) or (request.target_id and target is None):
         return None
-    generation = read_generation()
     ends = tuple(port for port in (source, target) if port)
     setting = Setting(kept.hosts(generation), generation, ends, _stood_in(request, source, ends))
 
@@ -191,4 +187,4 @@ def _store(request: TraceRequest, result: object, reply: object, error: str) -> 
         request.state = TraceRequest.State.FAILED if gone else TraceRequest.State.DONE
         request.save(update_fields=["result", "reply", "error", "state"])
         trace_changed(request)
-    tell_answered(request.pk)
+    tell_answered(request.pk, answer_text(request))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import Annotated, Any
 from uuid import UUID
@@ -90,7 +89,7 @@ from portal.traces.diagnosis_api import router as diagnosis_router
 from portal.traces.models import TraceRequest
 from portal.traces.observed_api import router as observed_router
 from portal.traces.port_trace_api import router as port_traces_router
-from portal.traces.presentation import probe_data
+from portal.traces.presentation import answer_text
 from portal.traces.probing_api import router as probings_router
 from portal.traces.requests import create_trace
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
@@ -100,6 +99,7 @@ from portal.volumes.rules import use_of_volumes
 
 api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), PersonAuth()], docs_url=None)
 install(api)
+JSON = "application/json; charset=utf-8"
 elsewhere = Router()  # added last: what it matches is everything
 
 
@@ -237,25 +237,15 @@ def post_trace(request: HttpRequest, asked: TraceIn) -> Any:
     if spec is None:
         raise Http404
     row = create_trace(team, person(request), spec)
-    if wait_s and wait_for(row, wait_s):
-        answer = _trace_out(row)
-        answer["Preference-Applied"] = "wait"
-        return answer
+    if wait_s and (text := wait_for(row, wait_s)):
+        return HttpResponse(text, content_type=JSON, headers={"Preference-Applied": "wait"})
     return Status(202, {"uuid": row.uuid, "state": row.state})
 
 
 @api.get("/traces/{uuid}", response=TraceOut, summary="A trace with its answer")
 def get_trace(request: HttpRequest, uuid: UUID) -> Any:
-    return _trace_out(get_object_or_404(TraceRequest, uuid=uuid, team=team_for(request, "trace.see")))
-
-
-def _trace_out(row: TraceRequest) -> HttpResponse:
-    """TraceOut's JSON, written at once: a trace is made of some thousand small values that need no second check."""
-    answer = {
-        "uuid": row.uuid, "title": row.title, "state": row.state, "result": row.result, "reply": row.reply,
-        "probe": probe_data(row), "error": row.error,
-    }  # fmt: skip
-    return HttpResponse(json.dumps(answer, default=str), content_type="application/json; charset=utf-8")
+    row = get_object_or_404(TraceRequest, uuid=uuid, team=team_for(request, "trace.see"))
+    return HttpResponse(answer_text(row), content_type=JSON)
 
 
 @api.get("/usage", response=UsageOut, summary="What the team uses of its quota")

@@ -2,13 +2,14 @@
 
 A trace is asked for by people who look at the page, so it does not take the workers' common road: an order is one
 number, taken at once. An order that is lost (Redis away, a worker killed) leaves the row in state running, which the
-sweep sends again; an answer that nobody waits for any more is gone after `ANSWER_LIFE_S`. The row is the one truth: an
-answer is told here only after it is stored.
+sweep sends again. The row is the one truth: an answer is told here only after it is stored, as the text that the API
+answers with, so that who waits for it need not read the row again; nobody does after `ANSWER_LIFE_S`.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import redis
 
@@ -37,20 +38,21 @@ def take_order() -> int | None:
     return int(taken[1]) if taken else None
 
 
-def tell_answered(trace_id: int) -> None:
-    """Wake who waits for this trace; called after its answer is stored."""
+def tell_answered(trace_id: int, text: str) -> None:
+    """Hand the answer to who waits for this trace; called after it is stored."""
     try:
         with connection().pipeline(transaction=False) as pipe:
-            pipe.rpush(f"{ANSWERED}{trace_id}", 1)
+            pipe.rpush(f"{ANSWERED}{trace_id}", text)
             pipe.expire(f"{ANSWERED}{trace_id}", ANSWER_LIFE_S)
             pipe.execute()
     except redis.RedisError as problem:
         log.warning("answer not told trace=%s problem=%s", trace_id, problem)
 
 
-def wait_answered(trace_id: int, within_s: float) -> bool:
-    """Was it answered within that time? A Redis that is away: no."""
+def wait_answered(trace_id: int, within_s: float) -> bytes | None:
+    """The answer's text when it is there within that time; None where it is not, or Redis is away."""
     try:
-        return connection().blpop([f"{ANSWERED}{trace_id}"], timeout=within_s) is not None
+        told: Any = connection().blpop([f"{ANSWERED}{trace_id}"], timeout=within_s)
     except redis.RedisError:
-        return False
+        return None
+    return bytes(told[1]) if told else None

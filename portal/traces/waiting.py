@@ -30,17 +30,14 @@ def preferred_wait_s(prefer: str) -> int:
     return min(int(found[1]), MOST_WAIT_S) if found else 0
 
 
-def wait_for(row: TraceRequest, within_s: float) -> bool:
-    """Wait until the trace is answered, and have the answer in `row`; False when it is not, or too many wait.
+def wait_for(row: TraceRequest, within_s: float) -> bytes | None:
+    """The trace's answer as `answer_text` has it, waited for; None when it does not come, or too many wait.
 
     Inside a transaction (a create with an Idempotency-Key) nobody else sees the question yet: there is no waiting.
     """
     if transaction.get_connection().in_atomic_block or not _seats.acquire(blocking=False):
-        return False
+        return None
     try:
-        answered = wait_answered(row.pk, within_s)
+        return wait_answered(row.pk, within_s)
     finally:
         _seats.release()
-    if answered:
-        row.refresh_from_db(fields=["state", "result", "reply", "probe", "error"])
-    return answered and row.state != TraceRequest.State.RUNNING

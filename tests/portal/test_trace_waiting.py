@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from portal.live.events import connection as redis_connection
+from portal.networks.models import Port
 from portal.traces import waiting
 from portal.traces.desk import ORDERS, take_order
 from portal.traces.models import TraceRequest
@@ -45,6 +46,10 @@ def test_who_prefers_to_wait_gets_the_answer_with_the_question(cast: Cast, trace
     assert answer.headers["Preference-Applied"] == "wait"
     assert answer.json()["state"] == "done"
     assert "is not running" in answer.json()["result"]["reason"]
+    row = TraceRequest.objects.get()
+    again = client_of(cast.bob).get(f"/api/v1/traces/{row.uuid}").json()
+    assert {**again, "probe": None} == answer.json(), "what is handed over is what the row says"
+    assert row.result == answer.json()["result"]
 
 
 def test_without_a_tracer_the_question_is_kept_and_said_to_be_running(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
@@ -87,3 +92,23 @@ def test_what_is_kept_is_forgotten_with_the_generation_and_after_a_while(cast: C
     type(cast.network).objects.update(name="again-net")
     now[0] += KEPT_S + 1
     assert "again-net" in kept.explain(2, [cause])[cause].words
+
+
+def test_where_a_port_is_plugged_is_read_anew_and_what_was_asked_for_it_once_a_generation(cast: Cast, django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]  # fmt: skip
+    port, hosts = made_vm(cast, "web-1").ports.get(), [made_host("hv1"), made_host("hv2")]
+    rows, kept, addresses = Port.objects.filter(pk=port.pk), Kept(), port.addresses
+    rows.update(host=hosts[0], ofport=3, tap="vnet3")
+    before = kept.ports(1, [port.pk])[port.pk]
+    rows.update(host=hosts[1], ofport=7, tap="vnet7", is_secured=False)
+    kept.hosts(1)
+    with django_assert_num_queries(1):
+        now = kept.ports(1, [port.pk])[port.pk]
+        seen = (now.host, now.ofport, now.tap, [row.address for row in now.addresses.all()], now.network.team.slug)
+    assert seen == (hosts[1], 7, "vnet7", [row.address for row in addresses.all()], cast.network.team.slug)
+    assert (before.host, before.ofport, before.tap) == (hosts[0], 3, "vnet3"), "who has it already keeps it as it was"
+    count, _ = addresses.all().delete()
+    assert [len(kept.ports(number, [port.pk])[port.pk].addresses.all()) for number in (1, 2)] == [count, 0]
+    rows.update(host=None, ofport=None)
+    assert kept.ports(2, [port.pk])[port.pk].host is None
+    port.delete()
+    assert kept.ports(2, [port.pk]) == {}
