@@ -223,7 +223,7 @@ def _lacks_neighbour(walk: Walk) -> bool:
 def _settle(journey: Journey, host: TraceHost, flow: str) -> tuple[Walk, str, tuple[str, ...]]:
     """The walk, asked again until each ct() was given the state that its connection has in its zone."""
     question = journey.question
-    states: tuple[str, ...] = ()
+    states = (REPLY,) * MAX_STATES if question.direction == "return" else ()  # more than there are ct()s does no harm
     text = journey.world.ofproto_trace(host.name, question.bridge, flow, states)
     for _ in range(MAX_STATES):
         walk = _walk(journey, text)

@@ -171,3 +171,21 @@ def test_the_next_trace_of_a_thread_finds_the_connections_open_and_a_new_daemon_
     world = LiveWorld(rundirs, lent=lent)
     assert predict(hosts.question("web-1", "db-1"), world, lambda causes: {}).verdict == "delivered"
     world.close()
+
+
+def test_the_way_back_of_a_connection_is_asked_of_each_switch_once(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    asked: list[str] = []
+    world = hosts.world()
+    ask = world.ofproto_trace
+
+    def counted(host: str, bridge: str, flow: str, ct_next: tuple[str, ...]) -> str:
+        asked.append(host)
+        return ask(host, bridge, flow, ct_next)
+
+    monkeypatch.setattr(world, "ofproto_trace", counted)
+    back = predict(hosts.question("db-1", "web-1", direction="return"), world, lambda causes: {})
+    world.close()
+    assert (back.verdict, asked) == ("delivered", ["hv2", "hv1"])
+    shown = [command for hop in back.hops for command in hop.commands if "ofproto/trace" in command]
+    states = {command.count("--ct-next trk,est,rpl") for command in shown}
+    assert states == {1}, f"a state for each ct() that it meets, and no more: {shown}"
