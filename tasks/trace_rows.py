@@ -122,8 +122,8 @@ def read_generation() -> int:
 
 
 def target_address(request: TraceRequest, source: Port, target: Port | None) -> Address:
-    """Where the packet goes: of a family that both have, the packet's own or IPv4 first."""
-    if target is None:
+    """Where the packet goes: to the address that was asked for, else of a family that both have, the packet's own or IPv4 first."""
+    if target is None or request.address:
         return ip_address(request.address)
     first = KINDS[request.protocol].family or 4
     wanted: list[Address] = sorted(
