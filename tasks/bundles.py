@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Any
 
 from django.utils import timezone
 
+from portal.traces.packets import WITH_PORTS
 from sdn.bundle import Bundle, BundleShadow
 from sdn.bundle.values import BundleBridge, Guest
 from sdn.model.trace import Trace
@@ -16,8 +18,10 @@ from sdn.trace.parser import parse_flow
 from sdn.trace.predict import predict_flow
 from sdn.trace.question import Endpoint, HostUnreachable
 from tasks.raw_flows import ANY, FlowProblem, packet_of, read_flow
+from tasks.trace_typed import fields_of, protocol_of
 
 DEADLINE_S = 30.0
+BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 
 class BundleWorld(LiveWorld):
@@ -105,7 +109,7 @@ def _tunnel_ofport(bridge: BundleBridge) -> int | None:
     return None
 
 
-def flow_between(bundle: Bundle, options: Mapping[str, object]) -> str:
+def flow_between(bundle: Bundle, options: Mapping[str, Any]) -> str:
     """The flow of a packet from one of the bundle's guests to another, by their names. Raises FlowProblem."""
     bridge = next((one for one in bundle.bridges if one.name == options["bridge"]), None)
     ports = _endpoints(bundle, bridge) if bridge else {}
@@ -116,10 +120,13 @@ def flow_between(bundle: Bundle, options: Mapping[str, object]) -> str:
     unknown = [name for name, address in ends.items() if not address]
     if unknown:
         raise FlowProblem(f"no flow of {bridge.name} tells the address of {' and '.join(unknown)}: give the packet by --flow")  # fmt: skip
-    service = f"tcp,tp_src=49152,tp_dst={options['tcp']}" if options["tcp"] else "icmp,icmp_type=8"
-    service = f"udp,tp_src=49152,tp_dst={options['udp']}" if options["udp"] else service
-    head = f"in_port={source.ofport},{service.partition(',')[0]},dl_src={source.mac},dl_dst={target.mac}"
-    return f"{head},nw_src={ends[source.name]},nw_dst={ends[target.name]},nw_ttl=64,{service.partition(',')[2]}"
+    protocol = protocol_of(options)
+    head = f"in_port={source.ofport},{protocol},dl_src={source.mac}"
+    if protocol == "arp":
+        return f"{head},dl_dst={BROADCAST},arp_op=1,arp_spa={ends[source.name]},arp_tpa={ends[target.name]}"
+    service = f"tp_src=49152,tp_dst={options[protocol]}" if protocol in WITH_PORTS else "icmp_type=8"
+    way = f"dl_dst={target.mac},nw_src={ends[source.name]},nw_dst={ends[target.name]},nw_ttl=64,{service}"
+    return ",".join(filter(None, (head, way, fields_of(options))))
 
 
 def _named(name: str, field: str, bundle: Bundle, ports: Mapping[int, Endpoint]) -> Endpoint:

@@ -51,7 +51,7 @@ def add_check(
     row = find_vm(api, source)
     if not row["ports"]:
         raise WrongWords(f"{clean(row['name'])} has no port yet")
-    service = Service.of(tcp, udp)
+    service = Service.of(ctx.params)
     body = {"source": row["ports"][0]["uuid"], "target": target, "expected": expect, **service.body()}
     made = api.send("POST", "/checks", body)
     show(lambda: [made], lambda rows: table(rows, COLUMNS, ""), as_json)

@@ -36,9 +36,10 @@ NAME_WIDTH, TABLE_WIDTH = 14, 18
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much is shown: with `flows` every look-up's match and actions, and the commands that tell the same."""
+    """What is shown: with `flows` every look-up's match and actions, and the commands that tell the same; the way `back` alone."""
 
     flows: bool = False
+    back: bool = False
 
 
 def draw(answer: dict[str, Any], detail: Detail = Detail()) -> str:
@@ -46,11 +47,11 @@ def draw(answer: dict[str, Any], detail: Detail = Detail()) -> str:
     lines = [typer.style(clean(answer["title"]), bold=True)]
     if answer["state"] == "failed":
         return "\n".join([*lines, f"✖ the trace failed: {clean(answer['error'])}"])
-    for words, trace in (("", answer["result"]), ("Back", answer["reply"])):
+    for words, trace in (("", None if detail.back else answer["result"]), ("Back", answer["reply"])):
         if trace:
             lines += ["", typer.style(f"{words}:", bold=True)] if words else []
             lines += _trace(trace, detail)
-    lines += _probe(answer["probe"])
+    lines += [] if detail.back else _probe(answer["probe"])
     return "\n".join(lines)
 
 
@@ -63,6 +64,9 @@ def verdict_line(trace: dict[str, Any]) -> str:
 
 def _trace(trace: dict[str, Any], detail: Detail) -> Iterator[str]:
     yield verdict_line(trace)
+    if detail.flows:
+        fields = (f"{clean(name)}={clean(value)}" for name, value in trace.get("packet", {}).items())
+        yield f"  the packet      {','.join(fields)}"
     yield ""
     width = max([len(clean(hop["host"])) for hop in trace["hops"] if hop["host"]] or [0])
     for host, hops in groupby(trace["hops"], key=lambda hop: str(hop["host"])):

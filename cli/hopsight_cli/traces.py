@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from hopsight_cli.client import Api, CliError, WrongWords
-from hopsight_cli.context import UUID, AsJson, VmName, Watch, api_of, find_vm, until
+from hopsight_cli.context import UUID, AsJson, VmName, Watch, api_of, until
 from hopsight_cli.output import Columns, age, clean, show, table
 from hopsight_cli.picture import Detail, draw, printable
-from hopsight_cli.services import Service, Tcp, Udp
+from hopsight_cli.questions import (  # fmt: skip
+    At,
+    ComesFrom,
+    Fields,
+    Flags,
+    Moment,
+    Nic,
+    Size,
+    Target,
+    ViaIpv4,
+    ViaIpv6,
+    in_typed_words,
+    question,
+)
+from hopsight_cli.services import Arp, Dhcp, Dns, Nd, Sctp, Tcp, Udp
 
+VERDICTS = ("delivered", "dropped", "flooded", "to_controller", "unknown")
 TRACE_WAIT_S, NEXT_WAIT_S = 60.0, 70.0
 COLUMNS: Columns = {
     "TRACE": lambda row: row["title"], "STATE": lambda row: row["state"], "VERDICT": lambda row: row["verdict"],
@@ -31,12 +47,23 @@ def add_to(app: typer.Typer) -> None:
 def trace(
     ctx: typer.Context,
     source: VmName,
-    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="A VM's name, or an address.")] = None,
+    target: Target = None,
     tcp: Tcp = None,
     udp: Udp = None,
-    arp: Annotated[bool, typer.Option("--arp", help="Ask who has the address, by ARP.")] = False,
-    size: Annotated[int, typer.Option(help="Bytes of the IP packet, to find MTU mistakes.", min=28, max=65535)] = 84,
-    moment: Annotated[str, typer.Option(help="as_is, first or established: which packet of its connection.")] = "as_is",
+    sctp: Sctp = None,
+    arp: Arp = False,
+    nd: Nd = False,
+    dhcp: Dhcp = False,
+    dns: Dns = False,
+    ipv4: ViaIpv4 = False,
+    ipv6: ViaIpv6 = False,
+    nic: Nic = None,
+    size: Size = 84,
+    moment: Moment = "as_is",
+    flags: Flags = None,
+    fields: Fields = None,
+    comes_from: ComesFrom = None,
+    at: At = None,
     next_one: Annotated[
         bool,
         typer.Option(
@@ -46,10 +73,14 @@ def trace(
     deliver: Annotated[
         bool, typer.Option("--deliver", help="Hand one real packet over to the target's guest, who may answer it.")
     ] = False,
+    back: Annotated[bool, typer.Option("--return", help="Show and judge the way back alone.")] = False,
     flows: Annotated[
         bool, typer.Option("--flows", "-v", help="Show each flow, and the commands that tell the same.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 unless it is delivered.")] = False,
+    expect: Annotated[
+        str | None, typer.Option(metavar="VERDICT", help=f"Exit code 1 unless it is this: {', '.join(VERDICTS)}.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw the way of a packet, and why it ends where it ends.
@@ -60,31 +91,46 @@ def trace(
     \b
       hopsight trace web-1 db-1 --tcp 5432
       hopsight trace web-1 203.0.113.9 --size 1500
-      hopsight trace outside:internet web-1 --tcp 22
+      hopsight trace web-1 db-1 --tcp 22 -6 --flags 'fin|ack' --set nw_ttl=1
+      hopsight trace web-1 --dhcp
+      hopsight trace outside:internet web-1 --tcp 22 --as 203.0.113.80
+      hopsight trace web-1 db-1 --tcp 22 --at '2026-11-26 03:10'
       hopsight trace UUID            a trace that was asked for before
     """
     api = api_of(ctx)
-    if target is None and UUID.fullmatch(source):
-        uuid = source
-    elif target is None:
-        raise WrongWords("where to? Give a VM's name or an address after the source (or one trace's uuid alone)")
-    else:
-        body = {**_sender(api, source), "target": target, "moment": moment, "size_bytes": size}
-        body |= {"moment": "next"} if next_one else {}
-        body |= {"deliver": True} if deliver else {}
-        uuid = api.send("POST", "/traces", body | Service.of(tcp, udp, arp).body())["uuid"]
+    wanted = _wanted(strict, expect)
+    uuid = source if target is None and UUID.fullmatch(source) and not (dhcp or dns) else _ask(api, ctx.params)
     most_s = TRACE_WAIT_S + (NEXT_WAIT_S if next_one else 0)
     until(lambda: api.get(f"/traces/{uuid}")["state"] not in ("waiting", "running"), "the trace is answered", most_s)
-    answer = show(lambda: api.get(f"/traces/{uuid}"), lambda told: printable(draw(told, Detail(flows))), as_json)
-    _judge(answer, strict)
+    detail = Detail(flows, back)
+    answer = show(lambda: api.get(f"/traces/{uuid}"), lambda told: printable(draw(told, detail)), as_json)
+    _judge(answer, wanted, back)
+
+
+def _ask(api: Api, given: Mapping[str, Any]) -> str:
+    """The uuid of the trace that was asked for."""
+    body = question(api, given)
+    body |= {"moment": "next"} if given["next_one"] else {}
+    body |= {"deliver": True} if given["deliver"] else {}
+    with in_typed_words():
+        return str(api.send("POST", "/traces", body)["uuid"])
 
 
 def probe(
     ctx: typer.Context,
     source: VmName,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A VM's name, or an address.")],
+    target: Target = None,
     tcp: Tcp = None,
     udp: Udp = None,
+    sctp: Sctp = None,
+    arp: Arp = False,
+    nd: Nd = False,
+    dhcp: Dhcp = False,
+    dns: Dns = False,
+    ipv4: ViaIpv4 = False,
+    ipv6: ViaIpv6 = False,
+    nic: Nic = None,
+    size: Size = 84,
     seconds: Annotated[int, typer.Option(help="One packet a second for so long.", min=5, max=600)] = 60,
     as_json: AsJson = False,
 ) -> None:
@@ -93,26 +139,33 @@ def probe(
     No guest gets it. A line for each, then loss and latency; Ctrl-C ends it.
     """
     api = api_of(ctx)
-    asked = {**_sender(api, source), "target": target} | Service.of(tcp, udp, False).body()
-    uuid = api.send("POST", "/traces", asked)["uuid"]
-    until(lambda: api.get(f"/traces/{uuid}")["state"] != "running", "the path is predicted", TRACE_WAIT_S)
-    path = f"/probings/{api.send('POST', f'/traces/{uuid}/probings', {'seconds': seconds})['uuid']}"
+    asked = question(api, {name: value for name, value in ctx.params.items() if name != "seconds"})
+    with in_typed_words():
+        uuid = api.send("POST", "/traces", asked)["uuid"]
+        until(lambda: api.get(f"/traces/{uuid}")["state"] != "running", "the path is predicted", TRACE_WAIT_S)
+        path = f"/probings/{api.send('POST', f'/traces/{uuid}/probings', {'seconds': seconds})['uuid']}"
+    told = _follow(api, path, as_json)
+    show(lambda: told, _loss, as_json)
+    if told["state"] == "failed":
+        raise CliError(f"the probing failed: {told['why']}")
+
+
+def _follow(api: Api, path: str, as_json: bool) -> dict[str, Any]:
+    """The probing when it is over, or was interrupted; a line for each packet meanwhile."""
     shown = 0
     try:
         while True:
-            told = api.get(path)
+            told: dict[str, Any] = api.get(path)
             for sample in told["samples"][shown:]:
                 if not as_json:
                     typer.echo(_sample(sample))
             shown = len(told["samples"])
             if told["state"] not in ("waiting", "running"):
-                break
+                return told
             time.sleep(1.0)
     except KeyboardInterrupt:
-        told = api.send("DELETE", path)
-    show(lambda: told, _loss, as_json)
-    if told["state"] == "failed":
-        raise CliError(f"the probing failed: {told['why']}")
+        ended: dict[str, Any] = api.send("DELETE", path)
+        return ended
 
 
 def _sample(sample: dict[str, Any]) -> str:
@@ -128,17 +181,6 @@ def _loss(told: dict[str, Any]) -> str:
     return f"{words}; median {took[len(took) // 2] / 1000:.2f} ms" if took else words
 
 
-def _sender(api: Api, source: str) -> dict[str, Any]:
-    """What the API calls the source: a VM's port, `router:NAME` or `outside:NETWORK`."""
-    kind, _, name = source.partition(":")
-    if name and kind in ("router", "outside"):
-        return {kind: name}
-    row = find_vm(api, source)
-    if not row["ports"]:
-        raise WrongWords(f"{clean(row['name'])} has no port yet")
-    return {"source": row["ports"][0]["uuid"]}
-
-
 def list_traces(
     ctx: typer.Context,
     most: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 20,
@@ -151,9 +193,20 @@ def list_traces(
     show(lambda: api.pages("/traces", most), lambda rows: table(rows, COLUMNS, empty), as_json, watch)
 
 
-def _judge(answer: dict[str, Any], strict: bool) -> None:
+def _wanted(strict: bool, expect: str | None) -> str | None:
+    """The verdict that is asked for; None where any will do. Raises WrongWords for a word that is none."""
+    if expect is not None and expect not in VERDICTS:
+        raise WrongWords(f"--expect {clean(expect)} was given; allowed are {', '.join(VERDICTS)}")
+    return expect or ("delivered" if strict else None)
+
+
+def _judge(answer: dict[str, Any], wanted: str | None, back: bool) -> None:
     if answer["state"] == "failed":
         raise CliError(f"the trace failed: {answer['error']}")
-    verdict = (answer["result"] or {}).get("verdict")
-    if strict and verdict != "delivered":
-        raise CliError(f"the packet was not delivered: {verdict}")
+    told = answer["reply"] if back else answer["result"]
+    if back and told is None:
+        raise CliError("there is no way back of this packet: its target is nobody's, or it is a question")
+    verdict = (told or {}).get("verdict")
+    if wanted and verdict != wanted:
+        was = "not delivered" if wanted == "delivered" else f"not {wanted.replace('_', ' ')}"
+        raise CliError(f"the packet was {was}: {verdict}")

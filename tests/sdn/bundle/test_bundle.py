@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from sdn.bundle import BundleError, BundleShadow, parse, read_bundle
 from sdn.model.trace import Trace, from_json
 from sdn.shadow import Shadow
-from tasks.bundles import trace_bundle
+from tasks.bundles import flow_between, trace_bundle
 from tasks.raw_flows import FlowProblem
 from tests.sdn.bundle.neutron import AWAY_MAC, DB_MAC, WEB, WEB_MAC, make_node, write_bundle
 
@@ -112,6 +114,24 @@ def test_the_command_prints_the_schema_and_tells_by_its_exit_status(folder: Path
     with pytest.raises(CommandError) as refused:
         call_command("trace", "--bundle", str(folder), "--bridge", "br-none", "--flow", TO_DB)
     assert refused.value.returncode == 2 and "br-int, br-tun" in str(refused.value)
+    with pytest.raises(CommandError, match=r"--dns, --at, --return with --bundle: that is asked of live hosts"):
+        call_command("trace", "--bundle", str(folder), "--dns", "--at", "2026-11-26 03:10", "--return")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({"tcp": 5432, "flags": "fin|ack"}, "tcp,tp_src=49152,tp_dst=5432,tcp_flags=fin|ack"),
+        ({"sctp": 7, "fields": ["nw_tos=184"]}, "sctp,tp_src=49152,tp_dst=7,nw_tos=184"), ({"arp": True}, "arp,arp_op=1"), ({}, "icmp,icmp_type=8"),
+    ],
+)  # fmt: skip
+def test_a_packet_between_two_guests_is_written_for_the_asker(loaded: BundleShadow, typed: dict[str, Any], told: str) -> None:  # fmt: skip
+    web = next(guest for guest in loaded.bundle.guests if guest.tap == "tapweb")
+    bundle = replace(loaded.bundle, guests=(web, replace(web, domain="db", tap="tapdb", mac=DB_MAC, interface_id="")))
+    options = {"bridge": "br-int", "source": web.domain, "target": "db", "flags": "", "fields": []} | typed
+    flow = flow_between(bundle, options)
+    assert set(told.split(",")) <= set(flow.split(",")), flow
+    assert ask(loaded, flow).hops[0].object == "tapweb", "and Open vSwitch takes it"
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
