@@ -7,6 +7,8 @@ import "@fontsource/inter/latin-600.css";
 import "@fontsource/jetbrains-mono/latin-400.css";
 import "@fontsource/jetbrains-mono/latin-600.css";
 import "./fonts.css";
+import { tellZone } from "./core/zone";
 import { mountIslands } from "./islands/mount";
 
+tellZone();
 mountIslands(document);

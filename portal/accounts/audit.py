@@ -215,6 +215,7 @@ WORDS: dict[str, str] = {
     "policy.operators": "changed whether a second factor is asked of the",
     "password.change": "changed the password of",
     "person.language": "chose a language for",
+    "person.time_zone": "chose a time zone for",
 }
 
 

@@ -37,6 +37,7 @@ PAGES: dict[str, Page] = {
     "access_policy": Page("policy.manage", "policy.manage"),
     "logout": Page(None, "person.see"),
     "language": Page(None, "login.open"),
+    "time_zone": Page(None, "person.change"),
     "dashboard": Page("person.see"),
     "search": Page("person.see"),
     "alerts": Page("alert.see", "alert.handle"),

@@ -16,6 +16,9 @@ class User(AbstractUser):
     language = models.CharField(
         max_length=10, blank=True, help_text="of settings.LANGUAGES; empty: as the browser asks"
     )
+    time_zone = models.CharField(
+        max_length=64, blank=True, help_text="an IANA name, such as Europe/Berlin; empty: as the browser tells"
+    )
     service_of = models.ForeignKey(
         "Team",
         on_delete=models.CASCADE,

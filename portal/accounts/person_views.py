@@ -18,6 +18,7 @@ from portal.accounts.sessions import end_other_sessions, end_session, live_sessi
 from portal.accounts.teams import TeamProblem
 from portal.accounts.tokens import TOKEN_DAYS, TokenSpec, delete_token, make_scoped
 from portal.accounts.views import person
+from portal.accounts.zones import zone_names
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -66,6 +67,7 @@ def _sessions_page(request: HttpRequest, form: PasswordChangeForm) -> HttpRespon
         "sessions": live_sessions(person(request)),
         "here": request.session.session_key,
         "form": form,
+        "zones": sorted(zone_names()),
     }
     return render(request, "accounts/sessions.html", context, status=422 if form.errors else 200)
 

@@ -18,6 +18,7 @@ from portal.accounts import (
     team_admin_views,
     team_views,
     views,
+    zone_views,
 )
 
 log_in = login_not_required(views.LogIn.as_view())
@@ -48,6 +49,7 @@ urlpatterns = [
     path("access/", factor_views.access_policy, name="access_policy"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", language_views.language, name="language"),
+    path("time-zone/", zone_views.time_zone, name="time_zone"),
     path("teams/<slug:slug>/", views.team_switch, name="team_switch"),
     path("keys/", views.keys, name="keys"),
     path("keys/<int:key_id>/delete/", views.key_delete, name="key_delete"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -51,10 +53,15 @@ def reminder_of(vm: VM) -> str:
         return ""
     goes = vm.lease_until + timedelta(hours=settings.LEASE_GRACE_HOURS)
     if left > timedelta(0):
-        return f"Its lease ends at {vm.lease_until:%d %b %H:%M} UTC: it is shut down then, and deleted at {goes:%d %b %H:%M}."
+        words = _("Its lease ends at %(end)s: it is shut down then, and deleted at %(goes)s.")
+        return words % {"end": _shown(vm.lease_until), "goes": _shown(goes)}
     if vm.is_protected:
-        return "Its lease is over: it is shut down, and kept, for it is protected from being deleted."
-    return f"Its lease is over: it is shut down, and deleted at {goes:%d %b %H:%M} UTC."
+        return _("Its lease is over: it is shut down, and kept, for it is protected from being deleted.")
+    return _("Its lease is over: it is shut down, and deleted at %(goes)s.") % {"goes": _shown(goes)}
+
+
+def _shown(at: datetime) -> str:
+    return date_format(timezone.localtime(at), "j E H:i")
 
 
 def end_leases() -> int:

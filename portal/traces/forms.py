@@ -39,7 +39,7 @@ class TraceForm(forms.Form):
     source_address = forms.CharField(label="From outside: as which address", required=False, max_length=45, widget=forms.TextInput(attrs={"placeholder": "the network's gateway", **PLAIN}))  # fmt: skip
     tcp_flags = forms.ChoiceField(label="TCP flags", choices=TCP_FLAGS, required=False)
     header_fields = forms.CharField(label="Other header fields", required=False, max_length=300, widget=forms.TextInput(attrs={"placeholder": "nw_ttl=1,nw_tos=184,tp_src=53", **PLAIN}))  # fmt: skip
-    at = forms.CharField(label="As of (UTC, empty: now)", required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", **PLAIN}))  # fmt: skip
+    at = forms.CharField(label="As of (empty: now)", required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", **PLAIN}))  # fmt: skip
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -13,7 +13,7 @@ SHOWN_CHARS = 40
 
 
 def read_instant(text: str) -> tuple[datetime | None, str]:
-    """(instant, problem) of what was typed: nothing is now; without an offset it is UTC."""
+    """(instant, problem) of what was typed: nothing is now; without an offset it is of the time zone that the page shows, UTC in the API."""
     given = text.strip()
     if not given or given == "now":
         return None, ""
@@ -22,7 +22,7 @@ def read_instant(text: str) -> tuple[datetime | None, str]:
     except (ValueError, OverflowError):
         found = None
     if found is None:
-        example = timezone.now().strftime("%Y-%m-%d %H:%M")
+        example = timezone.localtime().strftime("%Y-%m-%d %H:%M")
         return None, f"{given[:SHOWN_CHARS]!r} was given; a time such as {example} is allowed, or nothing for now"
     return (found if timezone.is_aware(found) else timezone.make_aware(found)), ""
 
@@ -30,10 +30,18 @@ def read_instant(text: str) -> tuple[datetime | None, str]:
 def instant_problem(at: datetime) -> str:
     """Why nothing can be told of that instant; "" where something is kept of it."""
     if at > timezone.now():
-        return f"{at:%Y-%m-%d %H:%M:%S} is yet to come: a time that is over is allowed"
+        return f"{_told(at)} is yet to come: a time that is over is allowed"
     oldest = FlowCheckpoint.objects.order_by("at").values_list("at", flat=True).first()
     if oldest is None:
         return "no flows are recorded yet: that begins when the controller has read a host's"
     if at < oldest:
-        return f"{at:%Y-%m-%d %H:%M:%S} is longer ago than flows are kept: the oldest are of {oldest:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{_told(at)} is longer ago than flows are kept: the oldest are of {_told(oldest)}"
     return ""
+
+
+def _told(at: datetime) -> str:
+    """The instant in the time zone that is shown, which is named."""
+    try:
+        return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S} {timezone.get_current_timezone()}"
+    except OverflowError:  # the calendar's first and last day are not told in each zone
+        return f"{at:%Y-%m-%d %H:%M:%S %Z}"

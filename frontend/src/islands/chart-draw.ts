@@ -2,6 +2,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { type History, quantity } from "../core/series";
+import { dayAndMonth, hourAndMinute, pageZone } from "../core/zone";
 
 const HEIGHT = 150;
 /** Steps of an axis that counts bytes: 1, 2, 4 … so that its ticks are whole in KiB, MiB and GiB. */
@@ -62,7 +63,7 @@ export class Drawing {
     return {
       width: this.stage.clientWidth,
       height: HEIGHT,
-      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), pageZone()),
       legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
       scales: { y: { range: (_plot, _low, high) => [0, ceiling(high, unit)] } },
@@ -80,11 +81,11 @@ export class Drawing {
   }
 }
 
-/** `14:30`, or `26 Nov` where ticks are days apart or a day begins; UTC, as everything on the page. */
+/** `14:30`, or `26 Nov` where ticks are days apart or a day begins; in the page's zone. */
 function moment(at: number, step: number): string {
-  const text = new Date(at * 1000).toISOString();
-  if (step < 86400 && at % 86400 !== 0) return text.slice(11, 16);
-  return new Date(at * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+  const then = new Date(at * 1000);
+  const text = hourAndMinute(then);
+  return step < 86400 && text !== "00:00" ? text : dayAndMonth(then);
 }
 
 /** An idle line lies at the bottom, not in the middle of a scale made for its noise. */

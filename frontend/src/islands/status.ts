@@ -1,5 +1,6 @@
 /** The status line: is the event stream open, what runs, how old is what we know of each host, the clock. */
 import { type Connection, live } from "../core/socket";
+import { clock as clockText } from "../core/zone";
 import { replaceParts } from "./live-page";
 
 const WORDS: Record<Connection, string> = {
@@ -94,6 +95,5 @@ function tick(): void {
     if (age) age.textContent = ageText(ageS);
     row.classList.toggle("fresh--stale", ageS > STALE_S);
   }
-  for (const clock of document.querySelectorAll("[data-clock]"))
-    clock.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
+  for (const clock of document.querySelectorAll("[data-clock]")) clock.textContent = clockText(new Date());
 }
