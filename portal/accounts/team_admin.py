@@ -89,7 +89,7 @@ def change_team(team: Team, spec: TeamSpec, by: User | None) -> Team:
     if errors:
         raise TeamProblem.of(errors)
     with transaction.atomic():
-        row = Team.objects.select_for_update().get(pk=team.pk)
+        row = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         before = {"name": row.name, **limits_of(row)}
         row.name = spec.name
         for name, value in spec.limits.items():

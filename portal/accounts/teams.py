@@ -122,7 +122,7 @@ def _checked_role(role: str) -> str:
 
 
 def _lock_and_keep_an_owner(row: Membership, role: str | None) -> None:
-    Team.objects.select_for_update().get(pk=row.team_id)
+    Team.objects.select_for_update(no_key=True).get(pk=row.team_id)
     people = Membership.objects.filter(team_id=row.team_id, role=Role.OWNER, user__service_of=None)
     others = people.exclude(pk=row.pk)
     if row.user.service_of_id is None and row.role == Role.OWNER and role != Role.OWNER and not others.exists():

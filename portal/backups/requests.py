@@ -110,7 +110,7 @@ def delete_refusal(backup: Backup, doomed: list[Backup], busy: dict[str, str]) -
 def delete_backup(backup: Backup, user: User | None) -> Operation:
     """The operation that removes the backup and what lies on it, which would be nothing without it."""
     with transaction.atomic():
-        team = Team.objects.select_for_update().get(pk=backup.team_id)
+        team = Team.objects.select_for_update(no_key=True).get(pk=backup.team_id)
         fresh = Backup.objects.filter(pk=backup.pk).first()
         if fresh is None:
             raise VMProblem({"backup": ["it is gone meanwhile"]})
@@ -133,7 +133,7 @@ def _tell(vm: VM | None) -> None:
 def set_plan(vm: VM, user: User, every_hours: int, full_every: int, keep: int, store: str = "") -> BackupPlan | None:
     """The VM's plan; every 0 hours is none."""
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team").get(pk=vm.pk)
         errors: dict[str, list[str]] = {}
         if not 0 <= every_hours <= MOST_HOURS:

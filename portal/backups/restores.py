@@ -69,7 +69,7 @@ def restore_backup(backup: Backup, user: User, spec: RestoreSpec) -> Creation:
     """The new VM and its operation; quota, name and addresses are reserved. Raises VMProblem, and then nothing is stored."""
     with transaction.atomic():
         lock_intent()
-        team = Team.objects.select_for_update().get(pk=backup.team_id)
+        team = Team.objects.select_for_update(no_key=True).get(pk=backup.team_id)
         key = spec.request_key or secrets.token_hex(16)
         if known := VM.objects.filter(team=team, request_key=key).first():
             return Creation(known, Operation.objects.filter(object_uuid=known.uuid).earliest("id"))

@@ -73,7 +73,7 @@ def add_check(team: Team, user: User, spec: TraceSpec, expected: str) -> PathChe
         errors |= service_errors(spec.protocol, spec.port_dst)
     if expected not in Expected.values:
         errors["expected"] = [f"{expected[:SHOWN_CHARS]!r} was given; allowed are {', '.join(Expected.values)}"]
-    locked = Team.objects.select_for_update().get(pk=team.pk)
+    locked = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     if locked.checks.count() >= MAX_CHECKS:
         errors.setdefault("source", []).append(f"{team.name} has {MAX_CHECKS} checks, the most that a team may have")
     if errors or spec.source is None:

@@ -145,7 +145,7 @@ def request_action(vm: VM, user: User | None, name: str) -> Operation:
     if action is None:
         raise VMProblem({"action": [f"“{name[:40]}” was given; allowed are {', '.join(ACTIONS)}"]})
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
         running = Operation.objects.filter(object_uuid=fresh.uuid, kind=action.kind, state__in=UNFINISHED).first()
         if running is not None:
@@ -169,7 +169,7 @@ def _params_of(vm: VM, name: str) -> dict[str, object]:
 def change_flags(vm: VM, user: User, *, autostart: bool | None = None, protected: bool | None = None) -> VM:
     """The VM with its flags as asked; libvirt is told of autostart by an operation."""
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
         before = {"protected": fresh.is_protected, "autostart": fresh.is_autostarted}
         if protected is not None:

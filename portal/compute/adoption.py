@@ -63,7 +63,7 @@ def adopt(domain: ForeignDomain, user: User, wish: Wish) -> Creation:
     """The VM and the operation that takes it over. Raises VMProblem with everything that is wrong; then nothing is stored."""
     with transaction.atomic():
         lock_intent()
-        team = Team.objects.select_for_update().filter(slug=wish.team.replace("\0", "")).first()
+        team = Team.objects.select_for_update(no_key=True).filter(slug=wish.team.replace("\0", "")).first()
         facts = facts_from_json(domain.facts)
         if problems := _problems(domain, facts, team, wish):
             raise VMProblem(problems)
@@ -81,7 +81,7 @@ def adopt(domain: ForeignDomain, user: User, wish: Wish) -> Creation:
 def let_go(vm: VM, user: User) -> Operation:
     """The operation that forgets an adopted VM; its domain stays as it is. Raises VMProblem."""
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
         problems = [] if fresh.adopted else ["it was not adopted: it is deleted as other VMs are"]
         if busy := unfinished_of([fresh.uuid]).get(fresh.uuid, ""):

@@ -89,7 +89,7 @@ def _refusal(vm: VM, change: Change, busy: str) -> str:
 
 def locked_vm(vm: VM, name: str) -> VM:
     """The VM as it is now, its team's row locked. Raises VMProblem when the change is not possible now."""
-    Team.objects.select_for_update().get(pk=vm.team_id)
+    Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
     fresh = VM.objects.select_related("team", "host", "image", "flavor", "rescue_image").get(pk=vm.pk)
     reason = changes_of(fresh)[name]
     if reason:
@@ -128,7 +128,7 @@ def resize_vm(vm: VM, user: User, flavor: Flavor | None) -> Operation:
             "flavor_id": fresh.flavor_id,
         }
         if fresh.host_id is not None:
-            fresh.host = Host.objects.select_for_update().get(pk=fresh.host_id)
+            fresh.host = Host.objects.select_for_update(no_key=True).get(pk=fresh.host_id)
         if problems := resize_problems(fresh, flavor, room_of(fresh)):
             raise VMProblem({"flavor": problems})
         fresh.flavor, fresh.vcpus, fresh.ram_mib = flavor, flavor.vcpus, flavor.ram_mib
@@ -204,7 +204,7 @@ def clone_vm(vm: VM, user: User, name: str, request_key: str = "") -> Creation:
     with transaction.atomic():
         bump_generation()
         key = request_key or secrets.token_hex(16)
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         if known := VM.objects.filter(team=vm.team, request_key=key).first():
             return Creation(known, Operation.objects.filter(object_uuid=known.uuid).earliest("id"))
         source = locked_vm(vm, "clone")

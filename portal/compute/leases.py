@@ -32,7 +32,7 @@ def set_lease(vm: VM, user: User, days: int) -> VM:
     if not 0 <= days <= MOST_DAYS:
         raise VMProblem({"lease_days": [f"0 to {MOST_DAYS} days are allowed; 0 keeps it for good"]})
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
         before = fresh.lease_until
         fresh.lease_until = timezone.now() + timedelta(days=days) if days else None

@@ -118,7 +118,7 @@ def _version(host: Host) -> tuple[int, ...]:
 def request_move(vm: VM, user: User | None, target: Host | None = None) -> Operation:
     """The operation that moves the VM, live if it runs; without a target to the best host. Raises VMProblem."""
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
         busy = unfinished_of([fresh.uuid]).get(fresh.uuid, "")
         errors: list[str] = []
@@ -144,7 +144,7 @@ def request_move(vm: VM, user: User | None, target: Host | None = None) -> Opera
 def set_maintenance(host: Host, user: User, is_on: bool, note: str = "") -> Host:
     """The host in maintenance, or out of it: it takes no VMs then, and the placement says why."""
     with transaction.atomic():
-        fresh = Host.objects.select_for_update().get(pk=host.pk)
+        fresh = Host.objects.select_for_update(no_key=True).get(pk=host.pk)
         before = {"in_maintenance": fresh.in_maintenance, "note": fresh.maintenance_note}
         fresh.in_maintenance, fresh.maintenance_note = is_on, " ".join(note.split())[:120] if is_on else ""
         fresh.save(update_fields=["in_maintenance", "maintenance_note"])

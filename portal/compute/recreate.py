@@ -51,7 +51,7 @@ def create_vms(team: Team, user: User, spec: VMSpec, count: int) -> list[Creatio
         raise VMProblem(errors)
     with transaction.atomic():
         lock_intent()
-        team = Team.objects.select_for_update().get(pk=team.pk)
+        team = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         if errors := count_problems(team, spec, count):
             raise VMProblem(errors)
         names = names_for(team, spec.name, count)

@@ -145,7 +145,7 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
     """The VM and its operation. The same request_key again gives the same VM. Raises VMProblem, and then nothing is stored."""
     with transaction.atomic():
         lock_intent()
-        locked = Team.objects.select_for_update().get(pk=team.pk)
+        locked = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         known = VM.objects.filter(team=locked, request_key=spec.request_key).first()
         if known is not None:
             first = Operation.objects.filter(object_uuid=known.uuid, kind="vm.create").latest("id")
@@ -171,7 +171,7 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
 def delete_vm(vm: VM, user: User | None) -> Operation:
     """The operation that removes the VM; asked twice it is the same one. Raises VMProblem for a protected one."""
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
         running = Operation.objects.filter(object_uuid=fresh.uuid, kind="vm.delete").exclude(state__in=GIVEN_UP).first()
         if running is not None:

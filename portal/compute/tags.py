@@ -32,7 +32,7 @@ def set_tags(vm: VM, user: User, names: list[str]) -> VM:
     if problems:
         raise VMProblem({"tags": problems})
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         before = sorted(vm.tags.values_list("name", flat=True))
         if before != wanted:
             vm.tags.exclude(name__in=wanted).delete()
@@ -68,7 +68,7 @@ def save_filter(team: Team, user: User, name: str, query: dict[str, str]) -> Sav
     if not name or not (asked.is_filtered or asked.sort_word != "name"):
         raise VMProblem({"filter": ["give it a name, and filter or sort the list first"]})
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=team.pk)
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         mine = SavedFilter.objects.filter(team=team, user=user)
         if not mine.filter(name=name).exists() and mine.count() >= MOST_FILTERS:
             raise VMProblem({"filter": [f"you have {MOST_FILTERS} filters; delete one first"]})

@@ -58,7 +58,7 @@ def widgets_of(board: Board) -> tuple[Widget, ...]:
 def make_board(team: Team, owner: User, title: str, widgets: tuple[Widget, ...] = DEFAULT) -> Board:
     """A board of the person's own in the team. Raises BoardProblem."""
     title = _title(title)
-    Team.objects.select_for_update().get(pk=team.pk)
+    Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     if Board.objects.filter(team=team, owner=owner).count() >= MOST_OWN:
         raise BoardProblem({"title": [f"you have {MOST_OWN} boards in this team, which is the most: delete one first"]})
     board = Board.objects.create(team=team, owner=owner, title=title, widgets=as_rows(widgets))

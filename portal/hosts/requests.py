@@ -23,7 +23,7 @@ def set_plug(host: Host, plug: str, actor: User | None = None) -> Host:
     if plug == Plug.BRIDGE and host.libvirt_uri.startswith("test:"):
         raise NetworkProblem({"plug": [f"{host.name} is a preview, which has no Linux bridges; direct is allowed"]})
     with transaction.atomic():
-        kept = Host.objects.select_for_update().get(pk=host.pk)
+        kept = Host.objects.select_for_update(no_key=True).get(pk=host.pk)
         if kept.plug != plug:
             before, kept.plug = kept.plug, plug
             kept.save(update_fields=["plug"])

@@ -89,7 +89,7 @@ def want_copy(image: Image, host: Host, user: User) -> ImageCopy:
     if not image.disk_path:
         raise VMProblem({"image": [f"{image.name} has no file: there is nothing to pull"]})
     with transaction.atomic():
-        Host.objects.select_for_update().get(pk=host.pk)
+        Host.objects.select_for_update(no_key=True).get(pk=host.pk)
         known = ImageCopy.objects.filter(image=image, host=host).exclude(state=ImageCopy.State.LEAVING).first()
         if known is not None:
             return known

@@ -55,7 +55,7 @@ class ImageSpec:
 def begin_import(team: Team, user: User, spec: ImageSpec) -> tuple[ImageImport, Operation | None]:
     """The import, and its operation when there is a URL; an upload's comes with its last byte. Raises VMProblem."""
     with transaction.atomic():
-        locked = Team.objects.select_for_update().get(pk=team.pk)
+        locked = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         left = bytes_left(locked)
         if errors := spec_errors(spec, left):
             raise VMProblem(errors)
@@ -169,7 +169,7 @@ def abandon_old() -> int:
 def delete_image(team: Team, user: User, image: Image) -> Operation:
     """The operation that deletes a team's image, which no VM may need any more. Raises VMProblem."""
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=team.pk)
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         row = ImageImport.objects.filter(image=image, team=team).first()
         if row is None:
             raise VMProblem({"image": [f"{image.name} is everybody's: an operator keeps it"]})

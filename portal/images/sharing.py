@@ -56,7 +56,7 @@ def _locked(image: Image) -> Image:
     """The image as it is now, its team's row locked. Raises VMProblem when it is nobody's own."""
     if image.team_id is None:
         raise VMProblem({"image": [f"{image.name} is everybody's already"]})
-    Team.objects.select_for_update().get(pk=image.team_id)
+    Team.objects.select_for_update(no_key=True).get(pk=image.team_id)
     fresh: Image | None = Image.objects.select_related("team").filter(pk=image.pk).first()
     if fresh is None:
         raise VMProblem({"image": [f"{image.name} is gone meanwhile"]})

@@ -73,7 +73,7 @@ def suggested_groups(team: Team, user: User) -> list[SecurityGroup]:
 def create_group(team: Team, name: str, description: str = "") -> SecurityGroup:
     """A group without rules. Raises GroupProblem."""
     lock_intent()
-    locked = Team.objects.select_for_update().get(pk=team.pk)
+    locked = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     errors: Errors = {}
     if not NAME.fullmatch(name):
         shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
@@ -96,7 +96,7 @@ def create_group(team: Team, name: str, description: str = "") -> SecurityGroup:
 def delete_group(group: SecurityGroup) -> None:
     """Remove a group that nothing uses. Raises GroupProblem, naming every use."""
     lock_intent()
-    Team.objects.select_for_update().get(pk=group.team_id)
+    Team.objects.select_for_update(no_key=True).get(pk=group.team_id)
     lines = []
     if group.name == DEFAULT:
         lines.append("the group default stays: ports without another group are in it")
@@ -118,7 +118,7 @@ def delete_group(group: SecurityGroup) -> None:
 def add_rule(group: SecurityGroup, spec: RuleSpec, actor: User | None = None) -> SecurityRule:
     """One more rule, in force at once, audited. Raises GroupProblem with everything that is wrong."""
     lock_intent()
-    Team.objects.select_for_update().get(pk=group.team_id)
+    Team.objects.select_for_update(no_key=True).get(pk=group.team_id)
     columns, errors = check_rule(spec)
     if not errors and group.rules.filter(**columns).exists():
         errors["protocol"] = [f"{group.name} has this rule already"]
@@ -146,7 +146,7 @@ def remove_rule(rule: SecurityRule, actor: User | None = None) -> None:
 def set_port_groups(port: Port, groups: Iterable[SecurityGroup], actor: User | None = None) -> None:
     """The port's groups, whole; audited. The caller checked that they are of the port's team."""
     lock_intent()
-    team = Team.objects.select_for_update().get(pk=owner_of(port).pk)
+    team = Team.objects.select_for_update(no_key=True).get(pk=owner_of(port).pk)
     chosen = list(groups)
     before, after = ([group.name for group in some] for some in (port.groups.all(), chosen))
     port.groups.set(chosen)

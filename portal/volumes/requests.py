@@ -37,7 +37,7 @@ class VolumeSpec:
 def create_volume(team: Team, user: User, spec: VolumeSpec) -> tuple[Volume, Operation]:
     """The volume's row and the operation that makes it. Raises VMProblem, and then nothing is stored."""
     with transaction.atomic():
-        locked = Team.objects.select_for_update().get(pk=team.pk)
+        locked = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         if errors := _spec_errors(locked, spec):
             raise VMProblem(errors)
         volume = Volume.objects.create(
@@ -127,7 +127,7 @@ def offer_pool(pool: Pool, user: User, is_offered: bool) -> Pool:
 
 def _locked(volume: Volume, change: str) -> Volume:
     """The volume as it is now, its team's row locked. Raises VMProblem when the change is not possible now."""
-    Team.objects.select_for_update().get(pk=volume.team_id)
+    Team.objects.select_for_update(no_key=True).get(pk=volume.team_id)
     rows = Volume.objects.select_related("team", "pool__host", "vm__host", "vm__team")
     fresh = rows.filter(pk=volume.pk).first()
     if fresh is None:

@@ -78,7 +78,7 @@ def wish_of(vm: VM, not_on: frozenset[str] = frozenset()) -> Wish:
 def choose_host(wish: Wish) -> Choice:
     """The host for a VM. Runs in the caller's transaction, and holds the hosts' rows until it commits.
     Raises StageError that names every host and why it does not fit."""
-    hosts = list(Host.objects.select_for_update().order_by("id"))
+    hosts = list(Host.objects.select_for_update(no_key=True).order_by("id"))
     seats = {host.pk: seat for host, seat in zip(hosts, seats_for(wish, hosts), strict=True)}
     fitting = [host for host in hosts if not seats[host.pk].refusal]
     if not fitting:

@@ -66,7 +66,7 @@ def choose_kind(context: Context) -> str:
     opened(backup.store)
     runs = hypervisor.state(vm.domain) in LIVE
     with transaction.atomic():
-        Team.objects.select_for_update().get(pk=vm.team_id)
+        Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         kept = list(Backup.objects.filter(vm=vm).exclude(state=State.TAKING))
         wish = Wish(backup.store_id, vm.host.name, runs, bool(params["full"]), int(params["full_every"]))
         choice = choose(kept_of(kept), wish)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ expect.set_options(timeout=30_000)  # a busy machine makes a page late, not wron
 ROOT = Path(__file__).resolve().parent.parent.parent
 ARTIFACTS = ROOT / "tests" / "artifacts"
 READY_DEADLINE_S = 150.0
+LINES_LOOKED_AT, ERRORS_TOLD, LINES_PER_ERROR = 3000, 4, 60
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -83,6 +84,14 @@ class Product:
     def log(self) -> str:
         return "\n".join(self.lines)
 
+    def troubles(self) -> str:
+        """What it logged of errors lately, with their tracebacks: what a failed test's report needs."""
+        marks = ("ERROR", "CRITICAL", "Traceback")
+        recent = self.lines[-LINES_LOOKED_AT:]
+        errors = [number for number, line in enumerate(recent) if any(mark in line for mark in marks)]
+        told = sorted({at for number in errors[-ERRORS_TOLD:] for at in range(number, number + LINES_PER_ERROR)})
+        return "\n".join(recent[number] for number in told if number < len(recent))
+
     def in_access(self, *argv: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """Run a command where the lab's access port is."""
         command = ["ip", "netns", "exec", f"hs-{self.lab}-access", *argv]
@@ -95,6 +104,16 @@ class Product:
             found = re.search(r"(http://127\.0\.0\.1:\d+)/", line)
             if found and "ready" in line:
                 self.url = found[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test's report says what the product it spoke to logged of errors."""
+    report = yield
+    for known in getattr(item, "funcargs", {}).values() if report.failed else ():
+        if isinstance(known, Product):
+            report.sections.append(("errors that the product logged", known.troubles() or "none"))
+    return report
 
 
 @pytest.fixture(scope="session")
