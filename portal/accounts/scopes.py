@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from django.utils.translation import gettext_noop as _
+
 from portal.accounts.entries import API
 
 READ, ADMIN, ALL = "read", "admin", "all"
@@ -27,16 +29,16 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "host:write": ("host", "flow", "external", "provider", "pool", "store", "price"),
 }
 WORDS: dict[str, str] = {
-    READ: "see what you may see; every token may",
-    "vm:write": "make, change and delete VMs, images and volumes",
-    "vm:console": "open consoles, and type",
-    "network:write": "change networks, routers, addresses, security groups and mirrors",
-    "trace:write": "ask for traces, probes, captures and checks",
-    "board:write": "change dashboards",
-    "alert:write": "change and handle alerts, and where they are told",
-    "host:write": "what operators change: external and provider networks, hosts, pools",
-    ADMIN: "members, tokens, keys, policies and all the rest",
-    ALL: "everything that you may, now and later",
+    READ: _("see what you may see; every token may"),
+    "vm:write": _("make, change and delete VMs, images and volumes"),
+    "vm:console": _("open consoles, and type"),
+    "network:write": _("change networks, routers, addresses, security groups and mirrors"),
+    "trace:write": _("ask for traces, probes, captures and checks"),
+    "board:write": _("change dashboards"),
+    "alert:write": _("change and handle alerts, and where they are told"),
+    "host:write": _("what operators change: external and provider networks, hosts, pools"),
+    ADMIN: _("members, tokens, keys, policies and all the rest"),
+    ALL: _("everything that you may, now and later"),
 }
 
 

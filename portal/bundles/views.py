@@ -13,7 +13,7 @@ from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.bundles.models import BundleTrace, SupportBundle
 from portal.bundles.requests import KEPT, add_bundle, ask_bundle_trace, delete_bundle
-from portal.traces.presentation import VERDICT_WORDS, read_trace, rows_of
+from portal.traces.presentation import read_trace, rows_of, verdict_words
 from portal.traces.raw import PROTOCOLS, given_in, packet_of_form
 from portal.traces.requests import Errors, TraceProblem
 
@@ -60,7 +60,7 @@ def bundle_trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     trace = read_trace(row.result)
     context: dict[str, Any] = {
         "row": row, "bundle": row.bundle, "trace": trace, "rows": rows_of(trace) if trace else [],
-        "verdict": VERDICT_WORDS[trace.verdict] if trace else "",
+        "verdict": verdict_words(trace.verdict) if trace else "",
     }  # fmt: skip
     return render(request, "bundles/bundle_trace.html", context)
 

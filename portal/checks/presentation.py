@@ -10,7 +10,7 @@ from django.urls import reverse
 from portal.accounts.models import Team
 from portal.checks.models import FlowWhatIf, MatrixRun, PathCheck, WhatIf
 from portal.networks.models import Generation
-from portal.traces.presentation import VERDICT_WORDS, read_trace
+from portal.traces.presentation import VERDICT_WORDS, read_trace, verdict_words
 
 ICONS = {"delivered": "delivered", "dropped": "dropped", "flooded": "flooded", "to_controller": "to_controller"}
 MARKS = {"-": ("del", "deleted"), "~": ("mod", "replaced"), "+": ("add", "added")}
@@ -94,7 +94,7 @@ def what_if_data(run: WhatIf) -> dict[str, Any]:
     return {
         "flows": flows,
         "hidden_flows": result.get("flow_count", 0) - sum(len(one["lines"]) for one in flows),
-        "sides": [(name, trace, VERDICT_WORDS[trace.verdict]) for name, trace in sides if trace],
+        "sides": [(name, trace, verdict_words(trace.verdict)) for name, trace in sides if trace],
         "changed": result.get("changed", []),
         "hidden_pairs": result.get("changed_count", 0) - len(result.get("changed", [])),
         "kept_pairs": result.get("pairs", 0) - result.get("changed_count", 0),
@@ -111,7 +111,7 @@ def flow_what_if_data(run: FlowWhatIf) -> dict[str, Any]:
     return {
         "lines": [(*MARKS[sign], line, ours) for sign, line, ours in lines],
         "hidden_lines": result.get("line_count", 0) - len(lines),
-        "sides": [(name, trace, VERDICT_WORDS[trace.verdict]) for name, trace in sides if trace],
+        "sides": [(name, trace, verdict_words(trace.verdict)) for name, trace in sides if trace],
         "changed": changed, "hidden_pairs": result.get("changed_count", 0) - len(changed),
         "kept_pairs": result.get("pairs", 0) - result.get("changed_count", 0),
         "services": ", ".join(result.get("services", [])), "unasked": result.get("unasked", ""),

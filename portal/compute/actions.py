@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -54,25 +55,25 @@ ON = frozenset({VMState.RUNNING})
 ACTIONS: dict[str, Action] = {
     action.name: action
     for action in (
-        Action("start", "Start", "play", "Power on", OFF),
-        Action("stop", "Shut down", "power", "Press the power button: the guest shuts down by itself (ACPI)", ON),
-        Action("reboot", "Restart", "refresh", "Ask the guest to restart (ACPI)", ON),
-        Action("suspend", "Suspend", "pause", "Stop its vCPUs; its memory stays on the host", ON),
-        Action("resume", "Resume", "play", "Let its vCPUs run on", frozenset({VMState.PAUSED})),
-        Action("reset", "Reset", "refresh", "Press the reset button: the guest is not asked", ON),
+        Action("start", _("Start"), "play", _("Power on"), OFF),
+        Action("stop", _("Shut down"), "power", _("Press the power button: the guest shuts down by itself (ACPI)"), ON),
+        Action("reboot", _("Restart"), "refresh", _("Ask the guest to restart (ACPI)"), ON),
+        Action("suspend", _("Suspend"), "pause", _("Stop its vCPUs; its memory stays on the host"), ON),
+        Action("resume", _("Resume"), "play", _("Let its vCPUs run on"), frozenset({VMState.PAUSED})),
+        Action("reset", _("Reset"), "refresh", _("Press the reset button: the guest is not asked"), ON),
         Action(
-            "force_off", "Force off", "power", "Cut its power: what the guest has not written yet is lost",
+            "force_off", _("Force off"), "power", _("Cut its power: what the guest has not written yet is lost"),
             frozenset({VMState.RUNNING, VMState.PAUSED}), frozenset({"vm.stop", "vm.reboot"}),
         ),
         Action(
-            "rescue", "Rescue", "flag", "Boot it from a rescue image, with its own disk as the second one", OFF,
+            "rescue", _("Rescue"), "flag", _("Boot it from a rescue image, with its own disk as the second one"), OFF,
             refuse=lambda vm: vm.why_not_changed or (f"it is {vm.state} and in rescue already" if vm.rescue_image_id else ""),
         ),
         Action(
-            "unrescue", "End rescue", "flag", "Cut its power and boot its own disk again", OFF | ON,
+            "unrescue", _("End rescue"), "flag", _("Cut its power and boot its own disk again"), OFF | ON,
             refuse=lambda vm: "" if vm.rescue_image_id else f"it is {vm.state} and not in rescue",
         ),
-        Action("undelete", "Undelete", "refresh", "Take it back, as it was when it was deleted", frozenset({VMState.DELETED})),
+        Action("undelete", _("Undelete"), "refresh", _("Take it back, as it was when it was deleted"), frozenset({VMState.DELETED})),
     )
 }  # fmt: skip
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.utils.translation import gettext_noop as _
+
 from portal.accounts.models import Team, User
 from portal.compute.actions import ACTIONS, request_action
 from portal.compute.changes import bin_vm
@@ -41,7 +43,7 @@ def _asks(name: str) -> Callable[[VM, User], Operation]:
 BULK: dict[str, BulkAction] = {
     **{name: BulkAction(ACTIONS[name].title, ACTIONS[name].icon, _asks(name)) for name in ("start", "stop", "reboot")},
     "force_off": BulkAction(ACTIONS["force_off"].title, "power", _asks("force_off"), is_harmful=True),
-    "delete": BulkAction("Delete", "x", bin_vm, is_harmful=True),
+    "delete": BulkAction(_("Delete"), "x", bin_vm, is_harmful=True),
 }
 
 

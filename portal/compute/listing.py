@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Subquery
 from django.urls import reverse
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.models import Team
 from portal.compute.models import VM, VMState, VMTag
@@ -18,12 +19,12 @@ from portal.networks.models import FixedAddress
 PER_PAGE = 50
 NOBODY = UUID(int=0)  # stands for a VM in an address that is made once for a page of them
 SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "name": ("Name", ("name",)),
-    "state": ("State", ("state", "name")),
-    "host": ("Host", ("host__name", "name")),
-    "image": ("Image", ("image__name", "name")),
-    "size": ("Size", ("ram_mib", "vcpus", "name")),
-    "age": ("Age", ("-id",)),
+    "name": (_("Name"), ("name",)),
+    "state": (_("State"), ("state", "name")),
+    "host": (_("Host"), ("host__name", "name")),
+    "image": (_("Image"), ("image__name", "name")),
+    "size": (_("Size"), ("ram_mib", "vcpus", "name")),
+    "age": (_("Age"), ("-id",)),
 }
 FIELDS = ("q", "state", "tag", "sort", "page")
 
@@ -173,7 +174,7 @@ def _turned(name: str) -> str:
 
 def _columns(asked: Asked) -> dict[str, Column]:
     found = {}
-    for name, (title, _) in SORTS.items():
+    for name, (title, _columns_of) in SORTS.items():
         is_this = name == asked.sort
         turned = f"-{name}" if is_this and not asked.is_down else name
         direction = ("descending" if asked.is_down else "ascending") if is_this else ""

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 MOST_WIDGETS, MOST_TEXT = 30, 2000
 WIDTHS = (3, 4, 6, 8, 12)
 ID_CHARS = 12
@@ -26,22 +28,22 @@ class WidgetKind:
 
 
 KINDS: tuple[WidgetKind, ...] = (
-    WidgetKind("quota", "Quota", "how much of its quota the team uses", 12),
-    WidgetKind("problems", "Problems", "what needs somebody now", 6),
-    WidgetKind("states", "VMs by state", "how many run, and how many do not", 6),
-    WidgetKind("vms", "Virtual machines", "the VMs with their load", 12),
-    WidgetKind("traffic", "Traffic", "bits sent and received by all ports", 6, is_ranged=True),
-    WidgetKind("use", "Load", "processors and memory that the VMs use", 6, is_ranged=True),
-    WidgetKind("talkers", "Top talkers", "the VMs that send and receive most", 6),
-    WidgetKind("drops", "Drops by reason", "what the network refused to carry", 6, is_ranged=True),
-    WidgetKind("checks", "Path checks", "the paths that must stay as they are", 6),
-    WidgetKind("matrix", "Who reaches whom", "the latest reachability matrix", 6),
-    WidgetKind("operations", "Recent operations", "what was asked for, and how it went", 6),
-    WidgetKind("traces", "Latest traces", "where packets were asked to go", 6),
-    WidgetKind("hosts", "Host health", "the hypervisors and their daemons", 6, for_operators=True),
-    WidgetKind("activity", "Activity", "who changed what", 6),
-    WidgetKind("note", "Note", "words for whoever looks at the board", 4, is_written=True),
-    WidgetKind("heading", "Heading", "a line of text between widgets", 12, is_written=True),
+    WidgetKind("quota", _("Quota"), _("how much of its quota the team uses"), 12),
+    WidgetKind("problems", _("Problems"), _("what needs somebody now"), 6),
+    WidgetKind("states", _("VMs by state"), _("how many run, and how many do not"), 6),
+    WidgetKind("vms", _("Virtual machines"), _("the VMs with their load"), 12),
+    WidgetKind("traffic", _("Traffic"), _("bits sent and received by all ports"), 6, is_ranged=True),
+    WidgetKind("use", _("Load"), _("processors and memory that the VMs use"), 6, is_ranged=True),
+    WidgetKind("talkers", _("Top talkers"), _("the VMs that send and receive most"), 6),
+    WidgetKind("drops", _("Drops by reason"), _("what the network refused to carry"), 6, is_ranged=True),
+    WidgetKind("checks", _("Path checks"), _("the paths that must stay as they are"), 6),
+    WidgetKind("matrix", _("Who reaches whom"), _("the latest reachability matrix"), 6),
+    WidgetKind("operations", _("Recent operations"), _("what was asked for, and how it went"), 6),
+    WidgetKind("traces", _("Latest traces"), _("where packets were asked to go"), 6),
+    WidgetKind("hosts", _("Host health"), _("the hypervisors and their daemons"), 6, for_operators=True),
+    WidgetKind("activity", _("Activity"), _("who changed what"), 6),
+    WidgetKind("note", _("Note"), _("words for whoever looks at the board"), 4, is_written=True),
+    WidgetKind("heading", _("Heading"), _("a line of text between widgets"), 12, is_written=True),
 )
 KIND_BY_NAME = {kind.name: kind for kind in KINDS}
 

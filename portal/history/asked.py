@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from portal.history.series import DAY, RANGE_BY_NAME, RANGES, SAMPLE_S, Kind, step_for
 from portal.history.store import Line, Series, read_series
 
@@ -32,21 +34,21 @@ class Chart:
 
 CHARTS: dict[str, tuple[Chart, ...]] = {
     "vm": (
-        Chart("CPU", ("cpu_percent",)),
-        Chart("Memory", ("memory_bytes",)),
-        Chart("Disk", ("disk_read_bytes_s", "disk_write_bytes_s")),
-        Chart("Network", ("sent_bps", "received_bps")),
+        Chart(_("CPU"), ("cpu_percent",)),
+        Chart(_("Memory"), ("memory_bytes",)),
+        Chart(_("Disk"), ("disk_read_bytes_s", "disk_write_bytes_s")),
+        Chart(_("Network"), ("sent_bps", "received_bps")),
     ),
     "host": (
-        Chart("CPU", ("cpu_percent",)),
-        Chart("Memory", ("memory_bytes",)),
-        Chart("Guests' traffic", ("sent_bps", "received_bps")),
-        Chart("Running VMs", ("running_vms",)),
+        Chart(_("CPU"), ("cpu_percent",)),
+        Chart(_("Memory"), ("memory_bytes",)),
+        Chart(_("Guests' traffic"), ("sent_bps", "received_bps")),
+        Chart(_("Running VMs"), ("running_vms",)),
     ),
     "port": (
-        Chart("Traffic", ("sent_bps", "received_bps")),
-        Chart("Packets", ("sent_pps", "received_pps")),
-        Chart("Not delivered", ("dropped_pps", "lost_pps")),
+        Chart(_("Traffic"), ("sent_bps", "received_bps")),
+        Chart(_("Packets"), ("sent_pps", "received_pps")),
+        Chart(_("Not delivered"), ("dropped_pps", "lost_pps")),
     ),
 }
 

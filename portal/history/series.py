@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_noop as _
+
 from sdn.pipeline import DROP_REASONS
 
 
@@ -46,34 +48,34 @@ class Range:
 
 
 _TRAFFIC = (
-    Field("sent_bps", "sent", "bit/s"),
-    Field("received_bps", "received", "bit/s"),
-    Field("sent_pps", "packets sent", "packets/s"),
-    Field("received_pps", "packets received", "packets/s"),
-    Field("lost_pps", "lost at the port", "packets/s"),
-    Field("dropped_pps", "dropped", "packets/s"),
+    Field("sent_bps", _("sent"), "bit/s"),
+    Field("received_bps", _("received"), "bit/s"),
+    Field("sent_pps", _("packets sent"), "packets/s"),
+    Field("received_pps", _("packets received"), "packets/s"),
+    Field("lost_pps", _("lost at the port"), "packets/s"),
+    Field("dropped_pps", _("dropped"), "packets/s"),
 )
 VM = Kind(
     1,
     "vm",
     (
-        Field("cpu_percent", "CPU, of all its vCPUs", "percent"),
-        Field("memory_bytes", "memory held on the host", "bytes"),
-        Field("disk_read_bytes_s", "read", "bytes/s"),
-        Field("disk_write_bytes_s", "written", "bytes/s"),
-        Field("sent_bps", "sent", "bit/s"),
-        Field("received_bps", "received", "bit/s"),
+        Field("cpu_percent", _("CPU, of all its vCPUs"), "percent"),
+        Field("memory_bytes", _("memory held on the host"), "bytes"),
+        Field("disk_read_bytes_s", _("read"), "bytes/s"),
+        Field("disk_write_bytes_s", _("written"), "bytes/s"),
+        Field("sent_bps", _("sent"), "bit/s"),
+        Field("received_bps", _("received"), "bit/s"),
     ),
 )
 HOST = Kind(
     2,
     "host",
     (
-        Field("cpu_percent", "CPU, of all processors", "percent"),
-        Field("memory_bytes", "memory in use", "bytes"),
-        Field("running_vms", "running VMs", ""),
-        Field("sent_bps", "sent by guests", "bit/s"),
-        Field("received_bps", "received by guests", "bit/s"),
+        Field("cpu_percent", _("CPU, of all processors"), "percent"),
+        Field("memory_bytes", _("memory in use"), "bytes"),
+        Field("running_vms", _("running VMs"), ""),
+        Field("sent_bps", _("sent by guests"), "bit/s"),
+        Field("received_bps", _("received by guests"), "bit/s"),
     ),
 )
 PORT = Kind(3, "port", _TRAFFIC)
@@ -82,11 +84,11 @@ TEAM_VMS = Kind(
     5,
     "team_vms",
     (
-        Field("cpu_cores", "processors busy", ""),
-        Field("memory_bytes", "memory held on hosts", "bytes"),
-        Field("running_vms", "running VMs", ""),
-        Field("disk_read_bytes_s", "read", "bytes/s"),
-        Field("disk_write_bytes_s", "written", "bytes/s"),
+        Field("cpu_cores", _("processors busy"), ""),
+        Field("memory_bytes", _("memory held on hosts"), "bytes"),
+        Field("running_vms", _("running VMs"), ""),
+        Field("disk_read_bytes_s", _("read"), "bytes/s"),
+        Field("disk_write_bytes_s", _("written"), "bytes/s"),
     ),
 )
 DROPS = Kind(6, "drops", tuple(Field(one.name, one.words, "packets/s") for one in DROP_REASONS))
@@ -96,11 +98,11 @@ HOUR, DAY = 3600, 86400
 STEPS: tuple[Step, ...] = (Step(10, HOUR), Step(60, DAY), Step(600, 30 * DAY))
 SAMPLE_S = STEPS[0].step_s
 RANGES: tuple[Range, ...] = (
-    Range("1h", "1 hour", HOUR),
-    Range("6h", "6 hours", 6 * HOUR),
-    Range("24h", "24 hours", DAY),
-    Range("7d", "7 days", 7 * DAY),
-    Range("30d", "30 days", 30 * DAY),
+    Range("1h", _("1 hour"), HOUR),
+    Range("6h", _("6 hours"), 6 * HOUR),
+    Range("24h", _("24 hours"), DAY),
+    Range("7d", _("7 days"), 7 * DAY),
+    Range("30d", _("30 days"), 30 * DAY),
 )
 RANGE_BY_NAME = {one.name: one for one in RANGES}
 

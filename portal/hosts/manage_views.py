@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import require
@@ -28,15 +29,15 @@ from sdn.model.switch import SwitchSeen, switch_from_json
 
 # Field → (label, hint), in the form's order.
 FIELDS: dict[str, tuple[str, str]] = {
-    "name": ("Name", "as in its certificate"),
-    "underlay_ip": ("Tunnel address", "reached by the other hosts"),
-    "underlay_mtu": ("Underlay MTU", "its largest packet"),
+    "name": (_("Name"), _("as in its certificate")),
+    "underlay_ip": (_("Tunnel address"), _("reached by the other hosts")),
+    "underlay_mtu": (_("Underlay MTU"), _("its largest packet")),
     "libvirt_uri": ("libvirt", "qemu+tls://hv1/system"),
-    "ovsdb": ("OVSDB", "unix:/path, or ssl:address:6640"),
-    "controller_target": ("Controller, as br-int finds it", "unix:/path, or ssl:address:6653"),
-    "ovs_rundir": ("Folder of Open vSwitch’s control socket", ""),
-    "disks_dir": ("Folder for disks", "the same path on the host and the worker"),
-    "datapath_type": ("Datapath", "system, or netdev for userspace"),
+    "ovsdb": ("OVSDB", _("unix:/path, or ssl:address:6640")),
+    "controller_target": (_("Controller, as br-int finds it"), _("unix:/path, or ssl:address:6653")),
+    "ovs_rundir": (_("Folder of Open vSwitch’s control socket"), ""),
+    "disks_dir": (_("Folder for disks"), _("the same path on the host and the worker")),
+    "datapath_type": (_("Datapath"), _("system, or netdev for userspace")),
 }
 DEFAULTS = {one.name: one.default for one in fields(HostSpec) if one.name not in ("name", "underlay_ip")}
 

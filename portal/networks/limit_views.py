@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.http import require_POST
 
 from portal.accounts.access import require
@@ -17,8 +18,8 @@ from portal.networks.problems import Errors, NetworkProblem, all_at_once
 from portal.networks.views import number_of
 
 WORDS = {
-    "sends_kbps": "Sends, kbit/s", "sends_burst_kbit": "Burst sent, kbit", "receives_kbps": "Receives, kbit/s",
-    "receives_burst_kbit": "Burst received, kbit",
+    "sends_kbps": _("Sends, kbit/s"), "sends_burst_kbit": _("Burst sent, kbit"), "receives_kbps": _("Receives, kbit/s"),
+    "receives_burst_kbit": _("Burst received, kbit"),
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import Team
 from portal.operations.cancel import cancel_refusal
 from portal.operations.models import UNFINISHED, Operation, StageState
@@ -26,5 +28,9 @@ def _words(row: Operation) -> str:
     running = next((stage for stage in row.stages.all() if stage.state == StageState.RUNNING), None)
     if running is not None:
         number, of = running.position + 1, len(row.stages.all())
-        return f"{running.title} ({number} of {of})"
-    return f"in {row.duration_s:.1f} s" if row.duration_s is not None else ""
+        return gettext("%(stage)s (%(number)s of %(of)s)") % {
+            "stage": gettext(running.title),
+            "number": number,
+            "of": of,
+        }
+    return gettext("in %(seconds)s s") % {"seconds": f"{row.duration_s:.1f}"} if row.duration_s is not None else ""

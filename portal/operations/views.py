@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from portal.accounts.access import refusal, require, team_for
@@ -33,7 +34,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(state__in=UNFINISHED)
     elif state in OperationState.values:
         rows = rows.filter(state=state)
-    choices = [("", "All"), ("unfinished", "Under way"), ("failed", "Failed"), ("cancelled", "Cancelled")]
+    choices = [("", _("All")), ("unfinished", _("Under way")), ("failed", _("Failed")), ("cancelled", _("Cancelled"))]
     context = {"operations": rows[:SHOWN], "team": team, "state": state, "choices": choices}
     return render(request, "operations/operations.html", context)
 

@@ -14,7 +14,7 @@ from portal.accounts.views import person
 from portal.hosts.models import Host
 from portal.traces.models import PortTrace
 from portal.traces.port_traces import ask_port_trace, switch_of
-from portal.traces.presentation import VERDICT_WORDS, read_trace, rows_of
+from portal.traces.presentation import read_trace, rows_of, verdict_words
 from portal.traces.raw import PROTOCOLS, PacketAsked, given_in, packet_of_form
 from portal.traces.requests import Errors, TraceProblem
 
@@ -55,6 +55,6 @@ def port_trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     trace = read_trace(row.result)
     context: dict[str, Any] = {
         "row": row, "host": row.host, "trace": trace, "rows": rows_of(trace) if trace else [],
-        "verdict": VERDICT_WORDS[trace.verdict] if trace else "",
+        "verdict": verdict_words(trace.verdict) if trace else "",
     }  # fmt: skip
     return render(request, "traces/port_trace.html", context)

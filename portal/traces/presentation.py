@@ -6,18 +6,26 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
 from portal.hosts.models import Host
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS
 from sdn.model.trace import Hop, Step, Trace, from_json
 
 VERDICT_WORDS = {
-    "delivered": "Delivered",
-    "dropped": "Dropped",
-    "flooded": "Flooded",
-    "to_controller": "Sent to the controller",
-    "unknown": "Unknown",
+    "delivered": _("Delivered"),
+    "dropped": _("Dropped"),
+    "flooded": _("Flooded"),
+    "to_controller": _("Sent to the controller"),
+    "unknown": _("Unknown"),
 }
+
+
+def verdict_words(verdict: str) -> str:
+    """A verdict in the page's language."""
+    return gettext(VERDICT_WORDS[verdict])
 
 
 @dataclass(frozen=True, slots=True)

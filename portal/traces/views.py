@@ -19,7 +19,7 @@ from portal.traces.exports import EXPORTS
 from portal.traces.forms import OUTSIDE, ROUTER, TraceForm
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
-from portal.traces.presentation import VERDICT_WORDS, addresses_of, conclusion_of, island_data, read_trace, rows_of
+from portal.traces.presentation import addresses_of, conclusion_of, island_data, read_trace, rows_of, verdict_words
 from portal.traces.probings import probing_as_json
 from portal.traces.requests import GIVEN as HANDED_OVER
 from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again
@@ -136,9 +136,9 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "row": row,
         "trace": shown,
         "rows": rows_of(shown) if shown else [],
-        "verdict": VERDICT_WORDS[shown.verdict] if shown else "",
+        "verdict": verdict_words(shown.verdict) if shown else "",
         "other": other,
-        "other_verdict": VERDICT_WORDS[other.verdict] if other else "",
+        "other_verdict": verdict_words(other.verdict) if other else "",
         "conclusion": conclusion_of(row, shown, other, direction),
         "direction": direction,
         "source": ends[0],

@@ -46,6 +46,12 @@ def as_json(value: Any) -> str:
 
 
 @register.filter
+def said(value: object) -> str:
+    """Words that a table or a row keeps in English, in the page's language."""
+    return gettext(str(value)) if value else ""
+
+
+@register.filter
 def mib(value: int) -> str:
     """512 → `512 MiB`, 2048 → `2 GiB`."""
     return f"{round(value / 1024, 2):g} GiB" if value >= 1024 else f"{value} MiB"

@@ -1,0 +1,75 @@
+"""The words that tables of Python hold, and pages show, are in the Russian catalogue; rows and the API keep the English ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.urls import reverse
+from django.utils import translation
+
+from portal.accounts import audit, scopes
+from portal.accounts.templatetags.hopsight import said
+from portal.compute.actions import ACTIONS
+from portal.compute.bulk import BULK
+from portal.compute.listing import SORTS
+from portal.dashboards.layout import KINDS as WIDGETS
+from portal.history.asked import CHARTS
+from portal.history.series import KINDS as SERIES
+from portal.history.series import RANGES
+from portal.networks.limit_views import WORDS as LIMITS
+from portal.operations.models import Operation
+from portal.operations.stages import STAGES, TITLES
+from portal.search.places import PLACES
+from portal.traces.presentation import VERDICT_WORDS, verdict_words
+from tests.cast import make_cast
+from tests.portal.clients import client_of, made_vm
+from tests.words.texts import has_words
+
+
+def _words() -> Iterator[str]:
+    yield from TITLES.values()
+    yield from (title for stages in STAGES.values() for _, title in stages)
+    yield from audit.WORDS.values()
+    yield from scopes.WORDS.values()
+    yield from LIMITS.values()
+    yield from VERDICT_WORDS.values()
+    yield from (title for title, _ in SORTS.values())
+    yield from (one.title for one in (*PLACES, *BULK.values()))
+    yield from (words for action in ACTIONS.values() for words in (action.title, action.words))
+    yield from (words for kind in WIDGETS for words in (kind.title, kind.words))
+    yield from (chart.title for charts in CHARTS.values() for chart in charts)
+    yield from (one.words for one in RANGES)
+    yield from (field.words for kind in SERIES if kind.name != "drops" for field in kind.fields)
+
+
+def test_each_word_of_the_tables_has_its_translation() -> None:
+    with translation.override("ru"):
+        same = {words for words in _words() if has_words(words) and said(words) == words}
+    assert same == set()
+
+
+def test_a_verdict_is_told_in_the_page_s_language() -> None:
+    with translation.override("ru"):
+        assert verdict_words("delivered") == "Доставлен"
+    assert verdict_words("delivered") == "Delivered"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("redis_server")
+def test_an_operation_is_stored_in_english_and_shown_in_russian() -> None:
+    cast = make_cast()
+    made_vm(cast)
+    operation = Operation.objects.get(kind="vm.create")
+    cast.alice.language = "ru"
+    cast.alice.save()
+    client = client_of(cast.alice)
+    page = client.get(reverse("operation", args=[operation.uuid])).content.decode()
+    assert f"Создать ВМ {operation.object_name}</h1>" in page
+    assert "Выбрать хост" in page
+    assert "Choose a host" not in page
+    assert operation.stages.get(position=0).title == "Choose a host"
+    told = client.get(f"/api/v1/operations/{operation.uuid}").json()
+    assert told["stages"][0]["title"] == "Choose a host"
+    feed = client.get(reverse("activity")).content.decode()
+    assert "запрашивает ВМ" in feed
