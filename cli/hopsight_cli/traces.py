@@ -36,12 +36,19 @@ COLUMNS: Columns = {
     "BY": lambda row: row["created_by"], "UUID": lambda row: row["uuid"],
 }  # fmt: skip
 
+PROBINGS: Columns = {
+    "PATH": lambda row: row["title"], "STATE": lambda row: row["state"], "SENT": lambda row: f"{row['sent']} of {row['seconds']}",
+    "LOST": lambda row: _percent_lost(row), "BEGUN": lambda row: f"{age(row['created_at'])} ago",
+    "BY": lambda row: row["created_by"], "WHY": lambda row: row["why"][:60], "UUID": lambda row: row["uuid"],
+}  # fmt: skip
+
 
 def add_to(app: typer.Typer) -> None:
-    """trace, probe, traces."""
+    """trace, probe, traces, probings."""
     app.command("trace")(trace)
     app.command("probe")(probe)
     app.command("traces")(list_traces)
+    app.command("probings")(list_probings)
 
 
 def trace(
@@ -132,22 +139,31 @@ def probe(
     nic: Nic = None,
     size: Size = 84,
     seconds: Annotated[int, typer.Option(help="One packet a second for so long.", min=5, max=600)] = 60,
+    stop: Annotated[bool, typer.Option("--stop", help="End the probing that is named by its uuid.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send one real packet a second along a path.
 
-    No guest gets it. A line for each, then loss and latency; Ctrl-C ends it.
+    No guest gets it. A line for each, then loss and latency; Ctrl-C ends it. With the uuid of a
+    probing alone (`hopsight probings` lists them) that one is followed.
     """
     api = api_of(ctx)
-    asked = question(api, {name: value for name, value in ctx.params.items() if name != "seconds"})
-    with in_typed_words():
-        uuid = api.send("POST", "/traces", asked)["uuid"]
-        until(lambda: api.get(f"/traces/{uuid}")["state"] != "running", "the path is predicted", TRACE_WAIT_S)
-        path = f"/probings/{api.send('POST', f'/traces/{uuid}/probings', {'seconds': seconds})['uuid']}"
-    told = _follow(api, path, as_json)
+    one_of_before = source if target is None and UUID.fullmatch(source) and not (dhcp or dns) else None
+    if stop and one_of_before is None:
+        raise WrongWords("--stop ends a probing: give its uuid alone, as `hopsight probings` shows")
+    path = f"/probings/{one_of_before or _begin(api, ctx.params, seconds)}"
+    told = api.send("DELETE", path) if stop else _follow(api, path, as_json)
     show(lambda: told, _loss, as_json)
     if told["state"] == "failed":
         raise CliError(f"the probing failed: {told['why']}")
+
+
+def _begin(api: Api, given: Mapping[str, Any], seconds: int) -> str:
+    """The uuid of the probing that was begun, along the path that was asked for."""
+    with in_typed_words():
+        uuid = api.send("POST", "/traces", question(api, given))["uuid"]
+        until(lambda: api.get(f"/traces/{uuid}")["state"] != "running", "the path is predicted", TRACE_WAIT_S)
+        return str(api.send("POST", f"/traces/{uuid}/probings", {"seconds": seconds})["uuid"])
 
 
 def _follow(api: Api, path: str, as_json: bool) -> dict[str, Any]:
@@ -176,9 +192,24 @@ def _sample(sample: dict[str, Any]) -> str:
 
 def _loss(told: dict[str, Any]) -> str:
     took = sorted(one["latency_us"] for one in told["samples"] if one["latency_us"] is not None)
-    lost = told["sent"] - told["arrived"]
-    words = f"{told['sent']} sent, {told['arrived']} arrived, {100 * lost / max(1, told['sent']):.0f} % lost"
+    words = f"{told['sent']} sent, {told['arrived']} arrived, {_percent_lost(told)} lost"
     return f"{words}; median {took[len(took) // 2] / 1000:.2f} ms" if took else words
+
+
+def _percent_lost(told: dict[str, Any]) -> str:
+    return f"{100 * (told['sent'] - told['arrived']) / max(1, told['sent']):.0f} %"
+
+
+def list_probings(
+    ctx: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only those: waiting, running, done or failed.")] = None,
+    as_json: AsJson = False,
+    watch: Watch = False,
+) -> None:
+    """List the team's probings, newest first."""
+    api = api_of(ctx)
+    empty = "No probing. Begin one: hopsight probe web-1 db-1 --tcp 5432"
+    show(lambda: api.pages("/probings", state=state), lambda rows: table(rows, PROBINGS, empty), as_json, watch)
 
 
 def list_traces(

@@ -353,6 +353,7 @@ API: dict[str, str] = {
     "POST /api/v1/diagnoses/{uuid}/mend": "group.change",
     "POST /api/v1/traces/{uuid}/captures": "capture.start",
     "POST /api/v1/traces/{uuid}/probings": "probing.start",
+    "GET /api/v1/probings": "trace.see",
     "GET /api/v1/probings/{uuid}": "trace.see",
     "DELETE /api/v1/probings/{uuid}": "probing.start",
     "GET /api/v1/captures/{uuid}": "capture.see",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Router, Schema, Status
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.accounts.access import team_for
 from portal.accounts.views import person
+from portal.api.paging import Page, PageQuery, as_page, page_of
+from portal.api.problems import FieldProblem
 from portal.compute.requests import VMProblem
 from portal.traces.models import Probing, TraceRequest
 from portal.traces.probings import (
@@ -20,6 +22,7 @@ from portal.traces.probings import (
     MIN_SECONDS,
     ProbingProblem,
     probing_as_json,
+    probing_line,
     start_probing,
     stop_probing,
 )
@@ -57,6 +60,34 @@ class ProbingOut(Schema):
     began_at: datetime
     samples: list[ProbeSampleOut]
     losses: list[LossOut]
+
+
+class ProbingLine(Schema):
+    """A probing without its samples; `title` and `trace` are its path's."""
+
+    uuid: UUID
+    trace: UUID
+    title: str
+    state: str
+    why: str
+    seconds: int
+    sent: int
+    arrived: int
+    created_at: datetime
+    created_by: str | None
+
+
+@router.get("/probings", response=Page[ProbingLine], summary="The team's probings, newest first")
+def list_probings(
+    request: HttpRequest,
+    paging: Query[PageQuery],
+    state: Annotated[str | None, Query(description="only probings in this state")] = None,
+) -> Any:
+    rows = Probing.objects.filter(team=team_for(request, "trace.see")).select_related("trace", "created_by")
+    if state is not None and state not in Probing.State.values:
+        raise FieldProblem("state", f"“{state[:40]}” was given; {', '.join(Probing.State.values)} are allowed")
+    found, after = page_of(rows.filter(state=state) if state else rows, paging, newest_first=True)
+    return as_page([probing_line(row) for row in found], after)
 
 
 @router.post("/traces/{uuid}/probings", response={202: ProbingOut}, summary="Send one real packet a second along a path")  # fmt: skip

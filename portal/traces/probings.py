@@ -98,6 +98,14 @@ def probing_as_json(row: Probing) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def probing_line(row: Probing) -> dict[str, Any]:
+    """The probing in a list: its path and how far it is."""
+    return {
+        **state_of(row), "trace": row.trace.uuid, "title": row.trace.title, "created_at": row.created_at,
+        "created_by": row.created_by.username if row.created_by else None,
+    }  # fmt: skip
+
+
 def state_of(row: Probing) -> dict[str, Any]:
     """How far it is."""
     return {

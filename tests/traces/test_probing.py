@@ -14,6 +14,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -30,7 +32,7 @@ from tasks.probe_desk import ANSWERS
 from tasks.probe_desk import ORDERS as PROBE_ORDERS
 from tasks.prober import LEFT, OVER, Prober, end_silent, run_probing
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_host, made_vm
+from tests.portal.clients import client_of, made_host, made_probing, made_vm
 from tests.waiting import wait_for
 
 Report = dict[str, Any]
@@ -184,3 +186,34 @@ def test_the_page_starts_shows_and_stops_it(cast: Cast) -> None:
     assert not row.is_live
     told = bob.get(f"/api/v1/probings/{row.uuid}").json()
     assert told["losses"] == [{"reason": "A <b>rule</b> dropped it.", "count": 1}]
+
+
+def test_the_api_lists_a_teams_probings_in_pages_newest_first(cast: Cast) -> None:
+    trace, charlie = traced(cast), client_of(cast.charlie)
+    old, live, new = (made_probing(cast, trace, state) for state in ("done", "running", "failed"))
+    page = charlie.get("/api/v1/probings?limit=2").json()
+    assert [row["uuid"] for row in page["items"]] == [str(new.uuid), str(live.uuid)]
+    rest = charlie.get(f"/api/v1/probings?cursor={page['next']}").json()
+    assert [row["uuid"] for row in rest["items"]] == [str(old.uuid)] and rest["next"] is None
+    row = rest["items"][0]
+    assert (row["title"], row["trace"], row["created_by"]) == (trace.title, str(trace.uuid), "alice")
+    assert (row["sent"], row["arrived"], row["seconds"]) == (2, 1, 60) and "samples" not in row
+    assert [one["state"] for one in charlie.get("/api/v1/probings?state=running").json()["items"]] == ["running"]
+    wrong = charlie.get("/api/v1/probings?state=flying")
+    assert (
+        wrong.status_code == 422 and "waiting, running, done, failed are allowed" in wrong.json()["errors"]["state"][0]
+    )
+    assert client_of(cast.dana).get("/api/v1/probings").json()["items"] == [], "another team's are not hers"
+
+
+def test_a_pages_cost_does_not_grow_with_its_probings(cast: Cast) -> None:
+    trace, bob = traced(cast), client_of(cast.bob)
+
+    def asked() -> int:
+        made_probing(cast, trace)
+        with CaptureQueriesContext(connections["default"]) as queries:
+            assert bob.get("/api/v1/probings").status_code == 200
+        return len(queries)
+
+    asked()
+    assert asked() == asked()

@@ -29,6 +29,7 @@ from sdn.transport.codec import encode_flow
 from tasks.management.commands.trace import Command
 from tasks.traces import run_trace
 from tests.cli.terminal import ROOT, Terminal
+from tests.portal.clients import made_probing
 from tests.traces.conftest import Street, compiled
 
 Ask = Callable[..., dict[str, Any]]
@@ -179,6 +180,23 @@ def test_the_picture_shows_both_ways_or_the_one_back_and_the_verdict_is_judged(b
     assert "allowed are delivered, dropped" in bob.run("trace", "web-1", "db-1", "--expect", "lost").err
     question = bob.run("trace", "web-1", "db-1", "--arp", "--return")
     assert question.code == 1 and "no way back" in question.err
+
+
+def test_probings_are_listed_followed_and_ended(bob: Terminal, street: Street) -> None:
+    assert bob.ok("probings").out == "No probing. Begin one: hopsight probe web-1 db-1 --tcp 5432\n"
+    bob.ok("trace", "web-1", "db-1", "--tcp", "22")
+    trace = TraceRequest.objects.get()
+    over, live = (made_probing(street.cast, trace, state) for state in ("done", "running"))
+    lines = bob.ok("probings").out.splitlines()
+    assert lines[0].split()[:4] == ["PATH", "STATE", "SENT", "LOST"]
+    assert [line.split()[-1] for line in lines[1:]] == [str(live.uuid), str(over.uuid)] and "2 of 60  50 %" in lines[1]
+    told = bob.ok("probe", str(over.uuid)).out
+    assert "0.90 ms" in told and "lost    A real packet was dropped" in told and "2 sent, 1 arrived, 50 % lost" in told
+    bob.ok("probe", str(live.uuid), "--stop")
+    live.refresh_from_db()
+    assert not live.is_live and bob.ok("probings", "--state", "running", "--json").json() == []
+    assert bob.run("probe", "web-1", "db-1", "--stop").code == 2
+    assert "flying" in bob.run("probings", "--state", "flying").err
 
 
 def test_a_real_packet_is_sent_as_its_guest_would_send_it_now(street: Street) -> None:
