@@ -26,6 +26,7 @@ from tasks.controller_observer import RowObserver
 from tasks.drop_samples import keep_samples
 from tasks.drop_watch import keep_drops
 from tasks.flow_history import keep_flow_history
+from tasks.hint_desk import HintDesk
 from tasks.inventory import keep_switches
 from tasks.port_counts import keep_ports
 from tasks.probe_desk import ProbeDesk
@@ -84,12 +85,15 @@ async def run() -> None:
     watching = Watching()
     reader = IntentReader()
     settle_process()
-    keepers = (keep_switches, keep_drops, keep_samples, keep_ports, keep_flow_history)
+    hints = HintDesk()
+    keepers = (keep_switches, keep_ports, keep_flow_history, hints.run)
     works = (
         _listen(wake, reader),
         watching.run(),
         ProbeDesk(controller).run(),
         CaptureDesk(controller).run(),
+        keep_drops(controller, hints),
+        keep_samples(controller, hints),
         *(keep(controller) for keep in keepers),
     )
     listeners = [loop.create_task(work) for work in works]

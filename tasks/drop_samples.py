@@ -23,6 +23,7 @@ from sdn.model.cookie import CauseKind, parse_cookie
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID, Register
 from sdn.transport.headers import read_headers
 from sdn.transport.openflow import PacketIn
+from tasks.hint_desk import HintDesk
 from tasks.rows import in_rows
 
 if TYPE_CHECKING:
@@ -91,12 +92,17 @@ def packet_as_json(host: str, packet: PacketIn) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def keep_samples(controller: Controller) -> None:
-    """Copy until cancelled."""
+async def keep_samples(controller: Controller, hints: HintDesk) -> None:
+    """Copy until cancelled: for people who asked, and for a moment from the ports whose claims are looked at."""
     desk = SampleDesk()
+
+    def take(host: HostName, packet: PacketIn) -> None:
+        desk.take(host, packet)
+        hints.take(packet)
+
     while True:
         try:
-            controller.set_sampled(await in_rows(desk.look), desk.take)
+            controller.set_sampled(await in_rows(desk.look) | await in_rows(hints.look), take)
         except redis.RedisError as problem:
             log.warning("samples not told problem=%s", problem)
         except Exception:  # the process's edge: a copy that is late must not end the network's keeper

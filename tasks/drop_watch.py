@@ -27,6 +27,7 @@ from portal.networks.owners import owner_of
 from sdn.controller.drops import DropCount
 from sdn.model.cookie import CauseKind
 from sdn.reconcile import WireKey
+from tasks.hint_desk import HintDesk
 from tasks.rows import in_rows
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ class DropDesk:
     _dropping: dict[int, dict[str, float]] = field(default_factory=dict)  # port id → reason → packets a second
     _looked_at: float = 0.0
 
-    def take(self, counted: Mapping[str, Iterable[DropCount]]) -> None:
-        """Write what is new and tell it."""
+    def take(self, counted: Mapping[str, Iterable[DropCount]]) -> dict[int, dict[str, float]]:
+        """Write what is new and tell it; port id → reason → packets a second, of what grew."""
         now = time.monotonic()
         gap_s = max(now - self._looked_at, 0.5) if self._looked_at else LOOK_EVERY_S
         grown: dict[int, dict[str, float]] = {}
@@ -119,6 +120,7 @@ class DropDesk:
                     grown.setdefault(key.row_id, {})[key.reason] = round(sums[key].new_packets / gap_s, 1)
         self._looked_at = now
         self._tell(grown, now)
+        return grown
 
     def _tell(self, grown: dict[int, dict[str, float]], now: float) -> None:
         """A port that drops, and once more one that has stopped."""
@@ -191,14 +193,14 @@ def _port_ids(keys: Iterable[Key]) -> list[int]:
     return [key.row_id for key in keys if key.kind == CauseKind.PORT]
 
 
-async def keep_drops(controller: Controller) -> None:
-    """Count until cancelled."""
+async def keep_drops(controller: Controller, hints: HintDesk) -> None:
+    """Count until cancelled; ports that are refused for what they claim to be are looked at closer."""
     desk = DropDesk()
     while True:
         began = time.monotonic()
         try:
             counted = await controller.drops_counted()
-            await in_rows(desk.take, {str(host): counts for host, counts in counted.items()})
+            hints.suspect(await in_rows(desk.take, {str(host): counts for host, counts in counted.items()}))
         except (DatabaseError, redis.RedisError) as problem:
             log.warning("drops not written problem=%s", problem)
         except Exception:  # the process's edge: a count that is late must not end the network's keeper

@@ -396,6 +396,8 @@ API: dict[str, str] = {
     "PATCH /api/v1/boards/{uuid}": "board.change",  # of one's own board, board.own
     "DELETE /api/v1/boards/{uuid}": "board.change",
     "GET /api/v1/problems": "team.see",
+    "GET /api/v1/ports/{uuid}/hints": "vm.see",
+    "GET /api/v1/address-conflicts": "vm.see",
     "GET /api/v1/ports/{uuid}/limits": "vm.see",
     "PUT /api/v1/ports/{uuid}/limits": "port.change",
     "GET /api/v1/mirrors": "mirror.see",

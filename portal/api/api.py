@@ -73,6 +73,7 @@ from portal.live.api import router as live_router
 from portal.live.topics import refusal_of, snapshot_of
 from portal.networks.groups_api import groups_named
 from portal.networks.groups_api import router as groups_router
+from portal.networks.hints_api import router as hints_router
 from portal.networks.ipam_api import router as ipam_router
 from portal.networks.limits_api import router as limits_router
 from portal.networks.mirrors_api import router as mirrors_router
@@ -299,6 +300,7 @@ api.add_router("", checks_router)
 api.add_router("", drops_router)
 api.add_router("", ipam_router)
 api.add_router("", limits_router)
+api.add_router("", hints_router)
 api.add_router("", mirrors_router)
 api.add_router("", compute_router)
 api.add_router("", operations_router)

@@ -79,6 +79,7 @@ class PortOut(Schema):
     addresses: list[str]
     groups: list[str]
     is_secured: bool
+    conflicts: list[str] = Field(description="addresses that differ from what IPAM gave: see /ports/{uuid}/hints")
 
 
 class VMOut(Schema):

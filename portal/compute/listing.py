@@ -14,6 +14,7 @@ from django.utils.translation import gettext_noop as _
 
 from portal.accounts.models import Team
 from portal.compute.models import VM, VMState, VMTag
+from portal.networks.claims import RIGHT
 from portal.networks.models import FixedAddress
 
 PER_PAGE = 50
@@ -130,18 +131,22 @@ def listed(team: Team, rows: QuerySet[VM], asked: Asked) -> Listed:
 
 
 def with_words(rows: list[VM]) -> None:
-    """Gives each row its `address_words`, `tag_names`, `url` and `action_url` (up to the action's name), in two queries for all."""
+    """Gives each row its `address_words`, `conflicts` (addresses), `tag_names`, `url` and `action_url` (up to the action's
+    name), in two queries for all."""
     ids = [row.pk for row in rows]
     addresses: dict[int, list[str]] = defaultdict(list)
-    found = FixedAddress.objects.filter(port__vm__in=ids).order_by("port_id", "id").values_list("port__vm", "address")
-    for vm_id, address in found:
+    differ: dict[int, dict[str, None]] = defaultdict(dict)
+    found = FixedAddress.objects.filter(port__vm__in=ids).order_by("port_id", "id")
+    for vm_id, address, conflicts in found.values_list("port__vm", "address", "port__conflicts"):
         addresses[vm_id].append(address)
+        differ[vm_id] |= {row["address"]: None for row in conflicts if row["kind"] != RIGHT}
     tags: dict[int, list[str]] = defaultdict(list)
     for vm_id, name in VMTag.objects.filter(vm__in=ids).order_by("name").values_list("vm", "name"):
         tags[vm_id].append(name)
     one, action = reverse("vm", args=[NOBODY]), reverse("vm_action", args=[NOBODY, "start"]).removesuffix("start/")
     for row in rows:
         row.address_words = " ".join(addresses[row.pk])  # type: ignore[attr-defined]
+        row.conflicts = ", ".join(differ[row.pk])  # type: ignore[attr-defined]
         row.tag_names = tags[row.pk]  # type: ignore[attr-defined]
         row.url = one.replace(str(NOBODY), str(row.uuid))  # type: ignore[attr-defined]
         row.action_url = action.replace(str(NOBODY), str(row.uuid))  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ def vm_as_json(vm: VM) -> dict[str, Any]:
             "addresses": [row.address for row in port.addresses.all()],
             "groups": [group.name for group in port.groups.all()],
             "is_secured": port.is_secured,
+            "conflicts": [row["address"] for row in port.conflicts],
         }
         for port in vm.ports.all()
     ]

@@ -46,6 +46,7 @@ from portal.drops.presentation import drops_context, drops_of_port
 from portal.history import series
 from portal.history.asked import charts_of, range_of
 from portal.hosts.models import Host
+from portal.networks.conflicts import nic_lines
 from portal.networks.floating_requests import floating_choices
 from portal.networks.group_forms import group_choices, port_groups_context
 from portal.networks.intent import domain_of
@@ -217,6 +218,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         **port_groups_context(request, row.team, port),
         **drops_context(request, row.team, port),
         "mirrors": mirror_lines(row),
+        "nic_lines": nic_lines(row.ports.all()),
         **_charts(request, row),
     }
     return render(request, "compute/vm.html", context)

@@ -17,6 +17,8 @@ from portal.compute.requests import use_of
 from portal.drops.models import DropCounter
 from portal.drops.presentation import reason_words
 from portal.hosts.models import Host
+from portal.networks.claims import RIGHT
+from portal.networks.conflicts import conflict_lines, conflicted_ports
 from portal.networks.owners import owned_by
 from portal.operations.models import Operation, OperationState
 
@@ -92,6 +94,17 @@ def _drops(team: Team, at: datetime) -> Iterator[Problem]:
         yield Problem(key, False, words, f"{reason_words(row['reason'])}: {row['sum']} so far", url)
 
 
+def _address_conflicts(team: Team, at: datetime) -> Iterator[Problem]:
+    """Those in which two want one address, or a guest is cut off by its own; one that is only set by hand is none."""
+    for port in conflicted_ports(team)[:SHOWN]:
+        url = reverse("vm", args=[port.vm.uuid]) if port.vm else reverse("network", args=[port.network.uuid])
+        for line in conflict_lines(port):
+            if line.kind != RIGHT:
+                words = f"{port.name} and IPAM differ about {line.address}"
+                key = f"address:{port.uuid}:{line.address}"
+                yield Problem(key, line.is_bad, words, f"{line.words} {line.advice}", url, line.since)
+
+
 def _quota(team: Team, at: datetime) -> Iterator[Problem]:
     use = use_of(team)
     for name, words in QUOTAS:
@@ -106,5 +119,6 @@ SORTS: tuple[Callable[[Team, datetime], Iterator[Problem]], ...] = (
     _vms_in_trouble,
     _failed_operations,
     _drops,
+    _address_conflicts,
     _quota,
 )

@@ -10,6 +10,7 @@ from django.db import models
 
 from portal.accounts.models import Team
 from portal.hosts.models import Host
+from portal.networks.hint_models import AddressHint, HintSource
 from portal.networks.router_models import (
     ExternalAddress,
     ExternalNetwork,
@@ -21,11 +22,13 @@ from portal.networks.router_models import (
 from sdn.model.mtu import PROVIDER_KINDS
 
 __all__ = [
+    "AddressHint",
     "ExternalAddress",
     "ExternalNetwork",
     "FixedAddress",
     "FloatingAddress",
     "Generation",
+    "HintSource",
     "Mirror",
     "Network",
     "NetworkKind",
@@ -211,6 +214,8 @@ class Port(models.Model):
     device_chain = models.JSONField(default=dict, blank=True, help_text="sdn.model.device.DeviceChain")
     wired_generation = models.PositiveBigIntegerField(null=True, blank=True)
     wired_at = models.DateTimeField(null=True, blank=True)
+    dhcp_at = models.DateTimeField(null=True, blank=True, help_text="when its guest last asked us for its address")
+    conflicts = models.JSONField(default=list, blank=True, help_text="portal.networks.hints.judge writes it")
 
     class Meta:
         ordering = ["id"]

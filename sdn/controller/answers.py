@@ -16,6 +16,7 @@ from sdn.model.intent import NetworkIntent, PortIntent
 Reply = Callable[[bytes], None]
 Address = IPv4Address | IPv6Address
 DNS_MAX_BYTES = 4096
+DHCP_PORTS = (67, 547)
 _Zone = tuple[tuple[NetworkIntent, tuple[PortIntent, ...]], ...]  # what a zone's names are made of
 
 
@@ -27,6 +28,7 @@ class Answers:
         self._meter = Meter()
         self._zones: dict[str, tuple[_Zone, dns.Names]] = {}
         self._neighbours: Mapping[int, tuple[PortIntent, ...]] = {}
+        self._asked_dhcp: set[int] = set()
 
     def set_intent(self, index: IntentIndex) -> None:
         """What the answers are made of from now on; names are made anew for the teams whose ports or networks changed."""
@@ -53,7 +55,14 @@ class Answers:
             found = answer(frame, port, network, self._neighbours.get(network.id, ()))
             if found is not None:
                 reply(found)
+                if datagram is not None and datagram.ports[1] in DHCP_PORTS:
+                    self._asked_dhcp.add(port.id)
         return None
+
+    def asked_dhcp(self) -> frozenset[int]:
+        """The ids of the ports that were answered by DHCP since this was asked last."""
+        asked, self._asked_dhcp = self._asked_dhcp, set()
+        return frozenset(asked)
 
     def _dns(
         self, asked: Datagram, port: PortIntent, network: NetworkIntent, reply: Reply

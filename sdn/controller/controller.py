@@ -130,6 +130,10 @@ class Controller:
                     counted[link.connection.name] = {iface: rows[number] for iface, number in ofports if number in rows}
         return counted
 
+    def asked_dhcp(self) -> frozenset[int]:
+        """The ids of the ports whose guests were answered by DHCP since this was asked last."""
+        return self._answers.asked_dhcp()
+
     def set_sampled(self, ifaces: frozenset[IfaceId], take: Callable[[HostName, PacketIn], None]) -> None:
         """The ports whose dropped packets are copied, metered, to `take`; whole, and none of them ends it."""
         self._sampled, self._take_dropped = ifaces, take

@@ -16,9 +16,11 @@ from lab.commands import run
 from lab.namespaces import delete_namespace, ensure_address, ensure_cable, ensure_namespace
 from lab.paths import HypervisorPaths, lab_netns
 from sdn.controller import Controller, HostConnection
-from sdn.model.addresses import HostName
+from sdn.controller.drops import DropCount
+from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import IntentSnapshot, PortIntent
 from sdn.probe import ProbeOrder, ProbeReport
+from sdn.transport.openflow import PacketIn
 
 T = TypeVar("T")
 NEW_NET = 0x40000000  # CLONE_NEWNET, sched.h
@@ -108,6 +110,14 @@ class Keeper:
     def probe(self, order: ProbeOrder) -> tuple[ProbeReport, ...]:
         """Inject a marked packet; what the switches report of it."""
         return self._run(self._controller.probes.send(order, 2.0))
+
+    def drops_counted(self) -> dict[str, tuple[DropCount, ...]]:
+        """What every flow that drops has counted, by host."""
+        return {str(host): counts for host, counts in self._run(self._controller.drops_counted()).items()}
+
+    def set_sampled(self, ifaces: frozenset[IfaceId], take: Callable[[HostName, PacketIn], None]) -> None:
+        """Whose dropped packets are copied to `take`."""
+        self._loop.call_soon_threadsafe(self._controller.set_sampled, ifaces, take)
 
     def close(self) -> None:
         """End the controller; the switches keep their flows."""
