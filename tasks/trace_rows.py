@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
 
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -28,6 +29,7 @@ from sdn.trace.question import Moment, WireSegment
 
 CLIENT_PORT = 49152  # the source port of a predicted packet: any connection that is not there yet
 BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
+_GENERATION = f'SELECT "value" FROM "{Generation._meta.db_table}" WHERE "id" = 1'
 NOBODY: dict[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 
@@ -117,8 +119,11 @@ def read_setting(ends: tuple[Port, ...]) -> Setting:
 
 
 def read_generation() -> int:
-    """The intent's generation as it is now."""
-    return next(iter(Generation.objects.filter(id=1).values_list("value", flat=True)), 0)
+    """The intent's generation as it is now: one number, which every trace asks for before anything else."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GENERATION)
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 def target_address(request: TraceRequest, source: Port, target: Port | None) -> Address:

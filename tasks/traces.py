@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from django.db import transaction
+from django.db.models import JSONField, Value
+from django.db.models.functions import Cast
 
 from portal.live.publishers import trace_changed
 from portal.networks.models import Port
 from portal.traces.desk import tell_answered
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS, WITH_PORTS
-from portal.traces.presentation import answer_text
+from portal.traces.presentation import AnswerTexts, answer_text
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, from_json, to_json
@@ -181,10 +184,20 @@ def _store_probe(request: TraceRequest, answer: dict[str, object]) -> None:
 
 
 def _store(request: TraceRequest, result: object, reply: object, error: str) -> None:
-    gone = GONE if result is None and not error else error
+    """Keep the answer and tell it. It is written as JSON once, for the row and for who waits alike."""
+    request.error = GONE if result is None and not error else error
+    request.state = TraceRequest.State.FAILED if request.error else TraceRequest.State.DONE
+    request.result, request.reply = result, reply
+    texts = AnswerTexts(json.dumps(result), json.dumps(reply))
     with transaction.atomic():
-        request.result, request.reply, request.error = result, reply, gone
-        request.state = TraceRequest.State.FAILED if gone else TraceRequest.State.DONE
-        request.save(update_fields=["result", "reply", "error", "state"])
+        TraceRequest.objects.filter(pk=request.pk).update(
+            state=request.state, error=request.error,
+            result=_as_json(texts.result) if result is not None else None,
+            reply=_as_json(texts.reply) if reply is not None else None,
+        )  # fmt: skip
+        transaction.on_commit(lambda: tell_answered(request.pk, answer_text(request, texts)))
         trace_changed(request)
-    tell_answered(request.pk, answer_text(request))
+
+
+def _as_json(text: str) -> Cast:
+    return Cast(Value(text), JSONField())

@@ -115,13 +115,23 @@ def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:
     return {**probe, "trace": with_cookie_text(probe["trace"])}
 
 
-def answer_text(row: TraceRequest) -> str:
-    """The API's TraceOut, written at once: a trace is made of some thousand small values that need no second check."""
-    answer = {
-        "uuid": str(row.uuid), "title": row.title, "state": row.state, "result": row.result, "reply": row.reply,
-        "probe": probe_data(row), "error": row.error,
-    }  # fmt: skip
-    return json.dumps(answer)
+@dataclass(frozen=True, slots=True)
+class AnswerTexts:
+    """Both directions of a trace as JSON."""
+
+    result: str
+    reply: str
+
+
+def answer_text(row: TraceRequest, texts: AnswerTexts | None = None) -> str:
+    """The API's TraceOut, written at once: a trace is made of some thousand small values that need no second check.
+
+    `texts` are the row's result and reply, where they are written already.
+    """
+    texts = texts or AnswerTexts(json.dumps(row.result), json.dumps(row.reply))
+    head = json.dumps({"uuid": str(row.uuid), "title": row.title, "state": row.state})
+    tail = json.dumps({"probe": probe_data(row), "error": row.error})
+    return f'{head[:-1]}, "result": {texts.result}, "reply": {texts.reply}, {tail[1:]}'
 
 
 def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, direction: str) -> str:

@@ -34,6 +34,16 @@ MIN_SIZE, MAX_SIZE, DEFAULT_SIZE = 28, 65535, 84
 NEXT, NEXT_WITHIN_S = "next", 60
 OPENING = ("tcp", "udp", "icmp")  # that open connections which can be waited for
 SHOWN_CHARS = 60
+CHECKED = (
+    "uuid",
+    "kind",
+    "name",
+    "ofport",
+    "is_secured",
+    "host",
+    "network__team",
+    "vm__team",
+)  # the rest is the tracer's
 GIVEN = ("icmp", "tcp", "udp", "sctp")  # packets that may be handed over to a guest
 Errors = dict[str, list[str]]
 
@@ -84,10 +94,13 @@ def ports_of(team: Team) -> QuerySet[Port]:
 
 
 def ends_of(team: Team, *texts: str) -> dict[UUID, Port]:
-    """Those of the ports that the texts name by uuid, in two queries; their networks and VMs are read, not those's teams."""
+    """Those of `ports_of` that the texts name by uuid, in two queries; only what a question is checked by is read of them."""
     uuids = [uuid for text in texts if (uuid := _uuid(text.strip())) is not None]
-    rows = ports_of(team).select_related(None).select_related("network", "vm", "host").order_by()
-    return {port.uuid: port for port in rows.filter(uuid__in=uuids)} if uuids else {}
+    if not uuids:
+        return {}
+    rows = Port.objects.filter(uuid__in=uuids).select_related("network", "vm").order_by().only(*CHECKED)
+    own = (port for port in rows.prefetch_related("addresses") if owner_id_of(port) == team.pk)
+    return {port.uuid: port for port in own if port.kind != PortKind.VM or port.vm_id is not None}
 
 
 def find_target(
@@ -195,7 +208,7 @@ def _next_problem(spec: TraceSpec) -> str:
         return "the next connection is waited for now, at a VM's own port, and is as its guest opens it"
     if spec.protocol not in OPENING:
         return f"the next connection is waited for of {', '.join(OPENING)}; {spec.protocol[:SHOWN_CHARS]} was given"
-    if spec.source.ofport is None or spec.source.host is None:
+    if spec.source.ofport is None or spec.source.host_id is None:
         return f"{spec.source.name} is off: it opens no connection now"
     return (
         ""
