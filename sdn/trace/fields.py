@@ -50,7 +50,10 @@ def bits_of(text: str) -> tuple[int, int] | None:
 
 def protocol_of(fields: Mapping[str, str]) -> str:
     """The bare protocol word of a flow's fields, "" where there is none."""
-    return next((name for name in PROTOCOLS if name in fields), "")
+    for name in PROTOCOLS:
+        if name in fields:
+            return name
+    return ""
 
 
 def flow_text(fields: Mapping[str, str]) -> str:

@@ -148,7 +148,7 @@ def step_of(seen: Seen, host: TraceHost, words: Mapping[Cause, Intent]) -> Step:
     actions = ", ".join(_done(lookup.actions))
     return Step(
         table=lookup.table, table_name=table.name if table else "", priority=lookup.priority, match=lookup.match or "any packet",
-        actions=actions or "drop", cookie=lookup.cookie, intent=words.get(cause) if cause else None, note=_note(seen, host),
+        actions=actions or "drop", cookie=lookup.cookie, intent=words.get(cause) if cause else None, note=_note(seen, host, cause),
         changed=seen.changed, evidence=(lookup.start, lookup.end or lookup.start), flow_key=key,
     )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _done(actions: list[str]) -> list[str]:
     return actions
 
 
-def _note(seen: Seen, host: TraceHost) -> str:
+def _note(seen: Seen, host: TraceHost, cause: Cause | None) -> str:
     lookup = seen.lookup
     if lookup.priority is None:
         return "no flow matches"
@@ -175,11 +175,7 @@ def _note(seen: Seen, host: TraceHost) -> str:
     if table is not None and table.name == "drop":
         code = _number(seen.before.get("reg4", "0"))
         return DROP_REASON_BY_CODE[code].words if code in DROP_REASON_BY_CODE else "dropped"
-    if (
-        (cause := parse_cookie(lookup.cookie or 0))
-        and cause.kind in COPYING
-        and (words := _copying(cause.kind, lookup))
-    ):
+    if cause and cause.kind in COPYING and (words := _copying(cause.kind, lookup)):
         return words
     if any(action.startswith("meter") for action in lookup.actions):
         way = "sends" if table is not None and table.name == "classify" else "receives"
