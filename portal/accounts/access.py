@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
+from django.utils.translation import gettext
 
 from portal.accounts.models import ApiToken, Membership, Team, User
 from portal.accounts.permissions import RIGHTS, TEAM_RANK, Needs, is_allowed, refusal_words
@@ -50,7 +51,7 @@ def active_team(request: HttpRequest) -> Team:
     if team is None and request.headers.get(TEAM_HEADER) is not None:
         raise Http404
     if team is None:
-        raise PermissionDenied("You are in no team yet: ask a team's owner to add you.")
+        raise PermissionDenied(gettext("You are in no team yet: ask a team's owner to add you."))
     return team
 
 
@@ -107,7 +108,11 @@ def require_role(request: HttpRequest, team: Team, role: str) -> None:
     if held is None:
         raise Http404
     if TEAM_RANK[held] < TEAM_RANK[role]:
-        words = f"You are a {held} of {team.name}; this needs the role {role}. Ask an owner of the team."
+        words = gettext("You are a %(held)s of %(team)s; this needs the role %(role)s. Ask an owner of the team.") % {
+            "held": gettext(held),
+            "team": team.name,
+            "role": gettext(role),
+        }
         raise PermissionDenied(words)
 
 

@@ -8,6 +8,8 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+from django.utils.translation import gettext
+
 # Kind → number of length-prefixed fields in the key, the kind's own name included.
 KINDS = {
     "ssh-ed25519": 2,
@@ -36,23 +38,35 @@ def parse_public_key(text: str) -> PublicKey:
     """The key in its one-line form with its SHA-256 fingerprint. Raises KeyProblem."""
     line = text.strip()
     if "PRIVATE KEY" in line:
-        raise KeyProblem("a private key was given: keep it to yourself and paste the .pub file's line")
+        raise KeyProblem(gettext("a private key was given: keep it to yourself and paste the .pub file's line"))
     if "\n" in line or "\r" in line:
-        raise KeyProblem(f"{len(line.splitlines())} lines were given; one line is allowed, as in ~/.ssh/id_ed25519.pub")
+        raise KeyProblem(
+            gettext("%(count)s lines were given; one line is allowed, as in ~/.ssh/id_ed25519.pub")
+            % {"count": len(line.splitlines())}
+        )
     words = line.split(None, 2)
     if len(words) < 2 or words[0] not in KINDS:
-        raise KeyProblem(f"“{line[:30]}” was given; a line that starts with {', '.join(list(KINDS)[:3])}, … is allowed")
+        raise KeyProblem(
+            gettext("“%(line)s” was given; a line that starts with %(list)s, … is allowed")
+            % {"line": line[:30], "list": ", ".join(list(KINDS)[:3])}
+        )
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
-        raise KeyProblem("the key's second word is not base64: copy the whole line") from None
+        raise KeyProblem(gettext("the key's second word is not base64: copy the whole line")) from None
     fields = _fields(blob)
     if len(fields) != KINDS[words[0]] or fields[0] != words[0].encode():
-        raise KeyProblem(f"the key says {words[0]} and its content is another or cut off: copy the whole line")
+        raise KeyProblem(
+            gettext("the key says %(words)s and its content is another or cut off: copy the whole line")
+            % {"words": words[0]}
+        )
     if words[0] == "ssh-rsa" and int.from_bytes(fields[2], "big").bit_length() < MIN_RSA_BITS:
-        raise KeyProblem(f"the RSA key is too short; at least {MIN_RSA_BITS} bits are allowed")
+        raise KeyProblem(
+            gettext("the RSA key is too short; at least %(min_rsa_bits)s bits are allowed")
+            % {"min_rsa_bits": MIN_RSA_BITS}
+        )
     if words[0] == "ssh-ed25519" and len(fields[1]) != 32:
-        raise KeyProblem("the ed25519 key has a wrong length: copy the whole line")
+        raise KeyProblem(gettext("the ed25519 key has a wrong length: copy the whole line"))
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     comment = words[2] if len(words) > 2 else ""
     return PublicKey(line, comment, f"SHA256:{digest}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from django.utils.translation import gettext, gettext_noop
+
 
 class Needs(StrEnum):
     """The least that somebody must be, for a right over an object of a team (or over none)."""
@@ -29,6 +31,11 @@ TEAM_RANK: dict[str, int] = {
     Needs.OWNER: 2,
     Needs.OWNER_OR_OPERATOR: 2,
 }
+# As a refusal says them; gathered for the translations, a role's word is its own name.
+ROLE_WORDS = (
+    gettext_noop("viewer"), gettext_noop("member"), gettext_noop("owner"),
+    gettext_noop("owner, or an operator"), gettext_noop("viewer, or an operator"),
+)  # fmt: skip
 OPERATORS_TOO = (Needs.OWNER_OR_OPERATOR, Needs.VIEWER_OR_OPERATOR)
 
 RIGHTS: dict[str, Needs] = {
@@ -132,7 +139,11 @@ def refusal_words(right: str, role: str | None, team: str) -> str:
     """Why somebody lacks the right, as a sentence for them."""
     needs = RIGHTS[right]
     if needs == Needs.OPERATOR:
-        return "Hosts and the wires between them are for operators: ask one to look, or to make you one."
+        return gettext("Hosts and the wires between them are for operators: ask one to look, or to make you one.")
     if role is None:
-        return f"You are not in {team}: ask one of its owners to add you."
-    return f"You are a {role} of {team}; this needs the role {needs}. Ask an owner of the team."
+        return gettext("You are not in %(team)s: ask one of its owners to add you.") % {"team": team}
+    return gettext("You are a %(role)s of %(team)s; this needs the role %(needs)s. Ask an owner of the team.") % {
+        "role": gettext(role),
+        "team": team,
+        "needs": gettext(needs),
+    }

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Invitation, Membership, Role, Team, User
@@ -42,11 +43,18 @@ def add_member(team: Team, by: User, username: str, role: str) -> Membership:
     user = User.objects.filter(username=username.strip()[:150], service_of=None).first()
     if user is None:
         shown = username.strip()[:40] or "nothing"
-        raise TeamProblem("username", f"“{shown}” was given; nobody logs in by that name. Send them a link instead.")
+        raise TeamProblem(
+            "username",
+            gettext("“%(shown)s” was given; nobody logs in by that name. Send them a link instead.") % {"shown": shown},
+        )
     with transaction.atomic():
         row, made = Membership.objects.get_or_create(user=user, team=team, defaults={"role": checked})
         if not made:
-            raise TeamProblem("username", f"{user.username} is in {team.name} already, as {row.role}")
+            raise TeamProblem(
+                "username",
+                gettext("%(user)s is in %(team)s already, as %(role)s")
+                % {"user": user.username, "team": team.name, "role": row.role},
+            )
         record("member.add", team, by, ("user", str(user.pk), user.username), after={"role": checked})
         return row
 
@@ -80,7 +88,9 @@ def invite(team: Team, by: User, role: str, days: int) -> tuple[Invitation, str]
     checked = _checked_role(role)
     if days not in INVITATION_DAYS:
         allowed = ", ".join(str(number) for number in INVITATION_DAYS)
-        raise TeamProblem("days", f"{days} days were given; {allowed} are allowed")
+        raise TeamProblem(
+            "days", gettext("%(days)s days were given; %(allowed)s are allowed") % {"days": days, "allowed": allowed}
+        )
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
         expires_at = timezone.now() + timedelta(days=days)
@@ -102,22 +112,26 @@ def accept(secret: str, user: User) -> Team:
     with transaction.atomic():
         row = open_invitation(secret)
         if row is None:
-            raise TeamProblem("link", "This link was used, ended or is too old: ask for a new one.")
+            raise TeamProblem("link", gettext("This link was used, ended or is too old: ask for a new one."))
         claimed = Invitation.objects.filter(pk=row.pk, used_at=None).update(used_at=timezone.now(), used_by=user)
         if not claimed:
-            raise TeamProblem("link", "This link was used a moment ago: ask for a new one.")
+            raise TeamProblem("link", gettext("This link was used a moment ago: ask for a new one."))
         try:
             with transaction.atomic():
                 Membership.objects.create(user=user, team=row.team, role=row.role)
         except IntegrityError:
-            raise TeamProblem("link", f"You are in {row.team.name} already.") from None
+            raise TeamProblem("link", gettext("You are in %(team)s already.") % {"team": row.team.name}) from None
         record("member.join", row.team, user, ("user", str(user.pk), row.role), after={"role": row.role})
         return row.team
 
 
 def _checked_role(role: str) -> str:
     if role not in Role.values:
-        raise TeamProblem("role", f"“{role[:40]}” was given; {', '.join(Role.values)} are allowed")
+        raise TeamProblem(
+            "role",
+            gettext("“%(role)s” was given; %(values)s are allowed")
+            % {"role": role[:40], "values": ", ".join(Role.values)},
+        )
     return role
 
 
@@ -126,5 +140,8 @@ def _lock_and_keep_an_owner(row: Membership, role: str | None) -> None:
     people = Membership.objects.filter(team_id=row.team_id, role=Role.OWNER, user__service_of=None)
     others = people.exclude(pk=row.pk)
     if row.user.service_of_id is None and row.role == Role.OWNER and role != Role.OWNER and not others.exists():
-        words = f"{row.user.username} is the last owner of {row.team.name}: make somebody else an owner first."
+        words = gettext("%(user)s is the last owner of %(team)s: make somebody else an owner first.") % {
+            "user": row.user.username,
+            "team": row.team.name,
+        }
         raise TeamProblem("role", words)

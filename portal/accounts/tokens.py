@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import ApiToken, Team, User
@@ -42,16 +43,25 @@ def make_scoped(user: User, spec: TokenSpec, by: User, held: Sequence[str] = (AL
     name, days = spec.name, spec.days
     label = name.strip()
     if not 1 <= len(label) <= 60:
-        raise TeamProblem("name", f"{len(label)} characters were given; 1 to 60 are allowed")
+        raise TeamProblem(
+            "name", gettext("%(count)s characters were given; 1 to 60 are allowed") % {"count": len(label)}
+        )
     if days not in TOKEN_DAYS:
         allowed = ", ".join(str(number) for number in TOKEN_DAYS)
-        raise TeamProblem("days", f"{days} days were given; {allowed} are allowed")
+        raise TeamProblem(
+            "days", gettext("%(days)s days were given; %(allowed)s are allowed") % {"days": days, "allowed": allowed}
+        )
     if user.tokens.count() >= MAX_TOKENS:
-        raise TeamProblem("name", f"you have {MAX_TOKENS} tokens, which is the most: delete one first")
+        raise TeamProblem(
+            "name",
+            gettext("you have %(max_tokens)s tokens, which is the most: delete one first") % {"max_tokens": MAX_TOKENS},
+        )
     scopes = _checked_scopes(spec.scopes, held)
     if spec.team is not None and not user.memberships.filter(team=spec.team).exists():
         raise TeamProblem(
-            "team", f"“{spec.team.slug}” was given; it is none of the teams that the token's holder is in"
+            "team",
+            gettext("“%(slug)s” was given; it is none of the teams that the token's holder is in")
+            % {"slug": spec.team.slug},
         )
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
@@ -66,9 +76,17 @@ def make_scoped(user: User, spec: TokenSpec, by: User, held: Sequence[str] = (AL
 
 def _checked_scopes(asked: Sequence[str], held: Sequence[str]) -> list[str]:
     if unknown := [scope for scope in asked if scope not in WORDS]:
-        raise TeamProblem("scopes", f"“{unknown[0][:40]}” was given; {', '.join(WORDS)} are allowed")
+        raise TeamProblem(
+            "scopes",
+            gettext("“%(unknown)s” was given; %(words)s are allowed")
+            % {"unknown": unknown[0][:40], "words": ", ".join(WORDS)},
+        )
     if not covers(held, asked):
-        raise TeamProblem("scopes", f"the token that asks has only {', '.join(held)}: it hands out no more than it has")
+        raise TeamProblem(
+            "scopes",
+            gettext("the token that asks has only %(held)s: it hands out no more than it has")
+            % {"held": ", ".join(held)},
+        )
     return [ALL] if ALL in asked else [scope for scope in WORDS if scope in {READ, *asked}]
 
 

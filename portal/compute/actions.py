@@ -67,11 +67,11 @@ ACTIONS: dict[str, Action] = {
         ),
         Action(
             "rescue", _("Rescue"), "flag", _("Boot it from a rescue image, with its own disk as the second one"), OFF,
-            refuse=lambda vm: vm.why_not_changed or (f"it is {vm.state} and in rescue already" if vm.rescue_image_id else ""),
+            refuse=lambda vm: vm.why_not_changed or ((gettext("it is %(state)s and in rescue already") % {"state": vm.state}) if vm.rescue_image_id else ""),
         ),
         Action(
             "unrescue", _("End rescue"), "flag", _("Cut its power and boot its own disk again"), OFF | ON,
-            refuse=lambda vm: "" if vm.rescue_image_id else f"it is {vm.state} and not in rescue",
+            refuse=lambda vm: "" if vm.rescue_image_id else (gettext("it is %(state)s and not in rescue") % {"state": vm.state}),
         ),
         Action("undelete", _("Undelete"), "refresh", _("Take it back, as it was when it was deleted"), frozenset({VMState.DELETED})),
     )
@@ -117,7 +117,7 @@ def shown_of(offers: list[Offer]) -> tuple[list[Offer], list[Offer]]:
 
 def _refusal(vm: VM, action: Action, busy: str) -> str:
     if busy and busy not in action.meanwhile:
-        return f"“{TITLES.get(busy, busy)}” is under way"
+        return gettext("“%(title)s” is under way") % {"title": gettext(TITLES.get(busy, busy))}
     if vm.state not in action.states:
         wanted = gettext(" or ").join(sorted(str(VMState(state).label).lower() for state in action.states))
         words = gettext("it is %(state)s; only a VM that is %(wanted)s takes this")
@@ -127,16 +127,19 @@ def _refusal(vm: VM, action: Action, busy: str) -> str:
 
 def _lease_refusal(vm: VM, action: Action) -> str:
     if action.name in ("start", "rescue") and vm.lease_until is not None and vm.lease_until < timezone.now():
-        return "its lease is over: extend it first"
+        return gettext("its lease is over: extend it first")
     return ""
 
 
 def host_refusal(vm: VM) -> str:
     """Why the VM's host can be asked nothing now."""
     if vm.host is None:
-        return "it has no host"
+        return gettext("it has no host")
     if vm.host.libvirt_error:
-        return f"{vm.host.name} does not answer: {vm.host.libvirt_error[:120]}"
+        return gettext("%(host)s does not answer: %(libvirt_error)s") % {
+            "host": vm.host.name,
+            "libvirt_error": vm.host.libvirt_error[:120],
+        }
     return ""
 
 
@@ -144,7 +147,14 @@ def request_action(vm: VM, user: User | None, name: str) -> Operation:
     """The operation that does it; asked twice it is the same one. Raises VMProblem with the reason when it can't be done."""
     action = ACTIONS.get(name)
     if action is None:
-        raise VMProblem({"action": [f"“{name[:40]}” was given; allowed are {', '.join(ACTIONS)}"]})
+        raise VMProblem(
+            {
+                "action": [
+                    gettext("“%(name)s” was given; allowed are %(actions)s")
+                    % {"name": name[:40], "actions": ", ".join(ACTIONS)}
+                ]
+            }
+        )
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
@@ -153,7 +163,14 @@ def request_action(vm: VM, user: User | None, name: str) -> Operation:
             return running
         reason = _refusal(fresh, action, unfinished_of([fresh.uuid]).get(fresh.uuid, ""))
         if reason:
-            raise VMProblem({"action": [f"{action.title} of {fresh.name} is not possible now: {reason}"]})
+            raise VMProblem(
+                {
+                    "action": [
+                        gettext("%(title)s of %(fresh)s is not possible now: %(reason)s")
+                        % {"title": action.title, "fresh": fresh.name, "reason": reason}
+                    ]
+                }
+            )
         return start_operation(action.kind, fresh, user, _params_of(fresh, name))
 
 
@@ -163,7 +180,7 @@ def _params_of(vm: VM, name: str) -> dict[str, object]:
         return {}
     image = rescue_image(vm.team)
     if image is None:
-        raise VMProblem({"action": ["there is no rescue image: one whose kernel the host gives is needed"]})
+        raise VMProblem({"action": [gettext("there is no rescue image: one whose kernel the host gives is needed")]})
     return {"image": image.pk}
 
 

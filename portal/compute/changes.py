@@ -79,7 +79,7 @@ def _refusal(vm: VM, change: Change, busy: str) -> str:
     if vm.adopted and not change.is_local:
         return vm.why_not_changed
     if busy:
-        return f"“{TITLES.get(busy, busy)}” is under way"
+        return gettext("“%(title)s” is under way") % {"title": gettext(TITLES.get(busy, busy))}
     if vm.state not in change.states:
         wanted = gettext(" or ").join(sorted(str(VMState(state).label).lower() for state in change.states))
         words = gettext("it is %(state)s; only a VM that is %(wanted)s takes this")
@@ -93,7 +93,14 @@ def locked_vm(vm: VM, name: str) -> VM:
     fresh = VM.objects.select_related("team", "host", "image", "flavor", "rescue_image").get(pk=vm.pk)
     reason = changes_of(fresh)[name]
     if reason:
-        raise VMProblem({"vm": [f"{fresh.name}: {name} is not possible now: {reason}"]})
+        raise VMProblem(
+            {
+                "vm": [
+                    gettext("%(fresh)s: %(name)s is not possible now: %(reason)s")
+                    % {"fresh": fresh.name, "name": name, "reason": reason}
+                ]
+            }
+        )
     return fresh
 
 
@@ -120,7 +127,7 @@ def resize_vm(vm: VM, user: User, flavor: Flavor | None) -> Operation:
     with transaction.atomic():
         fresh = locked_vm(vm, "resize")
         if flavor is None:
-            raise VMProblem({"flavor": ["no size of that name: choose one of the list"]})
+            raise VMProblem({"flavor": [gettext("no size of that name: choose one of the list")]})
         before = {
             "vcpus": fresh.vcpus,
             "ram_mib": fresh.ram_mib,
@@ -167,11 +174,17 @@ def resize_problems(vm: VM, flavor: Flavor, room: Room) -> list[str]:
     more = growth_to(vm, flavor)
     found = over_quota_by(vm.team, room.use, more)
     if flavor.pk == vm.flavor_id and more == Use(0, 0, 0, 0):
-        found.append("it has this size already")
+        found.append(gettext("it has this size already"))
     if flavor.ram_mib < vm.image.min_ram_mib:
-        found.append(f"{flavor.ram_mib} MiB asked; {vm.image.name} needs {vm.image.min_ram_mib} MiB")
+        found.append(
+            gettext("%(ram_mib)s MiB asked; %(image)s needs %(min_ram_mib)s MiB")
+            % {"ram_mib": flavor.ram_mib, "image": vm.image.name, "min_ram_mib": vm.image.min_ram_mib}
+        )
     if room.ram_left_mib is not None and 0 < more.ram_mib > room.ram_left_mib:
-        found.append(f"{more.ram_mib} MiB more asked; {room.host} has {room.ram_left_mib} MiB left")
+        found.append(
+            gettext("%(ram_mib)s MiB more asked; %(host)s has %(ram_left_mib)s MiB left")
+            % {"ram_mib": more.ram_mib, "host": room.host, "ram_left_mib": room.ram_left_mib}
+        )
     return found
 
 
@@ -181,18 +194,30 @@ def rebuild_vm(vm: VM, user: User, image: Image | None) -> Operation:
         fresh = locked_vm(vm, "rebuild")
         errors = []
         if image is None or not Image.for_team(fresh.team).filter(pk=image.pk).exists():
-            raise VMProblem({"image": ["no image of that name: choose one of the list"]})
+            raise VMProblem({"image": [gettext("no image of that name: choose one of the list")]})
         if fresh.is_protected:
-            errors.append(f"{fresh.name} is protected, and a rebuild deletes its disk: take the protection off first")
+            errors.append(
+                gettext("%(fresh)s is protected, and a rebuild deletes its disk: take the protection off first")
+                % {"fresh": fresh.name}
+            )
         if fresh.snapshots.exists():
-            errors.append(f"{fresh.name} has snapshots, which lie under its disk: delete them first")
+            errors.append(
+                gettext("%(fresh)s has snapshots, which lie under its disk: delete them first") % {"fresh": fresh.name}
+            )
         if fresh.ram_mib < image.min_ram_mib:
             errors.append(
-                f"{image.name} needs {image.min_ram_mib} MiB; {fresh.name} has {fresh.ram_mib}: resize it first"
+                gettext("%(image)s needs %(min_ram_mib)s MiB; %(fresh)s has %(ram_mib)s: resize it first")
+                % {"image": image.name, "min_ram_mib": image.min_ram_mib, "fresh": fresh.name, "ram_mib": fresh.ram_mib}
             )
         if fresh.disk_gib < image.min_disk_gib:
             errors.append(
-                f"{image.name} needs {image.min_disk_gib} GiB; {fresh.name} has {fresh.disk_gib}: resize it first"
+                gettext("%(image)s needs %(min_disk_gib)s GiB; %(fresh)s has %(disk_gib)s: resize it first")
+                % {
+                    "image": image.name,
+                    "min_disk_gib": image.min_disk_gib,
+                    "fresh": fresh.name,
+                    "disk_gib": fresh.disk_gib,
+                }
             )
         if errors:
             raise VMProblem({"image": errors})
@@ -216,7 +241,9 @@ def clone_vm(vm: VM, user: User, name: str, request_key: str = "") -> Creation:
             errors["vm"] = over
         port = source.ports.select_related("network").first()
         if port is None:
-            errors.setdefault("vm", []).append(f"{source.name} has no NIC: add one first")
+            errors.setdefault("vm", []).append(
+                gettext("%(source)s has no NIC: add one first") % {"source": source.name}
+            )
         if errors or port is None:
             raise VMProblem(errors)
         made = _copied(source, user, name, key)
@@ -244,7 +271,14 @@ def bin_vm(vm: VM, user: User | None) -> Operation:
     with transaction.atomic():
         fresh = locked_vm(vm, "bin")
         if fresh.is_protected:
-            raise VMProblem({"vm": [f"{fresh.name} is protected from being deleted: take the protection off first"]})
+            raise VMProblem(
+                {
+                    "vm": [
+                        gettext("%(fresh)s is protected from being deleted: take the protection off first")
+                        % {"fresh": fresh.name}
+                    ]
+                }
+            )
         fresh.state, fresh.state_reason = VMState.DELETING, ""
         fresh.purge_at = timezone.now() + timedelta(hours=settings.UNDELETE_HOURS)
         fresh.save(update_fields=["state", "state_reason", "purge_at"])

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from portal.accounts.models import Team, User
 from portal.compute.hardware import USUAL, Hardware, hardware_problems
@@ -119,11 +120,12 @@ def over_quota_by(team: Team, use: Use, more: Use) -> list[str]:
     checks = (
         ("vCPU", use.vcpus, more.vcpus, team.max_vcpus, ""),
         ("RAM", use.ram_mib, more.ram_mib, team.max_ram_mib, " MiB"),
-        ("disk", use.disk_gib, more.disk_gib, team.max_disk_gib, " GiB"),
-        ("VMs", use.vms, more.vms, team.max_vms, ""),
+        (gettext_noop("disk"), use.disk_gib, more.disk_gib, team.max_disk_gib, " GiB"),
+        (gettext_noop("VMs"), use.vms, more.vms, team.max_vms, ""),
     )
     return [
-        f"over quota: {wanted}{unit} {what} asked, {max(0, limit - used)}{unit} of {limit}{unit} left"
+        gettext("over quota: %(wanted)s%(unit)s %(what)s asked, %(left)s%(unit)s of %(limit)s%(unit)s left")
+        % {"wanted": wanted, "unit": unit, "what": gettext(what), "left": max(0, limit - used), "limit": limit}
         for what, used, wanted, limit, unit in checks
         if wanted > 0 and used + wanted > limit
     ]
@@ -177,9 +179,23 @@ def delete_vm(vm: VM, user: User | None) -> Operation:
         if running is not None:
             return running
         if fresh.is_protected:
-            raise VMProblem({"vm": [f"{fresh.name} is protected from being deleted: take the protection off first"]})
+            raise VMProblem(
+                {
+                    "vm": [
+                        gettext("%(fresh)s is protected from being deleted: take the protection off first")
+                        % {"fresh": fresh.name}
+                    ]
+                }
+            )
         if fresh.adopted:
-            raise VMProblem({"vm": [f"{fresh.name}: {fresh.why_not_changed}. An operator can let it go."]})
+            raise VMProblem(
+                {
+                    "vm": [
+                        gettext("%(fresh)s: %(why_not_changed)s. An operator can let it go.")
+                        % {"fresh": fresh.name, "why_not_changed": fresh.why_not_changed}
+                    ]
+                }
+            )
         fresh.state = VMState.DELETING
         fresh.save(update_fields=["state"])
         operation = start_operation("vm.delete", fresh, user)
@@ -209,24 +225,28 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
         errors["name"] = [name]
     image, flavor = spec.image, spec.flavor
     if image is None or not Image.for_team(team).filter(pk=image.pk).exists():
-        errors["image"] = ["no image of that name: choose one of the list"]
+        errors["image"] = [gettext("no image of that name: choose one of the list")]
     if flavor is None:
-        errors["flavor"] = ["no size of that name: choose one of the list"]
+        errors["flavor"] = [gettext("no size of that name: choose one of the list")]
     else:
         sizes = over_quota(team, use_of(team), flavor) + _too_big(flavor, image)
         if sizes:
             errors["flavor"] = sizes
     if spec.network is None or not usable_networks(team).filter(pk=spec.network.pk).exists():
-        errors["network"] = [f"no network of that name in team {team.name}: choose one of the list"]
+        errors["network"] = [
+            gettext("no network of that name in team %(team)s: choose one of the list") % {"team": team.name}
+        ]
     else:
         try:
             check_address(spec.network, spec.address)
         except AddressProblem as problem:
             errors["address" if spec.address else "network"] = [str(problem)]
     if spec.key is not None and spec.key.user_id != user.pk:
-        errors["key"] = ["that key is not yours: choose one of the list"]
+        errors["key"] = [gettext("that key is not yours: choose one of the list")]
     if any(group.team_id != team.pk for group in spec.groups or ()):
-        errors["groups"] = [f"a group that is not one of {team.name}'s was given: choose of the list"]
+        errors["groups"] = [
+            gettext("a group that is not one of %(team)s's was given: choose of the list") % {"team": team.name}
+        ]
     if problems := user_data_problems(spec.user_data):
         errors["user_data"] = problems
     return errors | hardware_problems(spec.hardware) | _place_problems(spec)
@@ -239,11 +259,20 @@ def _place_problems(spec: VMSpec) -> dict[str, list[str]]:
         host = Host.objects.filter(name=spec.host).first() if "\0" not in spec.host else None
         if host is None or not host.enabled or host.in_maintenance:
             taking = ", ".join(Host.objects.filter(enabled=True, in_maintenance=False).values_list("name", flat=True))
-            errors["host"] = [f"“{spec.host[:40]}” was given; hosts that take VMs are {taking or 'none now'}"]
+            errors["host"] = [
+                gettext("“%(host)s” was given; hosts that take VMs are %(taking)s")
+                % {"host": spec.host[:40], "taking": taking or gettext("none now")}
+            ]
     if spec.apart and not APART.fullmatch(spec.apart):
-        errors["apart"] = [f"“{spec.apart[:40]}” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end"]
+        errors["apart"] = [
+            gettext("“%(apart)s” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end")
+            % {"apart": spec.apart[:40]}
+        ]
     if not 0 <= spec.lease_days <= MAX_LEASE_DAYS:
-        errors["lease_days"] = [f"{spec.lease_days} days were given; 0 (none) to {MAX_LEASE_DAYS} are allowed"]
+        errors["lease_days"] = [
+            gettext("%(lease_days)s days were given; 0 (none) to %(max_lease_days)s are allowed")
+            % {"lease_days": spec.lease_days, "max_lease_days": MAX_LEASE_DAYS}
+        ]
     return errors
 
 
@@ -260,9 +289,15 @@ def check_name(team: Team, name: str) -> str:
     """Why the team cannot have a VM of that name; nothing when it can."""
     if not NAME.fullmatch(name):
         shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
-        return f"“{shown}” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end"
+        return gettext("“%(shown)s” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end") % {
+            "shown": shown
+        }
     if team.vms.filter(name=name).exists():
-        return f"{team.name} has a VM {name} already; {next_name(team, name.rstrip('-0123456789') or 'vm')} is free"
+        return gettext("%(team)s has a VM %(name)s already; %(free)s is free") % {
+            "team": team.name,
+            "name": name,
+            "free": next_name(team, name.rstrip("-0123456789") or "vm"),
+        }
     return ""
 
 
@@ -270,11 +305,20 @@ def _too_big(flavor: Flavor, image: Image | None) -> list[str]:
     found: list[str] = []
     most = largest_host_ram_mib()
     if most is not None and flavor.ram_mib > most:
-        found.append(f"{flavor.ram_mib} MiB asked; the biggest host has {most} MiB")
+        found.append(
+            gettext("%(ram_mib)s MiB asked; the biggest host has %(most)s MiB")
+            % {"ram_mib": flavor.ram_mib, "most": most}
+        )
     if image is not None and flavor.ram_mib < image.min_ram_mib:
-        found.append(f"{flavor.ram_mib} MiB asked; {image.name} needs {image.min_ram_mib} MiB")
+        found.append(
+            gettext("%(ram_mib)s MiB asked; %(image)s needs %(min_ram_mib)s MiB")
+            % {"ram_mib": flavor.ram_mib, "image": image.name, "min_ram_mib": image.min_ram_mib}
+        )
     if image is not None and flavor.disk_gib < image.min_disk_gib:
-        found.append(f"{flavor.disk_gib} GiB of disk asked; {image.name} needs {image.min_disk_gib} GiB")
+        found.append(
+            gettext("%(disk_gib)s GiB of disk asked; %(image)s needs %(min_disk_gib)s GiB")
+            % {"disk_gib": flavor.disk_gib, "image": image.name, "min_disk_gib": image.min_disk_gib}
+        )
     return found
 
 

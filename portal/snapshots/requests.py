@@ -27,19 +27,23 @@ def take_refusal(vm: VM, memory: bool = False) -> str:
     if reason := busy_words(vm):
         return reason
     if vm.snapshots.count() >= MOST:
-        return f"it has {MOST} snapshots; that is the most: delete one first"
+        return gettext("it has %(most)s snapshots; that is the most: delete one first") % {"most": MOST}
     if memory and vm.state != VMState.RUNNING:
         return gettext("it is %(state)s; only a running VM has a memory to keep") % {
             "state": str(VMState(vm.state).label).lower()
         }
     if memory and vm.volumes.exists():
-        return "it has volumes, which a snapshot does not hold: its memory would not fit them when it is gone back to"
+        return gettext(
+            "it has volumes, which a snapshot does not hold: its memory would not fit them when it is gone back to"
+        )
     return ""
 
 
 def busy_words(vm: VM) -> str:
     """Why no snapshot of the VM can be changed now, or ""."""
-    return changes_of(vm)["snapshots"] or ("it is in rescue: end the rescue first" if vm.rescue_image_id else "")
+    return changes_of(vm)["snapshots"] or (
+        gettext("it is in rescue: end the rescue first") if vm.rescue_image_id else ""
+    )
 
 
 def refusals_of(snapshot: Snapshot, busy: str | None = None) -> dict[str, str]:
@@ -50,15 +54,19 @@ def refusals_of(snapshot: Snapshot, busy: str | None = None) -> dict[str, str]:
 
 def _revert_refusal(snapshot: Snapshot) -> str:
     if snapshot.state == Snapshot.State.DELETING:
-        return "its deletion has begun: it can only be deleted"
+        return gettext("its deletion has begun: it can only be deleted")
     if snapshot.has_memory and snapshot.vm.volumes.exists():
-        return "it keeps a memory, and the VM has volumes now: detach them first"
+        return gettext("it keeps a memory, and the VM has volumes now: detach them first")
     return ""
 
 
 def _delete_refusal(snapshot: Snapshot) -> str:
-    lines = [child.name for child in snapshot.children.all()] + ["the VM's disk"] * snapshot.is_current
-    return f"{' and '.join(lines)} lie on it: delete all but one of them first" if len(lines) > 1 else ""
+    lines = [child.name for child in snapshot.children.all()] + [gettext("the VM's disk")] * snapshot.is_current
+    return (
+        (gettext("%(lines)s lie on it: delete all but one of them first") % {"lines": gettext(" and ").join(lines)})
+        if len(lines) > 1
+        else ""
+    )
 
 
 def take_snapshot(vm: VM, user: User | None, name: str, memory: bool = False, is_scheduled: bool = False) -> Operation:
@@ -67,9 +75,15 @@ def take_snapshot(vm: VM, user: User | None, name: str, memory: bool = False, is
         fresh = locked_vm(vm, "snapshots")
         errors: dict[str, list[str]] = {}
         if not NAME.fullmatch(name):
-            errors["name"] = [f"“{name[:40]}” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end"]
+            errors["name"] = [
+                gettext("“%(name)s” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end")
+                % {"name": name[:40]}
+            ]
         elif fresh.snapshots.filter(name=name).exists():
-            errors["name"] = [f"{fresh.name} has a snapshot {name} already: choose another name"]
+            errors["name"] = [
+                gettext("%(fresh)s has a snapshot %(name)s already: choose another name")
+                % {"fresh": fresh.name, "name": name}
+            ]
         if over := over_quota_by(fresh.team, use_of(fresh.team), Use(0, 0, fresh.disk_gib, 0)):
             errors["snapshot"] = over
         if reason := take_refusal(fresh, memory):
@@ -109,9 +123,14 @@ def set_plan(vm: VM, user: User, every_hours: int, keep: int) -> SnapshotPlan | 
         fresh = VM.objects.select_for_update().select_related("team").get(pk=vm.pk)
         errors: dict[str, list[str]] = {}
         if not 0 <= every_hours <= MOST_HOURS:
-            errors["every_hours"] = [f"{every_hours} was given; 0 (none) to {MOST_HOURS} are allowed"]
+            errors["every_hours"] = [
+                gettext("%(every_hours)s was given; 0 (none) to %(most_hours)s are allowed")
+                % {"every_hours": every_hours, "most_hours": MOST_HOURS}
+            ]
         if not 1 <= keep < MOST:
-            errors["keep"] = [f"{keep} was given; 1 to {MOST - 1} are allowed"]
+            errors["keep"] = [
+                gettext("%(keep)s was given; 1 to %(most)s are allowed") % {"keep": keep, "most": MOST - 1}
+            ]
         if errors:
             raise VMProblem(errors)
         plan = None
@@ -154,8 +173,15 @@ def _locked(snapshot: Snapshot, change: str) -> Snapshot:
     vm = locked_vm(snapshot.vm, "snapshots")
     fresh = Snapshot.objects.filter(pk=snapshot.pk).first()
     if fresh is None:
-        raise VMProblem({"snapshot": [f"{snapshot.name} is gone meanwhile"]})
+        raise VMProblem({"snapshot": [gettext("%(snapshot)s is gone meanwhile") % {"snapshot": snapshot.name}]})
     fresh.vm = vm
     if reason := refusals_of(fresh)[change]:
-        raise VMProblem({"snapshot": [f"{fresh.name}: {change} is not possible now: {reason}"]})
+        raise VMProblem(
+            {
+                "snapshot": [
+                    gettext("%(fresh)s: %(change)s is not possible now: %(reason)s")
+                    % {"fresh": fresh.name, "change": change, "reason": reason}
+                ]
+            }
+        )
     return fresh

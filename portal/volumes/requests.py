@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -54,7 +55,14 @@ def attach_volume(volume: Volume, user: User, vm: VM | None, bus: str = Bus.VIRT
     with transaction.atomic():
         fresh = _locked(volume, "attach")
         if vm is None or vm.team_id != fresh.team_id:
-            raise VMProblem({"vm": [f"no VM of that name in team {fresh.team.name}: choose one of the list"]})
+            raise VMProblem(
+                {
+                    "vm": [
+                        gettext("no VM of that name in team %(team)s: choose one of the list")
+                        % {"team": fresh.team.name}
+                    ]
+                }
+            )
         if reason := attach_refusal(vm, fresh, bus):
             raise VMProblem({"bus" if bus not in Bus.values else "vm": [reason]})
         fresh.vm, fresh.bus, fresh.target, fresh.state = vm, bus, free_target(vm, bus), VolumeState.ATTACHED
@@ -75,7 +83,10 @@ def grow_volume(volume: Volume, user: User, size_gib: int) -> Operation:
         fresh = _locked(volume, "grow")
         problems = size_problems(size_gib) or quota_problems(fresh.team, 0, size_gib - fresh.size_gib)
         if size_gib <= fresh.size_gib and not problems:
-            problems = [f"{size_gib} GiB were given; it has {fresh.size_gib}, and a volume never shrinks"]
+            problems = [
+                gettext("%(size_gib)s GiB were given; it has %(has_gib)s, and a volume never shrinks")
+                % {"size_gib": size_gib, "has_gib": fresh.size_gib}
+            ]
         if problems:
             raise VMProblem({"size_gib": problems})
         before, fresh.size_gib = fresh.size_gib, size_gib
@@ -91,7 +102,10 @@ def clone_volume(volume: Volume, user: User, name: str, size_gib: int | None = N
         errors = _name_errors(source.team, name)
         sizes = size_problems(wanted) or quota_problems(source.team, 1, wanted)
         if wanted < source.size_gib:
-            sizes = [f"{wanted} GiB were given; its source has {source.size_gib}"]
+            sizes = [
+                gettext("%(wanted)s GiB were given; its source has %(size_gib)s")
+                % {"wanted": wanted, "size_gib": source.size_gib}
+            ]
         if sizes:
             errors["size_gib"] = sizes
         if errors:
@@ -131,9 +145,16 @@ def _locked(volume: Volume, change: str) -> Volume:
     rows = Volume.objects.select_related("team", "pool__host", "vm__host", "vm__team")
     fresh = rows.filter(pk=volume.pk).first()
     if fresh is None:
-        raise VMProblem({"volume": [f"{volume.name} is gone meanwhile"]})
+        raise VMProblem({"volume": [gettext("%(volume)s is gone meanwhile") % {"volume": volume.name}]})
     if reason := refusals_of(fresh)[change]:
-        raise VMProblem({"volume": [f"{fresh.name}: {change} is not possible now: {reason}"]})
+        raise VMProblem(
+            {
+                "volume": [
+                    gettext("%(fresh)s: %(change)s is not possible now: %(reason)s")
+                    % {"fresh": fresh.name, "change": change, "reason": reason}
+                ]
+            }
+        )
     return fresh
 
 
@@ -149,9 +170,19 @@ def _begin(kind: str, volume: Volume, user: User, params: dict[str, Any], about:
 def _name_errors(team: Team, name: str) -> Errors:
     if not NAME.fullmatch(name):
         shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
-        return {"name": [f"“{shown}” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end"]}
+        return {
+            "name": [
+                gettext("“%(shown)s” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end")
+                % {"shown": shown}
+            ]
+        }
     if team.volumes.filter(name=name).exists():
-        return {"name": [f"{team.name} has a volume {name} already: choose another name"]}
+        return {
+            "name": [
+                gettext("%(team)s has a volume %(name)s already: choose another name")
+                % {"team": team.name, "name": name}
+            ]
+        }
     return {}
 
 
@@ -160,14 +191,20 @@ def _spec_errors(team: Team, spec: VolumeSpec) -> Errors:
     if sizes := size_problems(spec.size_gib) or quota_problems(team, 1, spec.size_gib):
         errors["size_gib"] = sizes
     if spec.pool is not None and not spec.pool.is_offered:
-        errors["pool"] = [f"{spec.pool} is not offered: choose one of the list"]
+        errors["pool"] = [gettext("%(pool)s is not offered: choose one of the list") % {"pool": spec.pool}]
     if spec.vm is None:
         if spec.bus not in Bus.values:
-            errors["bus"] = [f"“{spec.bus[:20]}” was given; {', '.join(Bus.values)} are allowed"]
+            errors["bus"] = [
+                gettext("“%(bus)s” was given; %(values)s are allowed")
+                % {"bus": spec.bus[:20], "values": ", ".join(Bus.values)}
+            ]
     elif spec.vm.team_id != team.pk:
-        errors["vm"] = [f"no VM of that name in team {team.name}: choose one of the list"]
+        errors["vm"] = [gettext("no VM of that name in team %(team)s: choose one of the list") % {"team": team.name}]
     elif reason := vm_refusal(spec.vm, spec.bus):
         errors["bus" if spec.bus not in Bus.values else "vm"] = [reason]
     elif spec.pool is not None and spec.pool.host_id != spec.vm.host_id:
-        errors["pool"] = [f"{spec.pool} is not on {spec.vm.host}, where {spec.vm.name} runs"]
+        errors["pool"] = [
+            gettext("%(pool)s is not on %(host)s, where %(vm)s runs")
+            % {"pool": spec.pool, "host": spec.vm.host, "vm": spec.vm.name}
+        ]
     return errors

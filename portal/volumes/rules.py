@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, Sum
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from portal.accounts.models import Team
 from portal.compute.actions import OFF
@@ -39,11 +39,12 @@ def quota_problems(team: Team, volumes: int, gib: int) -> list[str]:
     """Why so many volumes and GiB more do not fit the team's quota."""
     use = use_of_volumes(team)
     checks = (
-        ("volumes", use.volumes, volumes, team.max_volumes, ""),
-        ("of volumes", use.gib, gib, team.max_volume_gib, " GiB"),
+        (gettext_noop("volumes"), use.volumes, volumes, team.max_volumes, ""),
+        (gettext_noop("of volumes"), use.gib, gib, team.max_volume_gib, " GiB"),
     )
     return [
-        f"over quota: {more}{unit} {what} asked, {max(0, limit - used)}{unit} of {limit}{unit} left"
+        gettext("over quota: %(wanted)s%(unit)s %(what)s asked, %(left)s%(unit)s of %(limit)s%(unit)s left")
+        % {"wanted": more, "unit": unit, "what": gettext(what), "left": max(0, limit - used), "limit": limit}
         for what, used, more, limit, unit in checks
         if more > 0 and used + more > limit
     ]
@@ -51,7 +52,14 @@ def quota_problems(team: Team, volumes: int, gib: int) -> list[str]:
 
 def size_problems(size_gib: int) -> list[str]:
     """Why a volume cannot be that large."""
-    return [] if 1 <= size_gib <= MOST_GIB else [f"{size_gib} GiB were given; 1 to {MOST_GIB} are allowed"]
+    return (
+        []
+        if 1 <= size_gib <= MOST_GIB
+        else [
+            gettext("%(size_gib)s GiB were given; 1 to %(most_gib)s are allowed")
+            % {"size_gib": size_gib, "most_gib": MOST_GIB}
+        ]
+    )
 
 
 def refusals_of(volume: Volume) -> dict[str, str]:
@@ -64,20 +72,28 @@ def attach_refusal(vm: VM, volume: Volume, bus: str) -> str:
     """Why this VM cannot have that volume by that bus now."""
     pool = volume.pool
     if pool is not None and vm.host_id != pool.host_id:
-        return f"{volume.name} lies on {pool.host.name}, and {vm.name} runs on {vm.host}: a volume does not move between hosts yet"
+        return gettext(
+            "%(volume)s lies on %(host)s, and %(vm)s runs on %(host2)s: a volume does not move between hosts yet"
+        ) % {"volume": volume.name, "host": pool.host.name, "vm": vm.name, "host2": vm.host}
     return vm_refusal(vm, bus)
 
 
 def vm_refusal(vm: VM, bus: str) -> str:
     """Why the VM takes no further volume by that bus now."""
     if bus == "ide":
-        return "its machine (q35) has no IDE: sata is the emulated bus"
+        return gettext("its machine (q35) has no IDE: sata is the emulated bus")
     if bus not in Bus.values:
-        return f"“{bus[:20]}” was given; {', '.join(Bus.values)} are allowed"
+        return gettext("“%(bus)s” was given; %(values)s are allowed") % {
+            "bus": bus[:20],
+            "values": ", ".join(Bus.values),
+        }
     if reason := changes_of(vm)["volumes"]:
         return f"{vm.name}: {reason}"
     if vm.volumes.count() >= MOST_VOLUMES:
-        return f"{vm.name} has {MOST_VOLUMES} volumes; that is the most"
+        return gettext("%(vm)s has %(most_volumes)s volumes; that is the most") % {
+            "vm": vm.name,
+            "most_volumes": MOST_VOLUMES,
+        }
     return _hot_refusal(vm, bus)
 
 
@@ -94,7 +110,7 @@ def _busy_words(volume: Volume) -> str:
     kind = (
         Operation.objects.filter(mine, team=volume.team_id, state__in=UNFINISHED).values_list("kind", flat=True).first()
     )
-    return f"“{TITLES.get(kind, kind)}” is under way" if kind else ""
+    return (gettext("“%(title)s” is under way") % {"title": gettext(TITLES.get(kind, kind))}) if kind else ""
 
 
 def _refusal(volume: Volume, name: str) -> str:
@@ -102,19 +118,30 @@ def _refusal(volume: Volume, name: str) -> str:
         return gettext("it is %(state)s") % {"state": str(volume.get_state_display()).lower()}
     vm = volume.vm
     if vm is None:
-        return _away(volume) or ("it is attached to nothing" if name == "detach" else "") or _cannot_grow(volume, name)
+        return (
+            _away(volume)
+            or (gettext("it is attached to nothing") if name == "detach" else "")
+            or _cannot_grow(volume, name)
+        )
     if name in ("attach", "delete"):
-        return f"it is attached to {vm.name}: detach it first"
+        return gettext("it is attached to %(vm)s: detach it first") % {"vm": vm.name}
     if reason := changes_of(vm)["volumes"]:
         return f"{vm.name}: {reason}"
     if name == "clone" and vm.state not in OFF:
-        return f"{vm.name} may write to it: shut {vm.name} down, or detach it first"
+        return gettext("%(vm)s may write to it: shut %(vm)s down, or detach it first") % {"vm": vm.name}
     return (_hot_refusal(vm, volume.bus) if name == "detach" else "") or _cannot_grow(volume, name)
 
 
 def _away(volume: Volume) -> str:
     host = volume.pool.host if volume.pool else None
-    return f"{host.name} does not answer: {host.libvirt_error[:120]}" if host is not None and host.libvirt_error else ""
+    return (
+        (
+            gettext("%(host)s does not answer: %(libvirt_error)s")
+            % {"host": host.name, "libvirt_error": host.libvirt_error[:120]}
+        )
+        if host is not None and host.libvirt_error
+        else ""
+    )
 
 
 def _cannot_grow(volume: Volume, name: str) -> str:
@@ -123,5 +150,7 @@ def _cannot_grow(volume: Volume, name: str) -> str:
 
 def _hot_refusal(vm: VM, bus: str) -> str:
     if bus == Bus.SATA and vm.state not in OFF:
-        return f"{vm.name} runs, and a SATA disk is not hot-plugged: shut it down first, or take a virtio bus"
+        return gettext("%(vm)s runs, and a SATA disk is not hot-plugged: shut it down first, or take a virtio bus") % {
+            "vm": vm.name
+        }
     return ""
