@@ -11,6 +11,7 @@ from django.db.models import Sum
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from portal.accounts.keys import KeyProblem, parse_public_key
 from portal.accounts.models import Team, User
@@ -83,16 +84,26 @@ def hosts_for(flavor: Flavor | None) -> HostsFor:
     fitting = [row for row in up if flavor is None or row.ram_mib - row.used >= flavor.ram_mib]
     if fitting:
         return HostsFor(
-            len(fitting), f"fits on {', '.join(row.name for row in fitting[:3])}" + " …" * (len(fitting) > 3)
+            len(fitting),
+            gettext("fits on %(hosts)s")
+            % {"hosts": ", ".join(row.name for row in fitting[:3]) + " …" * (len(fitting) > 3)},
         )
     if not rows:
-        return HostsFor(0, "No host takes new VMs: ask an operator to add one.")
+        return HostsFor(0, gettext("No host takes new VMs: ask an operator to add one."))
     if not up:
         down = ", ".join(row.name for row in rows[:5])
-        return HostsFor(0, f"No host is up now ({down}): a VM would fail until an operator brings one back.")
+        return HostsFor(
+            0,
+            gettext("No host is up now (%(down)s): a VM would fail until an operator brings one back.")
+            % {"down": down},
+        )
     most = max(row.ram_mib - row.used for row in up)
     wanted = flavor.ram_mib if flavor else 0
-    return HostsFor(0, f"No host has room: {wanted} MiB asked, at most {max(0, most)} MiB are free on one host.")
+    return HostsFor(
+        0,
+        gettext("No host has room: %(wanted)s MiB asked, at most %(most)s MiB are free on one host.")
+        % {"wanted": wanted, "most": max(0, most)},
+    )
 
 
 def images_for(team: Team) -> list[Image]:
@@ -111,7 +122,7 @@ def size_tiles(team: Team) -> list[SizeTile]:
     for flavor in Flavor.objects.all():
         reasons = over_quota(team, use, flavor)
         if not reasons and most is not None and flavor.ram_mib > most:
-            reasons = [f"biggest host has {most} MiB"]
+            reasons = [gettext("biggest host has %(most)s MiB") % {"most": most}]
         tiles.append(SizeTile(flavor, reasons[0].partition(",")[0] if reasons else ""))
     return tiles
 
@@ -124,8 +135,8 @@ def quota_bars(team: Team, flavor: Flavor | None = None, count: int = 1) -> list
     return [
         QuotaBar("vCPU", use.vcpus, adds[0], team.max_vcpus, ""),
         QuotaBar("RAM", use.ram_mib / 1024, adds[1] / 1024, team.max_ram_mib / 1024, "GiB"),
-        QuotaBar("Disk", use.disk_gib, adds[2], team.max_disk_gib, "GiB"),
-        QuotaBar("VMs", use.vms, adds[3], team.max_vms, ""),
+        QuotaBar(gettext_noop("Disk"), use.disk_gib, adds[2], team.max_disk_gib, "GiB"),
+        QuotaBar(gettext_noop("VMs"), use.vms, adds[3], team.max_vms, ""),
     ]
 
 
@@ -135,7 +146,7 @@ def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str
     key_id = posted.get("key", "")
     key = user.keys.filter(pk=key_id).first() if key_id.isdecimal() and len(key_id) < 18 else None
     if key_id and key is None:
-        errors["key"] = ["that key is not one of yours: choose one of the list"]
+        errors["key"] = [gettext("that key is not one of yours: choose one of the list")]
     pasted = posted.get("new_key", "").strip()
     if pasted:
         try:
@@ -173,7 +184,7 @@ def _number(posted: QueryDict, name: str, default: int, errors: dict[str, list[s
     if not text:
         return default
     if not text.isdecimal() or len(text) > 6:
-        errors[name] = [f"“{text[:20]}” was given; a number is allowed"]
+        errors[name] = [gettext("“%(text)s” was given; a number is allowed") % {"text": text[:20]}]
         return default
     return int(text)
 

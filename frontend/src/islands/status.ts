@@ -3,10 +3,11 @@ import { type Connection, live } from "../core/socket";
 import { clock as clockText } from "../core/zone";
 import { replaceParts } from "./live-page";
 
+/** Which attribute of the dot has the words, in the page's language. */
 const WORDS: Record<Connection, string> = {
-  connecting: "Connecting…",
-  live: "Live",
-  reconnecting: "Reconnecting…",
+  connecting: "wordConnecting",
+  live: "wordLive",
+  reconnecting: "wordReconnecting",
 };
 const STALE_S = 15;
 const ASK_EVERY_MS = 5000;
@@ -36,7 +37,7 @@ function showConnection(element: HTMLElement): void {
   const dot = element.querySelector<HTMLElement>("[data-connection]");
   live().onStatus((connection) => {
     if (!dot) return;
-    dot.textContent = WORDS[connection];
+    dot.textContent = dot.dataset[WORDS[connection]] ?? connection;
     dot.classList.toggle("fresh--stale", connection !== "live");
     dot.dataset.connection = connection;
   });
