@@ -42,6 +42,7 @@ app.conf.update(
         "roll_up": {"task": "hopsight.roll_up", "schedule": ROLL_UP_S, "options": {"expires": ROLL_UP_S}},
         "usage": {"task": "hopsight.count_use", "schedule": USAGE_S, "options": {"expires": USAGE_S}},
         "pools": {"task": "hopsight.look_at_pools", "schedule": POOLS_S, "options": {"expires": POOLS_S}},
+        "stores": {"task": "hopsight.look_at_stores", "schedule": POOLS_S, "options": {"expires": POOLS_S}},
         "copies": {"task": "hopsight.tidy_image_copies", "schedule": COPIES_S, "options": {"expires": COPIES_S}},
         "forget": {"task": "hopsight.forget", "schedule": FORGET_S, "options": {"expires": FORGET_S}},
     },
@@ -159,6 +160,7 @@ def sweep_at_start(**_facts: object) -> None:
     """What an earlier worker left in the middle goes on now."""
     sweep.delay()
     look_at_pools.delay()
+    look_at_stores.delay()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -185,12 +187,19 @@ def find_orphans() -> None:
 
 @app.task(name="hopsight.look_at_pools")  # type: ignore[untyped-decorator]
 def look_at_pools() -> None:
-    """Keep what the hosts' storage pools, and the stores of backups, are."""
-    from tasks.backups.look import look_at_stores
+    """Keep what the hosts' storage pools are."""
     from tasks.pools import look_at_pools as look
 
     close_old_connections()
-    look_at_stores()
+    look()
+
+
+@app.task(name="hopsight.look_at_stores")  # type: ignore[untyped-decorator]
+def look_at_stores() -> None:
+    """Keep what the stores of backups are. A task of its own: one that does not answer holds up no look at a pool."""
+    from tasks.backups.look import look_at_stores as look
+
+    close_old_connections()
     look()
 
 

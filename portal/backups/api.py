@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema, Status
@@ -19,7 +20,7 @@ from portal.backups.listing import Line, backups_of, line_as_json, lines_of, sto
 from portal.backups.models import Backup, BackupStore
 from portal.backups.requests import delete_backup, set_plan, take_backup
 from portal.backups.restores import RestoreSpec, restore_backup
-from portal.backups.stores import StoreSpec, enable_store, make_store, remove_store
+from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
@@ -80,11 +81,37 @@ class BackupPlanOut(Schema):
 
 class StoreIn(Schema):
     name: str = Field(max_length=200)
-    folder: str = Field(max_length=400, description="an absolute path, where the worker has mounted it")
+    kind: str = Field("directory", max_length=20, description="directory, or s3")
+    folder: str = Field("", max_length=400, description="directory: an absolute path, where the worker has mounted it")
+    endpoint: str = Field("", max_length=300, description="s3: https://host or https://host:port")
+    bucket: str = Field("", max_length=200, description="s3: which is there already")
+    prefix: str = Field("", max_length=300, description="s3: what all keys begin with; this store's alone")
+    region: str = Field("", max_length=200, description="s3: none is us-east-1")
+    access_key: str = Field("", max_length=300)
+    secret: str = Field("", max_length=300, description="kept sealed, told by nothing")
 
 
 class StoreChange(Schema):
-    is_enabled: bool = Field(description="whether new backups may go there")
+    is_enabled: bool | None = Field(None, description="whether new backups may go there")
+    access_key: str = Field("", max_length=300, description="with the secret: another key from now on")
+    secret: str = Field("", max_length=300)
+
+
+class StepOut(Schema):
+    step: str
+    words: str
+
+
+class TriedOut(Schema):
+    at: datetime
+    steps: list[StepOut] = Field(description="what went well, in order")
+    problem: str = Field(description="what did not, or nothing")
+
+
+class StrayOut(Schema):
+    folder: str
+    files: int
+    size_bytes: int
 
 
 class StoreOut(Schema):
@@ -95,7 +122,10 @@ class StoreOut(Schema):
     is_usable: bool
     place: str = Field(description="for operators")
     problem: str = Field(description="for operators")
+    access_key: str = Field(description="for operators; its secret is told to nobody")
     free_bytes: int | None = Field(description="for operators")
+    tried: TriedOut | None = Field(description="what the last try found; for operators")
+    strays: list[StrayOut] = Field(description="what lies there of ours and no backup explains; for operators")
     seen_at: datetime | None
 
 
@@ -158,12 +188,23 @@ def list_stores(request: HttpRequest) -> Any:
 @router.post("/backup-stores", response={201: StoreOut}, summary="Set up a store of backups")
 def post_store(request: HttpRequest, asked: StoreIn) -> Any:
     require(request, "store.manage")
-    return Status(201, store_as_json(make_store(person(request), StoreSpec(asked.name, asked.folder)), True))
+    return Status(201, store_as_json(make_store(person(request), StoreSpec(**asked.dict())), True))
 
 
-@router.patch("/backup-stores/{uuid}", response=StoreOut, summary="Let a store take new backups, or no more")
+@router.patch("/backup-stores/{uuid}", response=StoreOut, summary="Let a store take new backups, or change its keys")
 def patch_store(request: HttpRequest, uuid: UUID, asked: StoreChange) -> Any:
-    return store_as_json(enable_store(_store(request, uuid), person(request), asked.is_enabled), True)
+    row = _store(request, uuid)
+    with transaction.atomic():
+        if asked.access_key or asked.secret:
+            row = change_keys(row, person(request), asked.access_key, asked.secret)
+        if asked.is_enabled is not None:
+            row = enable_store(row, person(request), asked.is_enabled)
+    return store_as_json(row, True)
+
+
+@router.post("/backup-stores/{uuid}/try", response={202: StoreOut}, summary="Try a store: write, read, list and remove")
+def post_store_try(request: HttpRequest, uuid: UUID) -> Any:
+    return Status(202, store_as_json(ask_for_try(_store(request, uuid), person(request)), True))
 
 
 @router.delete("/backup-stores/{uuid}", response={204: None}, summary="Know an empty store no more")

@@ -90,6 +90,9 @@ def store_as_json(row: BackupStore, is_operator: bool) -> dict[str, Any]:
     return told | {
         "place": row.place if is_operator else "",
         "problem": row.problem if is_operator else "",
+        "access_key": row.access_key if is_operator else "",
         "free_bytes": row.free_bytes if is_operator else None,
+        "tried": (row.tried or None) if is_operator else None,
+        "strays": row.strays if is_operator else [],
         "seen_at": row.seen_at.isoformat() if row.seen_at else None,
     }

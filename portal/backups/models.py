@@ -13,20 +13,34 @@ FOLDER = "hopsight"  # what all keys of ours in a store begin with
 
 
 class BackupStore(models.Model):
-    """Where backups are kept, away from the hosts: a folder that the worker has mounted. Operators set it up."""
+    """Where backups are kept, away from the hosts. Operators set it up.
+
+    A folder that the worker has mounted, or a bucket of an S3-compatible store, whose secret is kept sealed.
+    """
 
     class Kind(models.TextChoices):
         DIRECTORY = "directory", "Directory"
+        S3 = "s3", "S3"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=40, unique=True)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.DIRECTORY)
     folder = models.CharField(max_length=300, default="", blank=True)
+    endpoint = models.CharField(max_length=200, default="", blank=True)
+    bucket = models.CharField(max_length=63, default="", blank=True)
+    prefix = models.CharField(max_length=200, default="", blank=True, help_text="what all keys begin with")
+    region = models.CharField(max_length=40, default="", blank=True)
+    access_key = models.CharField(max_length=128, default="", blank=True)
+    sealed_secret = models.TextField(default="", blank=True)
     is_enabled = models.BooleanField(default=True, help_text="new backups may go there; what is there stays there")
     is_marked = models.BooleanField(default=False, help_text="our mark lies in it: one without it is not this store")
     problem = models.CharField(max_length=300, default="", blank=True, help_text="why it could not be used, last time")
     free_bytes = models.BigIntegerField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
+    try_asked_at = models.DateTimeField(null=True, blank=True, help_text="somebody waits for a try since")
+    tried = models.JSONField(default=dict, blank=True, help_text="what the last try found, step by step")
+    strays = models.JSONField(default=list, blank=True, help_text="folders of ours in it that no backup explains")
+    listed_at = models.DateTimeField(null=True, blank=True, help_text="when it was looked through for them")
 
     class Meta:
         ordering = ["name"]
@@ -37,7 +51,9 @@ class BackupStore(models.Model):
     @property
     def place(self) -> str:
         """Where it is, for people who may know."""
-        return self.folder
+        if self.kind == self.Kind.DIRECTORY:
+            return self.folder
+        return "/".join(part for part in (self.endpoint, self.bucket, self.prefix) if part)
 
 
 class Backup(models.Model):

@@ -1,29 +1,47 @@
-"""Backup stores as operators set them up. What one finds in a store, the worker finds: pages and API only write the wish."""
+"""Backup stores as operators set them up. What one finds in a store, the worker finds: pages and API only write the wish.
+
+Only operators name a folder or an endpoint, as the worker then goes there (docs/backups.md). A secret is taken, sealed and
+never told again.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
+from portal.accounts.sealing import seal
 from portal.backups.models import BackupStore
+from portal.backups.places import s3_problems
 from portal.compute.requests import VMProblem
+from portal.operations.dispatch import enqueue_stores
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+SECRET = re.compile(r"[\x21-\x7e]{8,200}")
+ACCESS_KEY = re.compile(r"[\x21-\x7e]{3,128}")
 Errors = dict[str, list[str]]
+Kind = BackupStore.Kind
 
 
 @dataclass(frozen=True)
 class StoreSpec:
-    """What an operator asks for."""
+    """What an operator asks for: a folder, or a bucket of an S3-compatible store."""
 
     name: str
-    folder: str
+    folder: str = ""
+    kind: str = Kind.DIRECTORY.value
+    endpoint: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    region: str = ""
+    access_key: str = ""
+    secret: str = field(default="", repr=False)
 
 
 def make_store(user: User, spec: StoreSpec) -> BackupStore:
@@ -32,10 +50,20 @@ def make_store(user: User, spec: StoreSpec) -> BackupStore:
         errors = _problems(spec)
         if errors:
             raise VMProblem(errors)
-        made = BackupStore.objects.create(name=spec.name, folder=str(PurePosixPath(spec.folder)))
+        made = BackupStore.objects.create(name=spec.name, kind=spec.kind, **_columns(spec))
         what = ("backup_store", str(made.uuid), made.name)
         record("backup_store.make", None, user, what, after={"kind": made.kind, "place": made.place})
-        return made
+    transaction.on_commit(enqueue_stores)
+    return made
+
+
+def _columns(spec: StoreSpec) -> dict[str, str]:
+    if spec.kind == Kind.DIRECTORY:
+        return {"folder": str(PurePosixPath(spec.folder))}
+    return {
+        "endpoint": spec.endpoint.rstrip("/"), "bucket": spec.bucket, "prefix": spec.prefix.strip("/"),
+        "region": spec.region or "us-east-1", "access_key": spec.access_key, "sealed_secret": seal(spec.secret),
+    }  # fmt: skip
 
 
 def _problems(spec: StoreSpec) -> Errors:
@@ -44,8 +72,25 @@ def _problems(spec: StoreSpec) -> Errors:
         errors["name"] = [f"“{spec.name[:40]}” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end"]
     elif BackupStore.objects.filter(name=spec.name).exists():
         errors["name"] = [f"there is a store {spec.name} already: choose another name"]
-    if words := _folder_problem(spec.folder):
+    if spec.kind == Kind.S3:
+        where = (spec.endpoint.rstrip("/"), spec.bucket, spec.prefix.strip("/"))
+        return errors | s3_problems(*where, spec.region) | key_problems(spec.access_key, spec.secret)
+    if spec.kind != Kind.DIRECTORY:
+        errors["kind"] = [f"“{spec.kind[:20]}” was given; allowed are {', '.join(Kind.values)}"]
+    elif words := _folder_problem(spec.folder):
         errors["folder"] = [words]
+    return errors
+
+
+def key_problems(access_key: str, secret: str) -> Errors:
+    """What is wrong with the two; the secret is not told back."""
+    errors: Errors = {}
+    if not ACCESS_KEY.fullmatch(access_key):
+        errors["access_key"] = [
+            f"{len(access_key)} characters were given; allowed are 3 to 128 of ASCII without spaces"
+        ]
+    if not SECRET.fullmatch(secret):
+        errors["secret"] = [f"{len(secret)} characters were given; allowed are 8 to 200 of ASCII without spaces"]
     return errors
 
 
@@ -69,13 +114,43 @@ def enable_store(store: BackupStore, user: User, is_enabled: bool) -> BackupStor
         if fresh.is_enabled != is_enabled:
             BackupStore.objects.filter(pk=fresh.pk).update(is_enabled=is_enabled)
             fresh.is_enabled = is_enabled
-            what = ("backup_store", str(fresh.uuid), fresh.name)
-            record("backup_store.change", None, user, what, after={"is_enabled": is_enabled})
+            record("backup_store.change", None, user, _what(fresh), after={"is_enabled": is_enabled})
         return fresh
 
 
+def change_keys(store: BackupStore, user: User, access_key: str, secret: str) -> BackupStore:
+    """The store is met with these from now on. Raises VMProblem."""
+    with transaction.atomic():
+        fresh = BackupStore.objects.get(pk=store.pk)
+        errors = key_problems(access_key, secret)
+        if fresh.kind != Kind.S3:
+            errors = {"access_key": [f"{fresh.name} is a folder, which has no keys"]}
+        if errors:
+            raise VMProblem(errors)
+        before, fresh.access_key, fresh.sealed_secret = fresh.access_key, access_key, seal(secret)
+        fresh.save(update_fields=["access_key", "sealed_secret"])
+        record(
+            "backup_store.change", None, user, _what(fresh),
+            before={"access_key": before}, after={"access_key": access_key, "secret": "another one"},
+        )  # fmt: skip
+    transaction.on_commit(enqueue_stores)
+    return fresh
+
+
+def ask_for_try(store: BackupStore, user: User) -> BackupStore:
+    """The worker writes, reads, lists and removes something there soon, and keeps what it found."""
+    with transaction.atomic():
+        fresh = BackupStore.objects.get(pk=store.pk)
+        if fresh.try_asked_at is None:
+            fresh.try_asked_at = timezone.now()
+            fresh.save(update_fields=["try_asked_at"])
+            record("backup_store.try", None, user, _what(fresh))
+    transaction.on_commit(enqueue_stores)
+    return fresh
+
+
 def remove_store(store: BackupStore, user: User) -> None:
-    """The store is known no more; its folder is left as it is. Refused while there are backups in it."""
+    """The store is known no more; what lies in it is left as it is. Refused while there are backups in it."""
     with transaction.atomic():
         fresh = BackupStore.objects.filter(pk=store.pk).first()
         if fresh is None:
@@ -84,5 +159,9 @@ def remove_store(store: BackupStore, user: User) -> None:
             raise VMProblem(
                 {"store": [f"{fresh.name} has {count} backups: delete them first, or let it take no new ones"]}
             )
-        record("backup_store.remove", None, user, ("backup_store", str(fresh.uuid), fresh.name))
+        record("backup_store.remove", None, user, _what(fresh))
         fresh.delete()
+
+
+def _what(store: BackupStore) -> tuple[str, str, str]:
+    return ("backup_store", str(store.uuid), store.name)

@@ -18,7 +18,7 @@ from portal.backups.listing import backups_of, lines_of
 from portal.backups.models import Backup, BackupPlan, BackupStore
 from portal.backups.requests import delete_backup, set_plan, stores_for_teams, take_backup, take_refusal
 from portal.backups.restores import RestoreSpec, links_of, restore_backup
-from portal.backups.stores import StoreSpec, enable_store, make_store, remove_store
+from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem, next_name
 from portal.compute.views import _visible
@@ -26,6 +26,7 @@ from portal.networks.owners import usable_networks
 from portal.operations.models import Operation
 
 Errors = dict[str, list[str]]
+SPEC_FIELDS = ("name", "kind", "folder", "endpoint", "bucket", "prefix", "region", "access_key", "secret")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -156,6 +157,7 @@ def backup_stores(request: HttpRequest) -> HttpResponse:
         "lines": errors.get("store", []) + errors.get("what", []),
         "values": request.POST if errors else {},
         "may": may(request, "store.manage"),
+        "kind": "s3" if "s3" in (request.GET.get("kind"), request.POST.get("kind")) else "directory",
     }
     return render(request, "backups/backup_stores.html", context, status=422 if errors else 200)
 
@@ -163,17 +165,30 @@ def backup_stores(request: HttpRequest) -> HttpResponse:
 def _change_store(user: User, posted: QueryDict) -> None:
     what = posted.get("what", "")
     if what == "make":
-        make_store(user, StoreSpec(posted.get("name", "").strip(), posted.get("folder", "").strip()))
+        given = {name: posted.get(name, "").strip() for name in SPEC_FIELDS}
+        make_store(user, StoreSpec(**given | {"kind": given["kind"] or "directory"}))
         return
     row = next((one for one in BackupStore.objects.all() if str(one.uuid) == posted.get("store", "")), None)
     if row is None:
         raise VMProblem({"store": ["no such store: choose one of the list"]})
     if what in ("enable", "disable"):
         enable_store(row, user, what == "enable")
+    elif what == "keys":
+        _change_keys(row, user, posted)
+    elif what == "try":
+        ask_for_try(row, user)
     elif what == "remove":
         remove_store(row, user)
     else:
-        raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are make, enable, disable, remove"]})
+        raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are make, enable, disable, keys, try, remove"]})
+
+
+def _change_keys(row: BackupStore, user: User, posted: QueryDict) -> None:
+    try:
+        change_keys(row, user, posted.get("access_key", "").strip(), posted.get("secret", "").strip())
+    except VMProblem as problem:  # told above the list: the form of the store's line is folded
+        lines = [f"{row.name}: {line}" for lines in problem.errors.values() for line in lines]
+        raise VMProblem({"store": lines}) from None
 
 
 def _page_of(operation: Operation) -> str:

@@ -69,6 +69,11 @@ def enqueue_image_copies() -> None:
     _send("hopsight.tidy_image_copies")
 
 
+def enqueue_stores() -> None:
+    """Ask a worker to look at the stores of backups; the period does it when this was lost."""
+    _send("hopsight.look_at_stores")
+
+
 def enqueue_checks(check_id: int = 0) -> None:
     """Ask a worker to look at a path check, or (0) at every one that is due; the period does it when this was lost."""
     _send("hopsight.run_checks", check_id)

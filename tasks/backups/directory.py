@@ -12,9 +12,9 @@ from typing import BinaryIO
 from uuid import UUID
 
 from portal.backups.models import FOLDER
-from tasks.backups.store import CHUNK_BYTES, OnBytes, Put, StoreProblem, StoreSeen
+from tasks.backups.store import CHUNK_BYTES, Lying, OnBytes, Put, StoreProblem, StoreSeen, is_key, lying_of
 
-MARK = ".hopsight-store"
+MARK, SCRATCH = ".hopsight-store", ".new"
 
 
 class DirectoryStore:
@@ -42,7 +42,7 @@ class DirectoryStore:
 
     def put(self, key: str, source: Path, on_bytes: OnBytes) -> Put:
         target, digest, done = self._path(key), hashlib.sha256(), 0
-        scratch = target.with_name(target.name + ".new")
+        scratch = target.with_name(target.name + SCRATCH)
         try:
             with source.open("rb") as reader, self._created(scratch) as writer:
                 while chunk := reader.read(CHUNK_BYTES):
@@ -83,11 +83,26 @@ class DirectoryStore:
         except OSError as problem:
             raise self._words("remove from it", problem) from None
 
+    def inventory(self) -> list[Lying]:
+        try:
+            found = [path for path in (self._folder / FOLDER).rglob("*") if path.is_file()]
+            keys = [(str(path.relative_to(self._folder)), path.stat().st_size) for path in found]
+        except OSError as problem:
+            raise self._words("look through it", problem) from None
+        whole = ((key, size) for key, size in keys if not key.endswith(SCRATCH))
+        return lying_of(whole, (key for key, _ in keys if key.endswith(SCRATCH)))
+
+    def end_uploads(self, folder: str) -> None:
+        try:
+            for path in self._path(folder).glob(f"*{SCRATCH}"):
+                path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise self._words("remove from it", problem) from None
+
     def _path(self, key: str) -> Path:
-        parts = Path(key).parts
-        if not parts or parts[0] != FOLDER or ".." in parts:
+        if not is_key(key):
             raise StoreProblem(f"store {self._name}: “{key[:80]}” is no key of ours")
-        return self._folder.joinpath(*parts)
+        return self._folder / key
 
     def _created(self, path: Path) -> BinaryIO:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -95,7 +110,7 @@ class DirectoryStore:
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
     def _write(self, target: Path, content: bytes) -> None:
-        scratch = target.with_name(target.name + ".new")
+        scratch = target.with_name(target.name + SCRATCH)
         with self._created(scratch) as writer:
             writer.write(content)
             writer.flush()

@@ -15,6 +15,7 @@ from portal.networks.models import Network, Port, Subnet
 from portal.operations.models import Operation, OperationStage
 from portal.operations.stages import STAGES
 from tasks.hypervisor.fake import FakeHypervisor
+from tests.s3 import s3_service
 
 
 @pytest.fixture
@@ -57,3 +58,10 @@ def world(db, tmp_path, monkeypatch):
         return operation
 
     return SimpleNamespace(team=team, host=host, fake=fake, make_vm=make_vm, ask=ask, folder=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """An S3 service, one for all tests of a process."""
+    with s3_service(tmp_path_factory.mktemp("s3")) as service:
+        yield service

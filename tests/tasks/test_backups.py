@@ -88,10 +88,11 @@ def deletion(world, vm, backup):
 KINDS = ("vm.backup", "vm.restore", "backup.delete")
 
 
-def ready(world, vm, kind):
-    """The operation, the rows being as its request leaves them, with a store in a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="hopsight-store-", dir=world.folder.parent))
-    store = BackupStore.objects.create(name="shelf", folder=str(folder))
+def ready(world, vm, kind, store=None):
+    """The operation, the rows being as its request leaves them, with a store in a folder of its own or that one."""
+    if store is None:
+        folder = Path(tempfile.mkdtemp(prefix="hopsight-store-", dir=world.folder.parent))
+        store = BackupStore.objects.create(name="shelf", folder=str(folder))
     if kind == "vm.backup":
         return asked(world, vm, store)[1]
     backup = taken(world, vm, store)

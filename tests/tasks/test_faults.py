@@ -14,12 +14,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
 from portal.accounts.models import User
+from portal.accounts.sealing import seal
+from portal.backups.models import Backup, BackupStore
 from portal.compute.adoption import Wish, adopt, let_go
 from portal.compute.models import VM, VMState
 from portal.compute.moves import request_move
@@ -33,6 +37,7 @@ from portal.snapshots.models import Snapshot
 from portal.topology.models import HostSeen
 from portal.volumes.models import Volume
 from sdn.model.switch import BridgeSeen, SwitchSeen, switch_to_json
+from tasks.backups.s3 import S3Store
 from tasks.collector import record_states
 from tasks.hypervisor.driver import DomainState, HostUnreachable
 from tasks.hypervisor.fake import FakeHypervisor
@@ -40,8 +45,9 @@ from tasks.pools import look_at_pools
 from tasks.reconcile.foreign import look_at_all
 from tasks.reconcile.orphans import find_all_orphans, find_orphans
 from tasks.sagas import vm_adopt, vm_create
-from tasks.sagas.engine import run_operation
+from tasks.sagas.engine import StageError, run_operation
 from tasks.sagas.table import SAGAS
+from tests.s3 import Gate
 from tests.tasks import (
     test_adopt,
     test_backups,
@@ -86,7 +92,7 @@ def scene(world, settings, tmp_path, monkeypatch):
             return waited(context)
 
         monkeypatch.setattr(module, "await_wired", wired)
-    world.seen = seen
+    world.seen, world.gate = seen, SimpleNamespace(is_shut=False)
     look_at_pools(lambda host: world.fakes[host.name])
     return world
 
@@ -298,6 +304,103 @@ class Kept:
         return {one.name: copy.deepcopy(getattr(fake, one.name)) for one in fields(fake) if one.name != "on_start"}
 
 
+@pytest.fixture
+def cloud(scene, s3, monkeypatch):
+    """A store in a bucket, whose way there can be shut."""
+    monkeypatch.setattr("tasks.backups.s3.ATTEMPTS", 1)
+    gate, bucket = Gate(s3.endpoint), s3.bucket(f"faults-{uuid4().hex[:12]}")
+    scene.gate, scene.bucket = gate, bucket
+    yield BackupStore.objects.create(
+        name="cloud", kind="s3", endpoint=gate.endpoint, bucket=bucket, prefix="attic", region="us-east-1",
+        access_key=s3.access_key, sealed_secret=seal(s3.secret),
+    )  # fmt: skip
+    gate.close()
+
+
+def store_gone(scene, do):
+    """From this stage on, until the sweep comes."""
+
+    def away(context):
+        scene.gate.is_shut = True
+        return do(context)
+
+    return away
+
+
+def store_gone_after(scene, do):
+    def away(context):
+        do(context)
+        scene.gate.is_shut = True
+        raise StageError("the worker lost the store")
+
+    return away
+
+
+def cut_in_an_upload(scene, do):
+    """The worker is killed when a part has arrived and the object is not whole."""
+
+    def cut(context):
+        seen = S3Store._put_parts
+
+        def killed(store, key, *rest):
+            store._s3.create_multipart_upload(Bucket=scene.bucket, Key=key)  # as it would be left
+            raise Killed
+
+        S3Store._put_parts = killed
+        try:
+            return do(context)
+        finally:
+            S3Store._put_parts = seen
+
+    return cut
+
+
+def cancelled(scene, do):
+    """Somebody asks for it in the stage, which ends well or where it waits."""
+
+    def asked(context):
+        Operation.objects.filter(pk=context.operation.pk).update(cancel_asked_at=timezone.now(), cancel_asked_by=olga())
+        return do(context)
+
+    return asked
+
+
+AT_STORE = ("choose", "store", "publish", "fetch", "remove")  # the others meet no store: as with a folder
+STORE_FAULTS = (*FAULTS, store_gone, store_gone_after, cut_in_an_upload, cancelled)
+
+
+@pytest.mark.parametrize("kind", test_backups.KINDS)
+def test_every_fault_at_every_stage_that_meets_a_bucket_leaves_nothing_in_it_that_no_row_tells_of(
+    scene, s3, cloud, kind, tmp_path_factory
+):
+    operation = test_backups.ready(scene, there(scene), kind, cloud)
+    kept, lay, wrong = Kept(scene, tmp_path_factory.mktemp("kept")), s3.contents(scene.bucket), []
+    stages = [one.name for one in SAGAS[kind] if one.name in AT_STORE]
+    for name, fault in itertools.product(stages, STORE_FAULTS):
+        with suppress(PutBack), transaction.atomic():
+            try:
+                meet(scene, Operation.objects.get(pk=operation.pk), name, fault)
+                assert_store_settled(s3, scene.bucket)
+            except AssertionError as problem:
+                wrong.append(f"{fault.__name__} at {name}: {str(problem)[:400]}")
+            raise PutBack
+        kept.put_back()
+        scene.gate.is_shut = False
+        s3.put_back(scene.bucket, lay)
+    assert wrong == []
+
+
+def assert_store_settled(s3, bucket):
+    """Each backup that is offered is whole; what is there else, a damaged one's row tells of; no upload is left."""
+    rows = {f"attic/{one.key}": one for one in Backup.objects.all()}
+    keys = [key for key in s3.keys(bucket) if "/hopsight/" in key]
+    assert {key.rpartition("/")[0] for key in keys} <= {*rows}
+    whole = [one for one in rows.values() if one.state == "there"]
+    assert {f"attic/{key}" for one in whole for key in (one.disk_key, one.manifest_key)} <= {*keys}
+    assert {one.state for one in rows.values()} <= {"there", "damaged"}
+    assert s3.uploads(bucket) == []
+
+
 def test_every_saga_that_there_is_is_begun_here():
     assert {*BEGIN, *ELSEWHERE} == set(SAGAS)
     assert all(kind in (ROOT / path).read_text() for kind, path in ELSEWHERE.items())
@@ -331,6 +434,7 @@ def meet(scene, operation, name, fault):
         running(scene, operation, {**SAGAS, kind: faulty})
     for fake in scene.fakes.values():
         fake.is_down = False
+    scene.gate.is_shut = False
     for _ in range(TRIES):
         operation.refresh_from_db()
         if operation.is_ended:
