@@ -3,7 +3,8 @@
 1. `HostSeen` has one writer a column (the controller the switch, the collector the domains), so what a change is from is what
    its writer left there, whoever died between.
 2. The row and its changes are written in one transaction: an instant is the row with the later changes undone.
-3. The switch is known as long as its OVSDB is reached and the switch has told it what it keeps in memory. What is other when
+3. The switch is known as long as its OVSDB is reached, the switch has told it what it keeps in memory, and lives: OVSDB keeps
+   what a dead one said (`HostLink.switch_seen`). What is other when
    it is known again is kept as found, not as seen, after a gap with two ends.
 """
 
@@ -21,7 +22,7 @@ from portal.topology.topology_rows import GAP, prune
 from tasks.topology_causes import causes_of
 
 STARTED = "nobody recorded: the controller was not running, or not connected"
-AWAY = "the host’s OVSDB was not reached, or its switch had not yet told it anything"
+AWAY = "the host’s OVSDB was not reached, or its switch did not run or had not yet told it anything"
 AT_ONCE = 500  # rows of one insert
 
 

@@ -32,7 +32,7 @@ from sdn.transport.codec import PORT_CONTROLLER, encode_flow, packet_out
 from sdn.transport.ctflush import flush_connections
 from sdn.transport.flowtext import format_wire_flow
 from sdn.transport.openflow import Channel, PacketIn
-from sdn.transport.ovsdb import EXTERNAL_BRIDGE, BridgeFacts, HostDatabase
+from sdn.transport.ovsdb import BRIDGE, EXTERNAL_BRIDGE, BridgeFacts, HostDatabase
 from sdn.transport.tls import Remote, expect_database, parse_remote, server_context
 
 log = logging.getLogger("hopsight.controller")
@@ -140,9 +140,13 @@ class HostLink:
             self.poke()
 
     async def switch_seen(self) -> SwitchSeen | None:
-        """What OVSDB says is on the host; None while it is not reached."""
+        """What OVSDB says is on the host; None while it is not reached, or its switch does not run: a switch that lives tells
+        OVSDB soon that it lost us, and what one that died left there is nobody's word any more."""
         database = self._database
-        return await asyncio.to_thread(database.switch_seen) if database else None
+        seen = await asyncio.to_thread(database.switch_seen) if database else None
+        if database is None or seen is None or self.channel is not None:
+            return seen
+        return None if seen.is_said_connected(BRIDGE) or await asyncio.to_thread(database.is_behind) else seen
 
     async def stop(self) -> None:
         """End the link; the switch keeps its flows."""

@@ -87,6 +87,10 @@ class SwitchSeen:
         plugged = [one for bridge in self.bridges for port in bridge.ports for one in port.interfaces if one.ofport]
         return not plugged or any(one.link for one in plugged)
 
+    def is_said_connected(self, bridge: str) -> bool:
+        """Does it say that a controller of that bridge is connected?"""
+        return any(one.name == bridge and one.controller == "connected" for one in self.bridges)
+
 
 def switch_to_json(seen: SwitchSeen) -> dict[str, Any]:
     """JSON types only; `switch_from_json` is the inverse."""

@@ -174,6 +174,11 @@ class HostDatabase:
         seen = read_switch(self._api.tables) if before else None
         return seen if seen is not None and seen.is_told and self._reached() == before else None
 
+    def is_behind(self) -> bool:
+        """Is something set that the switch has not taken up yet? One that lives does within moments (vswitchd's cur_cfg)."""
+        rows = settled(self._api.tables["Open_vSwitch"].rows.values())
+        return any(row.next_cfg > row.cur_cfg for row in rows)
+
     def _reached(self) -> int:
         """Which connection the replica is of, and true; 0 while it is of none. (The IDL has no public word for either.)"""
         idl = self._connection.idl

@@ -347,3 +347,22 @@ async def test_junk_on_the_sockets_ends_that_connection_only(switches: dict[str,
             writer.close()
         trace = await asyncio.to_thread(_trace, switches, told, 0, 1)
     assert trace.verdict == "delivered"
+
+
+async def test_what_a_dead_switch_left_in_its_database_is_nobodys_word() -> None:
+    """ovs-vswitchd is killed and its OVSDB lives: the host is not seen, until the switch is there again."""
+    with Shadow() as first, Shadow() as second:
+        async with _running({"hv1": first, "hv2": second}, WORLD) as told:
+
+            def seen() -> set[str]:
+                return set(asyncio.run_coroutine_threadsafe(told.controller.switches_seen(), loop).result(10))
+
+            loop = asyncio.get_running_loop()
+            await _until(lambda: seen() == {"hv1", "hv2"}, "both are seen")
+            vswitchd = next(one for one in first._daemons if "ovs-vswitchd" in str(one.args))
+            vswitchd.kill()
+            vswitchd.wait()
+            await _until(lambda: seen() == {"hv2"}, "the one that died is not seen")
+            assert "vxlan0" in await asyncio.to_thread(_ports_of, first), "though its database tells the same as before"
+            first._spawn(*vswitchd.args)
+            await _until(lambda: seen() == {"hv1", "hv2"}, "it is seen again")
