@@ -166,9 +166,11 @@ def sweep_at_start(**_facts: object) -> None:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def begin_tracing(**_facts: object) -> None:
     """This worker's tracer takes orders from now on, until the worker is told to end."""
+    from portal.config.memory import collect_seldom
     from tasks.prober import Prober
     from tasks.tracer import Tracer
 
+    collect_seldom()
     for one in (Tracer(), Prober()):
         worker_shutting_down.connect(lambda one=one, **_: one.stop(), weak=False)
         one.start()

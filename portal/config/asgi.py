@@ -17,6 +17,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from portal.accounts.callers import TokensOnSockets  # noqa: E402
+from portal.config.memory import collect_seldom  # noqa: E402
 from portal.config.one_hop import OneHopHandler  # noqa: E402
 from portal.console.socket import console_socket  # noqa: E402
 from portal.live.consumers import LiveConsumer  # noqa: E402
@@ -30,4 +31,5 @@ application = ProtocolTypeRouter(
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(TokensOnSockets(sockets))),
     }
 )
+collect_seldom()
 threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
