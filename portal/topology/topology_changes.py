@@ -17,8 +17,10 @@ from portal.topology.flow_instants import JUST_BEFORE, InstantProblem, instant_g
 from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.topology_objects import ObjectChange, diff_objects
 from portal.topology.topology_rows import GAP, changes_after, objects_at
+from portal.topology.topology_scope import ALL, Scope
 
 MOST_LINES = 2_000
+NOT_KEPT = (TopologyChange(),)  # what happened to an object that differs and of which no change is kept: nobody's
 NO_WORDS = ("iface_id", "vm_id")  # told as the guest's name
 CALLED = {
     "speed_bps": "speed",
@@ -110,16 +112,16 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def topology_diff(host: str, since: str, until: str) -> TopologyDiff:
-    """What is other at the second instant ("": the oldest that is kept, and now), on one host or ("") all. Raises
-    InstantProblem with all that is wrong."""
+def topology_diff(host: str, since: str, until: str, scope: Scope = ALL) -> TopologyDiff:
+    """What is other at the second instant ("": the oldest that is kept, and now), on one host or ("") all, of what is in
+    the scope. Raises InstantProblem with all that is wrong."""
     rows = list(hosts_seen(host))
     errors: dict[str, list[str]] = {}
     oldest = min((row.known_from for row in rows if row.known_from), default=None)
     now = timezone.now().isoformat()
     given = (("from", since or (oldest.isoformat() if oldest else now)), ("to", until or now))
     first, last = sorted(instant_given(name, text, errors) for name, text in given)
-    found = tuple(_diffs(rows, first, last, is_oldest=not since)) if not errors else ()
+    found = tuple(_diffs(rows, (first, last), scope, is_oldest=not since)) if not errors else ()
     if not errors and all(one.unknown for one in found):
         errors["from"] = [found[0].unknown if found else "nothing is kept yet"]
     if errors:
@@ -127,8 +129,9 @@ def topology_diff(host: str, since: str, until: str) -> TopologyDiff:
     return TopologyDiff(first, last, found)
 
 
-def _diffs(rows: Sequence[HostSeen], first: datetime, last: datetime, is_oldest: bool) -> Iterator[HostDiff]:
+def _diffs(rows: Sequence[HostSeen], instants: tuple[datetime, datetime], scope: Scope, is_oldest: bool) -> Iterator[HostDiff]:  # fmt: skip
     """`is_oldest`: no first instant was given, so each host begins at its own."""
+    first, last = instants
     later = changes_after(rows, first)
     gaps: dict[int, list[TopologyChange]] = defaultdict(list)
     for gap in TopologyChange.objects.filter(seen__in=rows, kind=GAP, at__lt=last, until__gt=first).order_by("id"):
@@ -142,8 +145,12 @@ def _diffs(rows: Sequence[HostSeen], first: datetime, last: datetime, is_oldest:
             unknown = f"what was on {name} at that instant is not kept: the oldest kept is {oldest}"
             yield HostDiff(name, (), {}, (), unknown)
             continue
-        between = {row.object: row for row in reversed(changes) if row.at <= last}
-        yield HostDiff(name, diff_objects(before, after), between, tuple(gaps[seen.pk]))
+        between: dict[str, list[TopologyChange]] = defaultdict(list)
+        for row in reversed(changes):
+            if row.at <= last:
+                between[row.object].append(row)
+        found = tuple(one for one in diff_objects(before, after) if scope.is_told(between.get(one.name, NOT_KEPT)))
+        yield HostDiff(name, found, {one: happened[-1] for one, happened in between.items()}, tuple(gaps[seen.pk]))
 
 
 def change_words(change: ObjectChange, guest: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Hosts' topology history over REST, for operators."""
+"""Hosts' topology history over REST: for operators all of it, for a team's people what is their VMs'."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
-from portal.accounts.access import require
 from portal.api.paging import Page, PageQuery, page_of
 from portal.api.problems import FieldProblem
 from portal.topology.flow_instants import InstantProblem
@@ -22,6 +21,7 @@ from portal.topology.topology_changes import (
     seen_json,
     topology_diff,
 )
+from portal.topology.topology_scope import scope_of
 
 router = Router()
 
@@ -68,14 +68,14 @@ def topology_history(
     q: Annotated[str, Query(max_length=100, description="words of the object, the guest or the cause")] = "",
     until: Annotated[str, Query(max_length=40, description="an ISO time; now when empty")] = "",
 ) -> Any:  # fmt: skip
-    require(request, "flow.see")
+    scope = scope_of(request)
     try:
-        rows = changes_asked(Asked(host, operation, vm, q, until))
+        rows = scope.rows(changes_asked(Asked(host, operation, vm, q, until)))
         known = [seen_json(seen) for seen in hosts_seen(host).defer("switch", "foreign_domains")]
     except InstantProblem as problem:
         raise _field_problem(problem) from None
     found, after = page_of(rows, paging, newest_first=True)
-    return {"items": [change_json(row) for row in found], "next": after, "hosts": known}
+    return {"items": [change_json(row) for row in scope.told(found)], "next": after, "hosts": known}
 
 
 @router.get("/topology/diff", summary="What is other on hosts’ switches between two instants")
@@ -85,9 +85,9 @@ def topology_diff_between(
     since: Annotated[str, Query(alias="from", max_length=40, description="an ISO time; the oldest kept when empty")] = "",
     until: Annotated[str, Query(alias="to", max_length=40, description="an ISO time; now when empty")] = "",
 ) -> dict[str, Any]:  # fmt: skip
-    require(request, "flow.see")
+    scope = scope_of(request)
     try:
-        return diff_json(topology_diff(host, since, until))
+        return diff_json(topology_diff(host, since, until, scope))
     except InstantProblem as problem:
         raise _field_problem(problem) from None
 

@@ -11,9 +11,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from portal.operations.models import Operation
 from portal.topology.models import HostSeen
 from tests.cast import Cast
-from tests.portal.clients import client_of, made_host, made_topology_record
+from tests.portal.clients import client_of, made_host, made_topology_record, made_vm
 
 HOSTILE = '"><script>alert(1)</script>'
 OPERATION, VM = uuid4(), uuid4()
@@ -132,11 +133,60 @@ def test_what_is_not_kept_and_what_is_none_is_said_with_what_is_allowed(cast: Ca
         assert answer.status_code == 422 and list(answer.json()["errors"]) == [field], query
 
 
-def test_it_is_the_operators_and_is_led_to_from_host_flows_and_operation(cast: Cast, history: HostSeen) -> None:
-    for path in (reverse("topology_history"), "/api/v1/topology/history", "/api/v1/topology/diff"):
-        assert client_of(cast.alice).get(path).status_code == 403
+def test_it_is_led_to_from_host_and_operation(cast: Cast, history: HostSeen) -> None:
     text = client_of(cast.olga).get(reverse("host", args=["hv1"])).content.decode()
     assert f"{reverse('topology_history')}?host=hv1" in text
+    operation = Operation.objects.get(object_uuid=made_vm(cast).uuid)
+    text = client_of(cast.bob).get(reverse("operation", args=[operation.uuid])).content.decode()
+    assert f"{reverse('topology_history')}?operation={operation.uuid}" in text
+
+
+@pytest.fixture
+def teams(cast: Cast, history: HostSeen) -> HostSeen:
+    """Of the history the tap vnet8 is web-1's of Payments; the tap vnet9 was another team's, and came to web-1 by one change."""
+    web = made_vm(cast)
+    history.changes.filter(object="port br-int/vnet8").update(vm=web.uuid)
+    last = history.changes.latest("id")
+    history.changes.create(
+        at=last.at + timedelta(seconds=2), object="port br-int/vnet9", before={"iface_id": "of-search", "tag": 99},
+        after={"iface_id": "of-payments", "tag": 7}, vm=web.uuid, guest="VM web-1", cause="not by Hopsight",
+    )  # fmt: skip
+    return history
+
+
+def test_a_teams_people_see_what_was_plugged_for_its_vms_and_the_gaps(cast: Cast, teams: HostSeen) -> None:
+    told = client_of(cast.charlie).get("/api/v1/topology/history").json()["items"]
+    assert [(one["object"], one["sign"]) for one in told] == [
+        ("port br-int/vnet9", "+"), ("port br-int/vnet8", "~"), ("", ""), ("port br-int/vnet8", "+"),
+    ]  # fmt: skip
+    assert told[0]["before"] is None and "of-search" not in str(told), "what it was in other hands is not told"
+    text = client_of(cast.charlie).get(reverse("topology_history")).content.decode()
+    assert text.count("data-change=") == 3 and text.count("data-gap") == 1 and "vnet7" not in text
+    assert "of-search" not in text and "tag 99" not in text and reverse("host", args=["hv1"]) not in text
+    assert "You see what was plugged" in text and "You see what was plugged" not in page(cast)
+    for hidden in ("vnet7", "of-search", "Hopsight’s controller"):
+        assert client_of(cast.charlie).get("/api/v1/topology/history", {"q": hidden}).json()["items"] == []
+
+
+def test_another_teams_people_see_none_of_it_and_cannot_tell_it_from_nothing(cast: Cast, teams: HostSeen) -> None:
+    dana = client_of(cast.dana)
+    rows = dana.get("/api/v1/topology/history").json()["items"]
+    assert {one["kind"] for one in rows} == {"gap"}
+    for query in ({"vm": str(teams.changes.latest("id").vm)}, {"operation": str(OPERATION)}, {"vm": str(uuid4())}):
+        assert dana.get("/api/v1/topology/history", query).json()["items"] == []
+    told = dana.get("/api/v1/topology/diff").json()
+    assert told["lines"] == [] and (told["added"], told["removed"], told["changed"]) == (0, 0, 0)
+
+
+def test_the_difference_of_two_instants_is_of_the_teams_own_objects(cast: Cast, teams: HostSeen) -> None:
+    first, last = teams.changes.order_by("id").first(), teams.changes.latest("id")
+    assert first is not None
+    query = {"from": (first.at - timedelta(microseconds=1)).isoformat(), "to": last.at.isoformat()}
+    told = client_of(cast.bob).get("/api/v1/topology/diff", query).json()
+    assert [(line["sign"], line["object"]) for line in told["lines"]] == [("+", "port br-int/vnet8")]
+    assert (told["added"], told["removed"]) == (1, 0) and len(told["gaps"]) == 1
+    text = client_of(cast.bob).get(reverse("topology_history"), {**query, "as": "text"}).content.decode()
+    assert "vnet8" in text and "vnet7" not in text and "vnet9" not in text
 
 
 def test_a_host_that_is_not_known_now_says_since_when_and_why(cast: Cast, history: HostSeen) -> None:
