@@ -167,6 +167,7 @@ WORDS: dict[str, str] = {
     "backup.delete": _("deleted the backup"),
     "backup_store.make": _("set up the backup store"),
     "backup_store.change": _("changed the backup store"),
+    "backup_store.try": _("had the backup store tried"),
     "backup_store.remove": _("removed the backup store"),
     "volume.create": _("asked for the volume"),
     "volume.clone": _("asked for a clone of the volume"),
