@@ -25,6 +25,7 @@ from django.utils import timezone
 from portal.compute.models import VM, Image, VMState
 from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import host_changed, vm_changed
+from tasks.agents import keep_agents
 from tasks.hypervisor.accelerator import probe_accelerator
 from tasks.hypervisor.driver import Capacity, DomainState, Hypervisor, HypervisorError
 from tasks.hypervisor.events import register_asyncio_events
@@ -44,6 +45,7 @@ async def collect() -> None:
     register_asyncio_events()
     sampler = HostSampler()
     writer = asyncio.create_task(keep_hosts_sampled(sampler), name="samples")
+    agents = asyncio.create_task(keep_agents(), name="agents")
     watched: dict[int, asyncio.Task[None]] = {}
     try:
         while True:
@@ -55,7 +57,7 @@ async def collect() -> None:
                     )
             await asyncio.sleep(HOSTS_EVERY_S)
     finally:
-        for task in (writer, *watched.values()):
+        for task in (writer, agents, *watched.values()):
             task.cancel()
 
 

@@ -14,6 +14,7 @@ from lxml import etree
 from portal.compute.hardware import disk_target
 from sdn.model.plug import bridge_network
 
+AGENT_CHANNEL = "org.qemu.guest_agent.0"  # by which name guests look for it
 NAMESPACE = "https://hopsight.example/domain/1"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo")
@@ -172,6 +173,8 @@ def _devices(root: etree._Element, spec: DomainSpec) -> None:
     etree.SubElement(serial, "target", port="0")
     console = etree.SubElement(devices, "console", type="pty")
     etree.SubElement(console, "target", type="serial", port="0")
+    agent = etree.SubElement(devices, "channel", type="unix")  # libvirt names the socket
+    etree.SubElement(agent, "target", type="virtio", name=AGENT_CHANNEL)
     _screen(devices, spec.has_screen)
     etree.SubElement(devices, "controller", type="usb", model="none")
     if spec.machine == "q35":
@@ -185,11 +188,11 @@ def _devices(root: etree._Element, spec: DomainSpec) -> None:
 
 def _pci_slots(spec: DomainSpec) -> int:
     """Root ports for the devices that the domain has (two disks, a third in rescue, virtio volumes, a SCSI controller, the
-    NICs, the random source) and to spare."""
+    NICs, the random source, the agent's channel) and to spare."""
     buses = [volume.bus for volume in spec.volumes]
     disks = sum(bool(path) for path in (spec.disk, spec.seed, spec.rescue_disk))
     disks += buses.count("virtio") + ("scsi" in buses)
-    return disks + len(spec.nics) + 1 + SPARE_SLOTS
+    return disks + len(spec.nics) + 2 + SPARE_SLOTS
 
 
 def _screen(devices: etree._Element, is_there: bool) -> None:

@@ -16,6 +16,7 @@ from tasks.hypervisor.driver import (
     Move,
     MoveAsked,
 )
+from tasks.hypervisor.libvirt_agent import LibvirtAgent
 from tasks.hypervisor.libvirt_backups import LibvirtBackups
 from tasks.hypervisor.libvirt_bridges import LibvirtBridges
 from tasks.hypervisor.libvirt_changes import LibvirtChanges, interface_id_of
@@ -34,7 +35,9 @@ STATES = {
 }
 
 
-class LibvirtHypervisor(LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBackups, LibvirtBridges, LibvirtLook):
+class LibvirtHypervisor(
+    LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBackups, LibvirtBridges, LibvirtLook, LibvirtAgent
+):
     """The Hypervisor of one libvirt URI."""
 
     def define(self, xml: str) -> None:
