@@ -284,6 +284,9 @@ def libvirtd_restart(scene, do):
 FAULTS = (exception, disk_full, process_kill, host_gone, libvirtd_restart)
 
 
+LEFT = ("on_start", "moments")  # a copy of the folder of moments would end it when it goes itself
+
+
 class Kept:
     """A scene as it was before a fault: what the hosts have, and their files; the rows are put back by a savepoint."""
 
@@ -291,17 +294,25 @@ class Kept:
         self._root, self._copy = scene.folder.parent, folder / "copy"
         shutil.copytree(self._root, self._copy)
         self._fakes = [(fake, self._fields(fake)) for fake in scene.fakes.values()]
+        self._moments = [
+            (Path(fake.moments.name), folder / f"moments-{at}") for at, (fake, _) in enumerate(self._fakes)
+        ]
+        for moments, copied in self._moments:
+            shutil.copytree(moments, copied)
 
     def put_back(self):
         shutil.rmtree(self._root)
         shutil.copytree(self._copy, self._root)
+        for moments, copied in self._moments:
+            shutil.rmtree(moments)
+            shutil.copytree(copied, moments)
         for fake, values in self._fakes:
             for name, value in copy.deepcopy(values).items():
                 setattr(fake, name, value)
 
     @staticmethod
     def _fields(fake):
-        return {one.name: copy.deepcopy(getattr(fake, one.name)) for one in fields(fake) if one.name != "on_start"}
+        return {one.name: copy.deepcopy(getattr(fake, one.name)) for one in fields(fake) if one.name not in LEFT}
 
 
 @pytest.fixture
@@ -375,12 +386,14 @@ def test_every_fault_at_every_stage_that_meets_a_bucket_leaves_nothing_in_it_tha
 ):
     operation = test_backups.ready(scene, there(scene), kind, cloud)
     kept, lay, wrong = Kept(scene, tmp_path_factory.mktemp("kept")), s3.contents(scene.bucket), []
+    ends = {}
     stages = [one.name for one in SAGAS[kind] if one.name in AT_STORE]
     for name, fault in itertools.product(stages, STORE_FAULTS):
         with suppress(PutBack), transaction.atomic():
             try:
                 meet(scene, Operation.objects.get(pk=operation.pk), name, fault)
                 assert_store_settled(s3, scene.bucket)
+                ends[fault] = Operation.objects.get(pk=operation.pk).state
             except AssertionError as problem:
                 wrong.append(f"{fault.__name__} at {name}: {str(problem)[:400]}")
             raise PutBack
@@ -388,6 +401,7 @@ def test_every_fault_at_every_stage_that_meets_a_bucket_leaves_nothing_in_it_tha
         scene.gate.is_shut = False
         s3.put_back(scene.bucket, lay)
     assert wrong == []
+    assert ends[process_kill] == OperationState.DONE, "a killed worker's work is ended by the next"
 
 
 def assert_store_settled(s3, bucket):
