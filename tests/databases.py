@@ -31,6 +31,7 @@ FOLDERS = (
     "lab/test_collector.py",
 )
 VARIABLE = "HOPSIGHT_DATABASE"
+DEADLOCK_LINES = 12
 
 
 class NoPostgreSQL(Exception):
@@ -88,11 +89,20 @@ def cluster() -> Iterator[str]:
 
         quietly(initdb, "-D", data, "-U", "hs", "-A", "trust", "-N", "--locale=C.UTF-8")
         options = f"-k {folder} -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=200"
-        quietly(pg_ctl, "-D", data, "-o", options, "-w", "start")
+        quietly(pg_ctl, "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
         try:
             yield f"postgresql://hs@{str(folder).replace('/', '%2F')}/postgres"
         finally:
             quietly(pg_ctl, "-D", data, "-m", "immediate", "stop")
+            print(*_deadlocks((folder / "log").read_text(errors="replace")), sep="\n", end="")
+
+
+def _deadlocks(log: str) -> Iterator[str]:
+    """What the server said of each deadlock: who waited for whom, and with which statements."""
+    lines = log.splitlines()
+    for number, line in enumerate(lines):
+        if "deadlock detected" in line:
+            yield "\n".join(["PostgreSQL ended a deadlock:", *lines[number : number + DEADLOCK_LINES], ""])
 
 
 def main(words: list[str]) -> int:

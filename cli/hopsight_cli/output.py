@@ -4,6 +4,7 @@ character of theirs reaches the terminal."""
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +76,8 @@ def age(moment: str | None) -> str:
 def show(fetch: Callable[[], Any], draw: Callable[[Any], str], as_json: bool, watch: bool = False) -> Any:
     """What was fetched, printed once, or again whenever it changes until Ctrl-C."""
     last = ""
-    while True:
+    is_ended = _ending_by_interrupt() if watch else lambda: False
+    while not is_ended():
         value = fetch()
         text = json.dumps(value, indent=None if watch else 2, ensure_ascii=False) if as_json else draw(value)
         if watch and not as_json and sys.stdout.isatty():
@@ -87,6 +89,19 @@ def show(fetch: Callable[[], Any], draw: Callable[[Any], str], as_json: bool, wa
             return value
         sys.stdout.flush()
         time.sleep(WATCH_EVERY_S)
+    raise KeyboardInterrupt
+
+
+def _ending_by_interrupt() -> Callable[[], bool]:
+    """Whether Ctrl-C was pressed: Python forgets an interrupt that meets it while it collects what nobody needs."""
+    pressed: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    return lambda: bool(pressed)
 
 
 def complain(problem: CliError) -> None:

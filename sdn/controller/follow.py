@@ -10,7 +10,7 @@ from typing import Protocol
 from sdn.controller.watch import Pending
 from sdn.reconcile import WireFlow
 from sdn.transport.decode import FlowUpdate
-from sdn.transport.openflow import ChannelError, open_channel
+from sdn.transport.openflow import Channel, ChannelError, open_channel
 
 GATHER_S = 0.1  # so that a burst is one call
 LOOK_EVERY_S = 5.0
@@ -35,13 +35,22 @@ async def follow_table(socket: Path, follower: TableFollower) -> None:
         wants_whole = True
         while not channel.is_closed:
             if wants_whole:
-                rows = await channel.dump_counters()
-                await follower.whole([row.flow for row in rows])
-            updates = await pending.take(LOOK_EVERY_S)
-            if updates:
-                await asyncio.sleep(GATHER_S)
-                updates += await pending.take(0)
-            wants_whole = await follower.changed(updates) or any(update.kind == "resumed" for update in updates)
+                await _tell_whole(channel, follower)
+            wants_whole = await _tell_changes(pending, follower)
         raise ChannelError("the switch is gone")
     finally:
         channel.close("no longer followed")
+
+
+# A table of 100,000 flows takes 40 MiB: nothing here may hold one while it waits for the next change.
+async def _tell_whole(channel: Channel, follower: TableFollower) -> None:
+    await follower.whole([row.flow for row in await channel.dump_counters()])
+
+
+async def _tell_changes(pending: Pending, follower: TableFollower) -> bool:
+    updates = await pending.take(LOOK_EVERY_S)
+    if updates:
+        await asyncio.sleep(GATHER_S)
+        updates += await pending.take(0)
+    wants_whole = await follower.changed(updates)
+    return wants_whole or any(update.kind == "resumed" for update in updates)

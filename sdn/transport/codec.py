@@ -110,7 +110,8 @@ MOVES = {  # Nicira's names: (NXM class, field, bits)
 
 
 OPENFLOW_BASIC = b"\x80\x00"  # the class of OpenFlow's own fields
-MOST_SHAPES = 10_000
+MOST_SHAPES, MOST_COOKIES = 10_000, 100_000
+_cookies: dict[int, int] = {}  # a row has dozens of flows: they share one object
 
 
 class CodecError(ValueError):
@@ -120,7 +121,10 @@ class CodecError(ValueError):
 def encode_flow(flow: Flow) -> WireFlow:
     """The flow's encoded form. Raises CodecError for a field or action that the compiler should not use."""
     key = flow.key
-    return WireFlow(key.table_id, key.priority, _match(key.match), flow.cookie, _instructions(flow.actions))
+    cookie = _cookies.setdefault(flow.cookie, flow.cookie)
+    if len(_cookies) > MOST_COOKIES:
+        _cookies.clear()
+    return WireFlow(key.table_id, key.priority, _match(key.match), cookie, _instructions(flow.actions))
 
 
 def _match(fields: tuple[tuple[str, str], ...]) -> bytes:

@@ -26,7 +26,8 @@ expect.set_options(timeout=30_000)  # a busy machine makes a page late, not wron
 ROOT = Path(__file__).resolve().parent.parent.parent
 ARTIFACTS = ROOT / "tests" / "artifacts"
 READY_DEADLINE_S = 150.0
-LINES_LOOKED_AT, ERRORS_TOLD, LINES_PER_ERROR = 3000, 4, 60
+ERRORS_TOLD, LINES_PER_ERROR = 4, 60
+BEGAN = pytest.StashKey[int]()  # how many lines the product had printed when the test began
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -84,10 +85,10 @@ class Product:
     def log(self) -> str:
         return "\n".join(self.lines)
 
-    def troubles(self) -> str:
-        """What it logged of errors lately, with their tracebacks: what a failed test's report needs."""
+    def troubles(self, since: int) -> str:
+        """What it logged of errors from that line on, with their tracebacks: what a failed test's report needs."""
         marks = ("ERROR", "CRITICAL", "Traceback")
-        recent = self.lines[-LINES_LOOKED_AT:]
+        recent = self.lines[since:]
         errors = [number for number, line in enumerate(recent) if any(mark in line for mark in marks)]
         told = sorted({at for number in errors[-ERRORS_TOLD:] for at in range(number, number + LINES_PER_ERROR)})
         return "\n".join(recent[number] for number in told if number < len(recent))
@@ -106,13 +107,22 @@ class Product:
                 self.url = found[1]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    for known in getattr(item, "funcargs", {}).values():
+        if isinstance(known, Product):
+            item.stash[BEGAN] = len(known.lines)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test's report says what the product it spoke to logged of errors."""
     report = yield
     for known in getattr(item, "funcargs", {}).values() if report.failed else ():
         if isinstance(known, Product):
-            report.sections.append(("errors that the product logged", known.troubles() or "none"))
+            report.sections.append(
+                ("errors that the product logged", known.troubles(item.stash.get(BEGAN, 0)) or "none")
+            )
     return report
 
 
