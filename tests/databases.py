@@ -88,7 +88,7 @@ def cluster() -> Iterator[str]:
             subprocess.run([*become, *argv], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
 
         quietly(initdb, "-D", data, "-U", "hs", "-A", "trust", "-N", "--locale=C.UTF-8")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=200"
+        options = f"-k {folder} -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=400"
         quietly(pg_ctl, "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
         try:
             yield f"postgresql://hs@{str(folder).replace('/', '%2F')}/postgres"
