@@ -78,7 +78,8 @@ class Arena:
             here = [port for port in plugged if port.host == host.name]
             words = [word for port in here for word in ("--", "add-port", "br-int", _device(port), "--", "set", "interface", _device(port), "type=internal", f"external_ids:iface-id={port.iface_id}")]  # fmt: skip
             wait_for((host.ovs_rundir / "br-int.mgmt").exists, 20, f"br-int of {host.name}")
-            run("ovs-vsctl", f"--db={host.ovsdb}", "--timeout=20", *words)
+            if words:
+                run("ovs-vsctl", f"--db={host.ovsdb}", "--timeout=20", *words)
             for port in here:
                 run("ip", "netns", "exec", host.netns, "sysctl", "-qw", f"net.ipv6.conf.{_device(port)}.disable_ipv6=1")
                 run("ip", "-n", host.netns, "link", "set", _device(port), "up")
