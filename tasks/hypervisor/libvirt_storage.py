@@ -36,9 +36,7 @@ class LibvirtStorage(LibvirtConnection):
             if found is None:
                 found = connection.storagePoolDefineXML(_folder_pool(name, folder))
             if not found.isActive():
-                found.build()
-                found.create()
-                found.setAutostart(1)
+                _activate(found)
 
         self.call("make its own storage pool", act)
 
@@ -123,6 +121,17 @@ def _seen(pool: Any) -> PoolSeen:
         name=str(pool.name()), kind=str(root.get("type")), target=where, capacity_bytes=int(capacity),
         available_bytes=int(available), is_active=state == libvirt.VIR_STORAGE_POOL_RUNNING,
     )  # fmt: skip
+
+
+def _activate(pool: Any) -> None:
+    """Build and start it; somebody else, such as libvirt's own autostart, may have done so since it was looked at."""
+    try:
+        pool.build()
+        pool.create()
+    except libvirt.libvirtError:
+        if not pool.isActive():
+            raise
+    pool.setAutostart(1)
 
 
 def _folder_pool(name: str, folder: str) -> str:
