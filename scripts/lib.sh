@@ -96,8 +96,8 @@ ensure_node() {
     "$PY" -m pip install -q --disable-pip-version-check --no-input -r requirements-node.txt
 }
 
-tree_stamp() { # a digest of the front end's sources
-    find frontend -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/dist-bench/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
+tree_stamp() { # a digest of the front end's sources and of its words in other languages
+    find frontend portal/locale -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/dist-bench/*' -not -name '*.mo' -not -name django.po -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
 }
 
 ensure_frontend() { # $1: "tools" to have node_modules even when the bundle is current

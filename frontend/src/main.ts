@@ -7,8 +7,9 @@ import "@fontsource/inter/latin-600.css";
 import "@fontsource/jetbrains-mono/latin-400.css";
 import "@fontsource/jetbrains-mono/latin-600.css";
 import "./fonts.css";
+import { speak } from "./core/gettext";
 import { tellZone } from "./core/zone";
 import { mountIslands } from "./islands/mount";
 
 tellZone();
-mountIslands(document);
+void speak(document.documentElement.lang).then(() => mountIslands(document));

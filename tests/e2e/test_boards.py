@@ -63,13 +63,19 @@ def test_widgets_are_placed_by_keyboard_and_by_drag_and_stay(product: Product, p
     expect(page.locator("[data-widget]").first).to_have_attribute("aria-label", "Quota")
 
 
-def test_the_first_load_of_the_dashboard_is_light(product: Product, page: Page) -> None:
+@pytest.mark.parametrize(("language", "search"), [("en", "Search everything"), ("ru", "Искать везде")])
+def test_the_first_load_of_the_dashboard_is_light_in_each_language(
+    product: Product, page: Page, language: str, search: str
+) -> None:
+    page.context.add_cookies([{"name": "django_language", "value": language, "url": product.url}])
     bodies: list[bytes] = []
     page.on("response", lambda answer: bodies.append(answer.body()) if ".js" in answer.url else None)
     page.goto(product.url)
     expect(page.locator(".chart-draw canvas").first).to_be_visible()
     size_kb = sum(len(gzip.compress(body)) for body in bodies) / 1000
     assert 20 < size_kb <= MOST_JS_KB, f"{size_kb:.0f} kB of scripts, {len(bodies)} files"
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox", name=search)).to_be_focused()
 
 
 def test_a_chart_is_drawn_and_saved_as_a_table_and_as_a_picture(product: Product, page: Page) -> None:

@@ -1,4 +1,7 @@
-"""The Russian catalogue has every word that is marked, and says the same with the same placeholders."""
+"""The Russian catalogues have every word that is marked, and say the same with the same placeholders.
+
+Which words the islands mark, frontend/src/words.test.ts asks.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,17 @@ from django.conf import settings
 
 from tests.words.catalogue import Entry, entries
 
-RUSSIAN = settings.BASE_DIR / "portal" / "locale" / "ru" / "LC_MESSAGES" / "django.po"
+RUSSIAN = settings.BASE_DIR / "portal" / "locale" / "ru" / "LC_MESSAGES"
 PLACEHOLDER = re.compile(r"%\(\w+\)s|%[sd]|\{\w*\}")
 
 
-@pytest.fixture(scope="module")
-def russian() -> list[Entry]:
-    return entries(RUSSIAN.read_text())
+@pytest.fixture(scope="module", params=["django", "djangojs"])
+def russian(request: pytest.FixtureRequest) -> list[Entry]:
+    return entries((RUSSIAN / f"{request.param}.po").read_text())
 
 
-def test_every_marked_word_is_in_the_catalogue(tmp_path: Path, russian: list[Entry]) -> None:
+def test_every_marked_word_is_in_the_catalogue(tmp_path: Path) -> None:
+    russian = entries((RUSSIAN / "django.po").read_text())
     for name in ("portal", "tasks"):
         shutil.copytree(settings.BASE_DIR / name, tmp_path / name, ignore=shutil.ignore_patterns("*.mo", "*.pyc"))
     words = [sys.executable, str(settings.BASE_DIR / "manage.py"), "makemessages", "-l", "ru", "--no-location"]

@@ -3,15 +3,16 @@
  * module, and xterm.js or noVNC with it, is loaded on that page alone.
  */
 import { ConsoleLink, type ConsoleState, consoleSurroundings, type Pen } from "../core/console";
+import { gettext, gettext_noop } from "../core/gettext";
 import { live } from "../core/socket";
 import type { ConsoleView, MakeView } from "./view";
 
 const WORDS: Record<ConsoleState, string> = {
-  connecting: "Connecting…",
-  open: "Connected",
-  off: "Off",
-  lost: "Reconnecting…",
-  ended: "Closed",
+  connecting: gettext_noop("Connecting…"),
+  open: gettext_noop("Connected"),
+  off: gettext_noop("Off"),
+  lost: gettext_noop("Reconnecting…"),
+  ended: gettext_noop("Closed"),
 };
 
 const VIEWS: Record<string, () => Promise<MakeView>> = {
@@ -42,7 +43,7 @@ export async function consolePage(page: HTMLElement): Promise<void> {
     state: (state, words) => {
       page.dataset.state = state;
       const chip = part("state");
-      if (chip) chip.textContent = WORDS[state];
+      if (chip) chip.textContent = gettext(WORDS[state]);
       note(part("note"), state, words, () => void link.connect());
       if (state === "open" && !isOpen) view.opened();
       if (state !== "open" && isOpen) view.closed();
@@ -106,14 +107,17 @@ function note(place: HTMLElement | null, state: ConsoleState, words: string, aga
   const button = document.createElement("button");
   button.type = "button";
   button.className = "btn btn--sm";
-  button.textContent = "Try now";
+  button.textContent = gettext("Try now");
   button.addEventListener("click", again);
   place.append(" ", button);
 }
 
 function peopleWords(pen: Pen): string {
   const others = pen.people.length - 1;
-  const watching = others > 0 ? `${pen.people.join(", ")} are here. ` : "";
-  if (pen.mine) return others > 0 ? `${watching}You write.` : "";
-  return `${watching}${pen.writer ? `${pen.writer} writes.` : "Nobody writes."}`;
+  if (pen.mine && others <= 0) return "";
+  const here = others > 0 ? gettext("%(people)s are here.", { people: pen.people.join(", ") }) : "";
+  const writer = pen.writer
+    ? gettext("%(person)s writes.", { person: pen.writer })
+    : gettext("Nobody writes.");
+  return [here, pen.mine ? gettext("You write.") : writer].filter(Boolean).join(" ");
 }

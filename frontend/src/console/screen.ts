@@ -1,6 +1,7 @@
 /** The screen in noVNC, which is given our link as its channel: one RFB per connection. */
 import RFB, { type RawChannel } from "@novnc/novnc";
 import type { ConsoleLink, Pen } from "../core/console";
+import { gettext } from "../core/gettext";
 import { SHIFT, strokesOf } from "../core/keystrokes";
 import type { ConsoleView } from "./view";
 
@@ -25,7 +26,7 @@ export function screenView(place: HTMLElement, link: () => ConsoleLink): Console
       rfb.scaleViewport = true;
       rfb.background = "transparent";
       rfb.viewOnly = !writes();
-      place.querySelector("canvas")?.setAttribute("aria-label", "Screen of the guest");
+      place.querySelector("canvas")?.setAttribute("aria-label", gettext("Screen of the guest"));
     },
     closed: () => channel?.onclose?.({ code: 1000, reason: "", wasClean: true }),
     pen: (now) => {
@@ -42,14 +43,16 @@ export function screenView(place: HTMLElement, link: () => ConsoleLink): Console
     type: async (text) => {
       const { strokes, missing } = strokesOf(text);
       for (const stroke of strokes) {
-        if (!writes()) return "Stopped: somebody else has the keyboard.";
+        if (!writes()) return gettext("Stopped: somebody else has the keyboard.");
         if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", true);
         rfb?.sendKey(stroke.keysym, null);
         if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", false);
         await new Promise((resume) => setTimeout(resume, STROKE_MS));
       }
       rfb?.focus();
-      return missing.length > 0 ? `Not on a US keyboard, left out: ${missing.join(" ")}` : "";
+      return missing.length > 0
+        ? gettext("Not on a US keyboard, left out: %(letters)s", { letters: missing.join(" ") })
+        : "";
     },
   };
 }

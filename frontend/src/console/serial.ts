@@ -3,6 +3,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import type { ConsoleLink } from "../core/console";
+import { gettext, ngettext } from "../core/gettext";
 import type { ConsoleView } from "./view";
 
 const SCROLLBACK_LINES = 5000;
@@ -21,7 +22,7 @@ export function serialView(place: HTMLElement, link: () => ConsoleLink): Console
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(place);
-  terminal.textarea?.setAttribute("aria-label", "Serial console");
+  terminal.textarea?.setAttribute("aria-label", gettext("Serial console"));
   fit.fit();
   new ResizeObserver(() => fit.fit()).observe(place);
   const paint = (): void => {
@@ -68,7 +69,10 @@ export function serialView(place: HTMLElement, link: () => ConsoleLink): Console
     scrollback: (count) => {
       old = count;
     },
-    skipped: (count) => terminal.write(`${CANCEL}\r\n\x1b[7m ${count} bytes left out \x1b[m\r\n`),
+    skipped: (count) =>
+      terminal.write(
+        `${CANCEL}\r\n\x1b[7m ${ngettext("%(count)s byte left out", "%(count)s bytes left out", count)} \x1b[m\r\n`,
+      ),
     show,
     focus: () => terminal.focus(),
     type: async (text) => {

@@ -2,6 +2,7 @@
  * The page's end of a console: asks for a ticket, opens the socket, tells what it took, and comes back after a loss.
  * It knows no terminal: bytes go to `show`, which answers when it has taken them.
  */
+import { gettext } from "./gettext";
 export interface Pen {
   mine: boolean;
   may_write: boolean;
@@ -136,7 +137,8 @@ export class ConsoleLink {
     this.wire = null;
     const code = this.code || socketCode;
     if (code === OFF) this.waitForGuest(this.words);
-    else if (NO_RETURN.has(code)) this.tell("ended", this.words || "The server refused the console.");
+    else if (NO_RETURN.has(code))
+      this.tell("ended", this.words || gettext("The server refused the console."));
     else this.again(round);
   }
 
@@ -147,7 +149,7 @@ export class ConsoleLink {
 
   private again(round: number): void {
     if (round !== this.round) return;
-    this.tell("lost", this.words || "The connection was lost.");
+    this.tell("lost", this.words || gettext("The connection was lost."));
     this.comeBack(this.pauseMs);
     this.pauseMs = Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
   }
@@ -191,9 +193,9 @@ export function consoleSurroundings(url: string, kind: string): ConsoleSurroundi
       const answer = await fetch(url, { method: "POST", body, headers, redirect: "manual" });
       if (answer.ok) return (await answer.json()) as TicketAnswer;
       if (answer.status === 404)
-        return { refused: "There is no such VM, or it is not yours to see any more." };
+        return { refused: gettext("There is no such VM, or it is not yours to see any more.") };
       if (answer.status === 403 || answer.type === "opaqueredirect")
-        return { refused: "You are logged out: load the page again." };
+        return { refused: gettext("You are logged out: load the page again.") };
       throw new Error(`ticket: ${answer.status}`);
     },
     open: (path) =>

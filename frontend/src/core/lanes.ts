@@ -1,4 +1,5 @@
 /** The strip's lanes: what a real packet showed, laid over the steps of the prediction. */
+import { gettext } from "./gettext";
 import type { Hop, Layout, Trace, Verdict } from "./trace";
 
 /** One piece of the probed lane over `span` steps from step `from` on. */
@@ -19,7 +20,9 @@ export interface Divergence {
 
 /** `118 µs`, `2.7 ms`. */
 export function duration(us: number): string {
-  return us < 1000 ? `${Math.round(us)} µs` : `${(us / 1000).toFixed(1)} ms`;
+  return us < 1000
+    ? gettext("%(number)s µs", { number: Math.round(us) })
+    : gettext("%(number)s ms", { number: (us / 1000).toFixed(1) });
 }
 
 /** A measured time as far as it can be told: where it may be nothing, only the most that it can be is known. */
@@ -57,8 +60,8 @@ export function observedMarks(layout: Layout, observed: Trace, hopPps: readonly 
     const verdict = index === observed.hops.length - 1 ? observed.verdict : null;
     const base = { from: group.from, span: group.span, verdict, slowest: false };
     const pps = hopPps[index] ?? null;
-    if (!hop.measured) return { ...base, kind: "gap", text: "", title: "no counter here" };
-    if (pps === null) return { ...base, kind: "passed", text: "", title: "passed" };
+    if (!hop.measured) return { ...base, kind: "gap", text: "", title: gettext("no counter here") };
+    if (pps === null) return { ...base, kind: "passed", text: "", title: gettext("passed") };
     return { ...base, kind: "measured", text: `${pps.toFixed(1)}/s`, title: hop.detail };
   });
 }
@@ -81,23 +84,28 @@ function hopsOf(layout: Layout): Group[] {
 
 function gap(group: Group): Mark {
   const { from, span } = group;
-  return { from, span, kind: "gap", text: "", title: "not seen", verdict: null, slowest: false };
+  return { from, span, kind: "gap", text: "", title: gettext("not seen"), verdict: null, slowest: false };
 }
 
 function mark(group: Group, hop: Hop, verdict: Verdict | null, slow: number): Mark {
   const base = { from: group.from, span: group.span, verdict, slowest: false };
-  if (!hop.measured) return { ...base, kind: "gap", text: "", title: "a probe does not go through here" };
+  if (!hop.measured)
+    return { ...base, kind: "gap", text: "", title: gettext("a probe does not go through here") };
   if (group.from <= 3 && hop.kind === "tap")
-    return { ...base, kind: "measured", text: "in", title: "injected here" };
-  if (hop.latency_us === null) return { ...base, kind: "passed", text: "", title: "passed" };
+    return { ...base, kind: "measured", text: gettext("in"), title: gettext("injected here") };
+  if (hop.latency_us === null) return { ...base, kind: "passed", text: "", title: gettext("passed") };
   const error = hop.latency_error_us ?? 0;
   const text = measured(hop.latency_us, error);
-  const title = `${hop.detail}; ${duration(hop.latency_us)} ± ${duration(error)} from the place before`;
+  const title = gettext("%(detail)s; %(time)s ± %(error)s from the place before", {
+    detail: hop.detail,
+    time: duration(hop.latency_us),
+    error: duration(error),
+  });
   const slowest = isBounded(slow, error) && hop.latency_us === slow;
   return {
     ...base,
     kind: "measured",
-    text: slowest && group.span > 3 ? `${text}, slowest` : text,
+    text: slowest && group.span > 3 ? gettext("%(time)s, slowest", { time: text }) : text,
     title,
     slowest,
   };

@@ -1,4 +1,5 @@
 /** A continuous probing as its page keeps it: samples in order, and what a chart draws of them. */
+import { gettext } from "./gettext";
 
 export interface Sample {
   number: number;
@@ -54,5 +55,8 @@ export function latencyWords(samples: readonly Sample[]): string {
   known.sort((a, b) => a - b);
   const middle = known[Math.floor(known.length / 2)];
   if (middle === undefined) return "";
-  return `median ${middle.toFixed(1)} ms, at most ${(known.at(-1) ?? middle).toFixed(1)} ms`;
+  return gettext("median %(median)s ms, at most %(most)s ms", {
+    median: middle.toFixed(1),
+    most: (known.at(-1) ?? middle).toFixed(1),
+  });
 }

@@ -1,4 +1,5 @@
 /** The trace as sdn/model/trace.py stores it, and what the page draws of it: numbered steps and the U. */
+import { gettext, gettext_noop } from "./gettext";
 
 export type Verdict = "delivered" | "dropped" | "flooded" | "to_controller" | "unknown";
 export type Layer = "guest" | "host" | "overlay" | "underlay";
@@ -221,9 +222,14 @@ export function headerText(name: string, inner: boolean, fields: Record<string, 
   if (name === "ipv6") return pair(first(fields, "ipv6_src"), first(fields, "ipv6_dst"));
   if (name === "arp") {
     const asked = first(fields, "arp_tpa");
-    return first(fields, "arp_op") === "2" ? `${first(fields, "arp_spa")} is at …` : `who has ${asked}?`;
+    return first(fields, "arp_op") === "2"
+      ? gettext("%(address)s is at …", { address: first(fields, "arp_spa") })
+      : gettext("who has %(address)s?", { address: asked });
   }
-  if (name === "icmp6") return ICMP6[first(fields, "icmp_type")] ?? `type ${first(fields, "icmp_type")}`;
+  if (name === "icmp6") {
+    const type = first(fields, "icmp_type");
+    return ICMP6[type] ? gettext(ICMP6[type]) : gettext("type %(number)s", { number: type });
+  }
   if (name === "ipv4") {
     if (!inner) return pair(first(fields, "tun_src", "outer_src"), first(fields, "tun_dst", "outer_dst"));
     return pair(first(fields, "nw_src", "ip_src"), first(fields, "nw_dst", "ip_dst"));
@@ -233,17 +239,18 @@ export function headerText(name: string, inner: boolean, fields: Record<string, 
     const from = first(fields, "tp_src", `${name}_src`, "port_src");
     return pair(from, first(fields, "tp_dst", `${name}_dst`, "port_dst"));
   }
-  if (name === "icmp") return first(fields, "icmp_type") === "0" ? "echo reply" : "echo request";
+  if (name === "icmp")
+    return first(fields, "icmp_type") === "0" ? gettext("echo reply") : gettext("echo request");
   return "";
 }
 
 const ICMP6: Record<string, string> = {
-  "128": "echo request",
-  "129": "echo reply",
-  "133": "router solicitation",
-  "134": "router advertisement",
-  "135": "neighbour solicitation",
-  "136": "neighbour advertisement",
+  "128": gettext_noop("echo request"),
+  "129": gettext_noop("echo reply"),
+  "133": gettext_noop("router solicitation"),
+  "134": gettext_noop("router advertisement"),
+  "135": gettext_noop("neighbour solicitation"),
+  "136": gettext_noop("neighbour advertisement"),
 };
 
 const HEADER_FIELDS =

@@ -2,6 +2,8 @@
  * Editing a board: a widget is dragged by its grip, or moved by the grip's arrow keys; Shift with left and right changes
  * its width. What the page then shows is kept at once, by the same form that the buttons of a page without script post.
  */
+import { gettext } from "../core/gettext";
+
 const WIDTHS = [3, 4, 6, 8, 12];
 
 export function board(element: HTMLElement): void {
@@ -80,8 +82,13 @@ function order(element: HTMLElement): string[] {
 function said(element: HTMLElement, widget: HTMLElement): void {
   const all = [...element.querySelectorAll("[data-widget]")];
   const place = document.querySelector("[data-board-said]");
-  const words = `${widget.getAttribute("aria-label")}: place ${all.indexOf(widget) + 1} of ${all.length}`;
-  if (place) place.textContent = `${words}, ${widget.dataset.width} columns wide`;
+  if (place)
+    place.textContent = gettext("%(widget)s: place %(place)s of %(places)s, %(width)s columns wide", {
+      widget: widget.getAttribute("aria-label") ?? "",
+      place: all.indexOf(widget) + 1,
+      places: all.length,
+      width: widget.dataset.width ?? "",
+    });
 }
 
 const waiting = new WeakMap<HTMLElement, number>();
@@ -126,6 +133,6 @@ function offerFullScreen(): void {
   }
   link?.setAttribute(
     "title",
-    "Without navigation, for a screen on the wall; click once on it to fill the screen",
+    gettext("Without navigation, for a screen on the wall; click once on it to fill the screen"),
   );
 }

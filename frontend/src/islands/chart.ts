@@ -2,6 +2,7 @@
  * A picture of samples over time above the table that says the same in numbers. `data-source` is where they come from,
  * `data-fields` names the lines, `data-every` says how often there are new ones. uPlot is fetched by pages that draw only.
  */
+import { gettext } from "../core/gettext";
 import { csv, type History, quantity, summary } from "../core/series";
 
 type Taker = (history: History) => void;
@@ -77,7 +78,7 @@ function offerExports(
     button.type = "button";
     button.className = "btn btn--sm btn--ghost";
     button.textContent = words;
-    button.setAttribute("aria-label", `${title} as ${words}`);
+    button.setAttribute("aria-label", gettext("%(title)s as %(format)s", { title, format: words }));
     button.addEventListener("click", async () => {
       const made = await make();
       if (made) save(made, `${title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.${words.toLowerCase()}`);

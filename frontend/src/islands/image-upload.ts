@@ -2,6 +2,8 @@
  * The import form with a file chosen: it is sent in chunks, each where the last ended, with progress. The upload is
  * remembered by the file's name, size and date, so that the same file chosen again goes on where it was cut off.
  */
+import { gettext } from "../core/gettext";
+
 interface Progress {
   uuid: string;
   received_bytes: number;
@@ -80,7 +82,8 @@ async function ask(form: HTMLFormElement, method: string, url: string, body?: Bl
   const headers = { "X-CSRFToken": token, "Hopsight-Team": form.dataset.team ?? "" };
   const answer = await fetch(url, { method, body: body ?? null, headers });
   const json = await answer.json();
-  if (!answer.ok) throw new Error(wordsOf(json) || `the server answered ${answer.status}`);
+  if (!answer.ok)
+    throw new Error(wordsOf(json) || gettext("the server answered %(status)s", { status: answer.status }));
   return json;
 }
 

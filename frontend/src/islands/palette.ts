@@ -2,6 +2,7 @@
  * The command palette: Ctrl-K searches everything that the person may see, “?” shows the keys, letters go to pages.
  * The element is a link to the search page, which does the same without script; `data-search` is what is asked.
  */
+import { gettext } from "../core/gettext";
 import { type Heard, meaningOf } from "../core/keys";
 
 interface Found {
@@ -90,21 +91,21 @@ class Palette {
 
   constructor(private ask: (text: string) => Promise<Found[]>) {
     this.dialog.className = "pal";
-    this.dialog.setAttribute("aria-label", "Search");
+    this.dialog.setAttribute("aria-label", gettext("Search"));
     Object.assign(this.input, { type: "text", className: "pal-q", autocomplete: "off", spellcheck: false });
-    this.input.placeholder = "VM, address, network, page, action…";
+    this.input.placeholder = gettext("VM, address, network, page, action…");
     for (const [name, value] of Object.entries({
       role: "combobox",
       "aria-expanded": "true",
       "aria-controls": "pal-list",
       "aria-autocomplete": "list",
-      "aria-label": "Search everything",
+      "aria-label": gettext("Search everything"),
     }))
       this.input.setAttribute(name, value);
     this.list.id = "pal-list";
     this.list.className = "pal-list";
     this.list.setAttribute("role", "listbox");
-    this.list.setAttribute("aria-label", "Results");
+    this.list.setAttribute("aria-label", gettext("Results"));
     this.said.className = "vh";
     this.said.setAttribute("role", "status");
     this.dialog.append(this.input, this.list, this.said);
@@ -138,11 +139,12 @@ class Palette {
     this.at = 0;
     this.list.replaceChildren(...found.map((one, at) => this.row(one, at)));
     this.mark();
-    this.said.textContent = found.length > 0 ? `${found.length} found` : "Nothing found";
+    this.said.textContent =
+      found.length > 0 ? gettext("%(count)s found", { count: found.length }) : gettext("Nothing found");
     if (found.length === 0) {
       const none = document.createElement("li");
       none.className = "empty";
-      none.textContent = "Nothing is called so.";
+      none.textContent = gettext("Nothing is called so.");
       this.list.append(none);
     }
   }

@@ -2,6 +2,7 @@
  * A form whose button asks the browser's authenticator and posts its answer as `credential`. The options are in
  * `data-options`, or fetched from `data-url` when the button is pressed; `data-do` says whether a passkey is made or used.
  */
+import { gettext } from "../core/gettext";
 import { answerOf, optionsOf } from "../core/passkeys";
 
 export function passkey(form: HTMLElement): void {
@@ -35,15 +36,16 @@ async function optionsFor(form: HTMLFormElement): Promise<Record<string, unknown
   if (form.dataset.options) return JSON.parse(form.dataset.options);
   const headers = { "X-Requested-With": "XMLHttpRequest" };
   const answer = await fetch(form.dataset.url ?? "", { headers });
-  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  if (!answer.ok) throw new Error(gettext("the server answered %(status)s", { status: answer.status }));
   return (await answer.json()).request_options;
 }
 
 function wordsOf(problem: unknown): string {
   const name = problem instanceof DOMException ? problem.name : "";
   if (name === "NotAllowedError")
-    return "It was cancelled, took too long, or no passkey of this site is here.";
-  if (name === "InvalidStateError") return "This device has a passkey of yours already.";
-  if (name === "SecurityError") return "Passkeys need https and a name in the address bar, not a number.";
+    return gettext("It was cancelled, took too long, or no passkey of this site is here.");
+  if (name === "InvalidStateError") return gettext("This device has a passkey of yours already.");
+  if (name === "SecurityError")
+    return gettext("Passkeys need https and a name in the address bar, not a number.");
   return problem instanceof Error ? problem.message : String(problem);
 }

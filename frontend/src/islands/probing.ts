@@ -1,6 +1,7 @@
 /** One packet a second: the numbers, the chart and the losses of a trace's probing, as they come. */
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { gettext } from "../core/gettext";
 import {
   columns,
   latencyWords,
@@ -107,10 +108,10 @@ function options(stage: HTMLElement): uPlot.Options {
     bands: [{ series: [2, 3], fill: faint(accent) }],
     series: [
       {},
-      { label: "latency", stroke: accent, width: 1.5, points: { show: false } },
-      { label: "at most", stroke: "transparent", points: { show: false } },
-      { label: "at least", stroke: "transparent", points: { show: false } },
-      { label: "lost", stroke: colour("--v-dropped"), width: 0, points: { show: true, size: 7 } },
+      { label: gettext("latency"), stroke: accent, width: 1.5, points: { show: false } },
+      { label: gettext("at most"), stroke: "transparent", points: { show: false } },
+      { label: gettext("at least"), stroke: "transparent", points: { show: false } },
+      { label: gettext("lost"), stroke: colour("--v-dropped"), width: 0, points: { show: true, size: 7 } },
     ],
   };
 }

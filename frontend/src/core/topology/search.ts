@@ -1,4 +1,5 @@
 /** Finding a thing by any word that people have for it: name, address, MAC, tap, port, VNI, host. */
+import { gettext } from "../gettext";
 import { bridgeId, portId } from "./cards";
 import { type Inventory, naturally } from "./model";
 
@@ -54,19 +55,29 @@ function* entries(inventory: Inventory): Generator<Entry> {
       ...(nic.floating ?? []),
       nic.mac,
       nic.tap,
-      nic.ofport ? `port ${nic.ofport}` : "",
+      nic.ofport ? gettext("port %(number)s", { number: nic.ofport }) : "",
     ]);
-    yield { id, name: guest.name, note: `on ${guest.host || "no host"}`, words: words.filter(Boolean) };
+    yield {
+      id,
+      name: guest.name,
+      note: guest.host ? gettext("on %(host)s", { host: guest.host }) : gettext("on no host"),
+      words: words.filter(Boolean),
+    };
   }
   for (const [name, host] of inventory.hosts) {
-    yield { id: `host:${name}`, name, note: "host", words: [host.underlay_ip] };
+    yield { id: `host:${name}`, name, note: gettext("host"), words: [host.underlay_ip] };
     for (const bridge of host.bridges) {
-      yield { id: bridgeId(host, bridge.name), name: bridge.name, note: `bridge of ${name}`, words: [] };
+      yield {
+        id: bridgeId(host, bridge.name),
+        name: bridge.name,
+        note: gettext("bridge of %(host)s", { host: name }),
+        words: [],
+      };
       for (const port of bridge.ports)
         yield {
           id: portId(host, port.name),
           name: port.name,
-          note: `${port.kind} of ${name}`,
+          note: gettext("%(kind)s of %(host)s", { kind: port.kind, host: name }),
           words: port.members,
         };
     }
@@ -76,8 +87,13 @@ function* entries(inventory: Inventory): Generator<Entry> {
       ? [`VLAN ${network.vid}`, String(network.vid)]
       : [`VNI ${network.vni}`, String(network.vni)];
     const words = [...number, ...network.subnets, ...network.gateways];
-    yield { id: `network:${uuid}`, name: network.name, note: `network, ${network.carried_by}`, words };
+    yield {
+      id: `network:${uuid}`,
+      name: network.name,
+      note: gettext("network, %(carrier)s", { carrier: network.carried_by }),
+      words,
+    };
   }
   for (const [uuid, router] of inventory.routers)
-    yield { id: `router:${uuid}`, name: router.name, note: "router", words: router.addresses };
+    yield { id: `router:${uuid}`, name: router.name, note: gettext("router"), words: router.addresses };
 }

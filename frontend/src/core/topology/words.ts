@@ -1,4 +1,5 @@
 /** The words of boxes and of the selection: a title, a line, facts, the commands that tell the same, and where to go. */
+import { gettext, gettext_noop, ngettext } from "../gettext";
 import { BRIDGE } from "./cards";
 import { type Thing, thingOf, tunnelsOf } from "./lookup";
 import type { GuestData, HostData, Inventory, NetworkData } from "./model";
@@ -30,15 +31,18 @@ export function labelOf(inventory: Inventory, box: Box): Label {
     case "tap":
       return label(thing.port, portLine(thing), thing.guest !== null, thing.data?.foreign ?? false);
     case "taps":
-      return label(`${box.ports.length} taps`);
+      return label(ngettext("%(count)s tap", "%(count)s taps", box.ports.length));
     case "bridge":
       return label(thing.bridge.name, bridgeLine(thing.bridge), false, thing.bridge.foreign);
     case "others":
       return label(othersLine(thing.host));
     case "nic":
-      return label("underlay NIC", `${thing.host.underlay_ip}, not on a bridge`);
+      return label(
+        gettext("underlay NIC"),
+        gettext("%(address)s, not on a bridge", { address: thing.host.underlay_ip }),
+      );
     case "more":
-      return label(`${box.ports.length} more`);
+      return label(gettext("%(count)s more", { count: box.ports.length }));
     case "network":
       return networkLabel(inventory, thing.uuid);
     case "router": {
@@ -47,8 +51,8 @@ export function labelOf(inventory: Inventory, box: Box): Label {
     }
     case "wire":
       return label(
-        "underlay",
-        "what happens between the hosts' NICs is not seen: no LLDP neighbour is known",
+        gettext("underlay"),
+        gettext("what happens between the hosts' NICs is not seen: no LLDP neighbour is known"),
       );
     default:
       return label("");
@@ -62,12 +66,16 @@ export function addressOf(guest: GuestData): string {
 
 export function othersLine(host: HostData): string {
   const { guests, ports, bridges } = host.others;
-  const parts = [plural(guests, "other VM"), plural(ports, "other port"), plural(bridges, "other bridge")];
-  return parts.filter((part) => !part.startsWith("0 ")).join(", ");
+  const parts = [
+    guests > 0 && ngettext("%(count)s other VM", "%(count)s other VMs", guests),
+    ports > 0 && ngettext("%(count)s other port", "%(count)s other ports", ports),
+    bridges > 0 && ngettext("%(count)s other bridge", "%(count)s other bridges", bridges),
+  ];
+  return parts.filter(Boolean).join(", ");
 }
 
-export function plural(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? "" : "s"}`;
+export function hostsWords(count: number): string {
+  return ngettext("%(count)s host", "%(count)s hosts", count);
 }
 
 function networkLabel(inventory: Inventory, uuid: string): Label {
@@ -78,16 +86,25 @@ function networkLabel(inventory: Inventory, uuid: string): Label {
 }
 
 function bridgeLine(bridge: Extract<Thing, { kind: "bridge" }>["bridge"]): string {
-  if (bridge.name !== BRIDGE) return plural(bridge.ports.length, "port");
-  const words = { connected: "controller connected", away: "controller away", none: "no controller" };
-  return words[bridge.controller as keyof typeof words] ?? bridge.controller;
+  if (bridge.name !== BRIDGE) return ngettext("%(count)s port", "%(count)s ports", bridge.ports.length);
+  return controllerWords(bridge.controller);
+}
+
+const CONTROLLERS: Record<string, string> = {
+  connected: gettext_noop("controller connected"),
+  away: gettext_noop("controller away"),
+  none: gettext_noop("no controller"),
+};
+
+function controllerWords(state: string): string {
+  return gettext(CONTROLLERS[state] ?? state);
 }
 
 function portLine(thing: Extract<Thing, { kind: "tap" }>): string {
   const { data, guest } = thing;
-  if (guest) return guest[2].ofport ? `port ${guest[2].ofport}` : "";
+  if (guest) return guest[2].ofport ? gettext("port %(number)s", { number: guest[2].ofport }) : "";
   if (!data) return "";
-  if (data.kind === "tunnel") return data.remote_ip === "flow" ? "to any host" : data.remote_ip;
+  if (data.kind === "tunnel") return data.remote_ip === "flow" ? gettext("to any host") : data.remote_ip;
   const speed = data.speed_bps
     ? `${data.speed_bps / 1e9 >= 1 ? `${data.speed_bps / 1e9}G` : `${data.speed_bps / 1e6}M`}`
     : "";
@@ -139,7 +156,7 @@ export function factsOf(inventory: Inventory, id: string, urls: Urls): Facts | n
     case "wire":
       return wireFacts(inventory);
     case "group":
-      return facts("Hosts", thing.name.split("#")[0] ?? "");
+      return facts(gettext("Hosts"), thing.name.split("#")[0] ?? "");
     default:
       return hostFacts(inventory, thing.host, urls);
   }
@@ -151,18 +168,18 @@ function facts(kind: string, title: string, more: Partial<Facts> = {}): Facts {
 }
 
 const GUEST_KINDS: Record<string, string> = {
-  vm: "Virtual machine",
-  access: "Access port: this machine's own seat in the network",
-  foreign: "Foreign VM: on the host, and in no team",
+  vm: gettext_noop("Virtual machine"),
+  access: gettext_noop("Access port: this machine's own seat in the network"),
+  foreign: gettext_noop("Foreign VM: on the host, and in no team"),
 };
 
 function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Urls): Facts {
   const nics = guest.nics.flatMap((nic): [string, string][] => [
-    ["Network", networkWords(inventory, nic.network)],
-    ["Address", nic.addresses.join(", ")],
-    ["Floating", (nic.floating ?? []).join(", ")],
+    [gettext("Network"), networkWords(inventory, nic.network)],
+    [gettext("Address"), nic.addresses.join(", ")],
+    [gettext("Floating"), (nic.floating ?? []).join(", ")],
     ["MAC", nic.mac],
-    ["Tap", nic.tap ? `${nic.tap}${nic.ofport ? `, port ${nic.ofport} of ${BRIDGE}` : ""}` : "not plugged"],
+    [gettext("Tap"), tapWords(nic.tap, nic.ofport)],
   ]);
   const size = guest.vcpus ? `${guest.vcpus} vCPU, ${guest.ram_mib} MiB` : "";
   const uuid = id.slice(id.indexOf(":") + 1);
@@ -171,16 +188,28 @@ function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Ur
     guest.kind === "access" ? [] : [`virsh dominfo ${quoted(domain)}`, `virsh domiflist ${quoted(domain)}`];
   const links: Link[] = [];
   if (guest.kind === "vm" && urls.vm)
-    links.push({ title: "Open its page", url: urls.vm.replace("{uuid}", uuid) });
-  return facts(GUEST_KINDS[guest.kind] ?? guest.kind, guest.name, {
-    state: guest.state,
+    links.push({ title: gettext("Open its page"), url: urls.vm.replace("{uuid}", uuid) });
+  return facts(gettext(GUEST_KINDS[guest.kind] ?? guest.kind), guest.name, {
+    state: stateWords(guest.state),
     good: guest.state === "running",
-    rows: [["Team", guest.team ?? ""], ["Host", guest.host || "not placed yet"], ["Size", size], ...nics],
+    rows: [
+      [gettext("Team"), guest.team ?? ""],
+      [gettext("Host"), guest.host || gettext("not placed yet")],
+      [gettext("Size"), size],
+      ...nics,
+    ],
     commands: [...commands, ...guest.nics.filter((nic) => nic.tap).map((nic) => interfaceCommand(nic.tap))],
     links,
     ports: guest.kind === "vm" ? guest.nics.map((nic) => nic.uuid).filter(Boolean) : [],
     drops: guest.kind === "vm" ? dropsUrl(urls, id) : "",
   });
+}
+
+function tapWords(tap: string, ofport: number | null | undefined): string {
+  if (!tap) return gettext("not plugged");
+  return ofport
+    ? gettext("%(tap)s, port %(number)s of %(bridge)s", { tap, number: ofport, bridge: BRIDGE })
+    : tap;
 }
 
 function dropsUrl(urls: Urls, id: string): string {
@@ -209,39 +238,40 @@ function quoted(word: string): string {
 }
 
 const PORT_KINDS: Record<string, string> = {
-  tunnel: "Tunnel",
-  patch: "Patch cable",
-  veth: "Virtual cable (veth)",
+  tunnel: gettext_noop("Tunnel"),
+  patch: gettext_noop("Patch cable"),
+  veth: gettext_noop("Virtual cable (veth)"),
   nic: "NIC",
-  bond: "Bond",
-  internal: "Internal port",
-  tap: "Tap",
-  "vhost-user": "vhost-user port",
+  bond: gettext_noop("Bond"),
+  internal: gettext_noop("Internal port"),
+  tap: gettext_noop("Tap"),
+  "vhost-user": gettext_noop("vhost-user port"),
 };
 
 function portFacts(inventory: Inventory, thing: Extract<Thing, { kind: "tap" }>, urls: Urls): Facts {
   const { host, port, guest, data } = thing;
   const bridge = host.bridges.find((one) => one.ports.some((other) => other.name === port))?.name ?? BRIDGE;
   const remote =
-    data?.remote_ip === "flow" ? "any host, chosen by the flow (tun_dst)" : (data?.remote_ip ?? "");
+    data?.remote_ip === "flow" ? gettext("any host, chosen by the flow (tun_dst)") : (data?.remote_ip ?? "");
   const rows: [string, string][] = [
-    ["Host", host.name],
-    ["Bridge", bridge],
-    ["Port", String(data?.ofport || guest?.[2].ofport || "")],
-    ["Guest", guest ? guest[1].name : ""],
-    ["Network", guest ? networkWords(inventory, guest[2].network) : ""],
+    [gettext("Host"), host.name],
+    [gettext("Bridge"), bridge],
+    [gettext("Port"), String(data?.ofport || guest?.[2].ofport || "")],
+    [gettext("Guest"), guest ? guest[1].name : ""],
+    [gettext("Network"), guest ? networkWords(inventory, guest[2].network) : ""],
     ["MAC", guest ? guest[2].mac : ""],
-    ["Far end", data?.peer || remote],
-    ["Near end", data?.kind === "tunnel" ? host.underlay_ip : ""],
-    ["Members", data?.members.join(", ") ?? ""],
+    [gettext("Far end"), data?.peer || remote],
+    [gettext("Near end"), data?.kind === "tunnel" ? host.underlay_ip : ""],
+    [gettext("Members"), data?.members.join(", ") ?? ""],
     ["VLAN", data?.tag === null || data?.tag === undefined ? "" : String(data.tag)],
     ["MTU", data?.mtu ? String(data.mtu) : ""],
-    ["Driver", data?.driver ?? ""],
-    ["Trouble", data?.error ?? ""],
+    [gettext("Driver"), data?.driver ?? ""],
+    [gettext("Trouble"), data?.error ?? ""],
   ];
-  const kind = `${data?.foreign ? "Foreign port, " : ""}${guest ? "Tap" : (PORT_KINDS[data?.kind ?? ""] ?? "Port")}`;
+  const own = gettext(guest ? "Tap" : (PORT_KINDS[data?.kind ?? ""] ?? "Port"));
+  const kind = data?.foreign ? gettext("Foreign port, %(kind)s", { kind: own }) : own;
   return facts(kind, port, {
-    state: data?.link ? `link ${data.link}` : "",
+    state: data?.link ? gettext("link %(state)s", { state: data.link }) : "",
     good: data?.link !== "down",
     rows,
     commands: [interfaceCommand(port), "ovs-appctl dpctl/show -s"],
@@ -256,19 +286,19 @@ function flowLinks(urls: Urls, host: string, bridge: string): Link[] {
   const url = urls.flows
     .replace("HOST", encodeURIComponent(host))
     .replace("BRIDGE", encodeURIComponent(bridge));
-  return [{ title: `Flow tables of ${bridge}`, url }];
+  return [{ title: gettext("Flow tables of %(bridge)s", { bridge }), url }];
 }
 
 function bridgeFacts(thing: Extract<Thing, { kind: "bridge" }>, urls: Urls): Facts {
   const { host, bridge } = thing;
-  return facts(bridge.foreign ? "Foreign bridge" : "Bridge", bridge.name, {
-    state: bridge.name === BRIDGE ? `controller ${bridge.controller}` : "",
+  return facts(bridge.foreign ? gettext("Foreign bridge") : gettext("Bridge"), bridge.name, {
+    state: bridge.name === BRIDGE ? controllerWords(bridge.controller) : "",
     good: bridge.controller !== "away",
     rows: [
-      ["Host", host.name],
-      ["Datapath", bridge.datapath === "netdev" ? "netdev (userspace)" : bridge.datapath],
-      ["Fail mode", bridge.fail_mode || "standalone"],
-      ["Ports", bridge.ports.map((port) => port.name).join(", ")],
+      [gettext("Host"), host.name],
+      [gettext("Datapath"), bridge.datapath === "netdev" ? "netdev (userspace)" : bridge.datapath],
+      [gettext("Fail mode"), bridge.fail_mode || "standalone"],
+      [gettext("Ports"), bridge.ports.map((port) => port.name).join(", ")],
     ],
     commands: ["ovs-vsctl show", `ovs-ofctl -O OpenFlow14 dump-flows ${quoted(bridge.name)}`],
     links: flowLinks(urls, host.name, bridge.name),
@@ -279,19 +309,29 @@ function hostFacts(inventory: Inventory, host: HostData, urls: Urls): Facts {
   const guests = [...inventory.guests.values()].filter(
     (guest) => guest.host === host.name && guest.kind === "vm",
   );
-  return facts("Host", host.name, {
-    state: host.reached ? "answers" : "does not answer",
+  return facts(gettext("Host"), host.name, {
+    state: host.reached ? gettext("answers") : gettext("does not answer"),
     good: host.reached,
     rows: [
-      ["Trouble", host.trouble],
-      ["Underlay", `${host.underlay_ip}, mtu ${host.mtu}`],
-      ["Guests", [plural(guests.length, "VM"), othersLine(host)].filter(Boolean).join(", ")],
-      ["vCPU", host.vcpus ? `${host.vcpus_used} of ${host.vcpus}` : ""],
-      ["RAM", host.ram_mib ? `${gib(host.ram_used_mib)} of ${gib(host.ram_mib)} GiB` : ""],
-      ["Runs on", host.accelerator.toUpperCase()],
+      [gettext("Trouble"), host.trouble],
+      [gettext("Underlay"), `${host.underlay_ip}, mtu ${host.mtu}`],
+      [
+        gettext("Guests"),
+        [ngettext("%(count)s VM", "%(count)s VMs", guests.length), othersLine(host)]
+          .filter(Boolean)
+          .join(", "),
+      ],
+      ["vCPU", host.vcpus ? gettext("%(used)s of %(all)s", { used: host.vcpus_used, all: host.vcpus }) : ""],
+      [
+        "RAM",
+        host.ram_mib
+          ? gettext("%(used)s of %(all)s GiB", { used: gib(host.ram_used_mib), all: gib(host.ram_mib) })
+          : "",
+      ],
+      [gettext("Runs on"), host.accelerator.toUpperCase()],
       ["Open vSwitch", host.ovs_version],
-      ["Tunnels", tunnelsOf(host).join(", ")],
-      ["New VMs", host.enabled ? "" : "none, it is being drained"],
+      [gettext("Tunnels"), tunnelsOf(host).join(", ")],
+      [gettext("New VMs"), host.enabled ? "" : gettext("none, it is being drained")],
     ],
     commands: ["virsh list --all", "ovs-vsctl show"],
     links: flowLinks(urls, host.name, BRIDGE),
@@ -307,18 +347,21 @@ function networkFacts(inventory: Inventory, uuid: string, urls: Urls): Facts {
   const guests = [...inventory.guests.values()].filter((guest) =>
     guest.nics.some((nic) => nic.network === uuid),
   );
-  return facts("Network", network?.name ?? "", {
+  return facts(gettext("Network"), network?.name ?? "", {
     rows: [
-      ["Team", network?.team ?? ""],
-      ["Subnets", network?.subnets.join(", ") ?? ""],
-      ["Gateway", network?.gateways.join(", ") ?? ""],
-      ["Carried by", network?.carried_by ?? ""],
+      [gettext("Team"), network?.team ?? ""],
+      [gettext("Subnets"), network?.subnets.join(", ") ?? ""],
+      [gettext("Gateway"), network?.gateways.join(", ") ?? ""],
+      [gettext("Carried by"), network?.carried_by ?? ""],
       ["MTU", String(network?.mtu ?? "")],
-      ["Guests", guests.map((guest) => guest.name).join(", ")],
-      ["On hosts", [...new Set(guests.map((guest) => guest.host).filter(Boolean))].sort().join(", ")],
+      [gettext("Guests"), guests.map((guest) => guest.name).join(", ")],
+      [
+        gettext("On hosts"),
+        [...new Set(guests.map((guest) => guest.host).filter(Boolean))].sort().join(", "),
+      ],
     ],
     commands: network ? [networkCommand(network)] : [],
-    links: urls.networks ? [{ title: "Networks of the team", url: urls.networks }] : [],
+    links: urls.networks ? [{ title: gettext("Networks of the team"), url: urls.networks }] : [],
   });
 }
 
@@ -328,41 +371,72 @@ function routerFacts(inventory: Inventory, uuid: string): Facts {
     .map((one) => inventory.networks.get(one)?.name ?? "")
     .filter(Boolean);
   const rows: [string, string][] = [
-    ["Team", router?.team ?? ""],
-    ["Networks", names.join(", ")],
-    ["Outside", router?.external || "no way out"],
-    ["Leaves on", router?.gateway_host ?? ""],
-    ["Addresses", router?.addresses.join(", ") ?? ""],
+    [gettext("Team"), router?.team ?? ""],
+    [gettext("Networks"), names.join(", ")],
+    [gettext("Outside"), router?.external || gettext("no way out")],
+    [gettext("Leaves on"), router?.gateway_host ?? ""],
+    [gettext("Addresses"), router?.addresses.join(", ") ?? ""],
   ];
-  return facts("Router", router?.name ?? "", { rows });
+  return facts(gettext("Router"), router?.name ?? "", { rows });
 }
 
 function meshFacts(inventory: Inventory, hosts: string[]): Facts {
   const ends = hosts.map((name) => inventory.hosts.get(name)?.underlay_ip ?? "");
   const mtu = Math.min(...hosts.map((name) => inventory.hosts.get(name)?.mtu ?? 0));
   const many = hosts.length > 2;
-  return facts("Tunnel", many ? `full mesh of ${hosts.length} hosts` : hosts.join(" ↔ "), {
-    rows: [
-      ["Ends", many ? plural(hosts.length, "host") : ends.join(", ")],
-      ["Outer", "udp/4789, +50 B"],
-      ["MTU", mtu ? `${mtu} outside, ${mtu - 50} fits inside` : ""],
-      ["Traffic", many || inventory.hosts.size > 2 ? "a tunnel port counts for all its peers together" : ""],
-    ],
-    commands: [
-      "ovs-vsctl list Interface vxlan0",
-      "ovs-appctl dpctl/show -s",
-      "ovs-appctl ofproto/list-tunnels",
-    ],
-  });
+  return facts(
+    gettext("Tunnel"),
+    many ? gettext("full mesh of %(hosts)s", { hosts: hostsWords(hosts.length) }) : hosts.join(" ↔ "),
+    {
+      rows: [
+        [gettext("Ends"), many ? hostsWords(hosts.length) : ends.join(", ")],
+        [gettext("Outer"), "udp/4789, +50 B"],
+        [
+          "MTU",
+          mtu
+            ? gettext("%(outside)s outside, %(inside)s fits inside", { outside: mtu, inside: mtu - 50 })
+            : "",
+        ],
+        [
+          gettext("Traffic"),
+          many || inventory.hosts.size > 2 ? gettext("a tunnel port counts for all its peers together") : "",
+        ],
+      ],
+      commands: [
+        "ovs-vsctl list Interface vxlan0",
+        "ovs-appctl dpctl/show -s",
+        "ovs-appctl ofproto/list-tunnels",
+      ],
+    },
+  );
 }
 
 function wireFacts(inventory: Inventory): Facts {
   const ends = [...inventory.hosts.values()].map((host) => host.underlay_ip);
-  return facts("Underlay", "underlay", {
+  return facts(gettext("Underlay"), gettext("underlay"), {
     rows: [
-      ["Joins", ends.length > 6 ? plural(ends.length, "host") : ends.join(", ")],
-      ["Known", "only its ends: no LLDP neighbour is known, so what is between them is inferred"],
+      [gettext("Joins"), ends.length > 6 ? hostsWords(ends.length) : ends.join(", ")],
+      [
+        gettext("Known"),
+        gettext("only its ends: no LLDP neighbour is known, so what is between them is inferred"),
+      ],
     ],
     commands: ["ip -d link", "lldpctl"],
   });
+}
+
+/** As the server tells them of a VM. */
+const STATES = [
+  gettext_noop("creating"),
+  gettext_noop("running"),
+  gettext_noop("paused"),
+  gettext_noop("stopped"),
+  gettext_noop("crashed"),
+  gettext_noop("deleting"),
+  gettext_noop("deleted"),
+  gettext_noop("unknown"),
+];
+
+export function stateWords(state: string): string {
+  return STATES.includes(state) ? gettext(state) : state;
 }

@@ -3,7 +3,7 @@ import type { Detail } from "../../core/topology/detail";
 import type { GuestData, Rate } from "../../core/topology/model";
 import type { Box } from "../../core/topology/scene";
 import { bitsText, widthOf } from "../../core/topology/traffic";
-import { labelOf } from "../../core/topology/words";
+import { labelOf, stateWords } from "../../core/topology/words";
 import type { ColourName } from "./palette";
 import type { Pen, Sheet } from "./pen";
 
@@ -151,7 +151,11 @@ function words(
   );
   if (h <= TALL) return;
   const state =
-    guest && guest.state !== "running" ? guest.state : guest?.ram_mib ? `${guest.ram_mib} MiB` : "";
+    guest && guest.state !== "running"
+      ? stateWords(guest.state)
+      : guest?.ram_mib
+        ? `${guest.ram_mib} MiB`
+        : "";
   const last = { font: `11px ${ui}`, colour: colour["text-3"] };
   const used = pen.writing.write(state, left, y + h - 12, w - 16, last);
   pen.writing.write(carried, x + w - 8, y + h - 12, w - 22 - used, {

@@ -1,10 +1,12 @@
 /** What is drawn without words in boxes: shapes, folded cards, groups; and a trace's line over all of it. */
+import { gettext } from "../../core/gettext";
 import { LAYERS } from "../../core/topology/address";
 import { toScreen } from "../../core/topology/camera";
 import { hostRate } from "../../core/topology/lookup";
 import { sumOf } from "../../core/topology/model";
 import { type Box, type Card, findBox, type Group, rectOf, type Scene } from "../../core/topology/scene";
 import { bitsText, widthOf } from "../../core/topology/traffic";
+import { hostsWords } from "../../core/topology/words";
 import { OFF, type Pen, type Sheet } from "./pen";
 
 const WIDE = 250; // bridges and the wire: a trace goes in at one place and out at another
@@ -116,7 +118,9 @@ export function drawGroup(pen: Pen, sheet: Sheet, group: Group): void {
   ctx.fillRect(x + 4, y + h - 8, Math.max(2, (w - 8) * Math.min(1, widthOf(rate.bps) / 16)), 4);
   if (w < 40) return;
   pen.writing.write(group.name, x + 6, y + 15, w - 12, { font: `600 11px ${ui}`, colour: colour.text });
-  pen.writing.write(`${group.hosts.length} hosts${quiet ? ", not all answer" : ""}`, x + 6, y + 29, w - 12, {
+  const hosts = hostsWords(group.hosts.length);
+  const hostsText = quiet ? gettext("%(hosts)s, not all answer", { hosts }) : hosts;
+  pen.writing.write(hostsText, x + 6, y + 29, w - 12, {
     font: `11px ${ui}`,
     colour: quiet ? colour["v-dropped"] : colour["text-3"],
   });

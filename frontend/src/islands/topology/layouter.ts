@@ -1,4 +1,5 @@
 /** Has pictures made by the worker, one at a time, each within a deadline; a worker that misses it is ended. */
+import { gettext } from "../../core/gettext";
 import type { Card, Scene } from "../../core/topology/scene";
 import type { Drawn, Order } from "./worker";
 
@@ -110,14 +111,16 @@ export class Layouter {
     if (this.coarse) {
       this.busy = false;
       this.asking.trouble(
-        "This network is too large to be drawn here: the table and the search show all of it.",
+        gettext("This network is too large to be drawn here: the table and the search show all of it."),
       );
       return;
     }
     this.coarse = true;
     this.afresh = true;
     this.asking.trouble(
-      `Drawing took longer than ${DEADLINE_MS / 1000} s: hosts are shown with sums, without their guests.`,
+      gettext("Drawing took longer than %(seconds)s s: hosts are shown with sums, without their guests.", {
+        seconds: DEADLINE_MS / 1000,
+      }),
     );
     this.send();
   }

@@ -1,11 +1,13 @@
 /** Draws a picture on a canvas: what is on the screen only, and of that as much as can be read at the zoom. */
 
+import { gettext } from "../../core/gettext";
 import { type Camera, visible } from "../../core/topology/camera";
 import { type Detail, detailAt } from "../../core/topology/detail";
 import { cableRate } from "../../core/topology/lookup";
 import { type Inventory, type Rate, SILENT } from "../../core/topology/model";
 import type { Cable, Card, Group, Layer, Scene } from "../../core/topology/scene";
 import { bitsText, widthOf } from "../../core/topology/traffic";
+import { hostsWords } from "../../core/topology/words";
 import { drawBox } from "./box-pen";
 import { borderOf, drawFolded, drawGroup, drawShapes, drawTrace } from "./far-pen";
 import type { Palette } from "./palette";
@@ -159,9 +161,18 @@ export class Pen {
       font: `10.5px ${mono}`,
       colour: colour["text-3"],
     });
-    const state = host.reached ? (host.seen ? "answers" : "not looked into") : "does not answer";
+    const state = host.reached
+      ? host.seen
+        ? gettext("answers")
+        : gettext("not looked into")
+      : gettext("does not answer");
     const used = host.vcpus
-      ? `${host.vcpus_used} of ${host.vcpus} vCPU, ${(host.ram_used_mib / 1024).toFixed(1)} of ${(host.ram_mib / 1024).toFixed(0)} GiB`
+      ? gettext("%(vcpus_used)s of %(vcpus)s vCPU, %(ram_used)s of %(ram)s GiB", {
+          vcpus_used: host.vcpus_used,
+          vcpus: host.vcpus,
+          ram_used: (host.ram_used_mib / 1024).toFixed(1),
+          ram: (host.ram_mib / 1024).toFixed(0),
+        })
       : "";
     this.writing.write(used, 14, 40, card.w - 28, { font: `11px ${ui}`, colour: colour["text-3"] });
     this.writing.write(state, card.w - 14, 22, 110, {
@@ -214,7 +225,8 @@ export class Pen {
     for (const cable of sheet.scene.cables) {
       if (!cable.label || !reaches(sheet, cable)) continue;
       const rate = this.cableRate(sheet, cable);
-      const who = cable.hosts.length > 2 ? `VXLAN, ${cable.hosts.length} hosts` : cable.hosts.join(" to ");
+      const who =
+        cable.hosts.length > 2 ? `VXLAN, ${hostsWords(cable.hosts.length)}` : cable.hosts.join(" ↔ ");
       const text = rate ? `${who}: ${bitsText(rate.bps)}` : who;
       this.ctx.globalAlpha = this.alpha(sheet, cable.id, cable.layer);
       const w = this.writing.measure(text, `11px ${ui}`) + 24;
