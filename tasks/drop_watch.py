@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ from portal.networks.models import Port
 from portal.networks.owners import owner_of
 from sdn.controller.drops import DropCount
 from sdn.model.cookie import CauseKind
-from sdn.reconcile import WireKey
 from tasks.hint_desk import HintDesk
 from tasks.rows import in_rows
 
@@ -62,12 +61,12 @@ class Sum:
 class Ledger:
     """One host's flows as they were counted last; `None` before the first look of this process."""
 
-    last: dict[WireKey, tuple[int, int]] | None = None
+    last: dict[Hashable, tuple[int, int]] | None = None
 
     def take(self, counts: Iterable[DropCount]) -> dict[Key, Sum]:
         """The sums by key. In the first look nothing is new: `settle` says what is."""
         sums: dict[Key, Sum] = {}
-        seen: dict[WireKey, tuple[int, int]] = {}
+        seen: dict[Hashable, tuple[int, int]] = {}
         for count in counts:
             seen[count.key] = (count.packets, count.bytes)
             before = (self.last or {}).get(count.key, (0, 0))

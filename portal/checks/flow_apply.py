@@ -15,7 +15,7 @@ from portal.operations.cancel import OperationProblem
 from portal.operations.models import Operation
 from portal.operations.requests import Subject, begin_operation
 from portal.topology.bridges import OURS
-from sdn.reconcile import WireFlow, WireKey, is_ours
+from sdn.reconcile import WireFlow, WireKey, is_ours, wire_flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,17 @@ def exact_of(run: FlowWhatIf) -> list[Exact]:
 
 
 def _packed(flow: WireFlow | None) -> list[Any] | None:
-    return [value.hex() if isinstance(value, bytes) else value for value in flow] if flow else None
+    if flow is None:
+        return None
+    match, instructions = flow.match.hex(), flow.instructions.hex()
+    return [flow.table_id, flow.priority, match, flow.cookie, instructions, flow.timeouts]
 
 
 def _unpacked(values: list[Any] | None) -> WireFlow | None:
     if values is None:
         return None
     table, priority, match, cookie, instructions, timeouts = values
-    return WireFlow(table, priority, bytes.fromhex(match), cookie, bytes.fromhex(instructions), timeouts)
+    return wire_flow(table, priority, bytes.fromhex(match), cookie, bytes.fromhex(instructions), timeouts)
 
 
 def why_not(run: FlowWhatIf) -> str:

@@ -21,7 +21,7 @@ from django.db.models.functions import Length
 from portal.topology.models import FlowChange, FlowRecord
 from sdn.model.cookie import parse_cookie
 from sdn.model.flow import format_flow
-from sdn.reconcile import WireFlow, WireKey
+from sdn.reconcile import WireFlow, WireKey, wire_flow
 from sdn.transport.flowtext import decode_flow
 
 KEPT = timedelta(hours=48)
@@ -62,7 +62,7 @@ def pack(deltas: Iterable[FlowDelta]) -> bytes:
 def unpack(packed: bytes) -> Iterator[FlowDelta]:
     """The deltas that `pack` was given, in order."""
     for table, priority, match, cookie, instructions, timeouts, gone in json.loads(zlib.decompress(packed)):
-        flow = WireFlow(table, priority, bytes.fromhex(match), cookie, bytes.fromhex(instructions), timeouts)
+        flow = wire_flow(table, priority, bytes.fromhex(match), cookie, bytes.fromhex(instructions), timeouts)
         yield FlowDelta(flow, bool(gone))
 
 

@@ -18,18 +18,20 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from sdn.model.cookie import Cause
 from sdn.model.flow import Flow
 
+Place = tuple[str, tuple[tuple[str, str], ...]]  # table, match
+
 
 class Share(NamedTuple):
     """A part of a flow that several rules have in common: `clause` is one conjunction's, `causes` its rule and group."""
 
-    table: str
-    match: tuple[tuple[str, str], ...]
+    place: Place
     clause: str
     causes: tuple[Cause, Cause]
 
 
 Item = Flow | Share
-ONE: frozenset[str] = frozenset({""})
+_ONE = ""
+ONE: frozenset[str] = frozenset({_ONE})
 
 
 class Piece(NamedTuple):
@@ -63,14 +65,18 @@ class Encoded(Protocol):
 
 
 F = TypeVar("F", bound=Encoded)
-Made = dict[str, tuple[Any, ...]]  # member → its encoded flows and shares
+Items = tuple[Any, ...]  # encoded flows and shares
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(NamedTuple):
+    """A piece as it was made. Hosts share one that is common, so it never changes: another takes its place."""
+
+    key: Hashable
     inputs: tuple[Any, ...]
-    made: Made
-    common: Hashable  # what the memo has it by, None for a piece of one host
+    made: Items | dict[str, Items]  # those of a piece that is one, or each member's
+
+    def by_member(self) -> Mapping[str, Items]:
+        return self.made if isinstance(self.made, dict) else {_ONE: self.made}
 
 
 @dataclass(slots=True)
@@ -79,8 +85,11 @@ class _KeptScope:
     pieces: dict[Hashable, _Kept] = field(default_factory=dict)
 
 
-Items = tuple[Any, ...]
-Place = tuple[str, tuple[tuple[str, str], ...]]  # table, match
+class _Rendered(NamedTuple, Generic[F]):
+    """The flow of a place, and the shares that it is made of."""
+
+    shares: tuple[Share, ...]
+    flow: F
 
 
 class Memo(Generic[F]):
@@ -90,8 +99,8 @@ class Memo(Generic[F]):
     """
 
     def __init__(self) -> None:
-        self.items: dict[Hashable, tuple[tuple[Any, ...], Items]] = {}
-        self.rendered: dict[Place, tuple[tuple[Share, ...], F]] = {}
+        self.pieces: dict[tuple[Hashable, Hashable], _Kept] = {}  # by scope and piece
+        self.rendered: dict[Place, _Rendered[F]] = {}
 
 
 class PieceStore(Generic[F]):
@@ -102,10 +111,9 @@ class PieceStore(Generic[F]):
         self._scopes: dict[Hashable, _KeptScope] = {}
         self._flows: dict[Any, F] = {}
         self._rivals: dict[Any, list[F]] = {}  # of keys that were asked for more than once
-        self._shares: dict[Place, tuple[Share, ...]] = {}
-        self._rendered: dict[Place, F] = {}
-        self._before: dict[Any, F | None] = {}
-        self._stale: set[Place] = set()
+        self._rendered: dict[Place, _Rendered[F]] = {}
+        self._stale: dict[Place, tuple[Share, ...]] = {}  # what is to be rendered, of these shares
+        self._before: dict[Any, F | None] = {}  # what an update found, while it goes on
 
     @property
     def flows(self) -> Mapping[Any, F]:
@@ -117,8 +125,6 @@ class PieceStore(Generic[F]):
 
         Unless they `are_all`, other scopes stay as they are.
         """
-        is_first = not self._flows
-        self._before = {}
         left = set(self._scopes)
         for scope in scopes:
             left.discard(scope.key)
@@ -132,65 +138,58 @@ class PieceStore(Generic[F]):
         for key in left if are_all else ():
             self._look_into(key, self._scopes.pop(key), ())
         self._render_shares()
-        if is_first:
-            return dict.fromkeys(self._flows)
-        return {key: was for key, was in self._before.items() if was != self._flows.get(key)}
+        before, self._before = self._before, {}
+        return {key: was for key, was in before.items() if was != self._flows.get(key)}
 
     def _look_into(self, scope: Hashable, kept: _KeptScope, pieces: Iterable[Piece]) -> None:
         left = set(kept.pieces)
         for piece in pieces:
             left.discard(piece.key)
             had = kept.pieces.get(piece.key)
-            if had is not None and had.inputs == piece.inputs:
-                self._change_members(had, piece)
-                continue
-            if had is not None:
-                self._take_back(had, had.made)
-            common = (scope, piece.key) if piece.common else None
-            fresh = kept.pieces[piece.key] = _Kept(piece.inputs, {}, common)
-            for member in piece.members:
-                fresh.made[member] = self._made(fresh, piece, member)
+            if had is None or not _is_of(had, piece):
+                fresh = kept.pieces[piece.key] = self._made(scope, piece, had)
+                self._exchange(scope, had, fresh)
         for key in left:
-            gone = kept.pieces.pop(key)
-            self._take_back(gone, gone.made)
+            self._exchange(scope, kept.pieces.pop(key), None)
 
-    def _change_members(self, had: _Kept, piece: Piece) -> None:
-        if had.made.keys() == piece.members:
-            return
-        for member in piece.members - had.made.keys():
-            had.made[member] = self._made(had, piece, member)
-        for member in had.made.keys() - piece.members:
-            self._take_back(had, {member: had.made.pop(member)})
-
-    def _made(self, kept: _Kept, piece: Piece, member: str) -> Items:
-        if kept.common is None:
-            items = self._make(piece, member)
+    def _made(self, scope: Hashable, piece: Piece, had: _Kept | None) -> _Kept:
+        """The piece: another host's, or what is still good of either, with the rest made."""
+        known = self._memo.pieces.get((scope, piece.key)) if piece.common else None
+        base = next((one for one in (known, had) if one is not None and one.inputs == piece.inputs), None)
+        if base is not None and _is_of(base, piece):
+            return base
+        if piece.members == ONE:
+            fresh = _Kept(piece.key, piece.inputs, self._make(piece, _ONE))
         else:
-            known = self._memo.items.get((kept.common, member))
-            items = known[1] if known is not None and known[0] == piece.inputs else self._make(piece, member)
-            if known is None or known[1] is not items:
-                self._memo.items[kept.common, member] = piece.inputs, items
-        for item in items:
-            if isinstance(item, Share):
-                self._share(item)
-            else:
-                self._put(item)
-        return items
+            made = dict(base.by_member()) if base is not None else {}
+            for member in made.keys() - piece.members:
+                del made[member]
+            for member in piece.members - made.keys():
+                made[member] = self._make(piece, member)
+            fresh = _Kept(piece.key, piece.inputs, made)
+        if piece.common:
+            self._memo.pieces[scope, piece.key] = fresh
+        return fresh
 
     def _make(self, piece: Piece, member: str) -> Items:
         return tuple([item if isinstance(item, Share) else self._encode(item) for item in piece.make(member)])
 
-    def _take_back(self, kept: _Kept, made: Made) -> None:
-        for member, items in made.items():
-            if kept.common is not None:
-                known = self._memo.items.get((kept.common, member))
-                if known is not None and known[1] is items:
-                    self._memo.items.pop((kept.common, member), None)
-            for item in items:
-                if isinstance(item, Share):
-                    self._unshare(item)
-                else:
-                    self._remove(item)
+    def _exchange(self, scope: Hashable, had: _Kept | None, fresh: _Kept | None) -> None:
+        """Put a piece's flows in another's place; what both have stays untouched."""
+        old: Mapping[str, Items] = had.by_member() if had is not None else {}
+        new: Mapping[str, Items] = fresh.by_member() if fresh is not None else {}
+        if had is not None and self._memo.pieces.get((scope, had.key)) is had:
+            self._memo.pieces.pop((scope, had.key), None)
+        for item in _only_in(old, new):
+            if isinstance(item, Share):
+                self._unshare(item)
+            else:
+                self._remove(item)
+        for item in _only_in(new, old):
+            if isinstance(item, Share):
+                self._share(item)
+            else:
+                self._put(item)
 
     def _put(self, flow: F) -> None:
         key = flow.key
@@ -216,37 +215,49 @@ class PieceStore(Generic[F]):
             del self._rivals[key]
 
     def _share(self, item: Share) -> None:
-        place = item.table, item.match
-        self._shares[place] = (*self._shares.get(place, ()), item)
-        self._stale.add(place)
+        self._stale[item.place] = (*self._shares_at(item.place), item)
 
     def _unshare(self, item: Share) -> None:
-        place = item.table, item.match
-        left = list(self._shares[place])
+        left = list(self._shares_at(item.place))
         left.remove(item)
-        self._shares[place] = tuple(left)
-        self._stale.add(place)
+        self._stale[item.place] = tuple(left)
+
+    def _shares_at(self, place: Place) -> tuple[Share, ...]:
+        if (shares := self._stale.get(place)) is not None:
+            return shares
+        return there.shares if (there := self._rendered.get(place)) is not None else ()
 
     def _render_shares(self) -> None:
-        for place in self._stale:
-            shares = self._shares[place]
-            if place in self._rendered:
-                self._remove(self._rendered.pop(place))
+        for place, shares in self._stale.items():
+            if (there := self._rendered.pop(place, None)) is not None:
+                self._remove(there.flow)
             if shares:
-                self._rendered[place] = flow = self._rendered_of(place, shares)
-                self._put(flow)
+                fresh = self._rendered[place] = self._rendered_of(place, shares)
+                self._put(fresh.flow)
             else:
-                del self._shares[place]
                 self._memo.rendered.pop(place, None)
         self._stale.clear()
 
-    def _rendered_of(self, place: Place, shares: tuple[Share, ...]) -> F:
+    def _rendered_of(self, place: Place, shares: tuple[Share, ...]) -> _Rendered[F]:
         known = self._memo.rendered.get(place)
-        if known is not None and known[0] == shares:
-            return known[1]
+        if known is not None and known.shares == shares:
+            return known
         flow = self._encode(self._render(place[0], Shared(place[1], shares)))
-        self._memo.rendered[place] = shares, flow
-        return flow
+        fresh = self._memo.rendered[place] = _Rendered(shares, flow)
+        return fresh
+
+
+def _is_of(kept: _Kept, piece: Piece) -> bool:
+    if kept.inputs != piece.inputs:
+        return False
+    return kept.made.keys() == piece.members if isinstance(kept.made, dict) else piece.members == ONE
+
+
+def _only_in(these: Mapping[str, Items], those: Mapping[str, Items]) -> Iterator[Any]:
+    """The items of members that the others do not have, or have otherwise."""
+    for member, items in these.items():
+        if those.get(member) is not items:
+            yield from items
 
 
 class Shared(NamedTuple):

@@ -179,7 +179,7 @@ def _remote(bench: Bench, rule: RuleIntent, group: SecurityGroupIntent, text: st
 
 
 def _share(bench: Bench, match: Mapping[str, str], conjunction: str, causes: tuple[Cause, Cause]) -> Share:
-    return Share(bench.table, canonical_match(match.items()), conjunction, causes)
+    return Share((bench.table, canonical_match(match.items())), conjunction, causes)
 
 
 def _causes(rule: RuleIntent, group: SecurityGroupIntent) -> tuple[Cause, Cause]:

@@ -7,12 +7,11 @@ which has every packet once, by reason. `DropCount.is_total` tells the two apart
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sdn.model.cookie import Cause, CauseKind, parse_cookie
 from sdn.pipeline import DROP_REASON_BY_CODE, DROP_REASON_BY_NAME, SENDER_REASONS, TABLE_BY_NAME, DropReason, Register
-from sdn.reconcile import WireKey
 from sdn.transport.decode import FlowCounters
 from sdn.transport.meters import MeterDrops
 
@@ -26,7 +25,7 @@ _REASON = struct.pack("!I", 0x0001 << 16 | int(Register.DROP_REASON) << 9 | 4)  
 class DropCount:
     """One flow that drops, and what it has counted since it was installed. `is_total`: it is the drop table's."""
 
-    key: WireKey
+    key: Hashable  # the flow's, or a meter's
     reason: DropReason
     cause: Cause
     is_total: bool

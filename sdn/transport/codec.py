@@ -16,7 +16,7 @@ from ipaddress import ip_network
 from socket import AF_INET6, inet_aton, inet_pton
 
 from sdn.model.flow import Flow
-from sdn.reconcile import WireFlow
+from sdn.reconcile import KEY_HEAD, WireFlow
 
 OFP_VERSION = 5
 NO_BUFFER = 0xFFFFFFFF
@@ -124,7 +124,7 @@ def encode_flow(flow: Flow) -> WireFlow:
     cookie = _cookies.setdefault(flow.cookie, flow.cookie)
     if len(_cookies) > MOST_COOKIES:
         _cookies.clear()
-    return WireFlow(key.table_id, key.priority, _match(key.match), cookie, _instructions(flow.actions))
+    return WireFlow(KEY_HEAD.pack(key.table_id, key.priority) + _match(key.match), cookie, _instructions(flow.actions))
 
 
 def _match(fields: tuple[tuple[str, str], ...]) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sdn.reconcile import WireFlow
+from sdn.reconcile import KEY_HEAD, WireFlow
 from sdn.transport.codec import join_oxm
 
 FlowUpdateKind = Literal["added", "modified", "deleted", "paused", "resumed"]
@@ -78,7 +78,7 @@ def _entries(body: bytes) -> Iterator[tuple[WireFlow, int, int, float]]:
             return
         match = sort_match(body[at + 52 : min(at + 48 + match_length, end)])
         instructions = body[at + 48 + (match_length + 7) // 8 * 8 : end]
-        flow = WireFlow(table, priority, match, cookie, instructions, idle << 16 | hard)
+        flow = WireFlow(KEY_HEAD.pack(table, priority) + match, cookie, instructions, idle << 16 | hard)
         yield flow, packets, octets, seconds + nanoseconds / 1e9
         at = end
 
@@ -96,7 +96,9 @@ def decode_flow_updates(body: bytes) -> Iterator[FlowUpdate]:
         elif kind is not None and length >= _UPDATE.size:
             (_, _, table, _, idle, hard, priority, cookie, _, match_length) = _UPDATE.unpack_from(body, at)
             match, instructions = _match_and_rest(body, at + 24, match_length, at + length)
-            yield FlowUpdate(kind, WireFlow(table, priority, match, cookie, instructions, idle << 16 | hard))
+            yield FlowUpdate(
+                kind, WireFlow(KEY_HEAD.pack(table, priority) + match, cookie, instructions, idle << 16 | hard)
+            )
         at += length
 
 

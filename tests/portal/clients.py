@@ -29,7 +29,7 @@ from portal.topology.flow_rows import FlowDelta, pack
 from portal.topology.models import FlowRecord, HostSeen
 from portal.traces.models import PortTrace, Probing, TraceRequest
 from portal.volumes.models import Pool, Volume
-from sdn.reconcile import WireFlow
+from sdn.reconcile import wire_flow
 from tests.cast import Cast
 
 
@@ -91,7 +91,7 @@ def made_flow_record(host: Host) -> FlowRecord:
     """The history of the host's br-int: one flow, and since a minute nothing."""
     now = timezone.now()
     record = FlowRecord.objects.create(host=host, bridge="br-int", seen_at=now)
-    packed = pack([FlowDelta(WireFlow(0, 1, b"", 0x77, b""))])
+    packed = pack([FlowDelta(wire_flow(0, 1, b"", 0x77, b""))])
     record.checkpoints.create(at=now - timedelta(minutes=1), count=1, flows=packed)
     return record
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from portal.accounts.audit import record as audit
 from portal.topology.flow_rows import FlowDelta, pack
 from portal.topology.models import FlowRecord
-from sdn.reconcile import WireFlow
+from sdn.reconcile import wire_flow
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_flow_record, made_host
 
@@ -26,9 +26,9 @@ def history(cast: Cast) -> FlowRecord:
     record = made_flow_record(made_host())
     audit("group.change", cast.payments, cast.bob, ("group", "1", f"web{HOSTILE}"))
     at = timezone.now()
-    record.changes.create(at=at, set_flows=1, generation=9, causes=[f"Rule of {HOSTILE}"], lines=pack([FlowDelta(WireFlow(40, 5, b"", OURS, b""))]))  # fmt: skip
+    record.changes.create(at=at, set_flows=1, generation=9, causes=[f"Rule of {HOSTILE}"], lines=pack([FlowDelta(wire_flow(40, 5, b"", OURS, b""))]))  # fmt: skip
     record.changes.create(at=at + timedelta(seconds=1), until=at + timedelta(seconds=6), kind="gap", why="the switch paused its monitor")  # fmt: skip
-    record.changes.create(at=at + timedelta(seconds=6), kind="found", removed=1, foreign=1, lines=pack([FlowDelta(WireFlow(0, 1, b"", 0, b""), True)]))  # fmt: skip
+    record.changes.create(at=at + timedelta(seconds=6), kind="found", removed=1, foreign=1, lines=pack([FlowDelta(wire_flow(0, 1, b"", 0, b""), True)]))  # fmt: skip
     return record
 
 

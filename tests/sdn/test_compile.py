@@ -12,7 +12,7 @@ from sdn.compiler import compile_host
 from sdn.model.cookie import CauseKind, parse_cookie
 from sdn.model.flow import Flow
 from sdn.pipeline import TABLE_BY_ID, TABLES
-from sdn.reconcile import WireFlow, WireKey, diff_flows, is_ours
+from sdn.reconcile import WireFlow, WireKey, diff_flows, is_ours, wire_flow
 from sdn.transport.codec import encode_flow
 from tests.sdn.worlds import make_world, view_of, worlds
 
@@ -62,7 +62,7 @@ def _jumps(flow: Flow) -> list[int]:
 
 
 wire_flows = st.builds(
-    WireFlow,
+    wire_flow,
     table_id=st.integers(0, 3),
     priority=st.integers(0, 3),
     match=st.binary(max_size=2),

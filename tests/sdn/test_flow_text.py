@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sdn.compiler import compile_host
 from sdn.model.flow import Flow, FlowKey, canonical_match, format_flow
-from sdn.reconcile import WireFlow, diff_flows, format_plan_lines
+from sdn.reconcile import diff_flows, format_plan_lines, wire_flow
 from sdn.shadow import ShadowBridge
 from sdn.transport.codec import CodecError, encode_flow
 from sdn.transport.decode import decode_flow_stats, decode_flow_updates
@@ -102,7 +102,7 @@ async def test_foreign_flows_of_any_shape_are_shown_as_ovs_ofctl_prints_them_and
 
 
 async def test_bytes_that_even_ovs_ofctl_cannot_print_are_shown_as_hex() -> None:
-    broken = WireFlow(9, 5, b"\x80\x00\xf0\x02\x12\x34", 7, b"\x00\x04\x00\x10\0\0\0\0\xff\xf0\x00\x08\0\0\0\0")
+    broken = wire_flow(9, 5, b"\x80\x00\xf0\x02\x12\x34", 7, b"\x00\x04\x00\x10\0\0\0\0\xff\xf0\x00\x08\0\0\0\0")
     (words,) = await FlowPrinter().words([broken])
     assert "0x1234" in words.match and "action_65520" in words.actions
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_encoded_is_refused_by_name(match: tuple[tuple[str, str],
 def test_decoding_junk_raises_nothing(body: bytes, part: bytes, type_: int) -> None:
     list(decode_flow_stats(body))
     list(decode_flow_updates(body))
-    format_wire_flow(WireFlow(0, 1, part, 2, body))
-    format_wire_flow(WireFlow(0, 1, body, 2, part))
+    format_wire_flow(wire_flow(0, 1, part, 2, body))
+    format_wire_flow(wire_flow(0, 1, body, 2, part))
     assert action_text(type_, part)
     assert action_text(0xFFFF, b"\x00\x00\x23\x20" + part)

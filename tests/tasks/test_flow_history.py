@@ -32,7 +32,7 @@ from portal.topology.flow_rows import (
 )
 from portal.topology.models import FlowChange, FlowRecord
 from sdn.controller.follow import follow_table
-from sdn.reconcile import WireFlow
+from sdn.reconcile import wire_flow
 from sdn.shadow import Shadow, ShadowBridge, ShadowPort
 from tasks import flow_history
 from tasks.flow_history import FlowRecorder
@@ -152,7 +152,7 @@ def test_what_is_old_goes_and_the_oldest_kept_instant_can_still_be_told(cast: Ca
     record = FlowRecord.objects.create(host=made_host("hv1"), bridge="br-int", seen_at=timezone.now())
     now = timezone.now()
     for hours in (60, 50, 10):
-        flow = WireFlow(hours, 1, b"", 0, b"")
+        flow = wire_flow(hours, 1, b"", 0, b"")
         record.checkpoints.create(at=now - timedelta(hours=hours), count=1, flows=pack([FlowDelta(flow)]))
         record.changes.create(at=now - timedelta(hours=hours - 1), lines=pack([]))
     prune(record, now)
@@ -162,7 +162,7 @@ def test_what_is_old_goes_and_the_oldest_kept_instant_can_still_be_told(cast: Ca
     assert table_at(record, now - timedelta(hours=55)) is None
 
 
-FLOWS = st.builds(WireFlow, st.integers(0, 3), st.integers(0, 2), st.sampled_from((b"", b"\x80\x00")), st.integers(0, 2**64 - 1), st.binary(max_size=9))  # fmt: skip
+FLOWS = st.builds(wire_flow, st.integers(0, 3), st.integers(0, 2), st.sampled_from((b"", b"\x80\x00")), st.integers(0, 2**64 - 1), st.binary(max_size=9))  # fmt: skip
 TABLES = st.lists(FLOWS, max_size=8).map(lambda flows: {flow.key: flow for flow in flows})
 
 
