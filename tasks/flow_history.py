@@ -56,6 +56,7 @@ async def keep_flow_history(controller: Controller) -> None:
     """Record every bridge of every host until cancelled."""
     del controller  # the recorder has connections of its own
     running: dict[tuple[str, str], asyncio.Task[None]] = {}
+    turns = asyncio.Semaphore(1)
     try:
         while True:
             try:
@@ -67,7 +68,7 @@ async def keep_flow_history(controller: Controller) -> None:
                 running.pop(place).cancel()
             for place, socket in wanted.items():
                 if place not in running or running[place].done():
-                    running[place] = asyncio.create_task(_record(*place, socket))
+                    running[place] = asyncio.create_task(_record(*place, socket, turns))
             await asyncio.sleep(LOOK_EVERY_S)
     finally:
         for task in running.values():
@@ -82,10 +83,10 @@ def _bridges() -> dict[tuple[str, str], Path]:
     }
 
 
-async def _record(host: str, bridge: str, socket: Path) -> None:
+async def _record(host: str, bridge: str, socket: Path, turns: asyncio.Semaphore) -> None:
     recorder = FlowRecorder(host, bridge)
     try:
-        await follow_table(socket, recorder)
+        await follow_table(socket, recorder, turns)
     except VersionRefused as problem:
         await recorder.away(f"its flows cannot be followed: {problem}")
         await asyncio.sleep(REFUSED_S)

@@ -26,31 +26,36 @@ class TableFollower(Protocol):
         """Changes in order; the answer says whether the whole table is wanted. Called with none every few seconds."""
 
 
-async def follow_table(socket: Path, follower: TableFollower) -> None:
-    """Tell the follower until cancelled. Raises ChannelError when the switch is not there, refuses, or goes away."""
+async def follow_table(socket: Path, follower: TableFollower, turns: asyncio.Semaphore) -> None:
+    """Tell the follower until cancelled; the whole table in one of the `turns`, for it takes memory.
+
+    Raises ChannelError when the switch is not there, refuses, or goes away.
+    """
     channel = await open_channel(str(socket))
     try:
         pending = Pending()
         await channel.monitor_flows(pending.put)
-        wants_whole = True
+        await _tell_whole(channel, follower, turns)
+        wants_whole = False
         while not channel.is_closed:
-            if wants_whole:
-                await _tell_whole(channel, follower)
-            wants_whole = await _tell_changes(pending, follower)
+            wants_whole |= await _tell_changes(pending, follower)
+            if wants_whole and pending.is_empty:  # not again and again within one burst
+                await _tell_whole(channel, follower, turns)
+                wants_whole = False
         raise ChannelError("the switch is gone")
     finally:
         channel.close("no longer followed")
 
 
-# A table of 100,000 flows takes 40 MiB: nothing here may hold one while it waits for the next change.
-async def _tell_whole(channel: Channel, follower: TableFollower) -> None:
-    await follower.whole([row.flow for row in await channel.dump_counters()])
+# A table of 100,000 flows takes 40 MiB: nothing here may hold one while it waits for its turn, or the next change.
+async def _tell_whole(channel: Channel, follower: TableFollower, turns: asyncio.Semaphore) -> None:
+    async with turns:
+        await follower.whole(await channel.dump_flows())
 
 
 async def _tell_changes(pending: Pending, follower: TableFollower) -> bool:
-    updates = await pending.take(LOOK_EVERY_S)
-    if updates:
+    if await pending.some(LOOK_EVERY_S):
         await asyncio.sleep(GATHER_S)
-        updates += await pending.take(0)
+    updates = pending.take()
     wants_whole = await follower.changed(updates)
     return wants_whole or any(update.kind == "resumed" for update in updates)

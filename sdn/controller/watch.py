@@ -9,16 +9,18 @@ the switch could not tell (a reader too slow) shows as `paused` and `resumed`, a
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from sdn.transport.decode import FlowCounters, FlowUpdate
+from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_updates
 from sdn.transport.openflow import Channel, ChannelError, open_channel
 
 COUNT_EVERY_S = 1.0
 COUNT_SHARE = 4.0  # a dump that takes t seconds is followed by at least this many t of rest
-MOST_PENDING = 100_000
+MOST_PENDING_BYTES = 32 * 1024 * 1024  # of one bridge: some 150,000 changes
+MOST_AT_ONCE = 5_000
 GAP = (FlowUpdate("paused", None), FlowUpdate("resumed", None))
 
 
@@ -50,7 +52,8 @@ async def _tell(channel: Channel, pending: Pending, watcher: TableWatcher) -> No
             await watcher.flows_counted(await channel.dump_counters())
             took_s = loop.time() - began
             count_at = began + max(COUNT_EVERY_S, took_s * (1 + COUNT_SHARE))
-        updates = await pending.take(count_at - loop.time())
+        await pending.some(count_at - loop.time())
+        updates = pending.take()
         if updates:
             await watcher.flows_changed(updates)
         if any(update.kind == "resumed" for update in updates):
@@ -59,25 +62,40 @@ async def _tell(channel: Channel, pending: Pending, watcher: TableWatcher) -> No
 
 
 class Pending:
-    """Updates not told yet: bounded, and saying so when it lost some."""
+    """Changes not told yet, as they came: decoded they take twice the memory. Bounded, and saying so when it lost some."""
 
     def __init__(self) -> None:
-        self._updates: list[FlowUpdate] = []
+        self._bodies: deque[bytes | None] = deque()  # None where some were lost
+        self._bytes = 0
         self._some = asyncio.Event()
 
-    def put(self, update: FlowUpdate) -> None:
-        if len(self._updates) >= MOST_PENDING:
-            self._updates = list(GAP)
-        self._updates.append(update)
+    @property
+    def is_empty(self) -> bool:
+        return not self._bodies
+
+    def put(self, body: bytes) -> None:
+        if self._bytes + len(body) > MOST_PENDING_BYTES:
+            self._bodies, self._bytes = deque([None]), 0
+        self._bodies.append(body)
+        self._bytes += len(body)
         self._some.set()
 
-    async def take(self, within_s: float) -> tuple[FlowUpdate, ...]:
-        """All there are, waiting for the first at most `within_s`."""
+    async def some(self, within_s: float) -> bool:
+        """Whether there are any, waiting for the first at most `within_s`."""
         try:
             async with asyncio.timeout(max(within_s, 0)):  # wait_for of Python 3.11 may swallow a cancellation
                 await self._some.wait()
         except TimeoutError:
-            return ()
-        self._some.clear()
-        updates, self._updates = self._updates, []
+            return False
+        return True
+
+    def take(self) -> tuple[FlowUpdate, ...]:
+        """The first of them: all, or `MOST_AT_ONCE` and a few."""
+        updates: list[FlowUpdate] = []
+        while self._bodies and len(updates) < MOST_AT_ONCE:
+            body = self._bodies.popleft()
+            self._bytes -= len(body or b"")
+            updates += GAP if body is None else decode_flow_updates(body)
+        if not self._bodies:
+            self._some.clear()
         return tuple(updates)

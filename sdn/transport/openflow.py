@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sdn.model.meter import Meter
 from sdn.reconcile import Plan, WireFlow
 from sdn.transport.codec import BUNDLE_FLAGS, FLOW_ADD, FLOW_DELETE_STRICT, PORT_ANY, bundle_add, header
-from sdn.transport.decode import FlowCounters, FlowUpdate, decode_flow_stats, decode_flow_updates, decode_flows
+from sdn.transport.decode import FlowCounters, decode_flow_stats, decode_flows
 from sdn.transport.meters import (
     METER_CONFIG,
     METER_FEATURES,
@@ -89,7 +89,7 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._silent_rounds = 0
         self._refused = ""
-        self._on_update: Callable[[FlowUpdate], None] | None = None
+        self._on_changes: Callable[[bytes], None] | None = None
         self._monitor_xid = 0
         self._faults, self._fault_told_at = 0, float("-inf")
         self._keeper: asyncio.Task[None] | None = None
@@ -223,9 +223,11 @@ class Channel(asyncio.Protocol):
         xid = self.next_xid()
         return await self._ask(xid, _multipart(kind, ALL_METERS_REQUEST, xid))
 
-    async def monitor_flows(self, on_update: Callable[[FlowUpdate], None]) -> None:
-        """Tell of every flow added, modified or deleted from now on, by whomever. Raises VersionRefused if it has none."""
-        self._on_update = on_update
+    async def monitor_flows(self, on_changes: Callable[[bytes], None]) -> None:
+        """Tell of every flow added, modified or deleted from now on, by whomever, as bodies for `decode_flow_updates`.
+
+        Raises VersionRefused if the switch has no flow monitor."""
+        self._on_changes = on_changes
         xid = self._monitor_xid = self.next_xid()
         try:
             await self._ask(xid, _multipart(FLOW_MONITOR, _MONITOR, xid))
@@ -312,7 +314,8 @@ class Channel(asyncio.Protocol):
         elif type_ == MULTIPART_REPLY:
             kind, flags = struct.unpack_from("!HH", body)
             if kind == FLOW_MONITOR and xid not in self._waiting:
-                self._take_flow_updates(body[8:])
+                if self._on_changes is not None:
+                    self._on_changes(body[8:])
                 return
             parts = self._parts.setdefault(xid, []) if xid in self._waiting else []
             parts.append(body[8:])
@@ -336,11 +339,6 @@ class Channel(asyncio.Protocol):
                     "packet-in not answered dpid=%016x in_port=%d so_far=%d problem=%r",
                     self.dpid, packet.in_port, self._faults, problem,
                 )  # fmt: skip
-
-    def _take_flow_updates(self, body: bytes) -> None:
-        for update in decode_flow_updates(body):
-            if self._on_update is not None:
-                self._on_update(update)
 
     def _answer(self, xid: int, parts: list[bytes]) -> None:
         future = self._waiting.get(xid)

@@ -69,7 +69,9 @@ class Told(FlowRecorder):
 async def recording(switch: Switch) -> AsyncIterator[Told]:
     """The recorder at work, its first look done."""
     recorder = Told("hv1", "br-int")
-    task = asyncio.create_task(follow_table(Path(f"{switch.rundir}/{switch.bridge}.mgmt"), recorder))
+    task = asyncio.create_task(
+        follow_table(Path(f"{switch.rundir}/{switch.bridge}.mgmt"), recorder, asyncio.Semaphore(1))
+    )
     await until(lambda: recorder.wholes == 1, "the first look")
     try:
         yield recorder
