@@ -26,13 +26,13 @@ from portal.compute.models import VM, Image, VMState
 from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import host_changed, vm_changed
 from tasks.agents import keep_agents
+from tasks.foreign_domains import record_foreign_domains
+from tasks.host_sampling import HostSampler, keep_hosts_sampled
 from tasks.hypervisor.accelerator import probe_accelerator
 from tasks.hypervisor.driver import Capacity, DomainState, Hypervisor, HypervisorError
 from tasks.hypervisor.events import register_asyncio_events
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
-from tasks.inventory import record_foreign_domains
-from tasks.sampling import HostSampler, keep_hosts_sampled
 
 log = logging.getLogger("hopsight.collector")
 EVERY_S, RETRY_S, HOSTS_EVERY_S = 2.0, 2.0, 5.0

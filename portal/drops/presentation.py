@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 from django.db.models import Max, QuerySet, Sum
 from django.http import HttpRequest
-from django.urls import reverse
 
 from portal.accounts.access import may
 from portal.accounts.models import Team
+from portal.config.links import link
 from portal.drops.models import DropCounter
 from portal.drops.sampling import SECONDS, sample_of
 from portal.networks.models import Port
@@ -107,7 +107,7 @@ def _line(row: Mapping[str, Any], port: Port | None = None) -> DropLine:
 
 def _trace_url(reason: str, port: Port) -> str:
     end = "source" if reason in TRACED_FROM else "target" if reason in TRACED_TO else ""
-    return f"{reverse('trace_new')}?{urlencode({end: str(port.uuid)})}" if end else ""
+    return f"{link('trace_new')}?{urlencode({end: str(port.uuid)})}" if end else ""
 
 
 def _latest_first(lines: Iterable[DropLine]) -> list[DropLine]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.urls import NoReverseMatch, reverse
-
+from portal.config.links import link
 from portal.networks.mirrors import mirror_words
 from portal.networks.models import Mirror, Network, Port, SecurityGroup, SecurityRule
 from portal.networks.owners import owner_of
@@ -36,12 +35,12 @@ def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -
         port = ports[cause.row_id]
         address = next((row.address for row in port.addresses.all()), "no address")
         words = f"Port of {port.vm.name if port.vm else port.name} ({address}) on {port.network.name}"
-        return Intent(kind, cause.row_id, words, _url("vm", port.vm.uuid) if port.vm else "", owner_of(port).slug)
+        return Intent(kind, cause.row_id, words, link("vm", port.vm.uuid) if port.vm else "", owner_of(port).slug)
     if cause.kind == CauseKind.NETWORK and cause.row_id in networks:
         network = networks[cause.row_id]
         words = f"Network {network.name}, {network.carried_by}"
         team = "" if network.is_provider else network.team.slug  # whoever is on a provider network knows it
-        return Intent(kind, cause.row_id, words, _url("network", network.uuid), team)
+        return Intent(kind, cause.row_id, words, link("network", network.uuid), team)
     return Intent(kind, cause.row_id, f"A {kind} that is no longer there (id {cause.row_id})")
 
 
@@ -57,13 +56,13 @@ def _group_words(wanted: set[Cause]) -> dict[Cause, Intent]:
         if rule := rule_rows.get(cause.row_id):
             words = f"Rule “{rule_words(rule)}” of group {rule.group.name}"
             found[cause] = Intent(
-                "security_rule", rule.pk, words, _url("security_group", rule.group.uuid), rule.group.team.slug
+                "security_rule", rule.pk, words, link("security_group", rule.group.uuid), rule.group.team.slug
             )
     for cause in groups:
         if group := group_rows.get(cause.row_id):
             words = f"Rules of group {group.name}"
             found[cause] = Intent(
-                "security_group", group.pk, words, _url("security_group", group.uuid), group.team.slug
+                "security_group", group.pk, words, link("security_group", group.uuid), group.team.slug
             )
     return found
 
@@ -74,13 +73,6 @@ def _mirror_words(wanted: set[Cause]) -> dict[Cause, Intent]:
         list(causes)
     )
     return {
-        causes[row.pk]: Intent("mirror", row.pk, mirror_words(row), _url("mirrors"), owner_of(row.source).slug)
+        causes[row.pk]: Intent("mirror", row.pk, mirror_words(row), link("mirrors"), owner_of(row.source).slug)
         for row in rows.values()
     }
-
-
-def _url(name: str, *args: object) -> str:
-    try:
-        return reverse(name, args=args)
-    except NoReverseMatch:
-        return ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.urls import reverse
-
+from portal.config.links import link
 from portal.networks.models import ExternalNetwork, FloatingAddress, Router
 from sdn.model.cookie import Cause, CauseKind
 from sdn.model.trace import Intent
@@ -22,7 +21,7 @@ def explain_routing(causes: Iterable[Cause]) -> dict[Cause, Intent]:
     for external in ExternalNetwork.objects.filter(id__in=ids.get(CauseKind.EXTERNAL_NETWORK, ())):
         words = f"External network {external.name}, {external.cidr}"
         cause = Cause(CauseKind.EXTERNAL_NETWORK, external.id)
-        found[cause] = Intent("external_network", external.id, words, reverse("routers"))
+        found[cause] = Intent("external_network", external.id, words, link("routers"))
     rows = FloatingAddress.objects.filter(id__in=ids.get(CauseKind.FLOATING_ADDRESS, ()))
     for floating in rows.select_related("address", "fixed__port__vm", "team"):
         found[Cause(CauseKind.FLOATING_ADDRESS, floating.id)] = _floating(floating)
@@ -31,13 +30,11 @@ def explain_routing(causes: Iterable[Cause]) -> dict[Cause, Intent]:
 
 def _router(router: Router) -> Intent:
     by = f", outside by {router.gateway_host}" if router.gateway_host else ""
-    return Intent(
-        "router", router.id, f"Router {router.name}{by}", reverse("router", args=[router.uuid]), router.team.slug
-    )
+    return Intent("router", router.id, f"Router {router.name}{by}", link("router", router.uuid), router.team.slug)
 
 
 def _floating(floating: FloatingAddress) -> Intent:
     fixed = floating.fixed
     name = (fixed.port.vm.name if fixed.port.vm else fixed.port.name) if fixed else ""
     words = f"Floating address {floating} of {name} ({fixed.address})" if fixed else f"Floating address {floating}"
-    return Intent("floating_address", floating.id, words, reverse("floating"), floating.team.slug)
+    return Intent("floating_address", floating.id, words, link("floating"), floating.team.slug)

@@ -15,9 +15,10 @@ from portal.history.store import Line, read_series
 from portal.metrics.tally import PortCount
 from portal.networks.models import Port
 from sdn.model.cookie import CauseKind
+from tasks.host_sampling import HostSampler
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.stats import DomainCounts, HostCounts, parse_domain, read_counts
-from tasks.sampling import HostSampler, PortSampler, Rates
+from tasks.sampling import PortSampler, Rates
 from tests.cast import Cast
 from tests.portal.clients import made_host, made_vm
 
@@ -108,7 +109,7 @@ def test_what_libvirt_itself_counts_is_read() -> None:
 @pytest.mark.parametrize("age_s", [0, 3])
 def test_a_host_is_sampled_once_in_each_step(cast: Cast, monkeypatch, age_s: int) -> None:  # type: ignore[no-untyped-def]
     asked = []
-    monkeypatch.setattr("tasks.sampling.read_counts", lambda _: asked.append(1) or HostCounts(1.0, 2.0, 3, {}))
+    monkeypatch.setattr("tasks.host_sampling.read_counts", lambda _: asked.append(1) or HostCounts(1.0, 2.0, 3, {}))
     monkeypatch.setattr(time, "time", lambda: AT + age_s)
     host, sampler = made_host(), HostSampler()
     for _ in range(3):

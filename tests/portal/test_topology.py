@@ -22,8 +22,9 @@ from portal.topology.models import HostSeen
 from portal.topology.serialize import inventory_as_state
 from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen, switch_to_json
 from sdn.transport.port_counters import PortCounters, rates_between
+from tasks.foreign_domains import record_foreign_domains
 from tasks.hypervisor.driver import DomainState
-from tasks.inventory import record_foreign_domains, record_switch
+from tasks.inventory import record_switch
 from tasks.topology_watch import MapTopic, changes_between, ports_to_name, traffic_data
 from tests.cast import Cast
 

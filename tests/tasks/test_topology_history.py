@@ -21,8 +21,9 @@ from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.topology_objects import diff_objects, diff_switches, domain_objects, switch_objects, undo
 from portal.topology.topology_rows import KEPT, changes_after, objects_at, prune
 from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen
+from tasks.foreign_domains import record_foreign_domains
 from tasks.hypervisor.driver import DomainState
-from tasks.inventory import record_foreign_domains, record_switch
+from tasks.inventory import record_switch
 from tasks.topology_history import note_away
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_vm
