@@ -55,10 +55,21 @@ class HopsightAPI(NinjaAPI):
     Generated clients call an operation by its id, which is its function's name, and find it under its noun, the first of the path.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._documents: dict[str, OpenAPISchema] = {}
+
     def get_openapi_operation_id(self, operation: Operation) -> str:
         return operation.view_func.__name__
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        """The document, made once per process (it takes most of a second): read it, don't change it."""
+        key = repr(kwargs)
+        if key not in self._documents:
+            self._documents[key] = self._document(**kwargs)
+        return self._documents[key]
+
+    def _document(self, **kwargs: Any) -> OpenAPISchema:
         document = super().get_openapi_schema(**kwargs)
         refusal = {
             "description": "Refused: the title says why, `errors` names the fields",

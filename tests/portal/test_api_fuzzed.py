@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -65,6 +66,12 @@ def kept_connection() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
+@lru_cache(maxsize=1)
+def _schema() -> Any:
+    """The API's document as it is served, read once: it takes longer than most operations' requests."""
+    return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
+
+
 @pytest.mark.usefixtures("kept_connection")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -72,7 +79,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     host = made_topology_record(made_flow_record(made_host()).host).host
     vm, trace = made_vm(cast), made_trace(cast)
     tokens = [make_token(person, "fuzz", True, 30)[1] for person in (cast.alice, cast.charlie, cast.dana, cast.olga)]
-    schema: Any = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
+    schema = _schema()
     method, _, path = operation.partition(" ")
     one = schema[path][method]
     operations = str(Operation.objects.get(object_uuid=vm.uuid).uuid)
