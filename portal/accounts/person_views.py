@@ -8,6 +8,7 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import memberships_of
@@ -94,5 +95,13 @@ def password(request: HttpRequest) -> HttpResponse:
         LogIn.objects.filter(session_key=before).update(session_key=request.session.session_key)
         ended = end_other_sessions(user, request.session.session_key)
         record("password.change", None, user, ("user", str(user.pk), user.username))
-    messages.success(request, f"The password was changed; {ended} other session{'s' * (ended != 1)} ended.")
+    messages.success(
+        request,
+        ngettext(
+            "The password was changed; %(count)s other session ended.",
+            "The password was changed; %(count)s other sessions ended.",
+            ended,
+        )
+        % {"count": ended},
+    )
     return redirect("sessions")

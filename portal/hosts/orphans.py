@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext, ngettext
 
 from portal.accounts.models import User
 from portal.accounts.teams import TeamProblem
@@ -38,13 +39,25 @@ def clean_orphans(host: Host, user: User, wanted: Iterable[str], typed: str) -> 
         found = {str(row.uuid): row for row in Orphan.objects.filter(host=host, uuid__in=filter(_is_uuid, names))}
         problems = [f"{row} stays: {row.why_not}" for row in found.values() if row.why_not]
         if gone := len(names) - len(found):
-            problems.append(f"{gone} of them {'is' if gone == 1 else 'are'} not among what was found there: look again")
+            problems.append(
+                ngettext(
+                    "%(count)s of them is not among what was found there: look again",
+                    "%(count)s of them are not among what was found there: look again",
+                    gone,
+                )
+                % {"count": gone}
+            )
         if not names:
-            problems.append("tick what is to be removed")
+            problems.append(gettext("tick what is to be removed"))
         if len(names) > MOST_AT_ONCE:
-            problems.append(f"{len(names)} were ticked; {MOST_AT_ONCE} at a time are allowed")
+            problems.append(
+                gettext("%(count)s were ticked; %(most_at_once)s at a time are allowed")
+                % {"count": len(names), "most_at_once": MOST_AT_ONCE}
+            )
         if typed.strip() != host.name:
-            problems.append(f"type {host.name} to consent; “{typed[:40]}” was typed")
+            problems.append(
+                gettext("type %(host)s to consent; “%(typed)s” was typed") % {"host": host.name, "typed": typed[:40]}
+            )
         if problems:
             raise TeamProblem.of({"orphans": problems})
         keys = [[row.kind, row.name] for row in found.values()]
@@ -58,7 +71,9 @@ def clean_again(operation: Operation, user: User) -> Operation:
     """The same once more, without what is gone by now. Raises OperationProblem."""
     host = Host.objects.filter(uuid=operation.object_uuid).first()
     if host is None:
-        raise OperationProblem(f"the host {operation.object_name} is no longer known")
+        raise OperationProblem(
+            gettext("the host %(object_name)s is no longer known") % {"object_name": operation.object_name}
+        )
     keys = {(kind, name) for kind, name in operation.params["orphans"]}
     left = [str(row.uuid) for row in orphans_of(host) if (row.kind, row.name) in keys]
     try:

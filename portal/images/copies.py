@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -57,11 +58,13 @@ def _need_words(row: ImageCopy, uses: Uses) -> str:
     if row.state == ImageCopy.State.WANTED:
         return ""
     if count := _vms(row, uses):
-        return f"{count} VM{'s' * (count != 1)} of this host {'lies' if count == 1 else 'lie'} on it"
+        return ngettext("%(count)s VM of this host lies on it", "%(count)s VMs of this host lie on it", count) % {
+            "count": count
+        }
     if row.image_id in uses.rebuilt or (row.host.name, row.image_id) in uses.coming:
-        return "a VM is being rebuilt or moved that may need it"
+        return gettext("a VM is being rebuilt or moved that may need it")
     if row.used_at is not None and timezone.now() - row.used_at < GRACE:
-        return "a disk was made on it within the last ten minutes"
+        return gettext("a disk was made on it within the last ten minutes")
     return ""
 
 
@@ -87,7 +90,7 @@ def _uses(images: list[int]) -> Uses:
 def want_copy(image: Image, host: Host, user: User) -> ImageCopy:
     """The copy, or the wish for it, which a worker fulfils. Raises VMProblem."""
     if not image.disk_path:
-        raise VMProblem({"image": [f"{image.name} has no file: there is nothing to pull"]})
+        raise VMProblem({"image": [gettext("%(image)s has no file: there is nothing to pull") % {"image": image.name}]})
     with transaction.atomic():
         Host.objects.select_for_update(no_key=True).get(pk=host.pk)
         known = ImageCopy.objects.filter(image=image, host=host).exclude(state=ImageCopy.State.LEAVING).first()

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Q, Sum
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext, ngettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -91,25 +92,48 @@ def spec_errors(spec: ImageSpec, left: int) -> Errors:
     texts = {"name": (spec.name, 1, 60), "note": (spec.note, 0, 120), "url": (spec.url, 0, 500)}
     for field, (text, least, most) in texts.items():
         if not least <= len(text.strip()) <= most or not text.isprintable():
-            errors[field] = [f"{len(text)} characters were given; {least} to {most} that can be printed are allowed"]
+            errors[field] = [
+                gettext("%(count)s characters were given; %(least)s to %(most)s that can be printed are allowed")
+                % {"count": len(text), "least": least, "most": most}
+            ]
     if spec.disk_format not in FORMATS:
-        errors["disk_format"] = [f"“{spec.disk_format[:20]}” was given; {' and '.join(FORMATS)} are allowed"]
+        errors["disk_format"] = [
+            gettext("“%(disk_format)s” was given; %(formats)s are allowed")
+            % {"disk_format": spec.disk_format[:20], "formats": gettext(" and ").join(FORMATS)}
+        ]
     if spec.os_family not in FAMILIES:
-        errors["os_family"] = [f"“{spec.os_family[:20]}” was given; {', '.join(filter(None, FAMILIES))} are allowed"]
+        errors["os_family"] = [
+            gettext("“%(os_family)s” was given; %(filter)s are allowed")
+            % {"os_family": spec.os_family[:20], "filter": ", ".join(filter(None, FAMILIES))}
+        ]
     if spec.checksum and not CHECKSUM.fullmatch(spec.checksum.lower()):
-        errors["checksum"] = [f"{len(spec.checksum)} characters; 64 (SHA-256) or 128 (SHA-512) hex digits are allowed"]
+        errors["checksum"] = [
+            gettext("%(count)s characters; 64 (SHA-256) or 128 (SHA-512) hex digits are allowed")
+            % {"count": len(spec.checksum)}
+        ]
     if not LOGIN.fullmatch(spec.login_user):
-        errors["login_user"] = [f"“{spec.login_user[:40]}” was given; allowed are 1 to 32 of a-z, 0-9, _ and -"]
+        errors["login_user"] = [
+            gettext("“%(login_user)s” was given; allowed are 1 to 32 of a-z, 0-9, _ and -")
+            % {"login_user": spec.login_user[:40]}
+        ]
     for field, (low, high, unit) in LIMITS.items():
         given = getattr(spec, field)
         if not low <= given <= high:
-            errors[field] = [f"{given} {unit} were given; {low} to {high} are allowed"]
+            errors[field] = [
+                gettext("%(given)s %(unit)s were given; %(low)s to %(high)s are allowed")
+                % {"given": given, "unit": unit, "low": low, "high": high}
+            ]
     if spec.url:
         errors |= {} if "url" in errors else _url_errors(spec.url)
     elif not 0 < spec.size_bytes <= max_bytes():
-        errors["size_bytes"] = [f"{spec.size_bytes} bytes were given; 1 to {max_bytes()} are allowed, or a URL"]
+        errors["size_bytes"] = [
+            gettext("%(size_bytes)s bytes were given; 1 to %(max_bytes)s are allowed, or a URL")
+            % {"size_bytes": spec.size_bytes, "max_bytes": max_bytes()}
+        ]
     if left == 0 or spec.size_bytes > left:
-        words = f"the team's images may hold {settings.IMAGE_TEAM_GIB} GiB, {left} bytes are left: delete one first"
+        words = gettext(
+            "the team's images may hold %(image_team_gib)s GiB, %(left)s bytes are left: delete one first"
+        ) % {"image_team_gib": settings.IMAGE_TEAM_GIB, "left": left}
         errors.setdefault("url" if spec.url else "size_bytes", []).append(words)
     return errors
 
@@ -119,10 +143,16 @@ def _url_errors(url: str) -> Errors:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return {"url": ["this is not a URL"]}
+        return {"url": [gettext("this is not a URL")]}
     if parts.username or parts.password:
-        return {"url": ["a name or password in the URL was given: it would be stored and shown; upload the file"]}
-    return {} if usable else {"url": [f"“{url[:60]}” was given; an http:// or https:// address is allowed"]}
+        return {
+            "url": [gettext("a name or password in the URL was given: it would be stored and shown; upload the file")]
+        }
+    return (
+        {}
+        if usable
+        else {"url": [gettext("“%(url)s” was given; an http:// or https:// address is allowed") % {"url": url[:60]}]}
+    )
 
 
 def receive(row: ImageImport, user: User, offset: int, chunk: bytes) -> ImageImport:
@@ -130,11 +160,21 @@ def receive(row: ImageImport, user: User, offset: int, chunk: bytes) -> ImageImp
     with transaction.atomic():
         fresh = ImageImport.objects.select_for_update().select_related("team").get(pk=row.pk)
         if fresh.source != ImageImport.Source.UPLOAD or fresh.is_complete:
-            raise VMProblem({"offset": [f"{fresh.name} takes no more bytes"]})
+            raise VMProblem({"offset": [gettext("%(fresh)s takes no more bytes") % {"fresh": fresh.name}]})
         if offset != fresh.received_bytes:
-            raise VMProblem({"offset": [f"{offset} was given; the next byte is {fresh.received_bytes}"]})
+            raise VMProblem(
+                {
+                    "offset": [
+                        gettext("%(offset)s was given; the next byte is %(received_bytes)s")
+                        % {"offset": offset, "received_bytes": fresh.received_bytes}
+                    ]
+                }
+            )
         if not chunk or offset + len(chunk) > fresh.size_bytes:
-            words = f"{len(chunk)} bytes were given; 1 to {fresh.size_bytes - offset} are wanted"
+            words = gettext("%(count)s bytes were given; 1 to %(size_bytes)s are wanted") % {
+                "count": len(chunk),
+                "size_bytes": fresh.size_bytes - offset,
+            }
             raise VMProblem({"body": [words]})
         write_at(fresh.uuid, offset, chunk)
         fresh.received_bytes = offset + len(chunk)
@@ -151,7 +191,14 @@ def abandon(row: ImageImport, user: User | None) -> None:
         if fresh is None:
             return
         if fresh.source != ImageImport.Source.UPLOAD or fresh.is_complete:
-            raise VMProblem({"image": [f"{fresh.name} is being imported, or is there: wait, or delete the image"]})
+            raise VMProblem(
+                {
+                    "image": [
+                        gettext("%(fresh)s is being imported, or is there: wait, or delete the image")
+                        % {"fresh": fresh.name}
+                    ]
+                }
+            )
         record("image.abandon", fresh.team, user, ("image", str(fresh.uuid), fresh.name))
         fresh.delete()
         shutil.rmtree(incoming_folder(fresh.uuid), ignore_errors=True)
@@ -172,7 +219,9 @@ def delete_image(team: Team, user: User, image: Image) -> Operation:
         Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         row = ImageImport.objects.filter(image=image, team=team).first()
         if row is None:
-            raise VMProblem({"image": [f"{image.name} is everybody's: an operator keeps it"]})
+            raise VMProblem(
+                {"image": [gettext("%(image)s is everybody's: an operator keeps it") % {"image": image.name}]}
+            )
         if words := use_words(image):
             raise VMProblem({"image": [f"{image.name} {words}"]})
         running = Operation.objects.filter(object_uuid=row.uuid, kind="image.delete", state__in=UNFINISHED).first()
@@ -184,15 +233,26 @@ def use_words(image: Image) -> str:
     lying = VM.objects.filter(Q(image=image) | Q(rescue_image=image))
     own = lying.filter(team=image.team_id)
     names = list(own.values_list("name", flat=True)[:4])
-    whose = [f"{', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"] if names else []
+    whose = [", ".join(names[:3]) + (gettext(" and more") if len(names) > 3 else "")] if names else []
     if others := lying.exclude(team=image.team_id).count():
-        whose.append(f"{others} VM{'s' * (others != 1)} of teams that it is or was shared with")
+        whose.append(
+            ngettext(
+                "%(count)s VM of teams that it is or was shared with",
+                "%(count)s VMs of teams that it is or was shared with",
+                others,
+            )
+            % {"count": others}
+        )
     if whose:
-        return f"is what the disks of {' and of '.join(whose)} lie on"
+        return gettext("is what the disks of %(whose)s lie on") % {"whose": gettext(" and of ").join(whose)}
     if count := Backup.objects.filter(image=image).count():
-        return f"is what {count} backup{'s' * (count > 1)} would boot with: delete them first"
+        return ngettext(
+            "is what %(count)s backup would boot with: delete it first",
+            "is what %(count)s backups would boot with: delete them first",
+            count,
+        ) % {"count": count}
     rebuilt = Operation.objects.filter(kind="vm.rebuild", state__in=UNFINISHED, params__before__image=image.pk)
-    return "is what a VM is rebuilt from now" if rebuilt.exists() else ""
+    return gettext("is what a VM is rebuilt from now") if rebuilt.exists() else ""
 
 
 def start_image_operation(kind: str, row: ImageImport, user: User | None) -> Operation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -24,11 +25,22 @@ def share_image(image: Image, user: User, slugs: Sequence[str]) -> Image:
     with transaction.atomic():
         fresh = _locked(image)
         if len(wanted) > MOST_TEAMS:
-            raise VMProblem({"teams": [f"{len(wanted)} teams were given; at most {MOST_TEAMS} are allowed"]})
+            raise VMProblem(
+                {
+                    "teams": [
+                        gettext("%(count)s teams were given; at most %(most_teams)s are allowed")
+                        % {"count": len(wanted), "most_teams": MOST_TEAMS}
+                    ]
+                }
+            )
         known = {team.slug: team for team in Team.objects.filter(slug__in=[one for one in wanted if "\0" not in one])}
-        problems = [f"“{_plain(one)}” was given; there is no team of that name" for one in wanted if one not in known]
+        problems = [
+            gettext("“%(one)s” was given; there is no team of that name") % {"one": _plain(one)}
+            for one in wanted
+            if one not in known
+        ]
         if fresh.team is not None and fresh.team.slug in known:
-            problems.append(f"{fresh.team.name} has it already: it is its own")
+            problems.append(gettext("%(team)s has it already: it is its own") % {"team": fresh.team.name})
         if problems:
             raise VMProblem({"teams": problems})
         before = _slugs(fresh)
@@ -55,11 +67,11 @@ def publish_image(image: Image, user: User, is_public: bool) -> Image:
 def _locked(image: Image) -> Image:
     """The image as it is now, its team's row locked. Raises VMProblem when it is nobody's own."""
     if image.team_id is None:
-        raise VMProblem({"image": [f"{image.name} is everybody's already"]})
+        raise VMProblem({"image": [gettext("%(image)s is everybody's already") % {"image": image.name}]})
     Team.objects.select_for_update(no_key=True).get(pk=image.team_id)
     fresh: Image | None = Image.objects.select_related("team").filter(pk=image.pk).first()
     if fresh is None:
-        raise VMProblem({"image": [f"{image.name} is gone meanwhile"]})
+        raise VMProblem({"image": [gettext("%(image)s is gone meanwhile") % {"image": image.name}]})
     return fresh
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import may, memberships_of, refusal, require, team_for
@@ -90,7 +91,7 @@ def image_pull(request: HttpRequest, slug: str) -> HttpResponse:
     host = Host.objects.filter(name=request.POST.get("host", "").replace("\0", "?")).first()
     try:
         if host is None:
-            raise VMProblem({"host": ["no host of that name: choose one of the list"]})
+            raise VMProblem({"host": [gettext("no host of that name: choose one of the list")]})
         want_copy(row, host, person(request))
     except VMProblem as problem:
         return _image_page(request, row, problem.errors)

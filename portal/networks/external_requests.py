@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from django.db import transaction
+from django.utils.translation import gettext, ngettext
 
 from portal.networks.audited import audit
 from portal.networks.intent import NO_PORT, bump_generation
@@ -39,10 +40,13 @@ def create_external(spec: ExternalSpec) -> ExternalNetwork:
         findings = Findings()
         findings.add("name", check_name(spec.name))
         if not check_name(spec.name) and ExternalNetwork.objects.filter(name=spec.name).exists():
-            findings.add("name", f"there is an external network {spec.name} already: choose another name")
+            findings.add(
+                "name",
+                gettext("there is an external network %(spec)s already: choose another name") % {"spec": spec.name},
+            )
         findings.add("vid", check_vid(spec.vid))
         if not 576 <= spec.mtu <= 9216:
-            findings.add("mtu", f"{spec.mtu} was given; 576 to 9216 are allowed")
+            findings.add("mtu", gettext("%(mtu)s was given; 576 to 9216 are allowed") % {"mtu": spec.mtu})
         values = _check_addresses(spec, findings)
         cidr6 = _check_cidr6(spec, findings)
         findings.stop()
@@ -57,12 +61,21 @@ def delete_external(network: ExternalNetwork) -> None:
         bump_generation(NO_PORT)
         findings = Findings()
         for router in network.routers.select_related("team"):
-            findings.add("external", f"router {router.name} of {router.team.name} leads to {network.name}")
+            findings.add(
+                "external",
+                gettext("router %(router)s of %(team)s leads to %(network)s")
+                % {"router": router.name, "team": router.team.name, "network": network.name},
+            )
         floating = network.taken.filter(floating__isnull=False).count()
         if floating:
             findings.add(
                 "external",
-                f"{floating} floating address{'es' if floating > 1 else ''} of it {'are' if floating > 1 else 'is'} given out",
+                ngettext(
+                    "%(count)s floating address of it is given out",
+                    "%(count)s floating addresses of it are given out",
+                    floating,
+                )
+                % {"count": floating},
             )
         findings.stop()
         audit("delete", network, before={"cidr": network.cidr, "vid": network.vid})
@@ -82,16 +95,34 @@ def take_address(network: ExternalNetwork, wanted: str = "", family: int = 4) ->
     taken = set(network.taken.values_list("address", flat=True)) | {network.gateway}
     if asked is not None:
         if not first <= asked <= last:  # type: ignore[operator]
-            raise NetworkProblem({"address": [f"{wanted} was given; {first} to {last} are allowed on {network.name}"]})
+            raise NetworkProblem(
+                {
+                    "address": [
+                        gettext("%(wanted)s was given; %(first)s to %(last)s are allowed on %(network)s")
+                        % {"wanted": wanted, "first": first, "last": last, "network": network.name}
+                    ]
+                }
+            )
         if str(asked) in taken:
-            raise NetworkProblem({"address": [f"{asked} was given; it is in use: leave it out to get a free one"]})
+            raise NetworkProblem(
+                {
+                    "address": [
+                        gettext("%(asked)s was given; it is in use: leave it out to get a free one") % {"asked": asked}
+                    ]
+                }
+            )
         return ExternalAddress.objects.create(network=network, address=str(asked))
     for offset in range(int(last) - int(first) + 1):
         if (free := str(first + offset)) not in taken:
             return ExternalAddress.objects.create(network=network, address=free)
     size = int(last) - int(first) + 1
     raise NetworkProblem(
-        {"address": [f"all {size} addresses of {network.name} are in use: release one, or ask an operator"]}
+        {
+            "address": [
+                gettext("all %(size)s addresses of %(network)s are in use: release one, or ask an operator")
+                % {"size": size, "network": network.name}
+            ]
+        }
     )
 
 
@@ -100,7 +131,14 @@ def _range(network: ExternalNetwork, family: int) -> tuple[Address, Address]:
     if family == 4:
         return IPv4Address(network.pool_start), IPv4Address(network.pool_end)
     if family not in network.families:
-        raise NetworkProblem({"address": [f"{network.name} has no IPv6: an operator gives it a /64 and a next hop"]})
+        raise NetworkProblem(
+            {
+                "address": [
+                    gettext("%(network)s has no IPv6: an operator gives it a /64 and a next hop")
+                    % {"network": network.name}
+                ]
+            }
+        )
     cidr = IPv6Network(network.cidr6)
     return cidr[FIRST6], cidr[LAST6]
 
@@ -114,13 +152,21 @@ def _check_cidr6(spec: ExternalSpec, findings: Findings) -> str:
         return ""
     if not isinstance(cidr, IPv6Network) or cidr.prefixlen != 64 or cidr.is_multicast or cidr.is_link_local:
         findings.add(
-            "cidr6", f"{cidr} was given; an IPv6 network of /64 is allowed, as routers make their address in it"
+            "cidr6",
+            gettext("%(cidr)s was given; an IPv6 network of /64 is allowed, as routers make their address in it")
+            % {"cidr": cidr},
         )
     if not spec.gateway.strip():
-        findings.add("gateway", "nothing was given; IPv6 leaves by the same next hop as IPv4: give its IPv4 address")
+        findings.add(
+            "gateway", gettext("nothing was given; IPv6 leaves by the same next hop as IPv4: give its IPv4 address")
+        )
     for other in ExternalNetwork.objects.exclude(cidr6=""):
         if overlaps(cidr, IPv6Network(other.cidr6)):
-            findings.add("cidr6", f"{cidr} was given; {other.name} has {other.cidr6}, which shares addresses with it")
+            findings.add(
+                "cidr6",
+                gettext("%(cidr)s was given; %(other)s has %(cidr6)s, which shares addresses with it")
+                % {"cidr": cidr, "other": other.name, "cidr6": other.cidr6},
+            )
     return str(cidr)
 
 
@@ -134,20 +180,31 @@ def _check_addresses(spec: ExternalSpec, findings: Findings) -> dict[str, str | 
     if cidr is None:
         return {}
     if not isinstance(cidr, IPv4Network) or cidr.prefixlen > 30:
-        findings.add("cidr", f"{cidr} was given; an IPv4 network of /30 or wider is allowed")
+        findings.add("cidr", gettext("%(cidr)s was given; an IPv4 network of /30 or wider is allowed") % {"cidr": cidr})
         return {}
     for other in ExternalNetwork.objects.all():
         if overlaps(cidr, IPv4Network(other.cidr)):
-            findings.add("cidr", f"{cidr} was given; {other.name} has {other.cidr}, which shares addresses with it")
+            findings.add(
+                "cidr",
+                gettext("%(cidr)s was given; %(other)s has %(cidr_2)s, which shares addresses with it")
+                % {"cidr": cidr, "other": other.name, "cidr_2": other.cidr},
+            )
     first, last = cidr[1], cidr[-2]
     gateway = given.get("gateway")
     start = given.get("pool_start") or (first + 1 if gateway == first else first)
     end = given.get("pool_end") or last
     for field, address in (("gateway", gateway), ("pool_start", start), ("pool_end", end)):
         if address is not None and not _is_between(address, first, last):
-            findings.add(field, f"{address} was given; {first} to {last} are the addresses of {cidr}")
+            findings.add(
+                field,
+                gettext("%(address)s was given; %(first)s to %(last)s are the addresses of %(cidr)s")
+                % {"address": address, "first": first, "last": last, "cidr": cidr},
+            )
     if int(start) > int(end):
-        findings.add("pool_end", f"{end} was given, which is before the pool's start {start}")
+        findings.add(
+            "pool_end",
+            gettext("%(end)s was given, which is before the pool's start %(start)s") % {"end": end, "start": start},
+        )
     return {
         "cidr": str(cidr), "gateway": str(gateway) if gateway else None, "pool_start": str(start), "pool_end": str(end)
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team
 from portal.networks.audited import audit
@@ -41,14 +42,25 @@ def associate(floating: FloatingAddress, port: Port) -> None:
             raise NetworkProblem(
                 {
                     "port": [
-                        f"{port.name}'s router leads to {router.external}, and {floating} is one of {floating.address.network}"
+                        gettext("%(port)s's router leads to %(external)s, and %(floating)s is one of %(network)s")
+                        % {
+                            "port": port.name,
+                            "external": router.external,
+                            "floating": floating,
+                            "network": floating.address.network,
+                        }
                     ]
                 }
             )
         other = FloatingAddress.objects.filter(fixed=fixed).exclude(pk=floating.pk).select_related("address").first()
         if other is not None:
             raise NetworkProblem(
-                {"port": [f"{port.name} has the floating address {other} already: take that one first"]}
+                {
+                    "port": [
+                        gettext("%(port)s has the floating address %(other)s already: take that one first")
+                        % {"port": port.name, "other": other}
+                    ]
+                }
             )
         floating.fixed = fixed
         floating.save(update_fields=["fixed"])
@@ -90,15 +102,26 @@ def _way_out(port: Port, family: int) -> tuple[FixedAddress, Router]:
     fixed = next((row for row in rows if family_of(row.address) == family), None)
     router = fixed.subnet.router_port.router if fixed is not None and hasattr(fixed.subnet, "router_port") else None
     if fixed is None:
-        findings.add("port", f"{port.name} has no IPv{family} address yet")
+        findings.add(
+            "port", gettext("%(port)s has no IPv%(family)s address yet") % {"port": port.name, "family": family}
+        )
     elif router is None:
         findings.add(
-            "port", f"no router is attached to {fixed.subnet.cidr}: attach one that leads to an external network"
+            "port",
+            gettext("no router is attached to %(cidr)s: attach one that leads to an external network")
+            % {"cidr": fixed.subnet.cidr},
         )
     elif router.external is None:
-        findings.add("port", f"router {router.name} leads to no external network: set one on its page")
+        findings.add(
+            "port",
+            gettext("router %(router)s leads to no external network: set one on its page") % {"router": router.name},
+        )
     elif family not in router.external.families:
-        findings.add("port", f"{router.external}, where {router.name} leads, has no IPv6: an operator gives it a /64")
+        findings.add(
+            "port",
+            gettext("%(external)s, where %(router)s leads, has no IPv6: an operator gives it a /64")
+            % {"external": router.external, "router": router.name},
+        )
     findings.stop()
     assert fixed is not None and router is not None
     return fixed, router

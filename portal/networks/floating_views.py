@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import may, require, team_for
@@ -38,7 +39,7 @@ def floating(request: HttpRequest) -> HttpResponse:
         try:
             external = external_of(request.POST)
             if external is None:
-                raise NetworkProblem({"external": ["no external network was given: choose one of the list"]})
+                raise NetworkProblem({"external": [gettext("no external network was given: choose one of the list")]})
             allocate_floating(team, external, request.POST.get("address", "").strip(), _family(request))
             return redirect("floating")
         except NetworkProblem as problem:
@@ -60,7 +61,7 @@ def floating_change(request: HttpRequest, uuid: UUID) -> HttpResponse:
         elif action == "release":
             release_floating(row)
         else:
-            raise NetworkProblem({"action": ["no such change; associate, disassociate, release are allowed"]})
+            raise NetworkProblem({"action": [gettext("no such change; associate, disassociate, release are allowed")]})
     except NetworkProblem as problem:
         return _page(request, row.team, problem.errors)
     return redirect("floating")
@@ -74,7 +75,9 @@ def vm_floating(request: HttpRequest, uuid: UUID) -> HttpResponse:
     port = vm.ports.first()
     try:
         if port is None:
-            raise NetworkProblem({"port": [f"{vm.name} has no port yet: wait until it is created"]})
+            raise NetworkProblem(
+                {"port": [gettext("%(vm)s has no port yet: wait until it is created") % {"vm": vm.name}]}
+            )
         if request.POST.get("action") == "take":
             for row in FloatingAddress.objects.filter(fixed__port=port).select_related("address"):
                 if row.family == _family(request):
@@ -101,7 +104,9 @@ def _port(team: Team, text: str) -> Port:
     if found is None and _is_uuid(text):
         raise Http404
     if found is None:
-        raise NetworkProblem({"port": ["no VM was given: choose one of the list, or give its name or address"]})
+        raise NetworkProblem(
+            {"port": [gettext("no VM was given: choose one of the list, or give its name or address")]}
+        )
     return found
 
 

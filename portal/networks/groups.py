@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
 from django.db import transaction
+from django.utils.translation import gettext, ngettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -77,13 +78,23 @@ def create_group(team: Team, name: str, description: str = "") -> SecurityGroup:
     errors: Errors = {}
     if not NAME.fullmatch(name):
         shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
-        errors["name"] = [f"“{shown}” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end"]
+        errors["name"] = [
+            gettext("“%(shown)s” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end")
+            % {"shown": shown}
+        ]
     elif locked.security_groups.filter(name=name).exists():
-        errors["name"] = [f"{team.name} has a group {name} already; choose another name"]
+        errors["name"] = [
+            gettext("%(team)s has a group %(name)s already; choose another name") % {"team": team.name, "name": name}
+        ]
     if len(description) > 200:
-        errors["description"] = [f"{len(description)} characters were given; at most 200 are allowed"]
+        errors["description"] = [
+            gettext("%(count)s characters were given; at most 200 are allowed") % {"count": len(description)}
+        ]
     if locked.security_groups.count() >= MAX_GROUPS:
-        errors.setdefault("name", []).append(f"{team.name} has {MAX_GROUPS} groups, the most that a team may have")
+        errors.setdefault("name", []).append(
+            gettext("%(team)s has %(max_groups)s groups, the most that a team may have")
+            % {"team": team.name, "max_groups": MAX_GROUPS}
+        )
     if errors:
         raise GroupProblem(errors)
     group = SecurityGroup.objects.create(team=locked, name=name, description=description)
@@ -99,14 +110,21 @@ def delete_group(group: SecurityGroup) -> None:
     Team.objects.select_for_update(no_key=True).get(pk=group.team_id)
     lines = []
     if group.name == DEFAULT:
-        lines.append("the group default stays: ports without another group are in it")
+        lines.append(gettext("the group default stays: ports without another group are in it"))
     ports = list(group.ports.values_list("name", flat=True)[:11])
     if ports:
-        lines.append(f"{_listed(ports)} {'is' if len(ports) == 1 else 'are'} in it: take it off there first")
+        lines.append(
+            ngettext(
+                "%(ports)s is in it: take it off there first",
+                "%(ports)s are in it: take it off there first",
+                len(ports),
+            )
+            % {"ports": _listed(ports)}
+        )
     rules = group.referring_rules.exclude(group=group).select_related("group")
     referring = sorted({rule.group.name for rule in rules})
     if referring:
-        lines.append(f"rules of {_listed(referring)} name it: remove those first")
+        lines.append(gettext("rules of %(referring)s name it: remove those first") % {"referring": _listed(referring)})
     if lines:
         raise GroupProblem({"group": lines})
     audit("delete", group)
@@ -121,9 +139,12 @@ def add_rule(group: SecurityGroup, spec: RuleSpec, actor: User | None = None) ->
     Team.objects.select_for_update(no_key=True).get(pk=group.team_id)
     columns, errors = check_rule(spec)
     if not errors and group.rules.filter(**columns).exists():
-        errors["protocol"] = [f"{group.name} has this rule already"]
+        errors["protocol"] = [gettext("%(group)s has this rule already") % {"group": group.name}]
     if group.rules.count() >= MAX_RULES:
-        errors.setdefault("protocol", []).append(f"{group.name} has {MAX_RULES} rules, the most that a group may have")
+        errors.setdefault("protocol", []).append(
+            gettext("%(group)s has %(max_rules)s rules, the most that a group may have")
+            % {"group": group.name, "max_rules": MAX_RULES}
+        )
     if errors:
         raise GroupProblem(errors)
     rule = SecurityRule.objects.create(group=group, **columns)
@@ -209,4 +230,4 @@ def _told(port: Port) -> None:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (" and more" if len(names) > 10 else "")
+    return ", ".join(names[:10]) + (gettext(" and more") if len(names) > 10 else "")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from portal.compute.models import VM
 from portal.networks.groups import default_group
 from portal.networks.models import FixedAddress, Network, Port, PortKind, Subnet, format_key
@@ -52,7 +54,8 @@ def allocate_port(
     fixed, reserved = _given(locked, subnets, address)
     if reserved is not None and plugged is not None:
         raise AddressProblem(
-            f"address {address} is reserved, as {reserved.name}, for a NIC with the MAC {reserved.mac}"
+            gettext("address %(address)s is reserved, as %(reserved)s, for a NIC with the MAC %(mac)s")
+            % {"address": address, "reserved": reserved.name, "mac": reserved.mac}
         )
     if reserved is not None:
         return _take_over(reserved, name, vm, kind)
@@ -79,7 +82,9 @@ def _given(
 ) -> tuple[list[tuple[Subnet, Address]], Port | None]:
     """The addresses that were asked for, which can be had, and the reserved port that one of them is of."""
     if not subnets:
-        raise AddressProblem(f"network {network.name} has no subnet: add one, or choose another network")
+        raise AddressProblem(
+            gettext("network %(network)s has no subnet: add one, or choose another network") % {"network": network.name}
+        )
     fixed = _parse_fixed(address or "", network, subnets)
     reserved = _reserved(fixed)
     problems = [problem for subnet, one in fixed if (problem := _why_not(subnet, one))]
@@ -108,7 +113,8 @@ def address_ports(subnet: Subnet) -> int:
         one = _give(subnet, port.mac)
         if one is None:
             raise AddressProblem(
-                f"subnet {subnet.cidr} has too few addresses for the ports of {network.name}: make it larger"
+                gettext("subnet %(cidr)s has too few addresses for the ports of %(network)s: make it larger")
+                % {"cidr": subnet.cidr, "network": network.name}
             )
         FixedAddress.objects.create(port=port, subnet=subnet, address=str(one))
         given += 1
@@ -158,13 +164,22 @@ def _parse_fixed(text: str, network: Network, subnets: list[Subnet]) -> list[tup
         try:
             one = ip_address(word)
         except ValueError:
-            problems.append(f"address {shown!r} was given; an address of {allowed} is allowed")
+            problems.append(
+                gettext("address %(shown)s was given; an address of %(allowed)s is allowed")
+                % {"shown": f"{shown!r}", "allowed": allowed}
+            )
             continue
         home = next((subnet for subnet in subnets if one in ip_network(subnet.cidr)), None)
         if home is None:
-            problems.append(f"address {one} was given; {network.name} has {allowed}")
+            problems.append(
+                gettext("address %(one)s was given; %(network)s has %(allowed)s")
+                % {"one": one, "network": network.name, "allowed": allowed}
+            )
         elif any(one.version == other.version for _, other in found):
-            problems.append(f"address {one} was given; at most one IPv{one.version} address is allowed here")
+            problems.append(
+                gettext("address %(one)s was given; at most one IPv%(version)s address is allowed here")
+                % {"one": one, "version": one.version}
+            )
         else:
             found.append((home, one))
     if problems:
@@ -176,14 +191,24 @@ def _why_not(subnet: Subnet, address: Address) -> str:
     """Why a port cannot have this very address; "" when it can."""
     cidr = ip_network(subnet.cidr)
     if subnet.is_slaac:
-        return f"address {address} was given; {cidr} is a SLAAC subnet, where the address is made of the port's MAC: leave it out"
+        return gettext(
+            "address %(address)s was given; %(cidr)s is a SLAAC subnet, where the address is made of the port's MAC: leave it out"
+        ) % {"address": address, "cidr": cidr}
     if address == ip_address(subnet.gateway):
-        return f"address {address} was given; it is the gateway's: leave it out to get the lowest free one"
+        return gettext(
+            "address %(address)s was given; it is the gateway's: leave it out to get the lowest free one"
+        ) % {"address": address}
     if address == cidr.network_address or (cidr.version == 4 and address == cidr.broadcast_address):
-        return f"address {address} was given; it is {cidr}'s own: choose one between its first and last"
+        return gettext("address %(address)s was given; it is %(cidr)s's own: choose one between its first and last") % {
+            "address": address,
+            "cidr": cidr,
+        }
     taken = FixedAddress.objects.filter(subnet=subnet, address=str(address)).select_related("port").first()
     if taken is not None:
-        return f"address {address} was given; it is {taken.port.name}'s: leave it out to get the lowest free one"
+        return gettext("address %(address)s was given; it is %(port)s's: leave it out to get the lowest free one") % {
+            "address": address,
+            "port": taken.port.name,
+        }
     return ""
 
 
@@ -197,7 +222,10 @@ def _automatic(network: Network, subnets: list[Subnet], but: set[int], mac: str)
             pools = ", ".join(f"{subnet.pool_start} to {subnet.pool_end}" for subnet in family)
             size = sum(last - first + 1 for subnet in family for first, last in free_spans(subnet))
             raise AddressProblem(
-                f"network {network.name} is full: all {size} addresses of {pools} are taken; delete a VM or choose another network"
+                gettext(
+                    "network %(network)s is full: all %(size)s addresses of %(pools)s are taken; delete a VM or choose another network"
+                )
+                % {"network": network.name, "size": size, "pools": pools}
             )
         found.append(given)
     return found
@@ -219,7 +247,10 @@ def _reserved(fixed: list[tuple[Subnet, Address]]) -> Port | None:
 
 def _take_over(port: Port, name: str, vm: VM | None, kind: str) -> Port:
     if kind == PortKind.RESERVED:
-        raise AddressProblem(f"the address is reserved already, as {port.name}: choose another, or leave it out")
+        raise AddressProblem(
+            gettext("the address is reserved already, as %(port)s: choose another, or leave it out")
+            % {"port": port.name}
+        )
     port.vm, port.name, port.kind = vm, name, kind
     port.save(update_fields=["vm", "name", "kind"])
     return port

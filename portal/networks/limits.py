@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -55,13 +56,21 @@ def limits_of(port: Port) -> dict[str, int | None]:
 
 def _check(direction: str, spec: LimitSpec, findings: Findings) -> None:
     if spec.kbps is not None and not LEAST_KBPS <= spec.kbps <= MOST_KBPS:
-        findings.add(f"{direction}_kbps", f"{spec.kbps} was given; {LEAST_KBPS} to {MOST_KBPS} kbit/s are allowed")
+        findings.add(
+            f"{direction}_kbps",
+            gettext("%(kbps)s was given; %(least_kbps)s to %(most_kbps)s kbit/s are allowed")
+            % {"kbps": spec.kbps, "least_kbps": LEAST_KBPS, "most_kbps": MOST_KBPS},
+        )
     if spec.burst_kbit is None:
         return
     if spec.kbps is None:
-        findings.add(f"{direction}_burst_kbit", f"{spec.burst_kbit} was given without a rate: a burst is of a rate")
+        findings.add(
+            f"{direction}_burst_kbit",
+            gettext("%(burst_kbit)s was given without a rate: a burst is of a rate") % {"burst_kbit": spec.burst_kbit},
+        )
     if not LEAST_BURST_KBIT <= spec.burst_kbit <= MOST_KBPS:
         findings.add(
             f"{direction}_burst_kbit",
-            f"{spec.burst_kbit} was given; {LEAST_BURST_KBIT} to {MOST_KBPS} kbit are allowed",
+            gettext("%(burst_kbit)s was given; %(least_burst_kbit)s to %(most_kbps)s kbit are allowed")
+            % {"burst_kbit": spec.burst_kbit, "least_burst_kbit": LEAST_BURST_KBIT, "most_kbps": MOST_KBPS},
         )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import may, refusal, require, team_for
@@ -65,9 +66,11 @@ def _set(request: HttpRequest, team: Team) -> None:
     source, target = port_of(team, given["watch"]), port_of(team, given["to"])
     errors: Errors = {}
     if source is None:
-        errors["watch"] = [f"none of the ports of {team.name}’s VMs was given: choose one of the list"]
+        errors["watch"] = [
+            gettext("none of the ports of %(team)s’s VMs was given: choose one of the list") % {"team": team.name}
+        ]
     if target is None:
-        errors["to"] = ["none of the ports was given: choose one of the list"]
+        errors["to"] = [gettext("none of the ports was given: choose one of the list")]
     if source is None or target is None:
         raise NetworkProblem(errors)
     set_mirror(source, MirrorSpec(target, given["what"]), person(request))

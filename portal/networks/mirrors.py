@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -95,15 +96,31 @@ def mirror_lines(vm: VM) -> list[str]:
 def _check(source: Port, spec: MirrorSpec, findings: Findings) -> None:
     team, target = owner_of(source), spec.target
     if source.vm is None:
-        findings.add("watch", f"{source.name} is no VM's port: only those are mirrored")
+        findings.add("watch", gettext("%(source)s is no VM's port: only those are mirrored") % {"source": source.name})
     if spec.what not in DIRECTIONS:
-        findings.add("what", f"{shown(spec.what)} was given; {', '.join(DIRECTIONS)} are allowed")
+        findings.add(
+            "what",
+            gettext("%(what)s was given; %(directions)s are allowed")
+            % {"what": shown(spec.what), "directions": ", ".join(DIRECTIONS)},
+        )
     if target is None or target.vm is None or owner_of(target).pk != team.pk:
-        findings.add("to", f"{team.name} has no VM with such a port: copies go to a port of the same team's VMs")
+        findings.add(
+            "to",
+            gettext("%(team)s has no VM with such a port: copies go to a port of the same team's VMs")
+            % {"team": team.name},
+        )
     elif target.pk == source.pk:
-        findings.add("to", f"{_name(source)} was given, which is the watched port itself: choose another one")
+        findings.add(
+            "to",
+            gettext("%(source)s was given, which is the watched port itself: choose another one")
+            % {"source": _name(source)},
+        )
     elif Mirror.objects.filter(target=target).exclude(source=source).count() >= MOST_TO_ONE:
-        findings.add("to", f"{_name(target)} watches {MOST_TO_ONE} ports already, which is all that one port may")
+        findings.add(
+            "to",
+            gettext("%(target)s watches %(most_to_one)s ports already, which is all that one port may")
+            % {"target": _name(target), "most_to_one": MOST_TO_ONE},
+        )
 
 
 def _name(port: Port) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext, ngettext
 
 from portal.accounts.models import Team
 from portal.networks import numbers
@@ -60,7 +61,11 @@ def create_network(team: Team, spec: NetworkSpec) -> Network:
         bump_generation()
         findings = Findings()
         if spec.kind not in OVERLAYS:
-            findings.add("kind", f"{shown(spec.kind)} was given; {' and '.join(OVERLAYS)} are allowed")
+            findings.add(
+                "kind",
+                gettext("%(kind)s was given; %(overlays)s are allowed")
+                % {"kind": shown(spec.kind), "overlays": gettext(" and ").join(OVERLAYS)},
+            )
         made = store_network(team, spec, findings)
         audit("create", made, after={"cidr": spec.subnet.cidr, "vni": made.vni, "mtu": made.mtu})
         return made
@@ -71,8 +76,12 @@ def store_network(team: Team | None, spec: NetworkSpec, findings: Findings) -> N
     found. In the caller's transaction, which holds the intent's lock. Raises NetworkProblem."""
     findings.add("name", check_name(spec.name))
     if team is not None and not check_name(spec.name) and (taken := network_named(team, spec.name)):
-        whose = f"{team.name} has" if taken.team_id == team.pk else f"{taken.team.name} shares"
-        findings.add("name", f"{whose} a network {spec.name} already: choose another name")
+        words = (
+            gettext("%(team)s has a network %(name)s already: choose another name")
+            if taken.team_id == team.pk
+            else gettext("%(team)s shares a network %(name)s already: choose another name")
+        )
+        findings.add("name", words % {"team": taken.team.name, "name": spec.name})
     kind: Encapsulation = spec.kind if spec.kind in NetworkKind.values else "vxlan"  # type: ignore[assignment]
     findings.add("mtu", _check_mtu(spec.mtu, kind))
     findings.add("vni", _check_vni(spec.vni))
@@ -132,18 +141,34 @@ def uses_of_network(network: Network) -> list[str]:
     ports = list(network.ports.select_related("vm"))
     vms = [port.vm.name for port in ports if port.vm]
     if vms:
-        reasons.append(f"{_named(vms)} {'is' if len(vms) == 1 else 'are'} on {network.name}: delete {_them(vms)} first")
+        reasons.append(
+            ngettext(
+                "%(vms)s is on %(network)s: delete it first", "%(vms)s are on %(network)s: delete them first", len(vms)
+            )
+            % {"vms": _named(vms), "network": network.name}
+        )
     kept = [port.name for port in ports if port.kind == PortKind.RESERVED]
     if kept:
         reasons.append(
-            f"{_named(kept)} {'is' if len(kept) == 1 else 'are'} reserved on {network.name}: release {_them(kept)} first"
+            ngettext(
+                "%(kept)s is reserved on %(network)s: release it first",
+                "%(kept)s are reserved on %(network)s: release them first",
+                len(kept),
+            )
+            % {"kept": _named(kept), "network": network.name}
         )
     others = [port.name for port in ports if not port.vm and port.kind != PortKind.RESERVED]
     if others:
-        reasons.append(f"{network.name} carries the port {_named(others)}, which is no VM's: it goes with the lab")
+        reasons.append(
+            gettext("%(network)s carries the port %(others)s, which is no VM's: it goes with the lab")
+            % {"network": network.name, "others": _named(others)}
+        )
     for subnet in network.subnets.select_related("router_port__router"):
         if hasattr(subnet, "router_port"):
-            reasons.append(f"router {subnet.router_port.router.name} is attached to {subnet.cidr}: detach it first")
+            reasons.append(
+                gettext("router %(router)s is attached to %(cidr)s: detach it first")
+                % {"router": subnet.router_port.router.name, "cidr": subnet.cidr}
+            )
     return reasons
 
 
@@ -154,9 +179,15 @@ def _uses_of_subnet(subnet: Subnet) -> list[str]:
     )
     names += list(Port.objects.filter(addresses__subnet=subnet, kind=PortKind.ACCESS).values_list("name", flat=True))
     if names:
-        reasons.append(f"{_named(names)} {'has' if len(names) == 1 else 'have'} an address of {subnet.cidr}")
+        reasons.append(
+            ngettext("%(names)s has an address of %(cidr)s", "%(names)s have an address of %(cidr)s", len(names))
+            % {"names": _named(names), "cidr": subnet.cidr}
+        )
     if hasattr(subnet, "router_port"):
-        reasons.append(f"router {subnet.router_port.router.name} is attached to {subnet.cidr}: detach it first")
+        reasons.append(
+            gettext("router %(router)s is attached to %(cidr)s: detach it first")
+            % {"router": subnet.router_port.router.name, "cidr": subnet.cidr}
+        )
     return reasons
 
 
@@ -167,34 +198,46 @@ def floating_of_subnet(subnet: Subnet) -> list[FloatingAddress]:
 
 def _named(names: list[str]) -> str:
     rest = len(names) - NAMED_IN_USE
-    return ", ".join(names[:NAMED_IN_USE]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _them(names: list[str]) -> str:
-    return "it" if len(names) == 1 else "them"
+    return ", ".join(names[:NAMED_IN_USE]) + (gettext(" and %(rest)s more") % {"rest": rest} if rest > 0 else "")
 
 
 def _check_mtu(mtu: int | None, kind: Encapsulation) -> str:
     most = numbers.largest_mtu(kind)
     if mtu is None or numbers.SMALLEST_MTU <= mtu <= most:
         return ""
-    less = ", less the tunnel's headers" if kind in OVERLAYS else ""
-    return f"{mtu} was given; {numbers.SMALLEST_MTU} to {most} fit the hosts' underlay{less}"
+    less = gettext(", less the tunnel's headers") if kind in OVERLAYS else ""
+    return gettext("%(mtu)s was given; %(smallest_mtu)s to %(most)s fit the hosts' underlay%(less)s") % {
+        "mtu": mtu,
+        "smallest_mtu": numbers.SMALLEST_MTU,
+        "most": most,
+        "less": less,
+    }
 
 
 def _check_vni(vni: int | None) -> str:
     if vni is None:
         return ""
     if not 1 <= vni < numbers.FIRST_ROUTER_VNI:
-        return f"{vni} was given; 1 to {numbers.FIRST_ROUTER_VNI - 1} are allowed"
-    return f"VNI {vni} is in use: leave it out to get a free one" if Network.objects.filter(vni=vni).exists() else ""
+        return gettext("%(vni)s was given; 1 to %(first_router_vni)s are allowed") % {
+            "vni": vni,
+            "first_router_vni": numbers.FIRST_ROUTER_VNI - 1,
+        }
+    return (
+        gettext("VNI %(vni)s is in use: leave it out to get a free one") % {"vni": vni}
+        if Network.objects.filter(vni=vni).exists()
+        else ""
+    )
 
 
 def _check_subnet(spec: SubnetSpec, others: list[Subnet], findings: Findings) -> _Checked | None:
     cidr = parse_cidr(spec.cidr, "cidr", findings)
     dns = [parse_address(text, "dns", findings) for text in spec.dns]
     if len(dns) > MOST_DNS:
-        findings.add("dns", f"{len(dns)} name servers were given; at most {MOST_DNS} are allowed")
+        findings.add(
+            "dns",
+            gettext("%(count)s name servers were given; at most %(most_dns)s are allowed")
+            % {"count": len(dns), "most_dns": MOST_DNS},
+        )
     given = {
         field: parse_address(text, field, findings)
         for field, text in (("gateway", spec.gateway), ("pool_start", spec.pool_start), ("pool_end", spec.pool_end))
@@ -206,7 +249,11 @@ def _check_subnet(spec: SubnetSpec, others: list[Subnet], findings: Findings) ->
     findings.add("cidr", sentence)
     for other in others:
         if overlaps(cidr, _cidr_of(other)):
-            findings.add("cidr", f"{cidr} was given; the network has {other.cidr}, which shares addresses with it")
+            findings.add(
+                "cidr",
+                gettext("%(cidr)s was given; the network has %(cidr_2)s, which shares addresses with it")
+                % {"cidr": cidr, "cidr_2": other.cidr},
+            )
     if sentence:
         return None
     first, last = _hosts(cidr)
@@ -215,20 +262,33 @@ def _check_subnet(spec: SubnetSpec, others: list[Subnet], findings: Findings) ->
     end = given.get("pool_end") or (last if cidr.version == 4 else cidr[SLAAC_POOL[1]])
     for field, address in (("gateway", gateway), ("pool_start", start), ("pool_end", end)):
         if address.version != cidr.version or not int(first) <= int(address) <= int(last):
-            findings.add(field, f"{address} was given; {first} to {last} are the addresses of {cidr}")
+            findings.add(
+                field,
+                gettext("%(address)s was given; %(first)s to %(last)s are the addresses of %(cidr)s")
+                % {"address": address, "first": first, "last": last, "cidr": cidr},
+            )
     if int(start) > int(end):
-        findings.add("pool_end", f"{end} was given, which is before the pool's start {start}")
+        findings.add(
+            "pool_end",
+            gettext("%(end)s was given, which is before the pool's start %(start)s") % {"end": end, "start": start},
+        )
     if int(start) == int(end) == int(gateway):
-        findings.add("pool_end", "the pool holds the gateway's address alone: no guest would get one")
+        findings.add("pool_end", gettext("the pool holds the gateway's address alone: no guest would get one"))
     return _Checked(cidr, gateway, (start, end), tuple(one for one in dns if one is not None))
 
 
 def _check_cidr(cidr: Cidr) -> str:
     shortest, longest = PREFIX_LENGTHS[cidr.version]
     if not shortest <= cidr.prefixlen <= longest:
-        return f"{cidr} was given; prefix lengths /{shortest} to /{longest} are allowed"
+        return gettext("%(cidr)s was given; prefix lengths /%(shortest)s to /%(longest)s are allowed") % {
+            "cidr": cidr,
+            "shortest": shortest,
+            "longest": longest,
+        }
     if cidr.is_multicast or cidr.is_loopback or cidr.is_link_local or cidr.is_unspecified or str(cidr).startswith("0."):
-        return f"{cidr} was given, which no host can have an address of; 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16 are free to use"
+        return gettext(
+            "%(cidr)s was given, which no host can have an address of; 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16 are free to use"
+        ) % {"cidr": cidr}
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from django.db.models import Min, QuerySet
+from django.utils.translation import gettext
 
 from portal.hosts.models import Host
 from portal.networks.models import Mirror, Network, Router
@@ -67,4 +68,11 @@ def _lowest_free(
     for number in range(span[0], span[1] + 1):
         if number not in used:
             return number
-    raise NetworkProblem({"": [f"all {span[1] - span[0] + 1} {what} are in use: delete something that is not needed"]})
+    raise NetworkProblem(
+        {
+            "": [
+                gettext("all %(span)s %(what)s are in use: delete something that is not needed")
+                % {"span": span[1] - span[0] + 1, "what": what}
+            ]
+        }
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -42,7 +43,11 @@ def set_pairs(port: Port, specs: Sequence[PairSpec], actor: User | None = None) 
     findings = Findings()
     found = [_checked(port, number, spec, findings) for number, spec in enumerate(specs)]
     if len(specs) > MOST_PAIRS:
-        findings.add("pairs", f"{len(specs)} pairs were given; at most {MOST_PAIRS} are allowed")
+        findings.add(
+            "pairs",
+            gettext("%(count)s pairs were given; at most %(most_pairs)s are allowed")
+            % {"count": len(specs), "most_pairs": MOST_PAIRS},
+        )
     _find_twice(found, findings)
     findings.stop()
     before = pairs_of(port)
@@ -61,11 +66,14 @@ def pairs_of(port: Port) -> list[dict[str, str]]:
 def _checked(port: Port, number: int, spec: PairSpec, findings: Findings) -> tuple[Cidr | None, str]:
     field, mac = f"pairs.{number}", spec.mac.strip().lower()
     if mac and (not MAC.fullmatch(mac) or int(mac[:2], 16) & 1):
-        findings.add(f"{field}.mac", f"{shown(spec.mac)} was given; a single machine’s MAC such as 52:54:00:12:34:56 is allowed, or nothing")  # fmt: skip
+        findings.add(f"{field}.mac", gettext("%(mac)s was given; a single machine’s MAC such as 52:54:00:12:34:56 is allowed, or nothing") % {"mac": shown(spec.mac)})  # fmt: skip
     elif mac and mac == port.network.router_mac:
-        findings.add(f"{field}.mac", f"{mac} was given, which is the gateway’s: nobody else may send with it")
+        findings.add(
+            f"{field}.mac",
+            gettext("%(mac)s was given, which is the gateway’s: nobody else may send with it") % {"mac": mac},
+        )
     elif mac and Port.objects.filter(mac=mac).exclude(owned_by(owner_of(port))).exists():
-        findings.add(f"{field}.mac", f"{mac} was given, which is another team’s")
+        findings.add(f"{field}.mac", gettext("%(mac)s was given, which is another team’s") % {"mac": mac})
     cidr = _parse(spec.cidr, f"{field}.cidr", findings)
     if cidr is not None:
         findings.add(f"{field}.cidr", _why_not(port, cidr))
@@ -77,10 +85,14 @@ def _parse(text: str, field: str, findings: Findings) -> Cidr | None:
     try:
         loose = ip_network(text.strip(), strict=False)
     except ValueError:
-        findings.add(field, f"{shown(text)} was given; an address such as 10.20.0.200, or a range such as 10.20.0.192/28, is allowed")  # fmt: skip
+        findings.add(field, gettext("%(text)s was given; an address such as 10.20.0.200, or a range such as 10.20.0.192/28, is allowed") % {"text": shown(text)})  # fmt: skip
         return None
     if "/" in text and str(loose.network_address) != str(ip_address(text.strip().partition("/")[0])):
-        findings.add(field, f"{shown(text)} was given, which has bits set behind its prefix; {loose} is allowed")
+        findings.add(
+            field,
+            gettext("%(text)s was given, which has bits set behind its prefix; %(loose)s is allowed")
+            % {"text": shown(text), "loose": loose},
+        )
         return None
     return loose
 
@@ -88,20 +100,30 @@ def _parse(text: str, field: str, findings: Findings) -> Cidr | None:
 def _why_not(port: Port, cidr: Cidr) -> str:
     least = SHORTEST_PREFIX[cidr.version]
     if cidr.prefixlen < least:
-        return f"{cidr} was given; prefix lengths from /{least} on are allowed: for more, an owner switches port security off"
+        return gettext(
+            "%(cidr)s was given; prefix lengths from /%(least)s on are allowed: for more, an owner switches port security off"
+        ) % {"cidr": cidr, "least": least}
     for subnet in port.network.subnets.all():
         gateway = ip_address(subnet.gateway)
         if gateway.version == cidr.version and gateway in cidr:
-            return f"{cidr} was given, which holds the gateway’s address {gateway}: nobody else may send from it"
+            return gettext(
+                "%(cidr)s was given, which holds the gateway’s address %(gateway)s: nobody else may send from it"
+            ) % {"cidr": cidr, "gateway": gateway}
     if cidr.is_multicast or cidr.is_loopback or cidr.is_unspecified:
-        return f"{cidr} was given, which no machine may send from"
+        return gettext("%(cidr)s was given, which no machine may send from") % {"cidr": cidr}
     others = FixedAddress.objects.filter(port__network=port.network).exclude(owned_by(owner_of(port), "port__"))
     if any(ip_address(one) in cidr for one in others.values_list("address", flat=True)):
-        return f"{cidr} was given, which holds an address of another team on {port.network.name}"
+        return gettext("%(cidr)s was given, which holds an address of another team on %(network)s") % {
+            "cidr": cidr,
+            "network": port.network.name,
+        }
     return ""
 
 
 def _find_twice(found: list[tuple[Cidr | None, str]], findings: Findings) -> None:
     for number, pair in enumerate(found):
         if pair[0] is not None and pair in found[:number]:
-            findings.add(f"pairs.{number}.cidr", f"{str(pair[0])[:SHOWN]} was given twice with the same MAC")
+            findings.add(
+                f"pairs.{number}.cidr",
+                gettext("%(pair)s was given twice with the same MAC") % {"pair": str(pair[0])[:SHOWN]},
+            )

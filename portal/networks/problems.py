@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TypeVar
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 T = TypeVar("T")
 Address = IPv4Address | IPv6Address
@@ -58,14 +59,16 @@ def all_at_once(errors: Errors, make: Callable[[], T]) -> T:
 
 def shown(text: str) -> str:
     """What was given, short enough for a sentence."""
-    return f"“{text if len(text) <= SHOWN else text[:SHOWN] + '…'}”"
+    return gettext("“%(text)s”") % {"text": text if len(text) <= SHOWN else text[:SHOWN] + "…"}
 
 
 def check_name(text: str) -> str:
     """What is wrong with a name, or nothing."""
     if NAME.fullmatch(text):
         return ""
-    return f"{shown(text)} was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end"
+    return gettext("%(text)s was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end") % {
+        "text": shown(text)
+    }
 
 
 def parse_address(text: str, field: str, findings: Findings) -> Address | None:
@@ -73,7 +76,9 @@ def parse_address(text: str, field: str, findings: Findings) -> Address | None:
     try:
         return ip_address(text.strip())
     except ValueError:
-        findings.add(field, f"{shown(text)} was given; an IP address such as 10.20.0.1 is allowed")
+        findings.add(
+            field, gettext("%(text)s was given; an IP address such as 10.20.0.1 is allowed") % {"text": shown(text)}
+        )
         return None
 
 
@@ -82,15 +87,27 @@ def parse_cidr(text: str, field: str, findings: Findings) -> Cidr | None:
     try:
         loose = ip_network(text.strip(), strict=False)
     except ValueError:
-        findings.add(field, f"{shown(text)} was given; an address and a prefix length such as 10.20.0.0/24 is allowed")
+        findings.add(
+            field,
+            gettext("%(text)s was given; an address and a prefix length such as 10.20.0.0/24 is allowed")
+            % {"text": shown(text)},
+        )
         return None
     if "/" not in text:
-        findings.add(field, f"{shown(text)} was given without a prefix length; {loose.network_address}/24 is allowed")
+        findings.add(
+            field,
+            gettext("%(text)s was given without a prefix length; %(network_address)s/24 is allowed")
+            % {"text": shown(text), "network_address": loose.network_address},
+        )
         return None
     try:
         return ip_network(text.strip())
     except ValueError:
-        findings.add(field, f"{shown(text)} was given, which has bits set behind its prefix; {loose} is allowed")
+        findings.add(
+            field,
+            gettext("%(text)s was given, which has bits set behind its prefix; %(loose)s is allowed")
+            % {"text": shown(text), "loose": loose},
+        )
         return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -34,11 +35,15 @@ def create_provider(spec: ProviderSpec, actor: User | None = None) -> Network:
         findings = Findings()
         asked = spec.network
         if asked.kind not in KINDS:
-            findings.add("kind", f"{shown(asked.kind)} was given; vlan and flat are allowed")
+            findings.add("kind", gettext("%(kind)s was given; vlan and flat are allowed") % {"kind": shown(asked.kind)})
         if asked.kind == NetworkKind.FLAT and asked.vid is not None:
-            findings.add("vid", f"VLAN {asked.vid} was given; a flat network is untagged: leave it out, or choose vlan")
+            findings.add(
+                "vid",
+                gettext("VLAN %(vid)s was given; a flat network is untagged: leave it out, or choose vlan")
+                % {"vid": asked.vid},
+            )
         elif asked.kind == NetworkKind.VLAN and asked.vid is None:
-            findings.add("vid", "nothing was given; a VLAN network needs one of 1 to 4094")
+            findings.add("vid", gettext("nothing was given; a VLAN network needs one of 1 to 4094"))
         else:
             findings.add("vid", check_vid(asked.vid))
         teams = _teams(spec.teams, findings)
@@ -63,7 +68,9 @@ def share_provider(network: Network, teams: Sequence[str], actor: User | None = 
             names = list(network.ports.filter(vm__team=team).values_list("vm__name", flat=True)[:5])
             if names:
                 findings.add(
-                    "teams", f"{team.name} has {', '.join(names)} on {network.name}: delete its VMs there first"
+                    "teams",
+                    gettext("%(team)s has %(names)s on %(network)s: delete its VMs there first")
+                    % {"team": team.name, "names": ", ".join(names), "network": network.name},
                 )
         findings.stop()
         network.shared_with.set(chosen)
@@ -84,16 +91,20 @@ def _teams(slugs: Sequence[str], findings: Findings, *, may_be_none: bool = Fals
     known = {team.slug: team for team in Team.objects.filter(slug__in=[slug for slug in wanted if "\0" not in slug])}
     for slug in wanted:
         if slug not in known:
-            findings.add("teams", f"{shown(slug)} was given; there is no team of that name")
+            findings.add("teams", gettext("%(slug)s was given; there is no team of that name") % {"slug": shown(slug)})
     if not wanted and not may_be_none:
-        findings.add("teams", "nothing was given; name the team that it is for, and those that share it")
+        findings.add("teams", gettext("nothing was given; name the team that it is for, and those that share it"))
     return [known[slug] for slug in wanted if slug in known]
 
 
 def _check_name(name: str, teams: Sequence[Team], findings: Findings) -> None:
     for team in teams:
         if network_named(team, name):
-            findings.add("name", f"{team.name} has a network {name} already: choose another name")
+            findings.add(
+                "name",
+                gettext("%(team)s has a network %(name)s already: choose another name")
+                % {"team": team.name, "name": name},
+            )
 
 
 def _what(network: Network) -> tuple[str, str, str]:

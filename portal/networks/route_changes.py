@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.networks.models import Router
 from portal.networks.problems import Findings, NetworkProblem, parse_cidr
@@ -20,11 +21,18 @@ def route_change(router: Router, destination: str, next_hop: str) -> tuple[str, 
     if next_hop.strip():
         checked = check_route(router, destination, next_hop, is_replacing=there is not None)
         if there is not None and checked[1] == there.next_hop:
-            raise NetworkProblem({"next_hop": [f"{to} goes by {there.next_hop} already"]})
+            raise NetworkProblem(
+                {"next_hop": [gettext("%(to)s goes by %(next_hop)s already") % {"to": to, "next_hop": there.next_hop}]}
+            )
         return REPLACE if there is not None else ADD, *checked
     if there is None:
         raise NetworkProblem(
-            {"next_hop": [f"none was given, which removes a route, and {router.name} has none to {to}"]}
+            {
+                "next_hop": [
+                    gettext("none was given, which removes a route, and %(router)s has none to %(to)s")
+                    % {"router": router.name, "to": to}
+                ]
+            }
         )
     return REMOVE, to, ""
 
@@ -34,7 +42,13 @@ def apply_route(router: Router, action: str, change: dict[str, str]) -> None:
     """Make the change. Raises NetworkProblem where the routes are not as they were when it was asked about."""
     there = router.routes.filter(destination=change["destination"]).first()
     if there is None and action != ADD:
-        raise NetworkProblem({"destination": [f"the route to {change['destination']} is gone: somebody removed it"]})
+        raise NetworkProblem(
+            {
+                "destination": [
+                    gettext("the route to %(change)s is gone: somebody removed it") % {"change": change["destination"]}
+                ]
+            }
+        )
     if there is not None and action != ADD:
         remove_route(there)
     if action != REMOVE:

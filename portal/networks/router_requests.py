@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team
 from portal.networks import numbers
@@ -41,7 +42,11 @@ def create_router(team: Team, spec: RouterSpec) -> Router:
         findings = Findings()
         findings.add("name", check_name(spec.name))
         if not check_name(spec.name) and Router.objects.filter(team=team, name=spec.name).exists():
-            findings.add("name", f"{team.name} has a router {spec.name} already: choose another name")
+            findings.add(
+                "name",
+                gettext("%(team)s has a router %(spec)s already: choose another name")
+                % {"team": team.name, "spec": spec.name},
+            )
         router = Router(
             team=team, name=spec.name, vni=numbers.next_router_vni(), zone=numbers.next_router_zone(),
             external_mac=numbers.new_external_mac(), external=spec.external,
@@ -66,7 +71,9 @@ def delete_router(router: Router) -> None:
         findings = Findings()
         for floating in floating_of(router):
             findings.add(
-                "router", f"floating address {floating} leads through {router.name}: take it from its VM first"
+                "router",
+                gettext("floating address %(floating)s leads through %(router)s: take it from its VM first")
+                % {"floating": floating, "router": router.name},
             )
         findings.stop()
         address = router.external_address
@@ -94,11 +101,19 @@ def detach_subnet(port: RouterPort) -> None:
         findings = Findings()
         cidr = ip_network(port.subnet.cidr)
         for floating in floating_of(port.router).filter(fixed__subnet=port.subnet):
-            findings.add("subnet", f"floating address {floating} stands for one of {cidr}: take it from its VM first")
+            findings.add(
+                "subnet",
+                gettext("floating address %(floating)s stands for one of %(cidr)s: take it from its VM first")
+                % {"floating": floating, "cidr": cidr},
+            )
         for route in port.router.routes.all():
             next_hop = parse_address(route.next_hop, "subnet", findings)
             if next_hop is not None and next_hop in cidr:
-                findings.add("subnet", f"the route to {route.destination} has its next hop in {cidr}: remove it first")
+                findings.add(
+                    "subnet",
+                    gettext("the route to %(destination)s has its next hop in %(cidr)s: remove it first")
+                    % {"destination": route.destination, "cidr": cidr},
+                )
         findings.stop()
         audit("detach", port.router, before={"subnet": port.subnet.cidr})
         port.delete()
@@ -112,16 +127,34 @@ def check_route(router: Router, destination: str, next_hop: str, *, is_replacing
     legs = [leg.subnet for leg in router.ports.select_related("subnet")]
     home = next((one for one in legs if via is not None and via in ip_network(one.cidr)), None)
     if via is not None and home is None:
-        allowed = " or ".join(one.cidr for one in legs) or "a subnet: attach one first"
-        findings.add("next_hop", f"{via} was given; an address of {allowed} is allowed")
+        allowed = " or ".join(one.cidr for one in legs) or gettext("a subnet: attach one first")
+        findings.add(
+            "next_hop",
+            gettext("%(via)s was given; an address of %(allowed)s is allowed") % {"via": via, "allowed": allowed},
+        )
     if home is not None and str(via) == home.gateway:
-        findings.add("next_hop", f"{via} was given, which is {router.name} itself: packets would go round in it")
+        findings.add(
+            "next_hop",
+            gettext("%(via)s was given, which is %(router)s itself: packets would go round in it")
+            % {"via": via, "router": router.name},
+        )
     if to is not None and via is not None and to.version != via.version:
-        findings.add("next_hop", f"{via} was given; a route to {to} needs an IPv{to.version} address")
+        findings.add(
+            "next_hop",
+            gettext("%(via)s was given; a route to %(to)s needs an IPv%(version)s address")
+            % {"via": via, "to": to, "version": to.version},
+        )
     if to is not None and any(to == ip_network(one.cidr) for one in legs):
-        findings.add("destination", f"{to} was given, which is attached to {router.name}: no route is needed")
+        findings.add(
+            "destination",
+            gettext("%(to)s was given, which is attached to %(router)s: no route is needed")
+            % {"to": to, "router": router.name},
+        )
     if to is not None and not is_replacing and router.routes.filter(destination=str(to)).exists():
-        findings.add("destination", f"{to} was given; there is a route to it already: remove that one first")
+        findings.add(
+            "destination",
+            gettext("%(to)s was given; there is a route to it already: remove that one first") % {"to": to},
+        )
     findings.stop()
     return str(to), str(via)
 
@@ -151,12 +184,16 @@ def set_external(router: Router, external: ExternalNetwork | None) -> None:
         if external != router.external:
             for floating in floating_of(router):
                 findings.add(
-                    "external", f"floating address {floating} is in use on {router.external}: take it from its VM first"
+                    "external",
+                    gettext("floating address %(floating)s is in use on %(external)s: take it from its VM first")
+                    % {"floating": floating, "external": router.external},
                 )
         for leg in router.ports.select_related("subnet"):
             if external is not None and overlaps(ip_network(leg.subnet.cidr), ip_network(external.cidr)):
                 findings.add(
-                    "external", f"{external.name} has {external.cidr}, which shares addresses with {leg.subnet.cidr}"
+                    "external",
+                    gettext("%(external)s has %(cidr)s, which shares addresses with %(cidr_2)s")
+                    % {"external": external.name, "cidr": external.cidr, "cidr_2": leg.subnet.cidr},
                 )
         findings.stop()
         if external == router.external:
@@ -196,35 +233,44 @@ def _check_leg(router: Router, subnet: Subnet, joined: list[Subnet], findings: F
     if subnet.network.is_provider:
         findings.add(
             "subnet",
-            f"{subnet.cidr} of {subnet.network} has its router outside, at {subnet.gateway}: no other can be attached",
+            gettext("%(cidr)s of %(network)s has its router outside, at %(gateway)s: no other can be attached")
+            % {"cidr": subnet.cidr, "network": subnet.network, "gateway": subnet.gateway},
         )
         return
     taken = RouterPort.objects.filter(subnet=subnet).select_related("router").first()
     if taken is not None:
         findings.add(
-            "subnet", f"{subnet.cidr} is attached to router {taken.router.name} already: detach it there first"
+            "subnet",
+            gettext("%(cidr)s is attached to router %(router)s already: detach it there first")
+            % {"cidr": subnet.cidr, "router": taken.router.name},
         )
         return
     for other in joined:
         if overlaps(cidr, ip_network(other.cidr)):
             findings.add(
                 "subnet",
-                f"{subnet.cidr} of {subnet.network} shares addresses with {other.cidr} of {other.network}: one router can't lead to both",
+                gettext(
+                    "%(cidr)s of %(network)s shares addresses with %(cidr_2)s of %(network_2)s: one router can't lead to both"
+                )
+                % {"cidr": subnet.cidr, "network": subnet.network, "cidr_2": other.cidr, "network_2": other.network},
             )
     sibling = RouterPort.objects.filter(subnet__network=subnet.network).exclude(router_id=router.pk).first()
     if sibling is not None:
         findings.add(
             "subnet",
-            f"network {subnet.network} is attached to router {sibling.router.name} by {sibling.subnet.cidr}: a network has one router",
+            gettext("network %(network)s is attached to router %(router)s by %(cidr)s: a network has one router")
+            % {"network": subnet.network, "router": sibling.router.name, "cidr": sibling.subnet.cidr},
         )
     if router.external is not None and overlaps(cidr, ip_network(router.external.cidr)):
         findings.add(
             "subnet",
-            f"{subnet.cidr} shares addresses with the external network {router.external} ({router.external.cidr})",
+            gettext("%(cidr)s shares addresses with the external network %(external)s (%(cidr_2)s)")
+            % {"cidr": subnet.cidr, "external": router.external, "cidr_2": router.external.cidr},
         )
     owner = FixedAddress.objects.filter(subnet=subnet, address=subnet.gateway).select_related("port").first()
     if owner is not None:
         findings.add(
             "subnet",
-            f"the gateway address {subnet.gateway} of {subnet.cidr} is {owner.port.name}'s: delete that port first",
+            gettext("the gateway address %(gateway)s of %(cidr)s is %(port)s's: delete that port first")
+            % {"gateway": subnet.gateway, "cidr": subnet.cidr, "port": owner.port.name},
         )

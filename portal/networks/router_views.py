@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import may, require, team_for
@@ -61,7 +62,9 @@ def router_change(request: HttpRequest, uuid: UUID) -> HttpResponse:
     change = CHANGES.get(request.POST.get("action", ""))
     try:
         if change is None:
-            raise NetworkProblem({"action": [f"no such change; {', '.join(CHANGES)} are allowed"]})
+            raise NetworkProblem(
+                {"action": [gettext("no such change; %(changes)s are allowed") % {"changes": ", ".join(CHANGES)}]}
+            )
         change(row, request.POST)
     except NetworkProblem as problem:
         return router_page(request, row, problem.errors)
@@ -125,7 +128,9 @@ def external_of(posted: QueryDict) -> ExternalNetwork | None:
     name = posted.get("external", "")
     found = ExternalNetwork.objects.filter(name=name).first() if not check_name(name) else None
     if name and found is None:
-        raise NetworkProblem({"external": ["there is no external network of that name: choose one of the list"]})
+        raise NetworkProblem(
+            {"external": [gettext("there is no external network of that name: choose one of the list")]}
+        )
     return found
 
 
@@ -133,7 +138,13 @@ def _spec(team: Team, posted: QueryDict) -> RouterSpec:
     ids = [int(text) for text in posted.getlist("subnet") if text.isdecimal() and len(text) < 18]
     subnets = tuple(Subnet.objects.filter(network__team=team, id__in=ids).select_related("network").order_by("id"))
     if len(subnets) != len(posted.getlist("subnet")):
-        raise NetworkProblem({"subnet": [f"one of the subnets is none of {team.name}'s: choose from the list"]})
+        raise NetworkProblem(
+            {
+                "subnet": [
+                    gettext("one of the subnets is none of %(team)s's: choose from the list") % {"team": team.name}
+                ]
+            }
+        )
     return RouterSpec(posted.get("name", "").strip(), subnets, external_of(posted))
 
 
@@ -156,9 +167,15 @@ def router_page(request: HttpRequest, row: Router, errors: Errors) -> HttpRespon
 def _commands(row: Router) -> list[tuple[str, str]]:
     where = f" on {row.gateway_host}" if row.gateway_host else ""
     return [
-        ("Its routes, on every host", f"ovs-ofctl -O OpenFlow14 dump-flows br-int table=41,reg9={row.vni:#x}"),
-        ("What it hands to the gateway host", f"ovs-ofctl -O OpenFlow14 dump-flows br-int table=45,reg9={row.vni:#x}"),
-        (f"Its translations now{where}", f"ovs-appctl dpctl/dump-conntrack zone={row.zone}"),
+        (gettext("Its routes, on every host"), f"ovs-ofctl -O OpenFlow14 dump-flows br-int table=41,reg9={row.vni:#x}"),
+        (
+            gettext("What it hands to the gateway host"),
+            f"ovs-ofctl -O OpenFlow14 dump-flows br-int table=45,reg9={row.vni:#x}",
+        ),
+        (
+            gettext("Its translations now%(where)s") % {"where": where},
+            f"ovs-appctl dpctl/dump-conntrack zone={row.zone}",
+        ),
     ]
 
 

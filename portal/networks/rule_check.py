@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
+from django.utils.translation import gettext
+
 from portal.networks.models import Direction, Protocol, SecurityGroup
 
 WITH_PORTS = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
@@ -38,7 +40,10 @@ def check_rule(spec: RuleSpec) -> tuple[dict[str, Any], Errors]:
     ):
         columns[field] = given
         if given not in choices:
-            errors[field] = [f"“{_short(given)}” was given; allowed are {', '.join(choices)}"]
+            errors[field] = [
+                gettext("“%(given)s” was given; allowed are %(choices)s")
+                % {"given": _short(given), "choices": ", ".join(choices)}
+            ]
     if "family" not in errors:
         columns["family"] = int(spec.family)
     if "protocol" not in errors:
@@ -48,7 +53,10 @@ def check_rule(spec: RuleSpec) -> tuple[dict[str, Any], Errors]:
     if spec.cidr.strip():
         columns["cidr"], wrong = _cidr(spec.cidr.strip(), spec.family)
         if spec.remote_group is not None:
-            wrong = f"{_short(spec.cidr)} and the group {spec.remote_group.name} were given; one of the two is allowed"
+            wrong = gettext("%(cidr)s and the group %(remote_group)s were given; one of the two is allowed") % {
+                "cidr": _short(spec.cidr),
+                "remote_group": spec.remote_group.name,
+            }
         if wrong:
             errors["cidr"] = [wrong]
     return columns, errors
@@ -63,28 +71,37 @@ def _numbers(protocol: str, text: str) -> tuple[int | None, int | None, str]:
         return (
             None,
             None,
-            f"“{_short(text)}” was given; only tcp, udp and sctp have ports: choose one, or leave it empty",
+            gettext("“%(text)s” was given; only tcp, udp and sctp have ports: choose one, or leave it empty")
+            % {"text": _short(text)},
         )
     found = PORTS.fullmatch(text)
     if not found:
         return (
             None,
             None,
-            f"“{_short(text)}” was given; a port (22) or a range (8000-8080) is allowed, or nothing for all",
+            gettext("“%(text)s” was given; a port (22) or a range (8000-8080) is allowed, or nothing for all")
+            % {"text": _short(text)},
         )
     first, last = int(found[1]), int(found[2] or found[1])
     if first > last:
-        return None, None, f"{first}-{last} was given; the first port must not be above the last: {last}-{first}?"
+        return (
+            None,
+            None,
+            gettext("%(first)s-%(last)s was given; the first port must not be above the last: %(last)s-%(first)s?")
+            % {"first": first, "last": last},
+        )
     if not (first >= 1 and last <= 65535):
-        return None, None, f"{text} was given; 1 to 65535 is allowed"
+        return None, None, gettext("%(text)s was given; 1 to 65535 is allowed") % {"text": text}
     return first, last, ""
 
 
 def _icmp(text: str) -> tuple[int | None, int | None, str]:
     found = ICMP.fullmatch(text)
     if not found or int(found[1]) > 255 or int(found[2] or 0) > 255:
-        words = "icmp has no ports: a type (8 is ping), or type and code (3/4), each 0 to 255, is allowed, or nothing for all"
-        return None, None, f"“{_short(text)}” was given; {words}"
+        words = gettext(
+            "icmp has no ports: a type (8 is ping), or type and code (3/4), each 0 to 255, is allowed, or nothing for all"
+        )
+        return None, None, gettext("“%(text)s” was given; %(words)s") % {"text": _short(text), "words": words}
     return int(found[1]), int(found[2]) if found[2] else None, ""
 
 
@@ -94,7 +111,11 @@ def _cidr(text: str, family: str) -> tuple[str, str]:
     except ValueError:
         return "", _not_a_cidr(text)
     if str(network.version) != family:
-        return "", f"{network} was given, which is IPv{network.version}; the rule is for IPv{_short(family)}"
+        return "", gettext("%(network)s was given, which is IPv%(version)s; the rule is for IPv%(family)s") % {
+            "network": network,
+            "version": network.version,
+            "family": _short(family),
+        }
     return str(network), ""
 
 
@@ -102,8 +123,12 @@ def _not_a_cidr(text: str) -> str:
     try:
         meant = ip_interface(text)
     except ValueError:
-        return f"“{_short(text)}” was given; a network such as 10.0.0.0/8 or 2001:db8::/32 is allowed, or nothing for anybody"
-    return f"{text} was given, which has host bits; the network is {meant.network}, that one host is {meant.ip}/{meant.max_prefixlen}"
+        return gettext(
+            "“%(text)s” was given; a network such as 10.0.0.0/8 or 2001:db8::/32 is allowed, or nothing for anybody"
+        ) % {"text": _short(text)}
+    return gettext(
+        "%(text)s was given, which has host bits; the network is %(network)s, that one host is %(ip)s/%(max_prefixlen)s"
+    ) % {"text": text, "network": meant.network, "ip": meant.ip, "max_prefixlen": meant.max_prefixlen}
 
 
 def _short(text: str) -> str:

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team
@@ -61,10 +62,16 @@ def reserve(network: Network, name: str, address: str) -> Port:
         findings.add("name", check_name(name))
         if name.startswith(MOVING):
             findings.add(
-                "name", f"{shown(name)} was given; names that begin with {MOVING} are kept for NICs on the move"
+                "name",
+                gettext("%(name)s was given; names that begin with %(moving)s are kept for NICs on the move")
+                % {"name": shown(name), "moving": MOVING},
             )
         if not findings.errors and network.ports.filter(name=name).exists():
-            findings.add("name", f"{network.name} has a port {name} already: choose another name")
+            findings.add(
+                "name",
+                gettext("%(network)s has a port %(name)s already: choose another name")
+                % {"network": network.name, "name": name},
+            )
         _find_address(network, address, findings)
         findings.stop()
         port = reserve_port(network, name=name, address=address or None)
@@ -123,7 +130,7 @@ def _find_address(network: Network, address: str, findings: Findings) -> None:
         findings.add("address", str(problem))
         return
     if address and (port := taken.first()) is not None:
-        findings.add("address", f"{shown(address)} was given; it is reserved already, as {port.name}: choose another, or leave it out")  # fmt: skip
+        findings.add("address", gettext("%(address)s was given; it is reserved already, as %(port)s: choose another, or leave it out") % {"address": shown(address), "port": port.name})  # fmt: skip
 
 
 def _take(row: Subnet, change: SubnetChange, findings: Findings) -> None:
@@ -132,20 +139,30 @@ def _take(row: Subnet, change: SubnetChange, findings: Findings) -> None:
         if text is not None and (one := _inside(text, field, cidr, findings)) is not None:
             setattr(row, field, str(one))
     if int(ip_address(row.pool_start)) > int(ip_address(row.pool_end)):
-        findings.add("pool_end", f"{row.pool_end} was given, which is before the pool’s start {row.pool_start}")
+        findings.add(
+            "pool_end",
+            gettext("%(pool_end)s was given, which is before the pool’s start %(pool_start)s")
+            % {"pool_end": row.pool_end, "pool_start": row.pool_start},
+        )
     if change.exclusions is not None:
         row.exclusions = _exclusions(change.exclusions, cidr, findings)
     if change.dns is not None:
         row.dns = _servers(change.dns, findings)
     if not findings.errors and not free_spans(row):
         findings.add(
-            "exclusions", f"nothing of {row.pool_start} to {row.pool_end} is left: no guest would get an address"
+            "exclusions",
+            gettext("nothing of %(pool_start)s to %(pool_end)s is left: no guest would get an address")
+            % {"pool_start": row.pool_start, "pool_end": row.pool_end},
         )
 
 
 def _exclusions(texts: tuple[str, ...], cidr: Cidr, findings: Findings) -> list[list[str]]:
     if len(texts) > MOST_EXCLUSIONS:
-        findings.add("exclusions", f"{len(texts)} exclusions were given; at most {MOST_EXCLUSIONS} are allowed")
+        findings.add(
+            "exclusions",
+            gettext("%(count)s exclusions were given; at most %(most_exclusions)s are allowed")
+            % {"count": len(texts), "most_exclusions": MOST_EXCLUSIONS},
+        )
         return []
     found: list[tuple[Address, Address]] = []
     for text in texts:
@@ -154,17 +171,27 @@ def _exclusions(texts: tuple[str, ...], cidr: Cidr, findings: Findings) -> list[
         if first is None or last is None:
             continue
         if int(first) > int(last):
-            findings.add("exclusions", f"{shown(text)} was given, which ends before it begins")
+            findings.add(
+                "exclusions", gettext("%(text)s was given, which ends before it begins") % {"text": shown(text)}
+            )
         for one, other in found:
             if int(first) <= int(other) and int(one) <= int(last):
-                findings.add("exclusions", f"{shown(text)} was given, which shares addresses with {one}-{other}")
+                findings.add(
+                    "exclusions",
+                    gettext("%(text)s was given, which shares addresses with %(one)s-%(other)s")
+                    % {"text": shown(text), "one": one, "other": other},
+                )
         found.append((first, last))
     return [[str(first), str(last)] for first, last in sorted(found, key=lambda pair: int(pair[0]))]
 
 
 def _servers(texts: tuple[str, ...], findings: Findings) -> list[str]:
     if len(texts) > MOST_DNS:
-        findings.add("dns", f"{len(texts)} name servers were given; at most {MOST_DNS} are allowed")
+        findings.add(
+            "dns",
+            gettext("%(count)s name servers were given; at most %(most_dns)s are allowed")
+            % {"count": len(texts), "most_dns": MOST_DNS},
+        )
     found = [parse_address(text, "dns", findings) for text in texts]
     return [str(one) for one in found if one is not None]
 
@@ -176,7 +203,11 @@ def _inside(text: str, field: str, cidr: Cidr, findings: Findings) -> Address | 
     if one is None:
         return None
     if one.version != cidr.version or not int(first) <= int(one) <= int(last):
-        findings.add(field, f"{one} was given; {first} to {last} are the addresses of {cidr}")
+        findings.add(
+            field,
+            gettext("%(one)s was given; %(first)s to %(last)s are the addresses of %(cidr)s")
+            % {"one": one, "first": first, "last": last, "cidr": cidr},
+        )
         return None
     return one
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Count, Prefetch, QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import current_team, may, require, role_in, team_for
@@ -129,7 +130,9 @@ def number_of(posted: QueryDict, field: str) -> tuple[int | None, Errors]:
     text = posted.get(field, "").strip()
     if text.isascii() and text.isdecimal() and len(text) < 10:
         return int(text), {}
-    return None, {field: [f"“{text[:40]}” was given; a number is allowed, or nothing"]} if text else {}
+    return None, {
+        field: [gettext("“%(text)s” was given; a number is allowed, or nothing") % {"text": text[:40]}]
+    } if text else {}
 
 
 def network_page(request: HttpRequest, row: Network, errors: Errors) -> HttpResponse:
