@@ -20,10 +20,11 @@ TOKEN_PREFIX = "hst_"
 
 
 def add_to(app: typer.Typer) -> None:
-    """login, logout, whoami, usage."""
+    """login, logout, whoami, settings, usage."""
     app.command("login")(login)
     app.command("logout")(logout)
     app.command("whoami")(whoami)
+    app.command("settings")(own_settings)
     app.command("usage")(usage)
 
 
@@ -88,6 +89,27 @@ def whoami(ctx: typer.Context, as_json: AsJson = False) -> None:
         return pairs(lines)
 
     show(lambda: api.get("/me"), draw, as_json)
+
+
+def own_settings(
+    ctx: typer.Context,
+    language: Annotated[
+        str | None, typer.Option(help="Language that the pages speak to you: en or ru; “” for your browser's.")
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Time zone of times on the pages, as Europe/Berlin; “” for your browser's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show, or choose, the language and the time zone that the pages speak to you in."""
+    api = api_of(ctx)
+    wanted = {name: value for name, value in (("language", language), ("time_zone", time_zone)) if value is not None}
+
+    def draw(me: dict[str, Any]) -> str:
+        names = ("language", "time_zone")
+        return pairs([(name.replace("_", " "), me[name] or "your browser's") for name in names])
+
+    show(lambda: api.send("PATCH", "/me", wanted) if wanted else api.get("/me"), draw, as_json)
 
 
 def usage(ctx: typer.Context, as_json: AsJson = False) -> None:

@@ -17,6 +17,8 @@ from portal.accounts.factors import change_policy, policy
 from portal.accounts.keys import KeyProblem
 from portal.accounts.models import ApiToken, Team
 from portal.accounts.scopes import ALL, READ
+from portal.accounts.settings import change_settings, setting_problems
+from portal.accounts.teams import TeamProblem
 from portal.accounts.tokens import delete_token
 from portal.accounts.views import add_key, person, remove_key
 from portal.api.problems import FieldProblem
@@ -44,10 +46,21 @@ class TokenOut(Schema):
 
 
 class MeOut(Schema):
+    """`language` and `time_zone` are the account's choices, which its pages follow; "" follows the browser."""
+
     username: str
     is_operator: bool
+    language: str
+    time_zone: str
     teams: list[TeamOut]
     token: TokenOut | None
+
+
+class MeIn(Schema):
+    """What is not given stays as it is."""
+
+    language: PlainText | None = Field(None, description="a code as en or ru; “” for what the browser asks for")
+    time_zone: PlainText | None = Field(None, description="an IANA name as Europe/Berlin; “” for the browser's")
 
 
 class PolicyIn(Schema):
@@ -103,10 +116,24 @@ class KeyOut(Schema):
 @router.get("/me", response=MeOut, summary="Who you are, your teams, and the token you came with")
 def me(request: HttpRequest) -> Any:
     require(request, "person.see")
+    return _told(request)
+
+
+@router.patch("/me", response=MeOut, summary="Choose the language and the time zone that pages speak to you in")
+def change_me(request: HttpRequest, asked: MeIn) -> Any:
+    require(request, "person.change")
+    wanted = asked.model_dump(exclude_none=True)
+    if problems := setting_problems(wanted):
+        raise TeamProblem.of(problems)
+    change_settings(person(request), wanted)
+    return _told(request)
+
+
+def _told(request: HttpRequest) -> dict[str, Any]:
     user = person(request)
     teams = [{"slug": row.team.slug, "name": row.team.name, "role": row.role} for row in memberships_of(request)]
-    token: ApiToken | None = getattr(request, "api_token", None)
-    return {"username": user.username, "is_operator": user.is_operator, "teams": teams, "token": token}
+    own = {name: getattr(user, name) for name in ("username", "is_operator", "language", "time_zone")}
+    return {**own, "teams": teams, "token": getattr(request, "api_token", None)}
 
 
 @router.delete("/me/token", response={204: None}, summary="End the token that this is sent with")

@@ -409,6 +409,7 @@ API: dict[str, str] = {
     "GET /api/v1/traces": "trace.see",
     "POST /api/v1/vms/{uuid}/console-ticket": "console.see",
     "GET /api/v1/me": "person.see",
+    "PATCH /api/v1/me": "person.change",
     "GET /api/v1/keys": "person.see",
     "POST /api/v1/keys": "person.change",
     "DELETE /api/v1/keys/{number}": "person.change",

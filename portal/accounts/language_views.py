@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
-from portal.accounts.audit import record
 from portal.accounts.models import User
+from portal.accounts.settings import change_settings
 
 
 @login_not_required
@@ -20,14 +20,14 @@ def language(request: HttpRequest) -> HttpResponse:
     """Kept in the account of who is logged in, and in a cookie for the log-in page; back to where they were."""
     asked = request.POST.get("language", "")
     if asked not in dict(settings.LANGUAGES):
-        words = f"language: {asked[:20]!r} was given; {', '.join(dict(settings.LANGUAGES))} are there"
+        words = gettext("language: “%(asked)s” was given; %(languages)s are there") % {
+            "asked": asked[:20],
+            "languages": ", ".join(dict(settings.LANGUAGES)),
+        }
         return HttpResponse(words, status=422, content_type="text/plain; charset=utf-8")
     user = request.user
-    if isinstance(user, User) and user.language != asked:
-        with transaction.atomic():
-            change = {"before": {"language": user.language}, "after": {"language": asked}}
-            record("person.language", None, user, ("user", str(user.pk), user.username), **change)
-            User.objects.filter(pk=user.pk).update(language=asked)
+    if isinstance(user, User):
+        change_settings(user, {"language": asked})
     response = redirect(_back(request))
     response.set_cookie(
         settings.LANGUAGE_COOKIE_NAME,

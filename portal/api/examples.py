@@ -100,6 +100,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/floating-addresses": {"external": "internet"},
     "PATCH /api/v1/floating-addresses/{uuid}": {"port": None},
     "POST /api/v1/external-networks": {"name": "dmz", "cidr": "203.0.113.0/25", "vid": 7},
+    "PATCH /api/v1/me": {"language": "en", "time_zone": "Europe/Berlin"},
     "PUT /api/v1/access-policy": {"teams": ["search"]},
     "POST /api/v1/tokens": {"name": "ci", "scopes": ["vm:write"], "days": 30},
     "PUT /api/v1/prices": {"currency": "EUR", "per_hour": {"max_vcpus": "0.01", "max_ram_mib": "0.000005"}},

@@ -124,6 +124,18 @@ def test_a_log_in_by_the_browser_is_kept_for_its_owner_alone_and_ended(
     assert not kept.exists() and ApiToken.objects.count() == 0
 
 
+def test_a_person_chooses_the_language_and_the_zone_of_the_pages(terminal: People, served: tuple[str, Cast]) -> None:
+    bob = terminal("bob")
+    assert "your browser's" in bob.ok("settings").out
+    told = bob.ok("settings", "--language", "ru", "--time-zone", "Europe/Berlin").out
+    assert "ru" in told and "Europe/Berlin" in told
+    served[1].bob.refresh_from_db()
+    assert (served[1].bob.language, served[1].bob.time_zone) == ("ru", "Europe/Berlin")
+    refused = bob.run("settings", "--language", "de", "--time-zone", "")
+    assert refused.code == 1 and "en, ru are there" in refused.err
+    assert "Europe/Berlin" in bob.ok("settings").out
+
+
 def test_a_token_is_taken_from_stdin_and_a_false_one_is_refused(terminal: People, served: tuple[str, Cast]) -> None:
     bob = terminal("bob")
     fresh = Terminal(bob.home)

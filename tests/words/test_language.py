@@ -49,7 +49,7 @@ def test_who_is_not_logged_in_is_remembered_by_a_cookie() -> None:
 
 def test_a_language_that_is_not_there_is_refused_with_those_that_are(cast: Cast) -> None:
     answer = client_of(cast.alice).post(reverse("language"), {"language": "de"})
-    assert (answer.status_code, answer.content.decode()) == (422, "language: 'de' was given; en, ru are there")
+    assert (answer.status_code, answer.content.decode()) == (422, "language: “de” was given; en, ru are there")
 
 
 @pytest.mark.parametrize("given", ["https://evil.example/", "//evil.example", "javascript:alert(1)", ""])
