@@ -120,11 +120,11 @@ class CodecError(ValueError):
 
 def encode_flow(flow: Flow) -> WireFlow:
     """The flow's encoded form. Raises CodecError for a field or action that the compiler should not use."""
-    key = flow.key
-    cookie = _cookies.setdefault(flow.cookie, flow.cookie)
+    (table_id, priority, match), cookie, actions = flow
+    cookie = _cookies.setdefault(cookie, cookie)
     if len(_cookies) > MOST_COOKIES:
         _cookies.clear()
-    return WireFlow(KEY_HEAD.pack(key.table_id, key.priority) + _match(key.match), cookie, _instructions(flow.actions))
+    return WireFlow(KEY_HEAD.pack(table_id, priority) + _match(match), cookie, _instructions(actions))
 
 
 def _match(fields: tuple[tuple[str, str], ...]) -> bytes:
