@@ -25,6 +25,7 @@ from django.utils import timezone
 from portal.compute.models import VM, Image, VMState
 from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import host_changed, vm_changed
+from portal.operations.models import UNFINISHED, Operation
 from tasks.agents import keep_agents
 from tasks.foreign_domains import record_foreign_domains
 from tasks.host_sampling import HostSampler, keep_hosts_sampled
@@ -213,13 +214,19 @@ def record_states(host: Host, states: Mapping[str, DomainState], asked_at: datet
     for vm in VM.objects.filter(host=host).exclude(state__in=OURS).select_related("team", "host", "image", "flavor"):
         observed = states.get(vm.domain, DomainState.ABSENT)
         state, reason = _as_vm_state(observed, host)
-        if vm.state == state:
+        if vm.state == state or (state == VMState.PAUSED and is_opened(vm)):
             continue
         with transaction.atomic():
             mine = VM.objects.filter(older, pk=vm.pk).exclude(state__in=OURS)
             if mine.update(state=state, state_reason=reason, observed_at=timezone.now()):
                 vm.state, vm.state_reason = state, reason
                 vm_changed(vm)
+
+
+def is_opened(vm: VM) -> bool:
+    """Whether it is off, and a backup has its disks open: its domain is then there, paused, and its guest runs nothing."""
+    mine = Operation.objects.filter(object_uuid=vm.uuid, kind="vm.backup", state__in=UNFINISHED, params__opened=True)
+    return vm.state in (VMState.STOPPED, VMState.CRASHED) and mine.exists()
 
 
 def _as_vm_state(observed: DomainState, host: Host) -> tuple[VMState, str]:

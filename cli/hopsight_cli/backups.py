@@ -51,11 +51,12 @@ def take_backup(
     vm: VmName,
     full: Annotated[bool, typer.Option("--full", help="Not only what was written since the last one.")] = False,
     store: Annotated[str, typer.Option(help="Store, as `backup stores` shows; none: the first.")] = "",
+    without_volumes: Annotated[bool, typer.Option("--without-volumes", help="Its own disk alone.")] = False,
     wait: Wait = True,
 ) -> None:
     """Back up a VM, also while it runs."""
     api = api_of(ctx)
-    body = {"full": full, "store": store}
+    body = {"full": full, "store": store, "volumes": [] if without_volumes else None}
     follow(api, api.send("POST", f"/vms/{find_vm(api, vm)['uuid']}/backups", body)["operation"], wait)
 
 
@@ -65,12 +66,14 @@ def restore_backup(
     backup: BackupId,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new VM.")],
     network: Annotated[str, typer.Option(help="Its network; none: the one that the VM was on.")] = "",
+    without_volumes: Annotated[bool, typer.Option("--without-volumes", help="No new volumes.")] = False,
     wait: Wait = True,
 ) -> None:
     """Make a new VM of a backup."""
     api = api_of(ctx)
     path = f"/backups/{_find(api, backup)['uuid']}/restore"
-    follow(api, api.send("POST", path, {"name": name, "network": network})["operation"], wait)
+    body = {"name": name, "network": network, "volumes": [] if without_volumes else None}
+    follow(api, api.send("POST", path, body)["operation"], wait)
 
 
 @app.command("delete")

@@ -17,7 +17,11 @@ def _take(operation: Operation, user: User) -> Operation:
     vm = VM.objects.select_related("team").filter(team=operation.team, uuid=operation.object_uuid).first()
     if vm is None:
         raise VMProblem({"vm": [f"{operation.object_name} is no longer there"]})
-    return take_backup(vm, user, operation.params["store"], operation.params["full"])
+    told = operation.params
+    names = None
+    if told.get("volumes") is not None:
+        names = list(vm.volumes.filter(uuid__in=told["volumes"]).values_list("name", flat=True))
+    return take_backup(vm, user, told["store"], told["full"], volumes=names)
 
 
 def _backup(operation: Operation) -> Backup:
@@ -29,7 +33,7 @@ def _backup(operation: Operation) -> Backup:
 
 def _restore(operation: Operation, user: User) -> Operation:
     told = operation.params
-    spec = RestoreSpec(told["name"], told["network"], told["address"])
+    spec = RestoreSpec(told["name"], told["network"], told["address"], volumes=tuple(told.get("volumes", ())))
     return restore_backup(_backup(operation), user, spec).operation
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.db import transaction
@@ -18,7 +18,7 @@ from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted, VMCreated
 from portal.backups.listing import Line, backups_of, line_as_json, lines_of, store_as_json
 from portal.backups.models import Backup, BackupStore
-from portal.backups.requests import delete_backup, set_plan, take_backup
+from portal.backups.requests import PlanAsked, delete_backup, set_plan, take_backup
 from portal.backups.restores import RestoreSpec, restore_backup
 from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
 from portal.compute.models import VM
@@ -34,6 +34,18 @@ BIG = 2**31 - 1
 class BackupIn(Schema):
     store: str = Field("", max_length=200, description="none: the first that takes backups")
     full: bool = Field(False, description="not only what was written since the last one")
+    volumes: list[Annotated[str, Field(max_length=200)]] | None = Field(
+        None, max_length=50, description="names of its volumes; none: all that it has then; an empty list: without them"
+    )
+
+
+class BackupVolumeOut(Schema):
+    name: str
+    uuid: UUID = Field(description="of the volume that it was taken of")
+    size_gib: int
+    kind: str
+    size_bytes: int
+    sha256: str
 
 
 class BackupOut(Schema):
@@ -49,8 +61,9 @@ class BackupOut(Schema):
     links: int = Field(description="how many backups a restore reads")
     store: str
     disk_gib: int
-    size_bytes: int = Field(description="what it takes in the store")
-    sha256: str
+    size_bytes: int = Field(description="what it takes in the store, with its volumes")
+    sha256: str = Field(description="of its own disk")
+    volumes: list[BackupVolumeOut] = Field(description="that are in it")
     is_scheduled: bool
     created_at: datetime
     no_restore: str = Field(description="why no VM can be made of it now")
@@ -62,6 +75,11 @@ class RestoreIn(Schema):
     network: str = Field("", max_length=200, description="none: the one that the VM was on")
     address: str | None = Field(None, max_length=100)
     request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
+    volumes: list[Annotated[str, Field(max_length=200)]] | None = Field(
+        None,
+        max_length=50,
+        description="names of those in it that are made anew; none: all; an empty list: without them",
+    )
 
 
 class BackupPlanIn(Schema):
@@ -69,10 +87,12 @@ class BackupPlanIn(Schema):
     full_every: int = Field(7, ge=-BIG, le=BIG, description="every so many-th is a full one; 1: each")
     keep: int = Field(4, ge=-BIG, le=BIG, description="so many full ones, with what lies on them")
     store: str = Field("", max_length=200)
+    volumes: bool = Field(True, description="with all volumes that the VM then has")
 
 
 class BackupPlanOut(Schema):
     every_hours: int
+    volumes: bool
     full_every: int
     keep: int
     store: str
@@ -150,7 +170,8 @@ def remove_backup(request: HttpRequest, uuid: UUID) -> Any:
 
 @router.post("/backups/{uuid}/restore", response={202: VMCreated}, summary="Make a new VM of a backup")
 def restore(request: HttpRequest, uuid: UUID, asked: RestoreIn) -> Any:
-    spec = RestoreSpec(_plain(asked.name), _plain(asked.network), asked.address, asked.request_key)
+    volumes = None if asked.volumes is None else tuple(_plain(name) for name in asked.volumes)
+    spec = RestoreSpec(_plain(asked.name), _plain(asked.network), asked.address, asked.request_key, volumes)
     made = restore_backup(_backup(request, uuid), person(request), spec)
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
 
@@ -163,18 +184,19 @@ def list_vm_backups(request: HttpRequest, uuid: UUID) -> Any:
 
 @router.post("/vms/{uuid}/backups", response={202: Accepted}, summary="Back up a VM, also while it runs")
 def post_backup(request: HttpRequest, uuid: UUID, asked: BackupIn) -> Any:
-    return _accepted(take_backup(_vm(request, uuid), person(request), _plain(asked.store), asked.full))
+    vm = _vm(request, uuid)
+    return _accepted(take_backup(vm, person(request), _plain(asked.store), asked.full, volumes=asked.volumes))
 
 
 @router.put("/vms/{uuid}/backup-plan", response=BackupPlanOut, summary="Back up a VM every so often, and keep so many")
 def put_backup_plan(request: HttpRequest, uuid: UUID, asked: BackupPlanIn) -> Any:
-    store = _plain(asked.store)
-    plan = set_plan(_vm(request, uuid), person(request), asked.every_hours, asked.full_every, asked.keep, store)
+    wanted = PlanAsked(asked.every_hours, asked.full_every, asked.keep, _plain(asked.store), asked.volumes)
+    plan = set_plan(_vm(request, uuid), person(request), wanted)
     if plan is None:
-        return {"every_hours": 0, "full_every": 0, "keep": 0, "store": "", "next_at": None}
+        return {"every_hours": 0, "full_every": 0, "keep": 0, "volumes": False, "store": "", "next_at": None}
     return {
         "every_hours": plan.every_hours, "full_every": plan.full_every, "keep": plan.keep, "store": plan.store.name,
-        "next_at": plan.next_at,
+        "next_at": plan.next_at, "volumes": plan.is_with_volumes,
     }  # fmt: skip
 
 

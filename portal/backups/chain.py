@@ -1,8 +1,8 @@
 """Which kind the next backup is, and which ones may go: pure, of values.
 
 A chain is a full backup with the incremental ones that lie on it, each on the one before. A checkpoint on the host notes
-what is written since the last one; where that is lost (the VM moved, was rebuilt, went back to a snapshot, was off, its
-host lost power), the chain is at its end and the next one begins anew.
+what is written since the last one; where that is lost (the VM moved, was rebuilt, went back to a snapshot, its host lost
+power), the chain is at its end and the next one begins anew.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for, and how the VM is now. `full_every` 0 sets no limit to a chain."""
+    """What is asked for, and where the VM is now. `full_every` 0 sets no limit to a chain."""
 
     store: int
     host: str
-    runs: bool
     wants_full: bool = False
     full_every: int = 0
 
@@ -52,10 +51,9 @@ def choose(kept: Sequence[Kept], wish: Wish) -> Choice:
     last = max(kept, key=lambda one: one.id)
     chain = chain_of(kept, last.id)
     reasons = (
-        (not wish.runs, "the VM is off: only a running one tells what it wrote since"),
         (last.store != wish.store, "the last one is in another store"),
         (not all(one.is_whole for one in chain), "the last ones are damaged or being deleted"),
-        (not last.has_checkpoint, "the last one was taken while the VM was off, or the one after it was deleted"),
+        (not last.has_checkpoint, "the host notes nothing since the last one, or the one after it was deleted"),
         (last.host != wish.host, f"the VM has moved from {last.host} since"),
         (0 < wish.full_every <= len(chain), f"the plan wants a full one every {wish.full_every}"),
     )

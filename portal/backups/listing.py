@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from portal.accounts.models import Team
 from portal.backups.chain import chain_of, with_those_on
-from portal.backups.models import Backup, BackupStore
+from portal.backups.models import Backup, BackupStore, BackupVolume
 from portal.backups.requests import busy_backups, delete_refusal, kept_of
 from portal.backups.restores import restore_refusal
 
@@ -29,7 +29,8 @@ class Line:
 def backups_of(team: Team) -> QuerySet[Backup]:
     """The team's backups, newest last."""
     rows = Backup.objects.filter(team=team).order_by("id")
-    return rows.select_related("store", "parent", "created_by", "vm", "team").defer("manifest", "vm__user_data")
+    rows = rows.select_related("store", "parent", "created_by", "vm", "team").prefetch_related("volumes")
+    return rows.defer("manifest", "vm__user_data")
 
 
 def lines_of(team: Team, rows: Iterable[Backup]) -> list[Line]:
@@ -69,13 +70,21 @@ def line_as_json(line: Line) -> dict[str, Any]:
         "links": line.chain,
         "store": row.store.name,
         "disk_gib": row.disk_gib,
-        "size_bytes": row.size_bytes,
+        "size_bytes": row.total_bytes,
         "sha256": row.sha256,
+        "volumes": [_volume_as_json(one) for one in row.volumes.all()],
         "is_scheduled": row.is_scheduled,
         "created_at": row.created_at.isoformat(),
         "no_restore": line.no_restore,
         "no_delete": line.no_delete,
     }
+
+
+def _volume_as_json(one: BackupVolume) -> dict[str, Any]:
+    return {
+        "name": one.name, "uuid": str(one.volume_uuid), "size_gib": one.size_gib, "kind": one.kind,
+        "size_bytes": one.size_bytes, "sha256": one.sha256,
+    }  # fmt: skip
 
 
 def store_as_json(row: BackupStore, is_operator: bool) -> dict[str, Any]:

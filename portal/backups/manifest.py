@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.backups.models import Backup
+from portal.backups.models import Backup, BackupVolume
 from portal.compute.models import VM
 
 VERSION = 1
@@ -28,6 +28,15 @@ def manifest_of(backup: Backup, vm: VM | None) -> dict[str, Any]:
                 "size_bytes": backup.size_bytes, "sha256": backup.sha256,
             }
         ],
+        "volumes": [_volume(one) for one in backup.volumes.all()],
+    }  # fmt: skip
+
+
+def _volume(one: BackupVolume) -> dict[str, Any]:
+    return {
+        "file": one.disk_key.rpartition("/")[2], "format": "qcow2", "kind": one.kind, "uuid": str(one.volume_uuid),
+        "name": one.name, "size_gib": one.size_gib, "bus": one.bus, "target": one.target,
+        "size_bytes": one.size_bytes, "sha256": one.sha256,
     }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class BackupStore(models.Model):
 
 
 class Backup(models.Model):
-    """A VM's disk as it was at one moment. It outlives the VM: `manifest` says all that a new VM needs.
+    """A VM's disk, with volumes of its, as they were at one moment. It outlives the VM: `manifest` says all that a new VM needs.
 
     A full one stands alone; an incremental one has what was written since its `parent`, without which it is nothing.
     """
@@ -90,7 +90,7 @@ class Backup(models.Model):
     image = models.ForeignKey(Image, on_delete=models.PROTECT, related_name="+")
     flavor = models.ForeignKey(Flavor, on_delete=models.PROTECT, related_name="+")
     disk_gib = models.PositiveIntegerField(help_text="what a VM restored from it has, and its team's quota gives")
-    size_bytes = models.BigIntegerField(default=0, help_text="what it takes in the store")
+    size_bytes = models.BigIntegerField(default=0, help_text="what its own disk takes in the store")
     sha256 = models.CharField(max_length=64, default="", blank=True)
     manifest = models.JSONField(default=dict)
     is_scheduled = models.BooleanField(default=False)
@@ -129,6 +129,52 @@ class Backup(models.Model):
         """The file beside the VM's disk that the host writes it to, on its way to the store."""
         return f"hs-{self.vm_uuid}-{self.uuid.hex[:12]}.backup"
 
+    @property
+    def total_bytes(self) -> int:
+        """What it takes in the store with its volumes."""
+        return self.size_bytes + sum(one.size_bytes for one in self.volumes.all())
+
+
+class BackupVolume(models.Model):
+    """A volume in a backup, as it was at the same moment. It outlives the volume; a restore makes a new one of it.
+
+    An incremental one lies on the same volume's in the backup's parent. A volume that came later, or whose pool notes no
+    writes (raw), is full in an incremental backup.
+    """
+
+    backup = models.ForeignKey(Backup, on_delete=models.CASCADE, related_name="volumes")
+    volume_uuid = models.UUIDField()
+    name = models.CharField(max_length=63)
+    size_gib = models.PositiveIntegerField()
+    bus = models.CharField(max_length=6)
+    target = models.CharField(max_length=4)
+    disk_format = models.CharField(max_length=5, help_text="of the volume that it was taken of")
+    kind = models.CharField(max_length=12, choices=Backup.Kind.choices, default=Backup.Kind.FULL)
+    size_bytes = models.BigIntegerField(default=0, help_text="what it takes in the store")
+    sha256 = models.CharField(max_length=64, default="", blank=True)
+
+    class Meta:
+        ordering = ["target"]
+        constraints = [models.UniqueConstraint(fields=["backup", "volume_uuid"], name="volume_once_in_backup")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether the next one may hold only what is written since: a raw disk has no place for a bitmap."""
+        return self.disk_format == "qcow2"
+
+    @property
+    def disk_key(self) -> str:
+        """Its file in the store."""
+        return f"{self.backup.key}/volume-{self.volume_uuid}.qcow2"
+
+    @property
+    def scratch_name(self) -> str:
+        """The file beside the VM's disk that the host writes it to, on its way to the store."""
+        return f"hs-{self.backup.vm_uuid}-{self.backup.uuid.hex[:12]}-{self.volume_uuid.hex[:12]}.backup"
+
 
 class BackupPlan(models.Model):
     """A backup every so often: a full one after so many incremental ones; the last so many full ones are kept with theirs."""
@@ -138,6 +184,7 @@ class BackupPlan(models.Model):
     every_hours = models.PositiveIntegerField()
     full_every = models.PositiveIntegerField(help_text="every so many-th is a full one")
     keep = models.PositiveIntegerField(help_text="full ones, with what lies on them")
+    is_with_volumes = models.BooleanField(default=True, help_text="with all volumes that the VM then has")
     next_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
@@ -20,6 +22,17 @@ from portal.operations.requests import Subject, begin_operation
 
 MOST_HOURS, MOST_KEPT, MOST_IN_CHAIN = 24 * 31, 60, 60
 State = Backup.State
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAsked:
+    """What a plan is asked to be."""
+
+    every_hours: int
+    full_every: int
+    keep: int
+    store: str = ""
+    is_with_volumes: bool = True
 
 
 def stores_for_teams() -> list[BackupStore]:
@@ -52,23 +65,41 @@ def take_refusal(vm: VM) -> str:
 
 
 def take_backup(
-    vm: VM, user: User | None, store: str = "", wants_full: bool = False, plan: BackupPlan | None = None
+    vm: VM,
+    user: User | None,
+    store: str = "",
+    wants_full: bool = False,
+    plan: BackupPlan | None = None,
+    volumes: Sequence[str] | None = None,
 ) -> Operation:
-    """The operation that copies the VM's disk to a store; which kind it is is settled when its turn comes."""
+    """The operation that copies the VM's disk to a store, and of its volumes those of these names (None: all that it then
+    has); which kind it is is settled when its turn comes."""
     with transaction.atomic():
         fresh = locked_vm(vm, "backups")
         if reason := take_refusal(fresh):
             raise VMProblem({"backup": [f"{fresh.name}: {reason}"]})
-        chosen = store_named(store)
+        chosen, uuids = store_named(store), volumes_named(fresh, volumes)
         made = Backup.objects.create(
             team=fresh.team, vm=fresh, vm_uuid=fresh.uuid, vm_name=fresh.name, store=chosen, image=fresh.image,
             flavor=fresh.flavor, disk_gib=fresh.disk_gib, created_by=user, is_scheduled=plan is not None,
         )  # fmt: skip
         params = {
             "backup": str(made.uuid), "store": chosen.name, "full": wants_full,
-            "full_every": plan.full_every if plan else 0,
+            "full_every": plan.full_every if plan else 0, "volumes": uuids,
         }  # fmt: skip
         return start_operation("vm.backup", fresh, user, params)
+
+
+def volumes_named(vm: VM, names: Sequence[str] | None) -> list[str] | None:
+    """The uuids of the VM's volumes of these names; None is all of them, whatever they then are. Raises VMProblem."""
+    if names is None:
+        return None
+    known = {one.name: str(one.uuid) for one in vm.volumes.all()}
+    unknown = [f"“{name[:63]}”" for name in names if name not in known]
+    if unknown:
+        has = ", ".join(sorted(known)) or "none"
+        raise VMProblem({"volumes": [f"{', '.join(unknown[:8])} was given; {vm.name} has {has}"]})
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def kept_of(backups: list[Backup]) -> list[Kept]:
@@ -130,8 +161,9 @@ def _tell(vm: VM | None) -> None:
         vm_changed(vm)
 
 
-def set_plan(vm: VM, user: User, every_hours: int, full_every: int, keep: int, store: str = "") -> BackupPlan | None:
+def set_plan(vm: VM, user: User, asked: PlanAsked) -> BackupPlan | None:
     """The VM's plan; every 0 hours is none."""
+    every_hours, full_every, keep = asked.every_hours, asked.full_every, asked.keep
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team").get(pk=vm.pk)
@@ -147,13 +179,15 @@ def set_plan(vm: VM, user: User, every_hours: int, full_every: int, keep: int, s
         plan = None
         if every_hours:
             told = {
-                "every_hours": every_hours, "full_every": full_every, "keep": keep, "store": store_named(store),
+                "every_hours": every_hours, "full_every": full_every, "keep": keep, "store": store_named(asked.store),
+                "is_with_volumes": asked.is_with_volumes,
                 "next_at": timezone.now() + timedelta(hours=every_hours),
             }  # fmt: skip
             plan, _ = BackupPlan.objects.update_or_create(vm=fresh, defaults=told)
         else:
             BackupPlan.objects.filter(vm=fresh).delete()
-        after = {"every_hours": every_hours, "full_every": full_every, "keep": keep} if plan else {"every_hours": 0}
+        told_of = {"full_every": full_every, "keep": keep, "volumes": asked.is_with_volumes} if plan else {}
+        after = {"every_hours": every_hours, **told_of}
         record("vm.backup_plan", fresh.team, user, ("vm", str(fresh.uuid), fresh.name), after=after)
         vm_changed(fresh)
         return plan
@@ -174,7 +208,7 @@ def _keep(plan: BackupPlan) -> bool:
             return True
         if plan.next_at > now or take_refusal(plan.vm):
             return False
-        take_backup(plan.vm, None, plan.store.name, plan=plan)
+        take_backup(plan.vm, None, plan.store.name, plan=plan, volumes=None if plan.is_with_volumes else ())
         BackupPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours))
         return True
     except VMProblem:  # somebody was faster, or its store takes none now: the next look tries again

@@ -12,6 +12,7 @@ from portal.accounts.models import Team, User
 from portal.backups.chain import chain_of
 from portal.backups.models import Backup
 from portal.backups.requests import busy_backups, kept_of
+from portal.backups.restored_volumes import make_rows, volume_problems, volumes_in
 from portal.compute.models import VM
 from portal.compute.requests import (
     Creation,
@@ -34,19 +35,23 @@ COPIED = ("public_key", "user_data", "cpu_model", "machine", "disk_bus", "disk_c
 
 @dataclass(frozen=True)
 class RestoreSpec:
-    """What a person asks for. No `network`: the one that the VM was on. The same `request_key` again is the same VM."""
+    """What a person asks for. No `network`: the one that the VM was on; no `volumes`: all that are in it, by name. The same
+    `request_key` again is the same VM."""
 
     name: str
     network: str = ""
     address: str | None = None
     request_key: str = ""
+    volumes: tuple[str, ...] | None = None
 
 
 def links_of(backup: Backup) -> list[Backup]:
     """The backups that a restore reads: the full one first, this one last."""
     rows = {
         one.pk: one
-        for one in Backup.objects.filter(team_id=backup.team_id, vm_uuid=backup.vm_uuid).select_related("store")
+        for one in Backup.objects.filter(team_id=backup.team_id, vm_uuid=backup.vm_uuid)
+        .select_related("store")
+        .prefetch_related("volumes")
     }
     return [rows[one.id] for one in chain_of(kept_of(list(rows.values())), backup.pk)]
 
@@ -77,13 +82,17 @@ def restore_backup(backup: Backup, user: User, spec: RestoreSpec) -> Creation:
         if fresh is None:
             raise VMProblem({"backup": ["it is gone meanwhile"]})
         network = _network(team, fresh, spec.network)
+        volumes = volumes_in(fresh, spec.volumes)
         errors = _problems(team, fresh, spec, network)
+        if over := volume_problems(team, volumes):
+            errors["volumes"] = over
         if errors or network is None:
             raise VMProblem(errors)
         vm = _stored(team, user, fresh, spec.name, key)
         port = _port(network, vm, fresh, spec.address)
         params: dict[str, Any] = {
             "backup": str(fresh.uuid), "name": spec.name, "network": network.name, "address": spec.address,
+            "volumes": [one.name for one in volumes], "made_of": make_rows(vm, user, fresh, volumes),
         }  # fmt: skip
         operation = start_operation("vm.restore", vm, user, params)
         bump_generation(Touched(frozenset({port.id})))

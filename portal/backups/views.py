@@ -16,7 +16,8 @@ from portal.accounts.models import User
 from portal.accounts.views import person
 from portal.backups.listing import backups_of, lines_of
 from portal.backups.models import Backup, BackupPlan, BackupStore
-from portal.backups.requests import delete_backup, set_plan, stores_for_teams, take_backup, take_refusal
+from portal.backups.requests import PlanAsked, delete_backup, set_plan, stores_for_teams, take_backup, take_refusal
+from portal.backups.restored_volumes import name_for
 from portal.backups.restores import RestoreSpec, links_of, restore_backup
 from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
 from portal.compute.models import VM
@@ -46,7 +47,8 @@ def vm_backups(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = {
         "vm": row,
         "lines": lines_of(row.team, rows)[::-1],
-        "total_bytes": sum(one.size_bytes for one in rows),
+        "total_bytes": sum(one.total_bytes for one in rows),
+        "volumes": list(row.volumes.order_by("name")),
         "stores": stores_for_teams(),
         "no_take": why or take_refusal(row),
         "why": why,
@@ -60,10 +62,13 @@ def vm_backups(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _change(row: VM, user: User, posted: QueryDict) -> str:
     what, store = posted.get("what", ""), posted.get("store", "").replace("\0", "?")
     if what == "take":
-        return _page_of(take_backup(row, user, store, posted.get("full") == "1"))
+        names = None  # a form without boxes is of a VM that had no volume
+        if posted.get("chosen") == "1":
+            names = [name.replace("\0", "?") for name in posted.getlist("volume")]
+        return _page_of(take_backup(row, user, store, posted.get("full") == "1", volumes=names))
     if what == "plan":
         every, full, keep = (_number(posted.get(name, "")) for name in ("every_hours", "full_every", "keep"))
-        set_plan(row, user, every, full, keep, store)
+        set_plan(row, user, PlanAsked(every, full, keep, store, posted.get("volumes") == "1"))
         return reverse("vm_backups", args=[row.uuid])
     if what == "delete":
         rows = Backup.objects.filter(team=row.team, vm_uuid=row.uuid)
@@ -95,11 +100,11 @@ def backups(request: HttpRequest) -> HttpResponse:
     for line in lines_of(team, rows)[::-1]:
         one = groups.setdefault(line.backup.vm_uuid, {"name": line.backup.vm_name, "lines": [], "bytes": 0})
         one["lines"].append(line)
-        one["bytes"] += line.backup.size_bytes
+        one["bytes"] += line.backup.total_bytes
     context = {
         "team": team,
         "groups": sorted(groups.values(), key=lambda one: one["name"]),
-        "total_bytes": sum(row.size_bytes for row in rows),
+        "total_bytes": sum(row.total_bytes for row in rows),
         "count": len(rows),
         "why": refusal(request, "backup.change", team),
         "problems": [line for lines in errors.values() for line in lines],
@@ -120,13 +125,15 @@ def backup_restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.method == "POST":
         told = {name: request.POST.get(name, "").strip().replace("\0", "?") for name in ("name", "network", "address")}
         spec = RestoreSpec(
-            told["name"], told["network"], told["address"] or None, request.POST.get("request_key", "")[:64]
-        )
+            told["name"], told["network"], told["address"] or None, request.POST.get("request_key", "")[:64],
+            tuple(name.replace("\0", "?") for name in request.POST.getlist("volume")),
+        )  # fmt: skip
         try:
             return redirect("vm", restore_backup(row, person(request), spec).vm.uuid)
         except VMProblem as problem:
             errors = problem.errors
     told = {"name": next_name(row.team, row.vm_name.rstrip("-0123456789")[:55] or "vm"), "address": ""}
+    volumes = list(row.volumes.all())
     network = str(row.manifest.get("vm", {}).get("network", ""))
     context = {
         "backup": row,
@@ -135,6 +142,10 @@ def backup_restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "was": row.manifest.get("vm", {}),
         "values": request.POST if errors else told | {"network": network, "request_key": secrets.token_hex(16)},
         "errors": errors,
+        "volumes": volumes,
+        "volumes_gib": sum(one.size_gib for one in volumes),
+        "chosen": request.POST.getlist("volume") if errors else [one.name for one in volumes],
+        "example": name_for(row.vm_name, told["name"], volumes[0].name, frozenset()) if volumes else "",
         "networks": usable_networks(row.team).prefetch_related("subnets"),
     }
     return render(request, "backups/backup_restore.html", context, status=422 if errors else 200)

@@ -127,7 +127,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "vm.backup": (
         ("choose", _("Choose full or incremental")),
-        ("copy", _("Have the host copy the disk as it is now")),
+        ("copy", _("Have the host copy the disks as they are now")),
         ("store", _("Bring it to the store")),
         ("publish", _("Write down what it is")),
         ("tidy", _("Forget the checkpoint before it")),
@@ -136,6 +136,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("place", _("Choose a host")),
         ("fetch", _("Fetch the backup and compare its checksums")),
         ("disk", _("Make the disk of it")),
+        ("volumes", _("Make its volumes and fill them")),
         ("seed", _("Write the seed image")),
         ("define", _("Define the domain")),
         ("start", _("Start it and plug its tap")),

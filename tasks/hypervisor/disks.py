@@ -91,6 +91,14 @@ def copy_disk(source: Path, target: Path, base: str, base_format: str) -> None:
     os.replace(scratch, target)
 
 
+def write_raw(source: Path, target: Path) -> None:
+    """What a qcow2 holds, with what it lies on, as a guest reads it: every byte, in a file with holes."""
+    scratch = target.with_name(target.name + ".new")
+    arguments = ("-f", "qcow2", "-O", "raw", str(source), str(scratch))
+    _qemu_img("convert", "-q", *arguments, patience_s=COPY_PATIENCE_S)
+    os.replace(scratch, target)
+
+
 def ensure_layer(target: Path, below: Path) -> None:
     """An empty qcow2 over another of ours, as large as that; complete or not there."""
     if target.exists():

@@ -137,6 +137,9 @@ class Storage(Protocol):
     def make_volume(self, asked: VolumeAsked) -> str:
         """The path of the volume; one that is there is left alone."""
 
+    def fill_volume(self, pool: str, name: str, path: str) -> None:
+        """A volume that no guest has holds the bytes of that file of the worker's, in the format of its pool."""
+
     def remove_volume(self, pool: str, name: str) -> None:
         """The volume is gone; what is absent is no matter."""
 
@@ -173,15 +176,23 @@ class Layers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CopyAsked:
-    """A running domain's disk to be copied to a new file as it is now. The moment is called `checkpoint`; with `since`, an
-    earlier one, only what was written after that is copied."""
+class DiskCopy:
+    """One disk of a domain, to be copied to a new file; with `since`, an earlier checkpoint, only what was written after
+    that. What is written from now on is noted if `is_noted`."""
 
-    domain: str
     target: str
     path: str
-    checkpoint: str
     since: str = ""
+    is_noted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CopyAsked:
+    """Disks of a domain to be copied as they are now, all at one moment, which is called `checkpoint`."""
+
+    domain: str
+    checkpoint: str
+    disks: tuple[DiskCopy, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +211,11 @@ class CopyProgress:
 
 
 class Checkpoints(Protocol):
-    """Copies of a running domain's disk, and the checkpoints that make the next one small."""
+    """Copies of a domain's disks, and the checkpoints that make the next one small."""
+
+    def open_disks(self, domain: str) -> None:
+        """A domain that is off is there, paused: with its disks, no NIC and no console. Its guest runs nothing, and
+        `destroy` ends it. One that is not off is left alone."""
 
     def begin_copy(self, asked: CopyAsked) -> None:
         """Begin. Raises CheckpointLost when it cannot be told what was written since that moment."""

@@ -39,6 +39,7 @@ class FakeHypervisor(FakeStorage, FakeBackups):
     moves_fail: str = ""
     bridges: set[str] = field(default_factory=set)  # the ports that have a Linux bridge
     has_hook: bool = True
+    can_open: bool = True  # a domain's disks while it is off
     on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
 
     def define(self, xml: str) -> None:
@@ -54,6 +55,24 @@ class FakeHypervisor(FakeStorage, FakeBackups):
         self.written[domain] = disk_in(self.definitions[domain])
         if self.on_start is not None:
             self.on_start(self.running[domain])
+
+    def open_disks(self, domain: str) -> None:
+        self.enter("open_disks")
+        if not self.can_open:
+            raise CallFailed("could not open the disks of the domain that is off: no memory is left")
+        if domain not in self.running:
+            self.running[domain] = ()
+            self.plugged[domain] = serials_of(self.definitions[domain])
+            self.written[domain] = disk_in(self.definitions[domain])
+            self.paused.add(domain)
+
+    def open_files(self, domain: str) -> dict[str, str]:
+        files = {}
+        for disk in etree.fromstring(self.definitions[domain]).iterfind("devices/disk"):
+            target, source = disk.find("target"), disk.find("source")
+            if target is not None and source is not None:
+                files[str(target.get("dev"))] = str(source.get("file") or source.get("dev"))
+        return {**files, next(iter(files)): self.written[domain]}
 
     def restore_memory(self, domain: str, memory_path: str, target: str, disk_path: str) -> None:
         self.enter("restore_memory")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.hypervisor.disks import copy_disk, ensure_layer
-from tasks.hypervisor.driver import CheckpointLost, CopyAsked, CopyProgress
+from tasks.hypervisor.driver import CheckpointLost, CopyAsked, CopyProgress, DiskCopy
 from tasks.hypervisor.fake_layers import FakeLayers
 
 
@@ -18,27 +18,40 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 @dataclass
 class FakeBackups(FakeLayers):
-    """`checkpoints` of each domain, by name. Copies end at the first look, with `copies_fail` as the problem."""
+    """`checkpoints` of each domain, by name: what each disk held then. Copies end at the first look, with `copies_fail` as
+    the problem."""
 
-    checkpoints: dict[str, dict[str, Path]] = field(default_factory=dict)
+    checkpoints: dict[str, dict[str, dict[str, Path]]] = field(default_factory=dict)
     copies_fail: str = ""
     moments: tempfile.TemporaryDirectory[str] = field(default_factory=_folder)
 
     def begin_copy(self, asked: CopyAsked) -> None:
         self.enter("begin_copy")
         known = self.checkpoints.setdefault(asked.domain, {})
-        if asked.since and asked.since not in known:
-            raise CheckpointLost(f"missing or broken bitmap '{asked.since}'")
-        now = Path(self.moments.name) / f"{asked.checkpoint}.qcow2"
+        for disk in asked.disks:
+            if disk.since and disk.target not in known.get(disk.since, {}):
+                raise CheckpointLost(f"missing or broken bitmap '{disk.since}'")
+        for disk in asked.disks:
+            now = self._copied(asked, disk, known)
+            if disk.is_noted:
+                known.setdefault(asked.checkpoint, {})[disk.target] = now
+
+    def _copied(self, asked: CopyAsked, disk: DiskCopy, known: dict[str, dict[str, Path]]) -> Path:
+        now = Path(self.moments.name) / f"{asked.checkpoint}-{disk.target}.qcow2"
         now.unlink(missing_ok=True)
-        copy_disk(Path(self.written[asked.domain]), now, "", "")
-        if asked.since:
-            ensure_layer(Path(asked.path), now)
-            safe = ["qemu-img", "rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(known[asked.since]), asked.path]
-            subprocess.run(safe, check=True, capture_output=True, timeout=60)
-        else:
-            copy_disk(now, Path(asked.path), "", "")
-        known[asked.checkpoint] = now
+        copy_disk(Path(self.open_files(asked.domain)[disk.target]), now, "", "")
+        if not disk.since:
+            copy_disk(now, Path(disk.path), "", "")
+            return now
+        ensure_layer(Path(disk.path), now)
+        below = str(known[disk.since][disk.target])
+        safe = ["qemu-img", "rebase", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below, disk.path]
+        subprocess.run(safe, check=True, capture_output=True, timeout=60)
+        return now
+
+    def open_files(self, domain: str) -> dict[str, str]:
+        """Target → file of a running domain's disks."""
+        raise NotImplementedError
 
     def copy_progress(self, domain: str) -> CopyProgress:
         self.enter("copy_progress")

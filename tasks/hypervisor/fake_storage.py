@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lxml import etree
 
+from tasks.hypervisor.disks import ensure_overlay
 from tasks.hypervisor.driver import CallFailed, PoolSeen, VolumeAsked, VolumeSeen
 from tasks.hypervisor.fake_calls import FakeCalls
 
 
 @dataclass
 class FakeStorage(FakeCalls):
-    """Volumes with their sizes. A guest that `is_deaf` lets go of no disk."""
+    """Volumes with their sizes; also as files, where a folder for them is given. A guest that `is_deaf` lets go of no disk."""
 
     is_deaf: bool = False  # its guests do not listen: not to the power button, not to an unplugging
     volumes: dict[tuple[str, str], int] = field(default_factory=dict)
+    volume_folder: str = ""
     copies: dict[str, str] = field(default_factory=dict)
     plugged: dict[str, set[str]] = field(default_factory=dict)
 
@@ -40,10 +44,23 @@ class FakeStorage(FakeCalls):
             raise CallFailed(f"there is no volume {asked.copy_of}")
         self.volumes.setdefault((asked.pool, asked.name), asked.size_bytes)
         self.copies[asked.name] = asked.copy_of
-        return f"/{asked.pool}/{asked.name}"
+        if not self.volume_folder:
+            return f"/{asked.pool}/{asked.name}"
+        path = Path(self.volume_folder) / asked.name
+        ensure_overlay(path, "", "", asked.size_bytes // 1024**3)
+        return str(path)
+
+    def fill_volume(self, pool: str, name: str, path: str) -> None:
+        self.enter("fill_volume")
+        if (pool, name) not in self.volumes:
+            raise CallFailed(f"there is no volume {name}")
+        if self.volume_folder:
+            shutil.copyfile(path, Path(self.volume_folder) / name)
 
     def remove_volume(self, pool: str, name: str) -> None:
         self.enter("remove_volume")
+        if self.volume_folder:
+            (Path(self.volume_folder) / name).unlink(missing_ok=True)
         self.volumes.pop((pool, name), None)
 
     def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:

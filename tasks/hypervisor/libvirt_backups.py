@@ -3,6 +3,9 @@
 A copy is a job of the domain: QEMU itself writes the new file (push), while the guest runs on. A checkpoint is a bitmap
 in the disk's qcow2, which QEMU keeps, with libvirt's word for it. Bitmaps go along into new layers and through merges; a
 disk that QEMU did not close (its host lost power), a fresh one, or another host have none, and libvirt then says so.
+
+Only QEMU copies so, and only it knows bitmaps. A guest that is off gets one that is paused from its first moment: nothing
+in it runs, and what it is given is its disks alone.
 """
 
 from __future__ import annotations
@@ -14,18 +17,28 @@ from typing import Any, TypeVar
 import libvirt
 from lxml import etree
 
-from tasks.hypervisor.driver import CopyAsked, CopyProgress
+from tasks.hypervisor.driver import CopyAsked, CopyProgress, DiskCopy
 from tasks.hypervisor.libvirt_connection import LibvirtConnection, Lost, Refused
 
 T = TypeVar("T")
 OURS = "hs-"
 ABORT_DEADLINE_S, LOOK_EVERY_S = 15.0, 0.05
+NOT_OPENED = ("interface", "serial", "console", "graphics", "channel")  # a console's log would be begun anew
 _LOST = (libvirt.VIR_ERR_NO_DOMAIN_CHECKPOINT, libvirt.VIR_ERR_CHECKPOINT_INCONSISTENT)
 _ENDED_WELL = libvirt.VIR_DOMAIN_JOB_COMPLETED
 
 
 class LibvirtBackups(LibvirtConnection):
-    """Copies of running guests' disks."""
+    """Copies of guests' disks."""
+
+    def open_disks(self, domain: str) -> None:
+        def act(connection: Any) -> None:
+            found = connection.lookupByName(domain)
+            if not found.isActive():
+                kept = found.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+                connection.createXML(_only_disks(kept), libvirt.VIR_DOMAIN_START_PAUSED)
+
+        self.call("open the disks of the domain that is off", act)
 
     def begin_copy(self, asked: CopyAsked) -> None:
         def act(connection: Any) -> None:
@@ -37,7 +50,7 @@ class LibvirtBackups(LibvirtConnection):
                     raise Lost(problem.get_error_message()) from None
                 raise
 
-        self.call("copy the disk", act)
+        self.call("copy the disks", act)
 
     def copy_progress(self, domain: str) -> CopyProgress:
         def act(connection: Any) -> CopyProgress:
@@ -104,16 +117,22 @@ def _delete(checkpoint: Any) -> None:
 
 def _backup_xml(asked: CopyAsked, domain: Any) -> str:
     root = etree.Element("domainbackup", mode="push")
-    if asked.since:
-        etree.SubElement(root, "incremental").text = asked.since
+    wanted, since = _wanted(asked), next((one.since for one in asked.disks if one.since), "")
+    if since:
+        etree.SubElement(root, "incremental").text = since
     disks = etree.SubElement(root, "disks")
     for name in _targets(domain):
-        if name != asked.target:
+        one = wanted.get(name)
+        if one is None:
             etree.SubElement(disks, "disk", name=name, backup="no")
             continue
         disk = etree.SubElement(disks, "disk", name=name, backup="yes", type="file")
+        if one.since:
+            disk.attrib.update({"backupmode": "incremental", "incremental": one.since})
+        elif since:
+            disk.set("backupmode", "full")
         etree.SubElement(disk, "driver", type="qcow2")
-        etree.SubElement(disk, "target", file=asked.path)
+        etree.SubElement(disk, "target", file=one.path)
     return etree.tostring(root, encoding="unicode")
 
 
@@ -121,8 +140,24 @@ def _checkpoint_xml(asked: CopyAsked, domain: Any) -> str:
     root = etree.Element("domaincheckpoint")
     etree.SubElement(root, "name").text = asked.checkpoint
     disks = etree.SubElement(root, "disks")
+    noted = {name for name, one in _wanted(asked).items() if one.is_noted}
     for name in _targets(domain):
-        etree.SubElement(disks, "disk", name=name, checkpoint="bitmap" if name == asked.target else "no")
+        etree.SubElement(disks, "disk", name=name, checkpoint="bitmap" if name in noted else "no")
+    return etree.tostring(root, encoding="unicode")
+
+
+def _wanted(asked: CopyAsked) -> dict[str, DiskCopy]:
+    return {one.target: one for one in asked.disks}
+
+
+def _only_disks(definition: str) -> str:
+    """The definition, for a start at which no switch and no console learns of it."""
+    root = etree.fromstring(definition)
+    devices = root.find("devices")
+    if devices is not None:
+        for kind in NOT_OPENED:
+            for node in devices.findall(kind):
+                devices.remove(node)
     return etree.tostring(root, encoding="unicode")
 
 

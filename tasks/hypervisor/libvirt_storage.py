@@ -6,6 +6,7 @@ ours, and the format is always said. While libvirt copies, its pool takes no ref
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -60,6 +61,17 @@ class LibvirtStorage(LibvirtConnection):
             return str(found.path())
 
         return self.call("make the volume", act, COPY_DEADLINE_S if asked.copy_of else None)
+
+    def fill_volume(self, pool: str, name: str, path: str) -> None:
+        def act(connection: Any) -> None:
+            volume = connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
+            stream = connection.newStream(0)
+            with open(path, "rb") as file:
+                volume.upload(stream, 0, os.fstat(file.fileno()).st_size, 0)
+                stream.sendAll(lambda _stream, count, source: source.read(count), file)
+                stream.finish()
+
+        self.call("fill the volume", act, COPY_DEADLINE_S)
 
     def remove_volume(self, pool: str, name: str) -> None:
         def act(connection: Any) -> None:

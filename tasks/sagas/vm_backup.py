@@ -1,9 +1,9 @@
-"""Backups: a VM's disk as it is now, copied by its host beside it, then brought to a store; and their end.
+"""Backups: a VM's disk as it is now, with volumes of its, copied by its host beside it, then brought to a store; and their end.
 
 [what the VM writes] --libvirt's backup job--> [hs-….backup on the host] --bytes, SHA-256--> [store]
 
-A running VM's disk is copied while it runs on, with a checkpoint that makes the next copy small; which one a chain is at is
-in the rows, and whether it still holds libvirt says. A chain that broke begins anew, with the reason.
+The copy itself is in `backup_copy.py`. A checkpoint makes the next copy small; which one a chain is at is in the rows, and
+whether it still holds libvirt says. A chain that broke begins anew, with the reason.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from django.db import transaction
@@ -18,33 +19,21 @@ from django.db import transaction
 from portal.accounts.models import Team
 from portal.backups.chain import Wish, choose
 from portal.backups.manifest import manifest_of
-from portal.backups.models import Backup
+from portal.backups.models import Backup, BackupVolume
 from portal.backups.requests import kept_of, those_on
-from portal.compute.hardware import disk_target
 from portal.compute.models import VM
 from portal.live.publishers import vm_changed
 from portal.operations.models import Operation
+from portal.volumes.models import Volume
 from tasks.backups.store import OnBytes, StoreProblem, opened
-from tasks.hypervisor.disks import copy_disk, remove_file, stand_alone
-from tasks.hypervisor.driver import CheckpointLost, CopyAsked, DomainState, Hypervisor, HypervisorError
-from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
-from tasks.sagas.rows import operation_params, placed, placed_or_none
+from tasks.hypervisor.disks import VMFiles, remove_file
+from tasks.hypervisor.driver import HypervisorError
+from tasks.sagas.backup_copy import TELL_EVERY_S, backup_of, backup_or_none, copy, live_again, scratches_of, uncopy
+from tasks.sagas.engine import Context, Saga, Stage, stop_if_cancelled
+from tasks.sagas.rows import operation_params, placed
 
-LIVE = (DomainState.RUNNING, DomainState.PAUSED)
-LONG_S, TELL_EVERY_S, LOOK_EVERY_S = 24 * 3600.0, 1.0, 0.1
+LONG_S = 24 * 3600.0
 State, Kind = Backup.State, Backup.Kind
-
-
-def backup_or_none(context: Context) -> Backup | None:
-    rows = Backup.objects.select_related("store", "vm", "parent", "flavor", "image", "team")
-    return rows.filter(uuid=operation_params(context)["backup"]).first()
-
-
-def _backup(context: Context) -> Backup:
-    found = backup_or_none(context)
-    if found is None:
-        raise StageError("the backup's row is no longer there")
-    return found
 
 
 def note_backup(backup: Backup, **columns: object) -> None:
@@ -60,85 +49,52 @@ def note_backup(backup: Backup, **columns: object) -> None:
 
 def choose_kind(context: Context) -> str:
     """A store that is not there is told before the host has any work with it."""
-    vm, hypervisor, _ = placed(context)
+    vm, _, _ = placed(context)
     assert vm.host is not None
-    backup, params = _backup(context), operation_params(context)
+    backup, params = backup_of(context), operation_params(context)
     opened(backup.store)
-    runs = hypervisor.state(vm.domain) in LIVE
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         kept = list(Backup.objects.filter(vm=vm).exclude(state=State.TAKING))
-        wish = Wish(backup.store_id, vm.host.name, runs, bool(params["full"]), int(params["full_every"]))
+        wish = Wish(backup.store_id, vm.host.name, bool(params["full"]), int(params["full_every"]))
         choice = choose(kept_of(kept), wish)
         kind = Kind.INCREMENTAL if choice.parent else Kind.FULL
         told = {"parent_id": choice.parent or None, "kind": kind, "reason": choice.reason[:200], "host": vm.host.name}
+        names = _keep_volumes(backup, vm, choice.parent, params.get("volumes"))
+        backup = backup_of(context)
         Backup.objects.filter(pk=backup.pk).update(**told, disk_gib=vm.disk_gib, manifest=manifest_of(backup, vm))
-    return f"full: {choice.reason}" if choice.reason else "incremental"
+    words = f"full: {choice.reason}" if choice.reason else "incremental"
+    return f"{words}; with {', '.join(names)}" if names else words
+
+
+def _keep_volumes(backup: Backup, vm: VM, parent: int, chosen: list[str] | None) -> list[str]:
+    """The names of the volumes that it takes: of those chosen (None: all) what the VM has now."""
+    before = {one.volume_uuid: one for one in BackupVolume.objects.filter(backup=parent)}
+    backup.volumes.all().delete()
+    names = []
+    for volume in vm.volumes.select_related("pool").exclude(path="").order_by("target"):
+        if chosen is None or str(volume.uuid) in chosen:
+            is_more = _goes_on(before.get(volume.uuid), volume)
+            BackupVolume.objects.create(
+                backup=backup, volume_uuid=volume.uuid, name=volume.name, size_gib=volume.size_gib, bus=volume.bus,
+                target=volume.target, disk_format=_format_of(volume), kind=Kind.INCREMENTAL if is_more else Kind.FULL,
+            )  # fmt: skip
+            names.append(volume.name)
+    return names
+
+
+def _goes_on(before: BackupVolume | None, volume: Volume) -> bool:
+    """Whether the checkpoint of the last backup tells what was written to the volume since: it is where it was then."""
+    return before is not None and before.is_noted and before.target == volume.target and _format_of(volume) == "qcow2"
+
+
+def _format_of(volume: Volume) -> str:
+    return volume.pool.can.disk_format if volume.pool is not None else "raw"
 
 
 def forget(context: Context) -> None:
     """The row goes, unless it is all that tells of remains in the store."""
     Backup.objects.filter(uuid=operation_params(context)["backup"], state=State.TAKING).delete()
-
-
-def copy(context: Context) -> str:
-    vm, hypervisor, files = placed(context)
-    backup = _backup(context)
-    scratch = files.beside(backup.scratch_name)
-    hypervisor.drop_copy(vm.domain, backup.checkpoint)
-    remove_file(scratch)
-    if hypervisor.state(vm.domain) in LIVE:
-        words = _copy_live(context, hypervisor, vm, backup, scratch)
-    else:
-        _begin_anew(backup, "the VM is off: only a running one tells what it wrote since")
-        copy_disk(files.disk, scratch, "", "")
-        words = "while it is off"
-    return f"{words}, {scratch.stat().st_size / 1024**2:.1f} MiB"
-
-
-def _begin_anew(backup: Backup, reason: str) -> None:
-    if backup.parent is not None:
-        Backup.objects.filter(pk=backup.pk).update(parent=None, kind=Kind.FULL, reason=reason[:200])
-
-
-def _copy_live(context: Context, hypervisor: Hypervisor, vm: VM, backup: Backup, scratch: Path) -> str:
-    target = disk_target(vm.disk_bus, 0)
-    since = backup.parent.checkpoint if backup.parent else ""
-    words = "what was written since the last one" if since else "while it runs"
-    try:
-        hypervisor.begin_copy(CopyAsked(vm.domain, target, str(scratch), backup.checkpoint, since))
-    except CheckpointLost as problem:
-        words = f"begun anew with a full one: {problem}"
-        _begin_anew(backup, f"the host lost track of what was written since the last one ({problem})")
-        remove_file(scratch)
-        hypervisor.begin_copy(CopyAsked(vm.domain, target, str(scratch), backup.checkpoint))
-    problem_words = _await_copy(context, hypervisor, vm.domain)
-    if problem_words:
-        raise StageError(f"{vm.host} could not copy the disk: {problem_words}")
-    stand_alone(scratch)
-    Backup.objects.filter(pk=backup.pk).update(has_checkpoint=True)
-    return words
-
-
-def _await_copy(context: Context, hypervisor: Hypervisor, domain: str) -> str:
-    """Until the host's copy has ended; in words why it did not end well, or ""."""
-    told = time.monotonic()
-    while not (seen := hypervisor.copy_progress(domain)).has_ended:
-        stop_if_cancelled(context)
-        if time.monotonic() - told > TELL_EVERY_S:
-            context.tell(seen.words)
-            told = time.monotonic()
-        time.sleep(LOOK_EVERY_S)
-    return seen.problem
-
-
-def uncopy(context: Context) -> None:
-    found, backup = placed_or_none(context), backup_or_none(context)
-    if found is None or backup is None:
-        return
-    vm, hypervisor, files = found
-    hypervisor.drop_copy(vm.domain, backup.checkpoint)
-    remove_file(files.beside(backup.scratch_name))
 
 
 def telling(context: Context, total: int) -> OnBytes:
@@ -157,11 +113,23 @@ def telling(context: Context, total: int) -> OnBytes:
 
 def bring(context: Context) -> str:
     _, _, files = placed(context)
-    backup = _backup(context)
-    scratch = files.beside(backup.scratch_name)
-    put = opened(backup.store).put(backup.disk_key, scratch, telling(context, scratch.stat().st_size))
-    Backup.objects.filter(pk=backup.pk).update(size_bytes=put.size_bytes, sha256=put.sha256)
-    return f"{put.size_bytes / 1024**2:.1f} MiB to {backup.store.name}, SHA-256 {put.sha256[:12]}…"
+    backup = backup_of(context)
+    total = sum(path.stat().st_size for path in scratches_of(backup, files))
+    on_bytes, store, before = telling(context, total), opened(backup.store), 0
+    for row, path in _rows_with_files(backup, files):
+        put = store.put(row.disk_key, path, partial(after, on_bytes, before))
+        type(row)._default_manager.filter(pk=row.pk).update(size_bytes=put.size_bytes, sha256=put.sha256)
+        before += put.size_bytes
+    return f"{total / 1024**2:.1f} MiB to {backup.store.name}"
+
+
+def _rows_with_files(backup: Backup, files: VMFiles) -> list[tuple[Backup | BackupVolume, Path]]:
+    return list(zip((backup, *backup.volumes.all()), scratches_of(backup, files), strict=True))
+
+
+def after(on_bytes: OnBytes, before: int, done: int) -> None:
+    """Tells of a file that comes after so many bytes of others."""
+    on_bytes(before + done)
 
 
 def unbring(context: Context) -> None:
@@ -177,7 +145,7 @@ def unbring(context: Context) -> None:
 
 
 def publish(context: Context) -> str:
-    backup = _backup(context)
+    backup = backup_of(context)
     text = json.dumps(manifest_of(backup, backup.vm), indent=2, sort_keys=True)
     opened(backup.store).put_text(backup.manifest_key, text)
     manifest = manifest_of(backup, backup.vm)
@@ -198,12 +166,13 @@ def unpublish(context: Context) -> None:
 def tidy(context: Context) -> None:
     """A host that goes away now keeps a checkpoint too many, until the next backup; nothing is lost by it."""
     vm, hypervisor, files = placed(context)
-    backup = _backup(context)
+    backup = backup_of(context)
     Backup.objects.filter(vm=vm, has_checkpoint=True).exclude(pk=backup.pk).update(has_checkpoint=False)
-    with suppress(HypervisorError, OSError):
+    with suppress(HypervisorError, OSError), live_again(context):
         hypervisor.keep_checkpoint(vm.domain, backup.checkpoint if backup.has_checkpoint else "")
-    with suppress(OSError):
-        remove_file(files.beside(backup.scratch_name))
+    for path in scratches_of(backup, files):
+        with suppress(OSError):
+            remove_file(path)
 
 
 # Deleted.

@@ -72,12 +72,12 @@ def place(context: Context) -> str:
     with transaction.atomic():
         volume = volume_of(context)
         if volume.pool is None:
-            volume.pool = _choose_pool(volume)
+            volume.pool = choose_pool(volume)
             update_volume(volume, pool=volume.pool)
     return f"{volume.pool}, {volume.pool.can.words}"
 
 
-def _choose_pool(volume: Volume) -> Pool:
+def choose_pool(volume: Volume) -> Pool:
     """The pool with the most room, on the VM's host where there is one."""
     pools = Pool.objects.select_for_update(of=("self",)).select_related("host").filter(is_offered=True)
     if volume.vm is not None:

@@ -166,26 +166,73 @@ def test_snapshots_of_a_running_guest_bring_back_disk_and_memory_and_are_merged_
     assert len(layers) == 1, layers
 
 
+def put(product: Product, key: Path, vm: dict[str, Any], device: str, word: str, at_mib: int) -> None:
+    """A guest writes a word to a disk of its."""
+    told = f"echo {word} | dd of=/dev/{device} bs=1M seek={at_mib} conv=notrunc && sync"
+    assert in_guest(product, key, vm, told).returncode == 0
+
+
+def words_at(product: Product, key: Path, vm: dict[str, Any], device: str, places: str) -> list[str]:
+    """The words that a guest reads at these MiB of a disk of its."""
+    get = f"for at in {places}; do dd if=/dev/{device} bs=1M skip=$at count=1 2>/dev/null | head -n 1; done"
+    return in_guest(product, key, vm, get).stdout.split()
+
+
+def one_bit_turned(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def restored_as_taken(product: Product, api: Api, key: Path, backup: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """A VM that was restored and its volume, both having been read by the guest."""
+    made = asked(api, "POST", f"/backups/{backup['uuid']}/restore", {"name": "vols-3"})["vm"]
+    wait_for(lambda: in_guest(product, key, made, "true").returncode == 0, 120, "the key lets in", 0.3)
+    assert words_at(product, key, made, "vda", "20 21 22 23") == [
+        "in-the-full-one", "written-since", "in-the-new-layer", "after-the-merge"
+    ]  # fmt: skip
+    (own,) = [one for one in api.get("/volumes")["items"] if one["vm"] == "vols-3"]
+    assert (own["name"], own["size_gib"], own["state"]) == ("vols-3-keep", 1, "attached")
+    disk = wait_for(lambda: device_of(product, key, made, own["serial"]), 20, "the guest has the disk", 0.3)
+    assert words_at(product, key, made, disk, "1 2") == ["kept-in-the-full-one", "kept-until-it-was-off"]
+    return made, own
+
+
+def refuses_a_damaged_one(api: Api, backup: dict[str, Any]) -> None:
+    answer = api.send("POST", f"/backups/{backup['uuid']}/restore", {"name": "vols-4"})[1]
+    failed = wait_for(
+        lambda: (one := api.get(f"/operations/{answer['operation']['uuid']}")) and one["error"] and one, 60, "it fails"
+    )
+    assert "is damaged" in failed["error"]
+    wait_for(lambda: "vols-4" not in [one["name"] for one in api.get("/vms")["items"]], 30, "nothing is left of it")
+
+
 def test_what_a_guest_wrote_is_backed_up_in_pieces_and_read_again_by_a_new_vm(
     product: Product, api: Api, key: Path, vm: dict[str, Any]
 ) -> None:
-    """[vols-1 writes] --full--> [writes more] --snapshot, incremental--> … the disk is lost … --restore--> [vols-3 reads]"""
+    """[vols-1 and its volume] --full--> [writes more] --snapshot, incremental--> [off] --incremental--> … the disk is lost …
+    --restore--> [vols-3 and a volume of its own read it]"""
     if api.get(f"/vms/{vm['uuid']}")["state"] == "stopped":
         asked(api, "POST", f"/vms/{vm['uuid']}/actions/start")
     wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 90, "the key lets in", 0.3)
     folder = product.state / "backups" / "shelf"
     folder.mkdir(parents=True)
-    status, answer = Api(product, "olga").send("POST", "/backup-stores", {"name": "shelf", "folder": str(folder)})
-    assert status == 201, answer
+    assert Api(product, "olga").send("POST", "/backup-stores", {"name": "shelf", "folder": str(folder)})[0] == 201
 
     def writes(word: str, at_mib: int) -> None:
-        put = f"echo {word} | dd of=/dev/vda bs=1M seek={at_mib} conv=notrunc && sync"
-        assert in_guest(product, key, vm, put).returncode == 0
+        put(product, key, vm, "vda", word, at_mib)
 
     backups, snapshots = f"/vms/{vm['uuid']}/backups", f"/vms/{vm['uuid']}/snapshots"
     noise = "dd if=/dev/urandom of=/dev/vda bs=1M seek=24 count=8 conv=notrunc && sync"
     assert in_guest(product, key, vm, noise).returncode == 0
     writes("in-the-full-one", 20)
+    volume = asked(api, "POST", "/volumes", {"name": "keep", "size_gib": 1, "vm": "vols-1"})["volume"]
+
+    def keeps(word: str, at_mib: int) -> None:
+        device = wait_for(lambda: device_of(product, key, vm, volume["serial"]), 20, "the guest has the disk", 0.3)
+        put(product, key, vm, device, word, at_mib)
+
+    keeps("kept-in-the-full-one", 1)
     asked(api, "POST", backups, {"store": "shelf"})
     writes("written-since", 21)
     asked(api, "POST", snapshots, {"name": "between"})
@@ -193,36 +240,34 @@ def test_what_a_guest_wrote_is_backed_up_in_pieces_and_read_again_by_a_new_vm(
     asked(api, "POST", backups, {"store": "shelf"})
     asked(api, "DELETE", f"{snapshots}/{api.get(snapshots)[0]['uuid']}")
     writes("after-the-merge", 23)
+    keeps("kept-until-it-was-off", 2)
+    asked(api, "POST", f"/vms/{vm['uuid']}/actions/force_off")
     asked(api, "POST", backups, {"store": "shelf"})
+    assert api.get(f"/vms/{vm['uuid']}")["state"] == "stopped", "its disks were opened, and it did not run"
     first, second, third = api.get(backups)
     assert [one["kind"] for one in (first, second, third)] == ["full", "incremental", "incremental"], (second, third)
+    assert [one["volumes"][0]["kind"] for one in (first, second, third)] == ["full", "incremental", "incremental"]
     assert third["size_bytes"] < first["size_bytes"] / 2 and third["links"] == 3
+    asked(api, "POST", f"/vms/{vm['uuid']}/actions/start")
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 90, "the key lets in", 0.3)
+    keeps("ruined", 1)
 
     writes("ruined", 20)
     asked(api, "POST", f"/vms/{vm['uuid']}/rebuild", {"image": "tiny"})
     asked(api, "POST", backups, {"store": "shelf"})
     assert "lost track" in api.get(backups)[3]["reason"], "a fresh disk has no bitmap: the chain began anew"
-    made = asked(api, "POST", f"/backups/{third['uuid']}/restore", {"name": "vols-3"})["vm"]
-    wait_for(lambda: in_guest(product, key, made, "true").returncode == 0, 120, "the key lets in", 0.3)
-    get = "for at in 20 21 22 23; do dd if=/dev/vda bs=1M skip=$at count=1 2>/dev/null | head -n 1; done"
-    told = in_guest(product, key, made, get).stdout.split()
-    assert told == ["in-the-full-one", "written-since", "in-the-new-layer", "after-the-merge"]
+    made, own = restored_as_taken(product, api, key, third)
 
-    path = folder / "hopsight" / vm["uuid"] / second["uuid"] / "disk.qcow2"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    status, answer = api.send("POST", f"/backups/{third['uuid']}/restore", {"name": "vols-4"})
-    failed = wait_for(
-        lambda: (one := api.get(f"/operations/{answer['operation']['uuid']}")) and one["error"] and one, 60, "it fails"
-    )
-    assert "is damaged" in failed["error"]
-    wait_for(lambda: "vols-4" not in [one["name"] for one in api.get("/vms")["items"]], 30, "nothing is left of it")
+    one_bit_turned(folder / "hopsight" / vm["uuid"] / second["uuid"] / "disk.qcow2")
+    refuses_a_damaged_one(api, third)
     asked(api, "DELETE", f"/vms/{made['uuid']}")
+    asked(api, "POST", f"/volumes/{volume['uuid']}/detach")
+    for one in (own, volume):
+        asked(api, "DELETE", f"/volumes/{one['uuid']}")
     asked(api, "DELETE", f"/backups/{first['uuid']}")
     assert [one["kind"] for one in api.get(backups)] == ["full"]
-    left = list(folder.rglob("disk.qcow2"))
-    assert len(left) == 1 and not list(Path(f"/var/lib/hopsight/labs/{product.lab}").glob("hv*/disks/*.backup"))
+    assert len(list(folder.rglob("disk.qcow2"))) == 1
+    assert not list(Path(f"/var/lib/hopsight/labs/{product.lab}").glob("hv*/disks/*.backup"))
 
 
 def test_an_image_made_of_a_vm_boots_with_what_is_on_its_disk(

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from portal.backups.models import Backup, BackupStore
 from portal.backups.requests import those_on
@@ -20,7 +21,9 @@ from portal.compute.models import VM, VMState
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
 from tasks.backups.directory import MARK
+from tasks.collector import record_states
 from tasks.hypervisor.disks import files_of
+from tasks.hypervisor.driver import DomainState
 from tasks.sagas.engine import StageError
 from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
 from tests.tasks.test_snapshots import disk_of, read, write
@@ -175,7 +178,8 @@ def test_a_backup_whose_worker_is_killed_runs_that_stage_again_and_ends_whole(wo
     expire_lease(operation)
     assert run(world, operation).state == OperationState.DONE, operation.error
     made.refresh_from_db()
-    assert made.kind == ("incremental" if runs else "full")
+    assert made.kind == "incremental"
+    assert vm.domain in world.fake.running or not runs
     assert_whole(store)
     assert no_scratch(world)
     assert read(disk_of(world, restored(world, made))) == [1, 2, 0, 0]
@@ -248,16 +252,56 @@ def off(world, vm):
     VM.objects.filter(pk=vm.pk).update(state=VMState.STOPPED)
 
 
-def test_a_vm_that_is_off_is_copied_whole_and_the_next_one_begins_anew(world, vm, store):
+def test_a_vm_that_is_off_is_copied_as_small_and_is_off_afterwards(world, vm, store):
     write(world, vm, 0, 1)
     taken(world, vm, store)
     off(world, vm)
     second = taken(world, vm, store)
-    assert (second.kind, second.has_checkpoint) == ("full", False) and "the VM is off" in second.reason
+    assert (second.kind, second.has_checkpoint) == ("incremental", True)
+    assert world.fake.state(vm.domain) is DomainState.STOPPED
+    assert list(world.fake.checkpoints[vm.domain]) == [second.checkpoint], "its bitmap was removed with the disks open"
     world.fake.start(vm.domain)
+    write(world, vm, 1, 2)
     third = taken(world, vm, store)
-    assert third.kind == "full" and "was taken while the VM was off" in third.reason
-    assert taken(world, vm, store).kind == "incremental"
+    assert third.kind == "incremental"
+    assert read(disk_of(world, restored(world, third))) == [1, 2, 0, 0]
+
+
+def test_a_host_that_cannot_open_the_disks_of_a_vm_that_is_off_copies_all_of_it_and_says_so(world, vm, store):
+    write(world, vm, 0, 1)
+    taken(world, vm, store)
+    off(world, vm)
+    world.fake.can_open = False
+    second = taken(world, vm, store)
+    assert (second.kind, second.has_checkpoint) == ("full", False) and "no memory is left" in second.reason
+    world.fake.can_open = True
+    third = taken(world, vm, store)
+    assert third.kind == "full" and "notes nothing since" in third.reason
+    assert read(disk_of(world, restored(world, second))) == [1, 0, 0, 0]
+
+
+def test_a_vm_whose_disks_are_open_for_a_backup_is_not_shown_as_paused(world, vm, store):
+    def look(do):
+        def with_a_look(context):
+            words = do(context)
+            world.fake.open_disks(vm.domain)
+            record_states(world.host, world.fake.states(), timezone.now())
+            vm.refresh_from_db()
+            seen.append(vm.state)
+            return words
+
+        return with_a_look
+
+    seen: list[str] = []
+    off(world, vm)
+    _, operation = asked(world, vm, store)
+    assert run(world, operation, with_stage("vm.backup", "copy", look)).state == OperationState.DONE, operation.error
+    assert seen == ["stopped"]
+    world.fake.start(vm.domain)
+    world.fake.suspend(vm.domain)
+    record_states(world.host, world.fake.states(), timezone.now())
+    vm.refresh_from_db()
+    assert vm.state == "paused", "one that somebody paused is"
 
 
 def test_a_checkpoint_that_the_host_lost_begins_the_chain_anew_and_says_so(world, vm, store):
