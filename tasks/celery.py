@@ -167,10 +167,12 @@ def sweep_at_start(**_facts: object) -> None:
 def begin_tracing(**_facts: object) -> None:
     """This worker's tracer takes orders from now on, until the worker is told to end."""
     from portal.config.memory import collect_seldom
+    from portal.config.turns import hand_over_soon
     from tasks.prober import Prober
     from tasks.tracer import Tracer
 
     collect_seldom()
+    hand_over_soon()
     for one in (Tracer(), Prober()):
         worker_shutting_down.connect(lambda one=one, **_: one.stop(), weak=False)
         one.start()

@@ -18,7 +18,8 @@ from django.urls import path  # noqa: E402
 
 from portal.accounts.callers import TokensOnSockets  # noqa: E402
 from portal.config.memory import collect_seldom  # noqa: E402
-from portal.config.one_hop import OneHopHandler  # noqa: E402
+from portal.config.one_hop import OneHopHandler, without_start_signals  # noqa: E402
+from portal.config.turns import hand_over_soon  # noqa: E402
 from portal.console.socket import console_socket  # noqa: E402
 from portal.live.consumers import LiveConsumer  # noqa: E402
 from portal.operations.dispatch import warm_up  # noqa: E402
@@ -32,4 +33,6 @@ application = ProtocolTypeRouter(
     }
 )
 collect_seldom()
+hand_over_soon()
+without_start_signals()
 threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
