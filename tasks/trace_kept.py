@@ -10,8 +10,8 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
+from portal.config.kept_query import KeptQuery
 from portal.hosts.models import Host
 from portal.networks.causes import explain_causes
 from portal.networks.models import Port
@@ -22,6 +22,7 @@ from tasks.trace_rows import read_ports
 
 KEPT_S = 5.0
 OBSERVED = ("host_id", "tap", "ofport", "nic_model", "backend", "device_chain")
+_SEEN = KeptQuery(lambda *ids: Port.objects.filter(pk__in=ids).order_by().only(*OBSERVED))
 
 
 class Kept:
@@ -59,15 +60,14 @@ class Kept:
         if missing:
             known.update((port.pk, port) for port in read_ports().filter(id__in=missing).order_by())
         again = wanted - missing
-        seen = Port.objects.filter(id__in=again).order_by().values("id", *OBSERVED) if again else ()
-        now = {row["id"]: self._plugged(known[row["id"]], row, generation) for row in seen}
+        now = {row.pk: self._plugged(known[row.pk], row, generation) for row in (_SEEN(*again) if again else ())}
         return now | {pk: known[pk] for pk in missing if pk in known}
 
-    def _plugged(self, port: Port, seen: dict[str, Any], generation: int) -> Port:
+    def _plugged(self, port: Port, seen: Port, generation: int) -> Port:
         """A port of its own for the asker, with what was observed of it now."""
         now = copy.copy(port)
         for name in OBSERVED:
-            setattr(now, name, seen[name])
+            setattr(now, name, getattr(seen, name))
         if now.host_id != port.host_id:
             now.host = {host.pk: host for host in self.hosts(generation)}.get(now.host_id or 0) or now.host
         return now

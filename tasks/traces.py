@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import JSONField, Value
 from django.db.models.functions import Cast
 
+from portal.config.kept_query import KeptQuery
 from portal.live.publishers import trace_changed
 from portal.networks.models import Port
 from portal.traces.desk import tell_answered
@@ -35,6 +36,9 @@ from tasks.trace_then import Explain, predict_then
 log = logging.getLogger("hopsight.traces")
 CLIENT_PORTS = 1024  # and above
 GONE = "An end of this path no longer exists."
+_REQUEST = KeptQuery(
+    lambda trace_id: TraceRequest.objects.select_related("team").filter(pk=trace_id).order_by()
+)  # the rest is seldom there
 
 
 def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable[[], None]], None] | None = None) -> None:  # fmt: skip
@@ -42,8 +46,7 @@ def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable
 
     The answer is stored and told first; the real packet beside it is sent by `later` (None: here and now).
     """
-    rows = TraceRequest.objects.select_related("team").filter(id=trace_id).order_by()  # the rest is seldom there
-    request = next(iter(rows), None)
+    request = next(iter(_REQUEST(trace_id)), None)
     if request is None or request.state != TraceRequest.State.RUNNING:
         return
     try:

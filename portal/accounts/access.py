@@ -10,8 +10,12 @@ from portal.accounts.models import ApiToken, Membership, Team, User
 from portal.accounts.permissions import RIGHTS, TEAM_RANK, Needs, is_allowed, refusal_words
 from portal.accounts.scopes import allows
 from portal.accounts.scopes import refusal_words as scope_words
+from portal.config.kept_query import KeptQuery
 
 SESSION_KEY = "team"
+_MEMBERSHIPS = KeptQuery(
+    lambda user_id: Membership.objects.filter(user_id=user_id).select_related("team").order_by("team__name")
+)
 TEAM_HEADER = "Hopsight-Team"  # names the team of an API request that has no session
 
 
@@ -20,11 +24,11 @@ def memberships_of(request: HttpRequest) -> list[Membership]:
     cached: tuple[int, list[Membership]] | None = getattr(request, "_memberships", None)
     user_id = request.user.pk or 0
     if cached is None or cached[0] != user_id:
-        rows = Membership.objects.filter(user_id=user_id).select_related("team").order_by("team__name")
+        rows = _MEMBERSHIPS(user_id)
         token = token_of(request)
         if token is not None and token.team_id is not None:
-            rows = rows.filter(team_id=token.team_id)
-        cached = (user_id, list(rows))
+            rows = [row for row in rows if row.team_id == token.team_id]
+        cached = (user_id, rows)
         request._memberships = cached  # type: ignore[attr-defined]
     return cached[1]
 

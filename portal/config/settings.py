@@ -214,6 +214,7 @@ CACHES = {
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 
 AUTH_USER_MODEL = "accounts.User"
+SESSION_ENGINE = "portal.accounts.session_store"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"

@@ -14,7 +14,8 @@ from django.db.models import QuerySet
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.captures.requests import send_order
-from portal.networks.models import ExternalNetwork, Port, PortKind, Router
+from portal.config.kept_query import KeptQuery, with_rows
+from portal.networks.models import ExternalNetwork, FixedAddress, Port, PortKind, Router
 from portal.networks.owners import owned_by, owner_id_of
 from portal.traces.desk import order_trace
 from portal.traces.instants import instant_problem
@@ -44,6 +45,10 @@ CHECKED = (
     "network__team",
     "vm__team",
 )  # the rest is the tracer's
+_NAMED = KeptQuery(
+    lambda *uuids: Port.objects.filter(uuid__in=uuids).select_related("network", "vm").order_by().only(*CHECKED)
+)
+_ADDRESSES = KeptQuery(lambda *ports: FixedAddress.objects.filter(port__in=ports))
 GIVEN = ("icmp", "tcp", "udp", "sctp")  # packets that may be handed over to a guest
 Errors = dict[str, list[str]]
 
@@ -98,9 +103,14 @@ def ends_of(team: Team, *texts: str) -> dict[UUID, Port]:
     uuids = [uuid for text in texts if (uuid := _uuid(text.strip())) is not None]
     if not uuids:
         return {}
-    rows = Port.objects.filter(uuid__in=uuids).select_related("network", "vm").order_by().only(*CHECKED)
-    own = (port for port in rows.prefetch_related("addresses") if owner_id_of(port) == team.pk)
-    return {port.uuid: port for port in own if port.kind != PortKind.VM or port.vm_id is not None}
+    rows = [port for port in _NAMED(*uuids) if owner_id_of(port) == team.pk]
+    own = {port.uuid: port for port in rows if port.kind != PortKind.VM or port.vm_id is not None}
+    of_port: dict[int, list[FixedAddress]] = {port.pk: [] for port in own.values()}
+    for row in _ADDRESSES(*of_port) if of_port else ():
+        of_port[row.port_id].append(row)
+    for port in own.values():
+        with_rows(port, "addresses", of_port[port.pk])
+    return own
 
 
 def find_target(
