@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdn.compiler import HostCompiler, Memo, compile_host, index_intent
+from sdn.model.cookie import Cause, CauseKind, format_cookie
 from sdn.model.flow import Flow
 from sdn.model.intent import AddressPair, IntentSnapshot, PortIntent
 from tests.sdn.random_worlds import changed, random_view, random_world
@@ -61,6 +62,16 @@ def test_a_world_that_is_read_anew_and_equal_changes_nothing() -> None:
     index, compiler = index_intent(world), HostCompiler[Flow](lambda flow: flow)
     compiler.update(index, view_of(world, "hv1"))
     assert compiler.update(index_intent(replace(again, generation=9), index), view_of(again, "hv1")) == {}
+
+
+def test_hosts_hold_what_they_have_in_common_once() -> None:
+    world, memo = make_world(3, 1, [(0, 0), (0, 1), (0, 2)]), Memo[Flow]()
+    one, two = (HostCompiler[Flow](lambda flow: flow, memo) for _ in range(2))
+    for compiler, name in ((one, "hv1"), (two, "hv2")):
+        compiler.update(index_intent(world), view_of(world, name))
+    there = format_cookie(Cause(CauseKind.PORT, world.ports[2].id))
+    of_both = [key for key, flow in one.flows.items() if flow.cookie == there and two.flows.get(key) == flow]
+    assert len(of_both) > 1 and all(one.flows[key] is two.flows[key] for key in of_both)
 
 
 def test_one_ports_change_touches_that_ports_flows_alone() -> None:
