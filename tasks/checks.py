@@ -1,10 +1,11 @@
-"""Looking at path checks on the warm shadow, when the intent has changed and every period; a turn is kept with its cause."""
+"""Looking at path checks on the warm shadow, when a change may touch their packets, and every period; a turn is kept with its cause."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -17,27 +18,37 @@ from portal.checks.serialize import check_changed
 from portal.networks.models import Generation, Port
 from portal.traces.models import TraceRequest
 from sdn.model.trace import Trace
-from sdn.trace import predict
+from sdn.reach import SwitchState, Watched
+from sdn.trace import Question, predict
+from tasks.check_memory import CheckMemory
 from tasks.shadows import Stage, desk, read_intent
-from tasks.trace_rows import question_of, read_ports, read_setting
+from tasks.trace_rows import Setting, question_of, read_ports, read_setting
 
 log = logging.getLogger("hopsight.checks")
 PERIOD_S, TURNS_KEPT, CHANGES_KEPT = 60, 30, 5
+memory = CheckMemory()
+Look = tuple[PathCheck, Trace, datetime | None]  # with when its answer before was last known to hold
 
 
 def run_checks(check_id: int = 0) -> None:
-    """Look at that check, or (0) at every one that is due: of an older generation, or looked at a period ago."""
+    """Look at that check, or (0) at every one that is due: looked at a period ago, or whose packet a change since may touch."""
     due = list(_due(check_id).select_related("team", "source", "target"))
     if not due:
         return
     ids = {port_id for check in due for port_id in (check.source_id, check.target_id) if port_id}
     ports = {port.pk: port for port in read_ports().filter(pk__in=ids)}
+    now, setting = timezone.now(), read_setting(())
     snapshot, views = read_intent()
     with desk.held() as held:
         stage = held.stage(snapshot, views)
-        answers = [(check, _look(check, ports, stage)) for check in due if check.source_id in ports]
-    for check, trace in answers:
-        _note(check, trace, snapshot.generation)
+        memory.forget_others(set(PathCheck.objects.values_list("pk", flat=True)))
+        asked = [(check, _question(check, ports, setting)) for check in due if check.source_id in ports]
+        states = stage.world.states
+        stand = memory.standing([one for one in asked if not check_id and not _is_old(one[0], now)], states, now)
+        looks = [_look(*one, stage, states, now) for one in asked if one[0].pk not in stand]
+    PathCheck.objects.filter(pk__in=stand, generation__lt=snapshot.generation).update(generation=snapshot.generation)
+    for look in looks:
+        _note(look, snapshot.generation)
 
 
 def _due(check_id: int) -> QuerySet[PathCheck]:
@@ -48,18 +59,31 @@ def _due(check_id: int) -> QuerySet[PathCheck]:
     return PathCheck.objects.filter(old | ~Q(generation=generation))
 
 
-def _look(check: PathCheck, ports: dict[int, Port], stage: Stage) -> Trace:
+def _is_old(check: PathCheck, now: datetime) -> bool:
+    return check.checked_at is None or check.checked_at < now - timedelta(seconds=PERIOD_S)
+
+
+def _question(check: PathCheck, ports: dict[int, Port], setting: Setting) -> Question:
     source, target = ports[check.source_id], ports.get(check.target_id or 0)
     asked = TraceRequest(
         team=check.team, source=source, target=target, address=check.address, protocol=check.protocol,
         port_dst=check.port_dst, moment="first",
     )  # fmt: skip
-    question, _ = question_of(asked, read_setting((source, target) if target else (source,)), source, target, "forward")
-    return predict(question, stage.world, lambda causes: {})
+    ends = (source, target) if target else (source,)
+    question, _ = question_of(asked, replace(setting, ends=ends), source, target, "forward")
+    return question
 
 
-def _note(check: PathCheck, trace: Trace, generation: int) -> None:
-    """Keep the answer; a turn with what changed since the look before it."""
+def _look(check: PathCheck, question: Question, stage: Stage, states: Mapping[str, SwitchState], now: datetime) -> Look:
+    watched = Watched(stage.world, states)
+    trace, since = predict(question, watched, lambda causes: {}), memory.seen_at(check)
+    memory.keep(check, question, trace, watched.footprint, states, now)
+    return check, trace, since
+
+
+def _note(look: Look, generation: int) -> None:
+    """Keep the answer; a turn with what changed since the answer before it was last known to hold."""
+    check, trace, since = look
     arrived = trace.verdict == check.expected or (check.expected == "delivered" and trace.verdict == "flooded")
     state = PathCheck.State.PASSING if arrived else PathCheck.State.FAILING
     now = timezone.now()
@@ -69,7 +93,7 @@ def _note(check: PathCheck, trace: Trace, generation: int) -> None:
             return
         turned = (row.state, row.verdict) != (state, trace.verdict)
         if turned:
-            changes = _changes(row)
+            changes = _changes(row, since)
             CheckTurn.objects.create(
                 check_row=row, at=now, state=state, verdict=trace.verdict, reason=trace.reason,
                 generation_before=row.generation, generation=generation, changes=changes,
@@ -86,11 +110,11 @@ def _note(check: PathCheck, trace: Trace, generation: int) -> None:
             log.info("check=%s state=%s verdict=%s generation=%s", row.uuid, state, trace.verdict, generation)
 
 
-def _changes(row: PathCheck) -> list[dict[str, str]]:
-    """What the team's audit says was done since the check was last looked at, newest first."""
-    if row.checked_at is None:
+def _changes(row: PathCheck, since: datetime | None) -> list[dict[str, str]]:
+    """What the team's audit says was done since then, newest first."""
+    if since is None:
         return []
-    return list(_as_changes(AuditRow.objects.filter(team_id=row.team_id, at__gte=row.checked_at)[:CHANGES_KEPT]))
+    return list(_as_changes(AuditRow.objects.filter(team_id=row.team_id, at__gte=since)[:CHANGES_KEPT]))
 
 
 def _as_changes(rows: Iterable[AuditRow]) -> Iterable[dict[str, str]]:

@@ -98,7 +98,9 @@ def read_intent() -> tuple[IntentSnapshot, tuple[HostView, ...]]:
 def _view(host: HostName, ports: tuple[tuple[IfaceId, int], ...], has_cable: bool, has_geneve: bool) -> HostView:
     """The switch's own ports get numbers that no plugged one has: rows do not tell them, and no verdict depends on them."""
     taken = {ofport for _, ofport in ports}
-    free = (number for number in range(1, MOST_OFPORTS) if number not in taken)
+    free = (
+        number for number in range(MOST_OFPORTS - 1, 0, -1) if number not in taken
+    )  # far from where a new one is put
     tunnel, cable, geneve = next(free), next(free), next(free)
     return HostView(
         host, ports, tunnel, cable if has_cable else None, geneve_ofport=geneve if has_geneve else None

@@ -14,19 +14,25 @@ from sdn.reach.edits import (
 )
 from sdn.reach.matrix import SOURCE, TARGET, Cell, Changed, Matrix, changed_pairs, matrix, trace_pair
 from sdn.reach.pairs import Scene, Service
+from sdn.reach.touched import Asked, Changes, Footprint, SwitchState, Watched
 
 __all__ = [
     "SOURCE",
     "TARGET",
     "AddRule",
+    "Asked",
     "Cell",
     "Changed",
+    "Changes",
     "Edit",
+    "Footprint",
     "Matrix",
     "RemoveRule",
     "Scene",
     "Service",
     "SetRoute",
+    "SwitchState",
+    "Watched",
     "changed_pairs",
     "edited",
     "flow_diff",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from sdn.compiler import compile_host
 from sdn.model.flow import Flow, FlowKey, format_flow, format_match
 from sdn.model.intent import HostView, IntentSnapshot
+from sdn.reach.touched import SwitchState
 from sdn.shadow.shadow import Shadow, ShadowBridge, ShadowError, ShadowPort
 from sdn.trace.question import HostUnreachable, PortFacts
 from sdn.transport.ofctl import OfctlError, dump_table
@@ -85,6 +86,11 @@ class ShadowWorld:
     def compiled(self) -> dict[str, tuple[Flow, ...]]:
         """Host → the flows of its br-int, in their order."""
         return {name: tuple(sorted(switch.flows.values())) for name, switch in self._switches.items()}
+
+    @property
+    def states(self) -> dict[str, SwitchState]:
+        """Host → its switch as it is loaded now: what is asked later may be asked by what differs from it."""
+        return {name: _state(switch) for name, switch in self._switches.items()}
 
     def ofproto_trace(self, host: str, bridge: str, flow: str, ct_next: tuple[str, ...]) -> str:
         """The text of `ofproto/trace`, with the host's own name of its bridge."""
@@ -180,6 +186,17 @@ def flow_mods(before: Mapping[FlowKey, Flow], after: Mapping[FlowKey, Flow]) -> 
     for key, flow in after.items():
         if before.get(key) != flow:
             yield f"add {format_flow(flow)}"
+
+
+def _state(switch: Switch) -> SwitchState:
+    own = (
+        (TUNNEL_PORT, switch.tunnel_ofport),
+        (GENEVE_PORT, switch.geneve_ofport),
+        (EXTERNAL_PORT, switch.external_ofport),
+    )
+    return SwitchState(
+        switch.flows, switch.ofports, frozenset((name, number) for name, number in own if number is not None)
+    )
 
 
 def _numbers(switch: Switch) -> frozenset[int]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from portal.checks.models import CheckTurn, PathCheck
 from portal.checks.requests import add_check
+from portal.compute.requests import VMSpec, create_vm
 from portal.live.models import Event
 from portal.live.topics import snapshot_of
-from portal.networks.groups import add_rule, remove_rule
+from portal.networks.groups import add_rule, create_group, remove_rule, set_port_groups
+from portal.networks.intent import bump_generation
+from portal.networks.models import Generation, Port
 from portal.networks.rule_check import RuleSpec
 from portal.traces.requests import TraceSpec
+from tasks.check_memory import CheckMemory
 from tasks.checks import PERIOD_S, run_checks
 from tests.checks.conftest import Town
 from tests.portal.clients import client_of
@@ -62,6 +67,65 @@ def test_only_checks_of_an_older_generation_or_a_period_ago_are_looked_at(town: 
     run_checks()
     assert seen is not None and PathCheck.objects.get().checked_at > seen - timedelta(seconds=1)  # type: ignore[operator]
     assert CheckTurn.objects.filter(check_row=check).count() == 1, "the same verdict is no turn"
+
+
+def looked_at(check: PathCheck) -> datetime:
+    check.refresh_from_db()
+    assert check.checked_at is not None
+    return check.checked_at
+
+
+def test_a_change_asks_only_the_checks_again_whose_packets_it_may_touch(town: Town) -> None:
+    """web-1 → db-1 of Payments; Search changes its rules and gets a VM, which makes generations, and is no matter of ours."""
+    check = pinned(town)
+    run_checks()
+    first = looked_at(check)
+    theirs = create_group(town.cast.search, "theirs")
+    net = town.cast.search.networks.get()
+    spec = VMSpec("search-1", town.cast.image, town.cast.flavor, net, "key-search-1")
+    port = create_vm(town.cast.search, town.cast.dana, spec).vm.ports.get()
+    Port.objects.filter(pk=port.pk).update(host=town.db_1.host, ofport=30, tap="vnet30")
+    set_port_groups(port, [theirs])
+    add_rule(theirs, RuleSpec(ports="5432"), town.cast.dana)
+    run_checks()
+    assert looked_at(check) == first, "another team's change"
+    now = Generation.objects.get(id=1).value
+    assert check.generation == now, "but its answer holds as of now"
+    add_rule(town.closed, RuleSpec(ports="80"), town.cast.bob)
+    run_checks()
+    assert looked_at(check) == first, "a rule for another service"
+    rule = add_rule(town.closed, RuleSpec(ports="5000-6000"), town.cast.bob)
+    run_checks()
+    assert looked_at(check) > first
+    turn = check.turns.first()
+    assert (check.state, turn and [change["words"] for change in turn.changes]) == (
+        "failing", ["added a rule to the group closed: tcp/5000-6000 from anywhere"],
+    ), "what came before its answer was last known to hold is no cause"  # fmt: skip
+    Port.objects.filter(pk=town.db_1.pk).update(host=town.web_1.host, ofport=31, tap="vnet31")
+    bump_generation()
+    second = looked_at(check)
+    run_checks()
+    assert looked_at(check) > second, "an end is elsewhere"
+    remove_rule(rule, town.cast.bob)
+    run_checks()
+    assert looked_at(check) and check.state == "passing"
+
+
+def test_a_worker_asks_itself_what_another_one_told(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = pinned(town)
+    run_checks()
+    first = looked_at(check)
+    theirs = create_group(town.cast.payments, "unused")
+    add_rule(theirs, RuleSpec(ports="5432"), town.cast.bob)
+    monkeypatch.setattr("tasks.checks.memory", CheckMemory())
+    run_checks()
+    assert looked_at(check) > first, "it has never asked"
+    PathCheck.objects.update(verdict="delivered", state="failing")
+    second = looked_at(check)
+    add_rule(theirs, RuleSpec(ports="5433"), town.cast.bob)
+    run_checks()
+    assert looked_at(check) > second
+    assert check.state == "passing", "what another worker told is not what it knows"
 
 
 def test_a_path_is_pinned_once_and_removed_by_members_only(town: Town) -> None:
