@@ -165,15 +165,16 @@ def sweep_at_start(**_facts: object) -> None:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def begin_tracing(**_facts: object) -> None:
-    """This worker's tracer takes orders from now on, until the worker is told to end."""
+    """This worker's tracer takes orders from now on, until the worker is told to end; SQLite's log is written back beside it."""
     from portal.config.memory import collect_seldom
     from portal.config.turns import hand_over_soon
     from tasks.prober import Prober
     from tasks.tracer import Tracer
+    from tasks.write_back import WriteBack
 
     collect_seldom()
     hand_over_soon()
-    for one in (Tracer(), Prober()):
+    for one in (Tracer(), Prober(), WriteBack()):
         worker_shutting_down.connect(lambda one=one, **_: one.stop(), weak=False)
         one.start()
 

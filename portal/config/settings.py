@@ -67,7 +67,8 @@ def _database() -> dict[str, Any]:
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 60,  # SQLite lets waiters in by chance: 50 creates at once on a busy machine starve one for 20 s
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+                "PRAGMA wal_autocheckpoint=16000;",  # the worker writes it back before: tasks/write_back.py
             },
         }
     parts = urlsplit(url)
