@@ -47,12 +47,12 @@ class HostPorts(Mapping[int, Endpoint]):
 
     def __init__(self, host: Host, team: Team | None, family: int, ends: Iterable[Port] = ()) -> None:
         self._host, self._team, self._family = host, team, family
-        here = [port for port in ends if port.host_id == host.pk and port.ofport is not None]
-        self._known: dict[int, Endpoint | None] = {port.ofport: self._endpoint(port) for port in here if port.ofport}
+        self._ends = {port.ofport: port for port in ends if port.host_id == host.pk and port.ofport}
+        self._known: dict[int, Endpoint | None] = {}
 
     def __getitem__(self, ofport: int) -> Endpoint:
         if ofport not in self._known:
-            port = read_ports().filter(host=self._host, ofport=ofport).first()
+            port = self._ends.get(ofport) or read_ports().filter(host=self._host, ofport=ofport).first()
             self._known[ofport] = self._endpoint(port) if port else None
         found = self._known[ofport]
         if found is None:

@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from django.db import transaction
-from django.db.models import JSONField, Value
-from django.db.models.functions import Cast
+from django.db import connection, transaction
 
 from portal.config.kept_query import KeptQuery
 from portal.live.publishers import trace_changed
@@ -39,6 +37,10 @@ GONE = "An end of this path no longer exists."
 _REQUEST = KeptQuery(
     lambda trace_id: TraceRequest.objects.select_related("team").filter(pk=trace_id).order_by()
 )  # the rest is seldom there
+_ANSWERED = (
+    f'UPDATE "{TraceRequest._meta.db_table}" SET "state" = %s, "error" = %s, '
+    '"result" = CAST(%s AS {0}), "reply" = CAST(%s AS {0}) WHERE "id" = %s'
+)
 
 
 def run_trace(trace_id: int, kept: Kept | None = None, later: Callable[[Callable[[], None]], None] | None = None) -> None:  # fmt: skip
@@ -115,6 +117,11 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
     rundirs = {host.name: Path(host.ovs_rundir) for host in setting.hosts}
     world = LiveWorld(rundirs, lent=kept.lines())
     try:
+        on = {end.host.name for end in ends if end.host is not None}
+        if len(on) > 1:
+            world.ask_ports_early(
+                sorted(on)
+            )  # through a tunnel, or by the wire: what that is called on both is asked for
         question, told = asked_question(request, setting, source, target)
         predicted = redacted(predict(question, world, explain), request.team.slug)
         predicted = replace(predicted, findings=(*told, *predicted.findings))
@@ -193,14 +200,9 @@ def _store(request: TraceRequest, result: object, reply: object, error: str) -> 
     request.result, request.reply = result, reply
     texts = AnswerTexts(json.dumps(result), json.dumps(reply))
     with transaction.atomic():
-        TraceRequest.objects.filter(pk=request.pk).update(
-            state=request.state, error=request.error,
-            result=_as_json(texts.result) if result is not None else None,
-            reply=_as_json(texts.reply) if reply is not None else None,
-        )  # fmt: skip
+        answers = (texts.result if result is not None else None, texts.reply if reply is not None else None)
+        with connection.cursor() as cursor:
+            kind = "jsonb" if connection.vendor == "postgresql" else "text"
+            cursor.execute(_ANSWERED.format(kind), [request.state, request.error, *answers, request.pk])
         transaction.on_commit(lambda: tell_answered(request.pk, answer_text(request, texts)))
         trace_changed(request)
-
-
-def _as_json(text: str) -> Cast:
-    return Cast(Value(text), JSONField())

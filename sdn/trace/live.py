@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sdn.trace.question import HostUnreachable, PortFacts
@@ -16,6 +16,7 @@ from sdn.transport.ofctl import OfctlError, dump_table
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, UnixctlTimeout, find_vswitchd_socket
 
 DEADLINE_S = 3.0
+PORTS = ("dpif/show",)
 NEIGHBOUR_LOOKS, NEIGHBOUR_LOOK_S = 40, 0.005
 _BRIDGE = re.compile(r"^  (\S+):$")
 _PORT = re.compile(r"^    (\S+) ([0-9]{1,20})/(\S+?): \((\w[\w-]*)")
@@ -34,10 +35,21 @@ class LiveWorld:
         self._lent = lent
         self._deadline_s = deadline_s
         self._clients: dict[str, UnixctlClient] = {}
+        self._early: list[UnixctlClient] = []
         self._spent_s: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._conntrack: dict[tuple[str, int], str] = {}
         self._ports: dict[str, tuple[PortFacts, ...]] = {}
+
+    def ask_ports_early(self, hosts: Iterable[str]) -> None:
+        """Have these hosts' switches tell their ports already: a packet that crosses them needs both, and each is a wait."""
+        for host in hosts:
+            try:
+                self._clients[host] = client = self._client(host)
+            except (UnixctlError, KeyError):
+                continue  # whoever asks it will hear why
+            client.ask_early(*PORTS)
+            self._early.append(client)
 
     def ofproto_trace(self, host: str, bridge: str, flow: str, ct_next: tuple[str, ...]) -> str:
         """The text of `ofproto/trace`."""
@@ -55,7 +67,7 @@ class LiveWorld:
     def ports(self, host: str) -> tuple[PortFacts, ...]:
         """The ports of `dpif/show`."""
         if host not in self._ports:
-            self._ports[host] = parse_ports(self._run(host, "dpif/show"))
+            self._ports[host] = parse_ports(self._run(host, *PORTS))
         return self._ports[host]
 
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
@@ -77,6 +89,9 @@ class LiveWorld:
 
     def close(self) -> None:
         """Close the sockets, or leave them for the next."""
+        for client in self._early:
+            client.forget_early()
+        self._early.clear()
         for host, client in self._clients.items():
             if self._lent is None:
                 client.close()

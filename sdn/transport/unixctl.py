@@ -38,10 +38,37 @@ class UnixctlClient:
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._ids = itertools.count()
+        self._early: tuple[str, ...] | None = None  # asked already, and its answer not read yet
+        self._kept: tuple[tuple[str, ...], str] | None = None  # what was asked early, and its answer
+
+    def ask_early(self, command: str, *arguments: str) -> None:
+        """Ask already what will be asked for later: the daemon answers while something else is done here.
+
+        The answer is that of now, for the next `run` of the same words, until `forget_early`. Nothing is waited for and nothing
+        raised: without a connection that is open, it is asked then.
+        """
+        with self._lock:
+            self._drop_early()
+            if self._socket is None:
+                return
+            try:
+                self._send(self._socket, command, arguments)
+                self._early = (command, *arguments)
+            except OSError:
+                self.close()
+
+    def forget_early(self) -> None:
+        """What was asked early is not wanted any more; an answer that is not here yet is not waited for."""
+        with self._lock:
+            self._drop_early()
 
     def run(self, command: str, *arguments: str) -> str:
         """The command's output. Raises UnixctlError."""
         with self._lock:
+            self._take_early()
+            if self._kept is not None and self._kept[0] == (command, *arguments):
+                text, self._kept = self._kept[1], None
+                return text
             fresh = self._socket is None
             try:
                 return self._ask(command, arguments)
@@ -62,17 +89,42 @@ class UnixctlClient:
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
+        self._early = self._kept = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
+    def _take_early(self) -> None:
+        """Read what was asked early, for it comes first. Of a daemon that went meanwhile it was never asked."""
+        if self._early is None:
+            return
+        words, self._early = self._early, None
+        try:
+            answer = self._read(self._connection(), time.monotonic() + self.deadline_s)
+        except TimeoutError as problem:
+            self.close()
+            raise UnixctlTimeout(f"{self.path}: no answer to {words[0]} within {self.deadline_s:.0f} s") from problem
+        except OSError:
+            self.close()
+            return
+        if answer.get("error") is None:
+            self._kept = words, str(answer.get("result") or "")
+
+    def _drop_early(self) -> None:
+        if self._early is not None:
+            self.close()
+        self._kept = None
+
+    def _send(self, connection: socket.socket, command: str, arguments: tuple[str, ...]) -> None:
+        request = {"id": next(self._ids), "method": command, "params": list(arguments)}
+        connection.settimeout(self.deadline_s)
+        connection.sendall(json.dumps(request).encode())
+
     def _ask(self, command: str, arguments: tuple[str, ...]) -> str:
         end = time.monotonic() + self.deadline_s
         connection = self._connection()
-        request = {"id": next(self._ids), "method": command, "params": list(arguments)}
         try:
-            connection.settimeout(self.deadline_s)
-            connection.sendall(json.dumps(request).encode())
+            self._send(connection, command, arguments)
             answer = self._read(connection, end)
         except TimeoutError as problem:
             self.close()
