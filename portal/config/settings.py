@@ -63,7 +63,7 @@ def _database() -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": STATE_DIR / "hopsight.sqlite3",
-            "CONN_MAX_AGE": 60,
+            "CONN_MAX_AGE": None,  # a file does not go away, and 12 tracers that open it anew each minute are felt
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 60,  # SQLite lets waiters in by chance: 50 creates at once on a busy machine starve one for 20 s
