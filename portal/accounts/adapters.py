@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from portal.accounts.factors import asking, has_factor
 from portal.accounts.models import User
@@ -98,8 +99,7 @@ class IdentityAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             return
         name = str(sociallogin.user.username or "")
         words = _name_problem(name) if settings.OIDC_NEW_PEOPLE else (
-            "Nobody here is connected with this identity. Log in with your password and connect it under Security, "
-            "or ask an operator for a log-in."
+            gettext("Nobody here is connected with this identity. Log in with your password and connect it under Security, or ask an operator for a log-in.")
         )  # fmt: skip
         if words:
             raise ImmediateHttpResponse(render(request, "accounts/login_problem.html", {"words": words}, status=403))
@@ -121,19 +121,20 @@ def removal_problem(user: User) -> str:
     """Why the person's last way in may not be taken away; nothing when another is left."""
     if user.has_usable_password() or has_factor(user):
         return ""
-    return "This is your only way to log in: add a passkey first, or ask an operator for a password."
+    return gettext("This is your only way to log in: add a passkey first, or ask an operator for a password.")
 
 
 def _name_problem(name: str) -> str:
     try:
         UnicodeUsernameValidator()(name)
     except ValidationError:
-        return f"The provider calls you “{name[:40]}”, which cannot be a log-in: letters, digits and @.+-_ are allowed."
+        return gettext(
+            "The provider calls you “%(name)s”, which cannot be a log-in: letters, digits and @.+-_ are allowed."
+        ) % {"name": name[:40]}
     if User.objects.filter(username__iexact=name).exists():
-        return (
-            f"“{name}” is a log-in here already. If it is yours, log in with its password and connect this identity "
-            "under Security."
-        )
+        return gettext(
+            "“%(name)s” is a log-in here already. If it is yours, log in with its password and connect this identity under Security."
+        ) % {"name": name}
     return ""
 
 

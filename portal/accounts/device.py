@@ -12,6 +12,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -45,11 +46,22 @@ def ask(name: str, address: str, scopes: tuple[str, ...]) -> tuple[str, Asked]:
     """(long code, what waits). Raises TeamProblem for a bad name, or for an address that asks too often."""
     label = " ".join(name.split())
     if not 1 <= len(label) <= 60 or not label.isprintable():
-        raise TeamProblem("name", f"{len(label)} characters were given; 1 to 60 printable ones are allowed")
+        raise TeamProblem(
+            "name",
+            gettext("%(count)s characters were given; 1 to 60 printable ones are allowed") % {"count": len(label)},
+        )
     if unknown := [scope for scope in scopes if scope not in WORDS]:
-        raise TeamProblem("scopes", f"“{unknown[0][:40]}” was given; {', '.join(WORDS)} are allowed")
+        raise TeamProblem(
+            "scopes",
+            gettext("“%(unknown)s” was given; %(words)s are allowed")
+            % {"unknown": unknown[0][:40], "words": ", ".join(WORDS)},
+        )
     if not _counted(f"asked:{address}"):
-        raise TeamProblem("name", f"{MAX_ASKED} log-ins were asked for from your address: wait {LIFE_S // 60} minutes")
+        raise TeamProblem(
+            "name",
+            gettext("%(max_asked)s log-ins were asked for from your address: wait %(life_s)s minutes")
+            % {"max_asked": MAX_ASKED, "life_s": LIFE_S // 60},
+        )
     long_code = secrets.token_urlsafe(32)
     code = "".join(secrets.choice(LETTERS) for _ in range(CODE_LETTERS))
     waiting = Asked(label, address, scopes, f"{code[:4]}-{code[4:]}")
@@ -61,11 +73,15 @@ def ask(name: str, address: str, scopes: tuple[str, ...]) -> tuple[str, Asked]:
 def find(code: str, user: User) -> Asked:
     """What waits for the person's word under a short code. Raises TeamProblem."""
     if not _counted(f"typed:{user.pk}"):
-        raise TeamProblem("code", f"too many codes were typed: wait {LIFE_S // 60} minutes")
+        raise TeamProblem(
+            "code", gettext("too many codes were typed: wait %(life_s)s minutes") % {"life_s": LIFE_S // 60}
+        )
     pair = _pair_of(code)
     waiting = _waiting(pair)
     if waiting is None or waiting.state != PENDING:
-        raise TeamProblem("code", "no program waits with this code: it is used up after one answer, or 10 minutes")
+        raise TeamProblem(
+            "code", gettext("no program waits with this code: it is used up after one answer, or 10 minutes")
+        )
     return waiting
 
 

@@ -15,6 +15,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import AccessPolicy, Membership, Team, User
@@ -38,8 +39,8 @@ def asking(user: User, memberships: Iterable[Membership] | None = None) -> str:
     rows = Membership.objects.filter(user=user).select_related("team") if memberships is None else memberships
     team = next((row.team.name for row in rows if row.team.needs_second_factor), None)
     if team is not None:
-        return f"the team {team}"
-    return "the operators’ policy" if user.is_operator and operators_asked() else ""
+        return gettext("the team %(team)s") % {"team": team}
+    return gettext("the operators’ policy") if user.is_operator and operators_asked() else ""
 
 
 def missing(user: User, memberships: Iterable[Membership] | None = None) -> str:
@@ -47,7 +48,10 @@ def missing(user: User, memberships: Iterable[Membership] | None = None) -> str:
     who = asking(user, memberships)
     if not who or has_factor(user):
         return ""
-    return f"{who[0].upper()}{who[1:]} asks for a second factor: set one up under Security first."
+    return gettext("%(upper)s%(who)s asks for a second factor: set one up under Security first.") % {
+        "upper": who[0].upper(),
+        "who": who[1:],
+    }
 
 
 def operators_asked() -> bool:
@@ -68,7 +72,9 @@ def change_policy(by: User, operators: bool | None, teams: Iterable[str] | None)
     """What the operators ask for from now on; None leaves it. Raises TeamProblem for an unknown team, and for an operator who
     asks the operators for a factor without having one."""
     if operators and not has_factor(by):
-        raise TeamProblem("operators", "you have no second factor yourself: set one up first, else this shuts you out")
+        raise TeamProblem(
+            "operators", gettext("you have no second factor yourself: set one up first, else this shuts you out")
+        )
     with transaction.atomic():
         if teams is not None:
             _ask_teams(by, set(teams))
@@ -85,7 +91,9 @@ def change_policy(by: User, operators: bool | None, teams: Iterable[str] | None)
 def _ask_teams(by: User, wanted: set[str]) -> None:
     teams = {team.slug: team for team in Team.objects.order_by("pk").select_for_update()}
     if unknown := sorted(wanted - set(teams)):
-        raise TeamProblem("teams", f"{', '.join(unknown)[:200]}: there is no such team")
+        raise TeamProblem(
+            "teams", gettext("%(unknown)s: there is no such team") % {"unknown": ", ".join(unknown)[:200]}
+        )
     for slug, team in teams.items():
         needs = slug in wanted
         if team.needs_second_factor == needs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Membership, Role, Team, User
@@ -18,10 +19,17 @@ MAX_SERVICES = 50
 def create_service(team: Team, by: User, name: str, role: str) -> User:
     """The account, `name@team`. Raises TeamProblem."""
     if not NAME.fullmatch(name):
-        raise TeamProblem("name", f"“{name[:40]}” was given; 1 to 40 of a-z, 0-9 and hyphens inside are allowed")
+        raise TeamProblem(
+            "name",
+            gettext("“%(name)s” was given; 1 to 40 of a-z, 0-9 and hyphens inside are allowed") % {"name": name[:40]},
+        )
     _check_role(role)
     if team.services.count() >= MAX_SERVICES:
-        raise TeamProblem("name", f"{team.name} has {MAX_SERVICES} service accounts, which is the most")
+        raise TeamProblem(
+            "name",
+            gettext("%(team)s has %(max_services)s service accounts, which is the most")
+            % {"team": team.name, "max_services": MAX_SERVICES},
+        )
     try:
         with transaction.atomic():
             user = User(username=f"{name}@{team.slug}", service_of=team)
@@ -30,7 +38,11 @@ def create_service(team: Team, by: User, name: str, role: str) -> User:
             Membership.objects.create(user=user, team=team, role=role)
             record("service.create", team, by, ("service", str(user.pk), user.username), after={"role": role})
     except IntegrityError:
-        raise TeamProblem("name", f"“{name}” was given; {team.name} has a service account of that name") from None
+        raise TeamProblem(
+            "name",
+            gettext("“%(name)s” was given; %(team)s has a service account of that name")
+            % {"name": name, "team": team.name},
+        ) from None
     return user
 
 
@@ -58,4 +70,8 @@ def delete_service(user: User, by: User) -> None:
 
 def _check_role(role: str) -> None:
     if role not in Role.values:
-        raise TeamProblem("role", f"“{role[:40]}” was given; {', '.join(Role.values)} are allowed")
+        raise TeamProblem(
+            "role",
+            gettext("“%(role)s” was given; %(values)s are allowed")
+            % {"role": role[:40], "values": ", ".join(Role.values)},
+        )

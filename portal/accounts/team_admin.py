@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from django.db import models, transaction
 from django.utils.text import slugify
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Membership, Role, Team, User
@@ -55,12 +56,13 @@ def create_team(spec: TeamSpec, by: User | None) -> TeamMade:
     errors = _wrong(spec)
     if not _is_login(spec.owner):
         errors["owner"] = [
-            f"“{spec.owner[:40]}” was given; a log-in is 1 to 40 of a-z, 0-9, dots, hyphens, underscores"
+            gettext("“%(owner)s” was given; a log-in is 1 to 40 of a-z, 0-9, dots, hyphens, underscores")
+            % {"owner": spec.owner[:40]}
         ]
     if not errors and Team.objects.filter(models.Q(slug=slug) | models.Q(name=spec.name)).exists():
-        errors["name"] = [f"“{spec.name}” was given; there is a team of that name already"]
+        errors["name"] = [gettext("“%(spec)s” was given; there is a team of that name already") % {"spec": spec.name}]
     if User.objects.filter(username=spec.owner).exclude(service_of=None).exists():
-        errors["owner"] = [f"“{spec.owner}” is a service account; a person is allowed"]
+        errors["owner"] = [gettext("“%(owner)s” is a service account; a person is allowed") % {"owner": spec.owner}]
     if errors:
         raise TeamProblem.of(errors)
     with transaction.atomic():
@@ -85,7 +87,7 @@ def change_team(team: Team, spec: TeamSpec, by: User | None) -> Team:
     """Another name and other limits; its slug, by which addresses know it, stays. Raises TeamProblem."""
     errors = _wrong(spec)
     if not errors and Team.objects.filter(name=spec.name).exclude(pk=team.pk).exists():
-        errors["name"] = [f"“{spec.name}” was given; there is a team of that name already"]
+        errors["name"] = [gettext("“%(spec)s” was given; there is a team of that name already") % {"spec": spec.name}]
     if errors:
         raise TeamProblem.of(errors)
     with transaction.atomic():
@@ -104,12 +106,15 @@ def change_team(team: Team, spec: TeamSpec, by: User | None) -> Team:
 def _wrong(spec: TeamSpec) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     if not slugify(spec.name) or len(spec.name) > 60:
-        errors["name"] = [f"“{spec.name[:40]}” was given; 1 to 60 characters with a letter or digit in it are allowed"]
+        errors["name"] = [
+            gettext("“%(spec)s” was given; 1 to 60 characters with a letter or digit in it are allowed")
+            % {"spec": spec.name[:40]}
+        ]
     for name, value in spec.limits.items():
         if name not in LIMITS:
-            errors[name] = [f"there is no such limit; {', '.join(LIMITS)} are"]
+            errors[name] = [gettext("there is no such limit; %(limits)s are") % {"limits": ", ".join(LIMITS)}]
         elif not 0 <= value <= MOST:
-            errors[name] = [f"{value} was given; 0 to {MOST} are allowed"]
+            errors[name] = [gettext("%(value)s was given; 0 to %(most)s are allowed") % {"value": value, "most": MOST}]
     return errors
 
 

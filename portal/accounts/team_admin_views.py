@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import require
@@ -85,7 +86,7 @@ def team(request: HttpRequest, slug: str) -> HttpResponse:
         spec = TeamSpec(request.POST.get("name", "").strip(), limits=_limits(request))
         try:
             changed = change_team(row, spec, person(request))
-            messages.success(request, f"{changed.name} is changed.")
+            messages.success(request, gettext("%(changed)s is changed.") % {"changed": changed.name})
             return redirect("team", slug)
         except TeamProblem as problem:
             errors = problem.errors

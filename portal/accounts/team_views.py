@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import SESSION_KEY, may, refusal, require, team_for
@@ -71,7 +72,11 @@ def member_add(request: HttpRequest) -> HttpResponse:
         row = add_member(team, person(request), request.POST.get("username", ""), request.POST.get("role", ""))
     except TeamProblem as problem:
         return _members_page(request, team, problem.errors)
-    messages.success(request, f"{row.user.username} is a {row.role} of {team.name} now.")
+    messages.success(
+        request,
+        gettext("%(user)s is in %(team)s now, as %(role)s.")
+        % {"user": row.user.username, "team": team.name, "role": gettext(row.role)},
+    )
     return redirect("members")
 
 
@@ -134,10 +139,10 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         except TeamProblem as problem:
             return render(request, "accounts/invitation.html", {"problem": str(problem)}, status=422)
         request.session[SESSION_KEY] = team.slug
-        messages.success(request, f"You are in {team.name} now.")
+        messages.success(request, gettext("You are in %(team)s now.") % {"team": team.name})
         return redirect("dashboard")
     row = open_invitation(secret)
-    words = "" if row else "This link was used, ended or is too old: ask for a new one."
+    words = "" if row else gettext("This link was used, ended or is too old: ask for a new one.")
     return render(
         request, "accounts/invitation.html", {"invitation": row, "problem": words}, status=200 if row else 404
     )

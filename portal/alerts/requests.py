@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -49,13 +50,25 @@ def add_rule(team: Team, actor: User, metric: str, above: float, minutes: int) -
     """A threshold that is watched from now on. Raises AlertProblem."""
     errors: Errors = {}
     if metric not in METRIC_BY_NAME:
-        errors["metric"] = [f"“{metric[:40]}” was given; {', '.join(METRIC_BY_NAME)} are allowed"]
+        errors["metric"] = [
+            gettext("“%(metric)s” was given; %(metric_by_name)s are allowed")
+            % {"metric": metric[:40], "metric_by_name": ", ".join(METRIC_BY_NAME)}
+        ]
     if not 0 <= above <= MOST_ABOVE:
-        errors["above"] = [f"{above:g} was given; 0 to {MOST_ABOVE:g} are allowed"]
+        errors["above"] = [
+            gettext("%(above)s was given; 0 to %(most_above)s are allowed")
+            % {"above": f"{above:g}", "most_above": f"{MOST_ABOVE:g}"}
+        ]
     if not 1 <= minutes <= MOST_MINUTES:
-        errors["minutes"] = [f"{minutes} was given; 1 to {MOST_MINUTES} are allowed"]
+        errors["minutes"] = [
+            gettext("%(minutes)s was given; 1 to %(most_minutes)s are allowed")
+            % {"minutes": minutes, "most_minutes": MOST_MINUTES}
+        ]
     if team.alert_rules.count() >= MOST_RULES:
-        errors["metric"] = [f"the team has {MOST_RULES} rules, which is the most: remove one first"]
+        errors["metric"] = [
+            gettext("the team has %(most_rules)s rules, which is the most: remove one first")
+            % {"most_rules": MOST_RULES}
+        ]
     if errors:
         raise AlertProblem(errors)
     rule = AlertRule.objects.create(team=team, metric=metric, above=above, minutes=minutes, created_by=actor)
@@ -85,7 +98,14 @@ def acknowledge(alert: Alert, actor: User) -> Alert:
 def silence(alert: Alert, actor: User, hours: int) -> Silence | None:
     """Nobody is told of the alert's cause for so many hours; 0 ends that. Raises AlertProblem."""
     if not 0 <= hours <= MOST_HOURS:
-        raise AlertProblem({"hours": [f"{hours} was given; 0 to {MOST_HOURS} are allowed"]})
+        raise AlertProblem(
+            {
+                "hours": [
+                    gettext("%(hours)s was given; 0 to %(most_hours)s are allowed")
+                    % {"hours": hours, "most_hours": MOST_HOURS}
+                ]
+            }
+        )
     what = ("alert", str(alert.uuid), alert.words)
     record("alert.silence", alert.team, actor, what, after={"hours": hours})
     if hours == 0:
@@ -117,36 +137,49 @@ def channel_errors(team: Team, spec: ChannelSpec) -> Errors:
     errors: Errors = {}
     name = spec.name.strip()
     if spec.kind not in Channel.Kind.values:
-        errors["kind"] = [f"“{spec.kind[:20]}” was given; {', '.join(Channel.Kind.values)} are allowed"]
+        errors["kind"] = [
+            gettext("“%(kind)s” was given; %(values)s are allowed")
+            % {"kind": spec.kind[:20], "values": ", ".join(Channel.Kind.values)}
+        ]
     if not 1 <= len(name) <= 60 or not name.isprintable():
-        errors["name"] = [f"{len(name)} characters were given; 1 to 60 printable ones are allowed"]
+        errors["name"] = [
+            gettext("%(count)s characters were given; 1 to 60 printable ones are allowed") % {"count": len(name)}
+        ]
     elif team.channels.filter(name=name).exists():
-        errors["name"] = [f"the team has a channel {name} already"]
+        errors["name"] = [gettext("the team has a channel %(name)s already") % {"name": name}]
     if words := _target_error(spec):
         errors["target"] = [words]
     if team.channels.count() >= MOST_CHANNELS:
-        errors["name"] = [f"the team has {MOST_CHANNELS} channels, which is the most: remove one first"]
+        errors["name"] = [
+            gettext("the team has %(most_channels)s channels, which is the most: remove one first")
+            % {"most_channels": MOST_CHANNELS}
+        ]
     return errors
 
 
 def _target_error(spec: ChannelSpec) -> str:
     target = spec.target.strip()
     if len(target) > 500 or not target.isprintable() or " " in target:
-        return "a URL or an address of at most 500 printable characters without spaces is allowed"
+        return gettext("a URL or an address of at most 500 printable characters without spaces is allowed")
     if spec.kind == Channel.Kind.EMAIL:
         if not settings.EMAIL_HOST:
-            return "no mail server is set: an operator sets HOPSIGHT_SMTP"
+            return gettext("no mail server is set: an operator sets HOPSIGHT_SMTP")
         try:
             validate_email(target)
         except ValidationError:
-            return f"“{target[:60]}” was given; an e-mail address is allowed"
+            return gettext("“%(target)s” was given; an e-mail address is allowed") % {"target": target[:60]}
         return ""
     try:
         parts = urlsplit(target)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         is_url = False
-    return "" if is_url else f"“{target[:60]}” was given; an address that begins with https:// or http:// is allowed"
+    return (
+        ""
+        if is_url
+        else gettext("“%(target)s” was given; an address that begins with https:// or http:// is allowed")
+        % {"target": target[:60]}
+    )
 
 
 @transaction.atomic

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import may, refusal, require, team_for
@@ -107,7 +108,7 @@ def channels(request: HttpRequest) -> HttpResponse:
         try:
             made = add_channel(team, person(request), spec)
             if made.secret:
-                messages.success(request, f"The secret that signs what {made.name} is sent, told this once: {made.secret}")  # fmt: skip
+                messages.success(request, gettext("The secret that signs what %(made)s is sent, told this once: %(secret)s") % {"made": made.name, "secret": made.secret})  # fmt: skip
             return redirect("channels")
         except AlertProblem as problem:
             errors = problem.errors

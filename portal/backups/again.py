@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import User
 from portal.backups.models import Backup
 from portal.backups.requests import delete_backup, take_backup
@@ -16,7 +18,9 @@ from portal.operations.models import Operation
 def _take(operation: Operation, user: User) -> Operation:
     vm = VM.objects.select_related("team").filter(team=operation.team, uuid=operation.object_uuid).first()
     if vm is None:
-        raise VMProblem({"vm": [f"{operation.object_name} is no longer there"]})
+        raise VMProblem(
+            {"vm": [gettext("%(object_name)s is no longer there") % {"object_name": operation.object_name}]}
+        )
     told = operation.params
     names = None
     if told.get("volumes") is not None:
@@ -27,7 +31,7 @@ def _take(operation: Operation, user: User) -> Operation:
 def _backup(operation: Operation) -> Backup:
     found = Backup.objects.filter(team=operation.team, uuid=operation.params["backup"]).first()
     if found is None:
-        raise VMProblem({"backup": ["the backup is no longer there"]})
+        raise VMProblem({"backup": [gettext("the backup is no longer there")]})
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from django.utils.translation import gettext
+
 from portal.backups.models import BackupStore
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,200}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
@@ -19,29 +21,39 @@ def s3_problems(endpoint: str, bucket: str, prefix: str, region: str) -> Errors:
     errors: Errors = {}
     if not is_endpoint(endpoint):
         errors["endpoint"] = [
-            f"“{endpoint[:60]}” was given; allowed is https://host or https://host:port, or http:// likewise"
+            gettext("“%(endpoint)s” was given; allowed is https://host or https://host:port, or http:// likewise")
+            % {"endpoint": endpoint[:60]}
         ]
     if not BUCKET.fullmatch(bucket):
         errors["bucket"] = [
-            f"“{bucket[:63]}” was given; allowed are 3 to 63 of a-z, 0-9, - and ., none of these two at an end"
+            gettext("“%(bucket)s” was given; allowed are 3 to 63 of a-z, 0-9, - and ., none of these two at an end")
+            % {"bucket": bucket[:63]}
         ]
     if not PREFIX.fullmatch(prefix) or len(prefix) > 200 or {"..", "."} & set(prefix.split("/")):
         errors["prefix"] = [
-            f"“{prefix[:60]}” was given; allowed are at most 200 of A-Z, a-z, 0-9, _, - and ., in parts by /"
+            gettext("“%(prefix)s” was given; allowed are at most 200 of A-Z, a-z, 0-9, _, - and ., in parts by /")
+            % {"prefix": prefix[:60]}
         ]
     if not REGION.fullmatch(region):
-        errors["region"] = [f"“{region[:40]}” was given; allowed are at most 40 of a-z, 0-9 and -"]
+        errors["region"] = [
+            gettext("“%(region)s” was given; allowed are at most 40 of a-z, 0-9 and -") % {"region": region[:40]}
+        ]
     if not errors:
         for one in BackupStore.objects.filter(endpoint=endpoint, bucket=bucket):
             if one.prefix == prefix:
-                errors["prefix"] = [f"the store {one.name} is there already: give another prefix"]
+                errors["prefix"] = [
+                    gettext("the store %(one)s is there already: give another prefix") % {"one": one.name}
+                ]
             elif (
                 not one.prefix
                 or not prefix
                 or f"{one.prefix}/".startswith(f"{prefix}/")
                 or f"{prefix}/".startswith(f"{one.prefix}/")
             ):
-                errors["prefix"] = [f"the store {one.name} is at “{one.prefix}”, and neither may lie in the other"]
+                errors["prefix"] = [
+                    gettext("the store %(one)s is at “%(prefix)s”, and neither may lie in the other")
+                    % {"one": one.name, "prefix": one.prefix}
+                ]
     return errors
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -46,13 +47,24 @@ def store_named(name: str) -> BackupStore:
     if found:
         return found[0]
     if name:
-        raise VMProblem({"store": [f"“{name[:40]}” was given; {_store_names()}"]})
-    raise VMProblem({"store": ["there is no backup store: an operator sets one up"]})
+        raise VMProblem(
+            {
+                "store": [
+                    gettext("“%(name)s” was given; %(store_names)s")
+                    % {"name": name[:40], "store_names": _store_names()}
+                ]
+            }
+        )
+    raise VMProblem({"store": [gettext("there is no backup store: an operator sets one up")]})
 
 
 def _store_names() -> str:
     names = ", ".join(one.name for one in stores_for_teams())
-    return f"stores that take backups are {names}" if names else "there is no backup store: an operator sets one up"
+    return (
+        gettext("stores that take backups are %(names)s") % {"names": names}
+        if names
+        else gettext("there is no backup store: an operator sets one up")
+    )
 
 
 def take_refusal(vm: VM) -> str:
@@ -60,8 +72,8 @@ def take_refusal(vm: VM) -> str:
     if reason := changes_of(vm)["backups"]:
         return reason
     if vm.rescue_image_id:
-        return "it is in rescue: end the rescue first"
-    return "" if stores_for_teams() else "there is no backup store: an operator sets one up"
+        return gettext("it is in rescue: end the rescue first")
+    return "" if stores_for_teams() else gettext("there is no backup store: an operator sets one up")
 
 
 def take_backup(
@@ -125,10 +137,12 @@ def busy_backups(team: Team) -> dict[str, str]:
     kinds = ("vm.backup", "vm.restore", "backup.delete")
     for one in Operation.objects.filter(team=team, kind__in=kinds, state__in=UNFINISHED):
         if one.kind == "vm.backup":
-            busy[str(one.object_uuid)] = "a backup of its VM is under way, which may lie on it"
+            busy[str(one.object_uuid)] = gettext("a backup of its VM is under way, which may lie on it")
         else:
             deletes = one.kind == "backup.delete"
-            busy[str(one.params["backup"])] = "it is being deleted" if deletes else "a VM is being restored from it"
+            busy[str(one.params["backup"])] = (
+                gettext("it is being deleted") if deletes else gettext("a VM is being restored from it")
+            )
     return busy
 
 
@@ -144,10 +158,16 @@ def delete_backup(backup: Backup, user: User | None) -> Operation:
         team = Team.objects.select_for_update(no_key=True).get(pk=backup.team_id)
         fresh = Backup.objects.filter(pk=backup.pk).first()
         if fresh is None:
-            raise VMProblem({"backup": ["it is gone meanwhile"]})
+            raise VMProblem({"backup": [gettext("it is gone meanwhile")]})
         doomed = those_on(fresh)
         if reason := delete_refusal(fresh, doomed, busy_backups(team)):
-            raise VMProblem({"backup": [f"{fresh} cannot be deleted now: {reason}"]})
+            raise VMProblem(
+                {
+                    "backup": [
+                        gettext("%(fresh)s cannot be deleted now: %(reason)s") % {"fresh": fresh, "reason": reason}
+                    ]
+                }
+            )
         Backup.objects.filter(pk__in=[one.pk for one in doomed]).update(state=State.DELETING)
         subject = Subject("backup", fresh.uuid, str(fresh)[:63])
         params = {"backup": str(fresh.uuid), "vm": fresh.vm_name, "backups": len(doomed)}
@@ -169,11 +189,19 @@ def set_plan(vm: VM, user: User, asked: PlanAsked) -> BackupPlan | None:
         fresh = VM.objects.select_related("team").get(pk=vm.pk)
         errors: dict[str, list[str]] = {}
         if not 0 <= every_hours <= MOST_HOURS:
-            errors["every_hours"] = [f"{every_hours} was given; 0 (none) to {MOST_HOURS} are allowed"]
+            errors["every_hours"] = [
+                gettext("%(every_hours)s was given; 0 (none) to %(most_hours)s are allowed")
+                % {"every_hours": every_hours, "most_hours": MOST_HOURS}
+            ]
         if not 1 <= full_every <= MOST_IN_CHAIN:
-            errors["full_every"] = [f"{full_every} was given; 1 (each) to {MOST_IN_CHAIN} are allowed"]
+            errors["full_every"] = [
+                gettext("%(full_every)s was given; 1 (each) to %(most_in_chain)s are allowed")
+                % {"full_every": full_every, "most_in_chain": MOST_IN_CHAIN}
+            ]
         if not 1 <= keep <= MOST_KEPT:
-            errors["keep"] = [f"{keep} was given; 1 to {MOST_KEPT} are allowed"]
+            errors["keep"] = [
+                gettext("%(keep)s was given; 1 to %(most_kept)s are allowed") % {"keep": keep, "most_kept": MOST_KEPT}
+            ]
         if errors:
             raise VMProblem(errors)
         plan = None

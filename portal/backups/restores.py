@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team, User
 from portal.backups.chain import chain_of
@@ -59,14 +60,18 @@ def links_of(backup: Backup) -> list[Backup]:
 def restore_refusal(backup: Backup, links: list[Backup], busy: dict[str, str]) -> str:
     """Why no VM can be made of the backup now, or ""."""
     if backup.state == Backup.State.TAKING:
-        return "it is being taken"
+        return gettext("it is being taken")
     if not links or links[0].parent_id:
-        return "what it lies on is gone"
+        return gettext("what it lies on is gone")
     for one in links:
         if one.state == Backup.State.DELETING:
-            return "it, or what it lies on, is being deleted"
+            return gettext("it, or what it lies on, is being deleted")
         if one.state == Backup.State.DAMAGED:
-            return f"{one} is damaged: {one.problem}" if one.pk != backup.pk else f"it is damaged: {one.problem}"
+            return (
+                gettext("%(one)s is damaged: %(problem)s") % {"one": one, "problem": one.problem}
+                if one.pk != backup.pk
+                else gettext("it is damaged: %(problem)s") % {"problem": one.problem}
+            )
     return ""
 
 
@@ -80,7 +85,7 @@ def restore_backup(backup: Backup, user: User, spec: RestoreSpec) -> Creation:
             return Creation(known, Operation.objects.filter(object_uuid=known.uuid).earliest("id"))
         fresh = Backup.objects.select_related("image", "flavor").filter(pk=backup.pk).first()
         if fresh is None:
-            raise VMProblem({"backup": ["it is gone meanwhile"]})
+            raise VMProblem({"backup": [gettext("it is gone meanwhile")]})
         network = _network(team, fresh, spec.network)
         volumes = volumes_in(fresh, spec.volumes)
         errors = _problems(team, fresh, spec, network)
@@ -117,7 +122,10 @@ def _problems(team: Team, backup: Backup, spec: RestoreSpec, network: Network | 
     if network is None:
         names = ", ".join(usable_networks(team).values_list("name", flat=True)[:20])
         given = spec.network or str(told.get("network", ""))
-        errors["network"] = [f"“{given[:40]}” is no network of {team.name} (any more); there are {names or 'none'}"]
+        errors["network"] = [
+            gettext("“%(given)s” is no network of %(team)s (any more); there are %(names)s")
+            % {"given": given[:40], "team": team.name, "names": names or "none"}
+        ]
     return errors
 
 

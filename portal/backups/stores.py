@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -69,14 +70,20 @@ def _columns(spec: StoreSpec) -> dict[str, str]:
 def _problems(spec: StoreSpec) -> Errors:
     errors: Errors = {}
     if not NAME.fullmatch(spec.name):
-        errors["name"] = [f"“{spec.name[:40]}” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end"]
+        errors["name"] = [
+            gettext("“%(spec)s” was given; allowed are 1 to 40 of a-z, 0-9 and -, not at either end")
+            % {"spec": spec.name[:40]}
+        ]
     elif BackupStore.objects.filter(name=spec.name).exists():
-        errors["name"] = [f"there is a store {spec.name} already: choose another name"]
+        errors["name"] = [gettext("there is a store %(spec)s already: choose another name") % {"spec": spec.name}]
     if spec.kind == Kind.S3:
         where = (spec.endpoint.rstrip("/"), spec.bucket, spec.prefix.strip("/"))
         return errors | s3_problems(*where, spec.region) | key_problems(spec.access_key, spec.secret)
     if spec.kind != Kind.DIRECTORY:
-        errors["kind"] = [f"“{spec.kind[:20]}” was given; allowed are {', '.join(Kind.values)}"]
+        errors["kind"] = [
+            gettext("“%(kind)s” was given; allowed are %(values)s")
+            % {"kind": spec.kind[:20], "values": ", ".join(Kind.values)}
+        ]
     elif words := _folder_problem(spec.folder):
         errors["folder"] = [words]
     return errors
@@ -87,10 +94,14 @@ def key_problems(access_key: str, secret: str) -> Errors:
     errors: Errors = {}
     if not ACCESS_KEY.fullmatch(access_key):
         errors["access_key"] = [
-            f"{len(access_key)} characters were given; allowed are 3 to 128 of ASCII without spaces"
+            gettext("%(count)s characters were given; allowed are 3 to 128 of ASCII without spaces")
+            % {"count": len(access_key)}
         ]
     if not SECRET.fullmatch(secret):
-        errors["secret"] = [f"{len(secret)} characters were given; allowed are 8 to 200 of ASCII without spaces"]
+        errors["secret"] = [
+            gettext("%(count)s characters were given; allowed are 8 to 200 of ASCII without spaces")
+            % {"count": len(secret)}
+        ]
     return errors
 
 
@@ -99,11 +110,16 @@ def _folder_problem(folder: str) -> str:
     path, roots = PurePosixPath(folder), [PurePosixPath(root) for root in settings.BACKUP_FOLDERS]
     allowed = ", ".join(str(root) for root in roots)
     if "\0" in folder or len(folder) > 300 or not path.is_absolute() or ".." in path.parts:
-        return f"“{folder[:60]}” was given; allowed is an absolute path of at most 300 characters under {allowed}"
+        return gettext(
+            "“%(folder)s” was given; allowed is an absolute path of at most 300 characters under %(allowed)s"
+        ) % {"folder": folder[:60], "allowed": allowed}
     if not any(path.is_relative_to(root) for root in roots):
-        return f"“{folder[:60]}” was given; allowed are folders under {allowed} (HOPSIGHT_BACKUP_FOLDERS)"
+        return gettext("“%(folder)s” was given; allowed are folders under %(allowed)s (HOPSIGHT_BACKUP_FOLDERS)") % {
+            "folder": folder[:60],
+            "allowed": allowed,
+        }
     if BackupStore.objects.filter(folder=str(path)).exists():
-        return f"{path} is a store already"
+        return gettext("%(path)s is a store already") % {"path": path}
     return ""
 
 
@@ -124,7 +140,7 @@ def change_keys(store: BackupStore, user: User, access_key: str, secret: str) ->
         fresh = BackupStore.objects.get(pk=store.pk)
         errors = key_problems(access_key, secret)
         if fresh.kind != Kind.S3:
-            errors = {"access_key": [f"{fresh.name} is a folder, which has no keys"]}
+            errors = {"access_key": [gettext("%(fresh)s is a folder, which has no keys") % {"fresh": fresh.name}]}
         if errors:
             raise VMProblem(errors)
         before, fresh.access_key, fresh.sealed_secret = fresh.access_key, access_key, seal(secret)
@@ -157,7 +173,12 @@ def remove_store(store: BackupStore, user: User) -> None:
             return
         if count := fresh.backups.count():
             raise VMProblem(
-                {"store": [f"{fresh.name} has {count} backups: delete them first, or let it take no new ones"]}
+                {
+                    "store": [
+                        gettext("%(fresh)s has %(count)s backups: delete them first, or let it take no new ones")
+                        % {"fresh": fresh.name, "count": count}
+                    ]
+                }
             )
         record("backup_store.remove", None, user, _what(fresh))
         fresh.delete()

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import may, refusal, require, team_for
@@ -73,7 +74,7 @@ def _change(row: VM, user: User, posted: QueryDict) -> str:
     if what == "delete":
         rows = Backup.objects.filter(team=row.team, vm_uuid=row.uuid)
         return _page_of(delete_backup(_chosen(rows, posted), user))
-    raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are take, plan, delete"]})
+    raise VMProblem({"what": [gettext("“%(what)s” was given; allowed are take, plan, delete") % {"what": what[:40]}]})
 
 
 def _chosen(rows: Any, posted: QueryDict) -> Backup:
@@ -81,7 +82,7 @@ def _chosen(rows: Any, posted: QueryDict) -> Backup:
         if str(one.uuid) == posted.get("backup", ""):
             found: Backup = one
             return found
-    raise VMProblem({"backup": ["no such backup: choose one of the list"]})
+    raise VMProblem({"backup": [gettext("no such backup: choose one of the list")]})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -181,7 +182,7 @@ def _change_store(user: User, posted: QueryDict) -> None:
         return
     row = next((one for one in BackupStore.objects.all() if str(one.uuid) == posted.get("store", "")), None)
     if row is None:
-        raise VMProblem({"store": ["no such store: choose one of the list"]})
+        raise VMProblem({"store": [gettext("no such store: choose one of the list")]})
     if what in ("enable", "disable"):
         enable_store(row, user, what == "enable")
     elif what == "keys":
@@ -191,7 +192,14 @@ def _change_store(user: User, posted: QueryDict) -> None:
     elif what == "remove":
         remove_store(row, user)
     else:
-        raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are make, enable, disable, keys, try, remove"]})
+        raise VMProblem(
+            {
+                "what": [
+                    gettext("“%(what)s” was given; allowed are make, enable, disable, keys, try, remove")
+                    % {"what": what[:40]}
+                ]
+            }
+        )
 
 
 def _change_keys(row: BackupStore, user: User, posted: QueryDict) -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -38,13 +39,20 @@ def add_bundle(user: User, upload: UploadedFile[Any] | None) -> SupportBundle:
     """The bundle, sent to a worker on commit. Raises TraceProblem, and then nothing is kept."""
     most = settings.BUNDLE_MAX_MIB * MIB
     if upload is None or not upload.size:
-        raise TraceProblem({"file": ["no file was given: choose a report of sos, or what manage.py bundle wrote, as a tar, tar.gz or tar.xz"]})  # fmt: skip
+        raise TraceProblem({"file": [gettext("no file was given: choose a report of sos, or what manage.py bundle wrote, as a tar, tar.gz or tar.xz")]})  # fmt: skip
     if upload.size > most:
         raise TraceProblem(
-            {"file": [f"{upload.size // MIB} MiB were given; at most {settings.BUNDLE_MAX_MIB} MiB are allowed"]}
+            {
+                "file": [
+                    gettext("%(size)s MiB were given; at most %(bundle_max_mib)s MiB are allowed")
+                    % {"size": upload.size // MIB, "bundle_max_mib": settings.BUNDLE_MAX_MIB}
+                ]
+            }
         )
     if SupportBundle.objects.count() >= MOST:
-        raise TraceProblem({"file": [f"there are {MOST} bundles, the most that are kept: delete one first"]})
+        raise TraceProblem(
+            {"file": [gettext("there are %(most)s bundles, the most that are kept: delete one first") % {"most": MOST}]}
+        )
     name = Path((upload.name or "bundle").replace("\\", "/")).name[:120] or "bundle"
     bundle = SupportBundle(name=name, size_bytes=upload.size, created_by=user, expires_at=timezone.now() + KEPT)
     folder_of(bundle).mkdir(mode=0o700, parents=True)
@@ -84,10 +92,13 @@ def ask_bundle_trace(bundle: SupportBundle, user: User, asked: PacketAsked) -> B
     """A packet's way in the bundle, sent to a worker on commit; the oldest ones go. Raises TraceProblem."""
     errors: dict[str, list[str]] = {}
     if bundle.state != SupportBundle.State.READY:
-        errors["bridge"] = [f"the bundle is {bundle.get_state_display().lower()}: nothing can be asked of it now"]
+        errors["bridge"] = [
+            gettext("the bundle is %(lower)s: nothing can be asked of it now")
+            % {"lower": bundle.get_state_display().lower()}
+        ]
     else:
         bridges = (one["name"] for one in bundle.facts.get("bridges", []))
-        errors = packet_errors(asked, bridges, "the bundle")
+        errors = packet_errors(asked, bridges, gettext("the bundle"))
     if errors:
         raise TraceProblem(errors)
     row = BundleTrace.objects.create(bundle=bundle, created_by=user, bridge=asked.bridge, flow=asked.flow.strip(), ct_next=list(asked.ct_next))  # fmt: skip

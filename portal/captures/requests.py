@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import redis
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -48,21 +49,32 @@ def check_capture(trace: TraceRequest, spec: CaptureSpec, offered: list[Point]) 
     keys = [point.key for point in offered]
     unknown = [key for key in spec.points if key not in keys]
     if not offered:
-        errors["points"] = ["this path has no hop to capture at now: neither end is plugged into a switch"]
+        errors["points"] = [gettext("this path has no hop to capture at now: neither end is plugged into a switch")]
     elif not spec.points or unknown:
         given = ", ".join(key[:SHOWN_CHARS] for key in unknown[:5]) or "none"
-        errors["points"] = [f"points {given} were given; this path has {', '.join(keys)}"]
+        errors["points"] = [
+            gettext("points %(given)s were given; this path has %(keys)s") % {"given": given, "keys": ", ".join(keys)}
+        ]
     protocol, port = spec.filter.protocol, spec.filter.port
     if protocol not in PROTOCOLS:
-        errors["protocol"] = [f"protocol {protocol[:SHOWN_CHARS]!r} was given; allowed are {', '.join(PROTOCOLS)}"]
+        errors["protocol"] = [
+            gettext("protocol %(protocol)s was given; allowed are %(protocols)s")
+            % {"protocol": f"{protocol[:SHOWN_CHARS]!r}", "protocols": ", ".join(PROTOCOLS)}
+        ]
     if not 0 <= port <= MAX_PORT:
-        errors["port"] = [f"port {port} was given; allowed are 1 to {MAX_PORT}, and 0 for any"]
+        errors["port"] = [
+            gettext("port %(port)s was given; allowed are 1 to %(max_port)s, and 0 for any")
+            % {"port": port, "max_port": MAX_PORT}
+        ]
     for name, value, most in (("packets", spec.packets, MAX_PACKETS), ("seconds", spec.seconds, MAX_SECONDS)):
         if not 1 <= value <= most:
-            errors[name] = [f"{name} {value} was given; allowed are 1 to {most}"]
+            errors[name] = [
+                gettext("%(name)s %(value)s was given; allowed are 1 to %(most)s")
+                % {"name": name, "value": value, "most": most}
+            ]
     live = Capture.objects.filter(team=trace.team, state__in=(Capture.State.WAITING, Capture.State.RUNNING)).count()
     if live >= LIVE_PER_TEAM:
-        errors.setdefault("points", []).append(f"{trace.team.name} has {live} captures under way, which is all that it may: stop one")  # fmt: skip
+        errors.setdefault("points", []).append(gettext("%(team)s has %(live)s captures under way, which is all that it may: stop one") % {"team": trace.team.name, "live": live})  # fmt: skip
     return errors
 
 

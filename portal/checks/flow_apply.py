@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import User
 from portal.checks.models import FlowWhatIf, RunState
@@ -59,14 +60,16 @@ def _unpacked(values: list[Any] | None) -> WireFlow | None:
 def why_not(run: FlowWhatIf) -> str:
     """Why it cannot be applied; nothing when it can."""
     if run.state != RunState.DONE:
-        return "it has no answer to apply"
+        return gettext("it has no answer to apply")
     if run.applied_at is not None:
-        return "it was applied already"
+        return gettext("it was applied already")
     if run.bridge == OURS:
-        return f"{OURS} is Hopsight’s: its flows come from rows, and foreign ones are no business of Hopsight’s"
+        return gettext(
+            "%(ours)s is Hopsight’s: its flows come from rows, and foreign ones are no business of Hopsight’s"
+        ) % {"ours": OURS}
     flows = [flow for one in exact_of(run) for flow in (one.before, one.after) if flow]
     if any(is_ours(flow.cookie) for flow in flows):
-        return "a cookie with Hopsight’s mark has no place on another bridge"
+        return gettext("a cookie with Hopsight’s mark has no place on another bridge")
     return ""
 
 
@@ -78,7 +81,10 @@ def apply_flow_what_if(run: FlowWhatIf, user: User, typed: str) -> Operation:
         if reason := why_not(locked):
             errors["what_if"] = [reason]
         if typed.strip() != locked.bridge:
-            errors["typed"] = [f"type {locked.bridge} to consent; “{typed[:SHOWN_CHARS]}” was typed"]
+            errors["typed"] = [
+                gettext("type %(bridge)s to consent; “%(typed)s” was typed")
+                % {"bridge": locked.bridge, "typed": typed[:SHOWN_CHARS]}
+            ]
         if errors:
             raise CheckProblem(errors)
         lines = [f"{sign} {line}" for sign, line, _ in (locked.result or {}).get("lines", [])]
@@ -91,7 +97,7 @@ def apply_again(operation: Operation, user: User) -> Operation:
     """The same once more. Raises OperationProblem."""
     run = FlowWhatIf.objects.filter(uuid=operation.params["what_if"]).first()
     if run is None:
-        raise OperationProblem("the what-if was thrown away")
+        raise OperationProblem(gettext("the what-if was thrown away"))
     try:
         return apply_flow_what_if(run, user, run.bridge)
     except CheckProblem as problem:

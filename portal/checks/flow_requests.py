@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import User
 from portal.checks.models import FlowWhatIf
@@ -36,7 +37,10 @@ def ask_flow_what_if(user: User, spec: FlowWhatIfSpec) -> FlowWhatIf:
     host = None if "\0" in spec.host else Host.objects.filter(name=spec.host).first()
     if host is None:
         names = ", ".join(Host.objects.order_by("name").values_list("name", flat=True)[:20])
-        errors["host"] = [f"“{spec.host[:SHOWN_CHARS]}” was given; there is {names or 'no host'}"]
+        errors["host"] = [
+            gettext("“%(host)s” was given; there is %(names)s")
+            % {"host": spec.host[:SHOWN_CHARS], "names": names or gettext("no host")}
+        ]
     else:
         errors |= _bridge_errors(host, spec.bridge)
     errors |= _text_errors(spec)
@@ -57,25 +61,41 @@ def _bridge_errors(host: Host, bridge: str) -> Errors:
     recorded = list(FlowRecord.objects.filter(host=host).order_by("bridge").values_list("bridge", flat=True))
     if bridge in recorded:
         return {}
-    known = f"recorded of {host.name}: {', '.join(recorded) or 'no bridge yet'}"
-    return {"bridge": [f"“{bridge[:SHOWN_CHARS]}” was given; {known}"]}
+    known = gettext("recorded of %(host)s: %(recorded)s") % {
+        "host": host.name,
+        "recorded": ", ".join(recorded) or gettext("no bridge yet"),
+    }
+    return {"bridge": [gettext("“%(bridge)s” was given; %(known)s") % {"bridge": bridge[:SHOWN_CHARS], "known": known}]}
 
 
 def _text_errors(spec: FlowWhatIfSpec) -> Errors:
     errors: Errors = {}
     actions = FlowWhatIf.Action
     if spec.action not in actions.values:
-        errors["action"] = [f"“{spec.action[:SHOWN_CHARS]}” was given; allowed are {', '.join(actions.values)}"]
+        errors["action"] = [
+            gettext("“%(action)s” was given; allowed are %(values)s")
+            % {"action": spec.action[:SHOWN_CHARS], "values": ", ".join(actions.values)}
+        ]
     flow = spec.flow.strip()
     for field, text in (("flow", flow), ("packet", spec.packet.strip())):
         if len(text) > MOST_CHARS or not (text.isprintable() and text.isascii()):
-            errors[field] = [f"{len(text)} characters were given; one line of up to {MOST_CHARS} in ASCII is allowed"]
+            errors[field] = [
+                gettext("%(count)s characters were given; one line of up to %(most_chars)s in ASCII is allowed")
+                % {"count": len(text), "most_chars": MOST_CHARS}
+            ]
     if "flow" in errors:
         return errors
     if not flow or flow.startswith("#"):
-        errors["flow"] = [f"no flow was given; one as ovs-ofctl takes it is wanted, such as {EXAMPLE}"]
+        errors["flow"] = [
+            gettext("no flow was given; one as ovs-ofctl takes it is wanted, such as %(example)s")
+            % {"example": EXAMPLE}
+        ]
     elif spec.action == actions.REMOVE and "actions=" in flow:
-        errors["flow"] = ["actions were given; a flow to remove is named by its table, priority and match alone"]
+        errors["flow"] = [
+            gettext("actions were given; a flow to remove is named by its table, priority and match alone")
+        ]
     elif spec.action in (actions.ADD, actions.EDIT) and "actions=" not in flow:
-        errors["flow"] = [f"no actions were given; a flow has them at its end, as in {EXAMPLE}"]
+        errors["flow"] = [
+            gettext("no actions were given; a flow has them at its end, as in %(example)s") % {"example": EXAMPLE}
+        ]
     return errors

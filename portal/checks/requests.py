@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -45,9 +46,19 @@ class CheckProblem(Exception):
 def service_errors(protocol: str, port_dst: int) -> Errors:
     """What is wrong with a service; nothing when it can be asked for."""
     if protocol not in PROTOCOLS:
-        return {"protocol": [f"protocol {protocol[:SHOWN_CHARS]!r} was given; allowed are {', '.join(PROTOCOLS)}"]}
+        return {
+            "protocol": [
+                gettext("protocol %(protocol)s was given; allowed are %(protocols)s")
+                % {"protocol": f"{protocol[:SHOWN_CHARS]!r}", "protocols": ", ".join(PROTOCOLS)}
+            ]
+        }
     if protocol in WITH_PORTS and not 1 <= port_dst <= MAX_PORT:
-        return {"port_dst": [f"port {port_dst} was given; {protocol} takes 1 to {MAX_PORT}"]}
+        return {
+            "port_dst": [
+                gettext("port %(port_dst)s was given; %(protocol)s takes 1 to %(max_port)s")
+                % {"port_dst": port_dst, "protocol": protocol, "max_port": MAX_PORT}
+            ]
+        }
     return {}
 
 
@@ -72,16 +83,22 @@ def add_check(team: Team, user: User, spec: TraceSpec, expected: str) -> PathChe
     if spec.protocol not in PROTOCOLS:
         errors |= service_errors(spec.protocol, spec.port_dst)
     if expected not in Expected.values:
-        errors["expected"] = [f"{expected[:SHOWN_CHARS]!r} was given; allowed are {', '.join(Expected.values)}"]
+        errors["expected"] = [
+            gettext("%(expected)s was given; allowed are %(values)s")
+            % {"expected": f"{expected[:SHOWN_CHARS]!r}", "values": ", ".join(Expected.values)}
+        ]
     locked = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     if locked.checks.count() >= MAX_CHECKS:
-        errors.setdefault("source", []).append(f"{team.name} has {MAX_CHECKS} checks, the most that a team may have")
+        errors.setdefault("source", []).append(
+            gettext("%(team)s has %(max_checks)s checks, the most that a team may have")
+            % {"team": team.name, "max_checks": MAX_CHECKS}
+        )
     if errors or spec.source is None:
         raise CheckProblem(errors)
     port = spec.port_dst if spec.protocol in WITH_PORTS else 0
     columns = {"source": spec.source, "target": spec.target, "address": spec.address if spec.target is None else "", "protocol": spec.protocol, "port_dst": port}  # fmt: skip
     if locked.checks.filter(**columns).exists():
-        raise CheckProblem({"target": ["this path is checked already: remove that check first"]})
+        raise CheckProblem({"target": [gettext("this path is checked already: remove that check first")]})
     check = PathCheck.objects.create(team=team, created_by=user, expected=expected, **columns)
     record("check.add", team, user, ("check", str(check.uuid), f"{check.title} {check.service}"), after={"expected": expected})  # fmt: skip
     check_changed(check)
@@ -114,7 +131,7 @@ def ask_what_if(team: Team, user: User, spec: WhatIfSpec) -> WhatIf:
     else:
         columns, errors = check_rule(spec.rule)
         if not errors and spec.group.rules.filter(**columns).exists():
-            errors["protocol"] = [f"{spec.group.name} has this rule already"]
+            errors["protocol"] = [gettext("%(group)s has this rule already") % {"group": spec.group.name}]
         if errors:
             raise GroupProblem(errors)
         words = f"Allow {rule_words(SecurityRule(group=spec.group, **columns))}"
@@ -173,7 +190,7 @@ def rule_of(run: WhatIf) -> RuleSpec:
     remote_id = fields.pop("remote_group", None)
     remote = SecurityGroup.objects.filter(team=run.team, pk=remote_id).first() if remote_id else None
     if remote_id and remote is None:
-        raise GroupProblem({"remote_group": ["the group that the rule names is gone"]})
+        raise GroupProblem({"remote_group": [gettext("the group that the rule names is gone")]})
     return replace(RuleSpec(**fields), remote_group=remote)
 
 
@@ -192,11 +209,11 @@ def apply_what_if(run: WhatIf, user: User) -> WhatIf:
     if locked.router is not None:
         apply_route(locked.router, locked.action, locked.rule)
     elif locked.group is None:
-        raise GroupProblem({"group": ["the group is gone: somebody removed it"]})
+        raise GroupProblem({"group": [gettext("the group is gone: somebody removed it")]})
     elif locked.action == WhatIf.Action.ADD:
         add_rule(locked.group, rule_of(locked), user)
     elif locked.removed is None:
-        raise GroupProblem({"rule": ["the rule is gone already: somebody removed it"]})
+        raise GroupProblem({"rule": [gettext("the rule is gone already: somebody removed it")]})
     else:
         remove_rule(locked.removed, user)
     WhatIf.objects.filter(pk=run.pk).update(applied_at=timezone.now(), applied_by=user)

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import require
@@ -33,7 +34,11 @@ def foreign_domain(request: HttpRequest, name: str, uuid: UUID) -> HttpResponse:
     if request.method == "POST" and not problems:
         try:
             made = adopt(domain, person(request), wish)
-            messages.success(request, f"{domain.name} is being adopted as {made.vm.name} of {made.vm.team.name}.")
+            messages.success(
+                request,
+                gettext("%(domain)s is being adopted as %(vm)s of %(team)s.")
+                % {"domain": domain.name, "vm": made.vm.name, "team": made.vm.team.name},
+            )
             return redirect("host", domain.host.name)
         except VMProblem as problem:  # it came to be so since the plan was made
             problems = problem.errors
@@ -61,7 +66,11 @@ def vm_let_go(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.method == "POST":
         try:
             let_go(row, person(request))
-            messages.success(request, f"{row.name} is being let go; its domain {row.domain} stays as it is.")
+            messages.success(
+                request,
+                gettext("%(row)s is being let go; its domain %(domain)s stays as it is.")
+                % {"row": row.name, "domain": row.domain},
+            )
             return redirect("host", row.host.name) if row.host else redirect("hosts")
         except VMProblem as problem:
             lines = problem.errors["vm"]

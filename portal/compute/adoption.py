@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team, User
 from portal.compute.actions import unfinished_of
@@ -83,13 +84,20 @@ def let_go(vm: VM, user: User) -> Operation:
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)
-        problems = [] if fresh.adopted else ["it was not adopted: it is deleted as other VMs are"]
+        problems = [] if fresh.adopted else [gettext("it was not adopted: it is deleted as other VMs are")]
         if busy := unfinished_of([fresh.uuid]).get(fresh.uuid, ""):
-            problems.append(f"“{TITLES.get(busy, busy)}” is under way")
+            problems.append(gettext("“%(busy)s” is under way") % {"busy": TITLES.get(busy, busy)})
         if fresh.is_protected:
-            problems.append("it is protected from being deleted: take the protection off first")
+            problems.append(gettext("it is protected from being deleted: take the protection off first"))
         if problems:
-            raise VMProblem({"vm": [f"{fresh.name} cannot be let go: {line}" for line in problems]})
+            raise VMProblem(
+                {
+                    "vm": [
+                        gettext("%(fresh)s cannot be let go: %(line)s") % {"fresh": fresh.name, "line": line}
+                        for line in problems
+                    ]
+                }
+            )
         return start_operation(
             "vm.let_go", fresh, user, {"host": fresh.host.name if fresh.host else "", "domain": fresh.domain}
         )
@@ -104,15 +112,22 @@ def adoptions_of(host: Host) -> list[Operation]:
 def _problems(domain: ForeignDomain, facts: Facts, team: Team | None, wish: Wish) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     if domain.host.libvirt_error:
-        errors["domain"] = [f"{domain.host.name} does not answer: {domain.host.libvirt_error}"]
+        errors["domain"] = [
+            gettext("%(host)s does not answer: %(libvirt_error)s")
+            % {"host": domain.host.name, "libvirt_error": domain.host.libvirt_error}
+        ]
     if VM.objects.filter(uuid=domain.uuid).exists():
-        errors.setdefault("domain", []).append(f"there is a VM with its uuid {domain.uuid} already")
+        errors.setdefault("domain", []).append(
+            gettext("there is a VM with its uuid %(uuid)s already") % {"uuid": domain.uuid}
+        )
     strangers = sorted({*wish.networks, *wish.addresses} - {nic.mac for nic in facts.nics})
     if strangers:
-        errors["nics"] = [f"it has no NIC {mac[:40]}" for mac in strangers]
+        errors["nics"] = [gettext("it has no NIC %(mac)s") % {"mac": mac[:40]} for mac in strangers]
     if team is None:
         names = ", ".join(Team.objects.values_list("slug", flat=True)[:20])
-        return errors | {"team": [f"“{wish.team[:40]}” was given; teams are {names}"]}
+        return errors | {
+            "team": [gettext("“%(team)s” was given; teams are %(names)s") % {"team": wish.team[:40], "names": names}]
+        }
     if problem := check_name(team, wish.name):
         errors["name"] = [problem]
     more = Use(facts.vcpus, facts.ram_mib, facts.disk_gib, 1)
@@ -127,20 +142,29 @@ def _problems(domain: ForeignDomain, facts: Facts, team: Team | None, wish: Wish
 def _nic_problems(nic: ForeignNic, team: Team, wish: Wish) -> list[str]:
     name, address = wish.networks.get(nic.mac, ""), wish.addresses.get(nic.mac, "")
     if not name:
-        return ["an address was given, and no network"] if address else []
+        return [gettext("an address was given, and no network")] if address else []
     if not nic.is_on_switch:
-        return [f"it is plugged into {nic.plugged}, not into br-int: it stays as it is, leave its network out"]
+        return [
+            gettext("it is plugged into %(plugged)s, not into br-int: it stays as it is, leave its network out")
+            % {"plugged": nic.plugged}
+        ]
     found = []
     if not MAC.fullmatch(nic.mac):
-        found.append("its MAC is none of a single machine")
+        found.append(gettext("its MAC is none of a single machine"))
     if Port.objects.filter(mac=nic.mac).exists():
-        found.append("a port has its MAC already")
+        found.append(gettext("a port has its MAC already"))
     if Port.objects.filter(uuid=nic.interface_id).exists():
-        found.append(f"a port has its interface id {nic.interface_id} already")
+        found.append(
+            gettext("a port has its interface id %(interface_id)s already") % {"interface_id": nic.interface_id}
+        )
     network = network_named(team, name)
     if network is None:
         allowed = ", ".join(usable_networks(team).values_list("name", flat=True)) or "none"
-        return [*found, f"“{name[:40]}” was given; networks of {team.name} are {allowed}"]
+        return [
+            *found,
+            gettext("“%(name)s” was given; networks of %(team)s are %(allowed)s")
+            % {"name": name[:40], "team": team.name, "allowed": allowed},
+        ]
     try:
         check_address(network, address or None)
     except AddressProblem as problem:
@@ -149,37 +173,50 @@ def _nic_problems(nic: ForeignNic, team: Team, wish: Wish) -> list[str]:
 
 
 def _changes(domain: ForeignDomain, facts: Facts, team: Team | None, wish: Wish) -> list[str]:
-    whose = f"team {team.name}" if team else "the team"
+    whose = f"team {team.name}" if team else gettext("the team")
     said = [
-        f"{wish.name or 'It'} becomes a VM of {whose}: its members see it, start and stop it, and open its console.",
-        f"The quota of {whose} counts {facts.vcpus} vCPU, {facts.ram_mib} MiB and {facts.disk_gib} GiB for it.",
+        gettext("%(wish)s becomes a VM of %(whose)s: its members see it, start and stop it, and open its console.")
+        % {"wish": wish.name or "It", "whose": whose},
+        gettext("The quota of %(whose)s counts %(vcpus)s vCPU, %(ram_mib)s MiB and %(disk_gib)s GiB for it.")
+        % {"whose": whose, "vcpus": facts.vcpus, "ram_mib": facts.ram_mib, "disk_gib": facts.disk_gib},
     ]
     for nic in _chosen(facts, wish):
-        address = wish.addresses.get(nic.mac, "") or "the lowest free address"
+        address = wish.addresses.get(nic.mac, "") or gettext("the lowest free address")
         said.append(
-            f"NIC {nic.mac} becomes a port of {wish.networks[nic.mac]} with {address}: flows and groups apply to it at once, DHCP gives it that "
-            "address, and what it sends from another one is dropped."
+            gettext(
+                "NIC %(mac)s becomes a port of %(networks)s with %(address)s: flows and groups apply to it at once, DHCP gives it that address, and what it sends from another one is dropped."
+            )
+            % {"mac": nic.mac, "networks": wish.networks[nic.mac], "address": address}
         )
     return said
 
 
 def _stays(facts: Facts, wish: Wish) -> list[str]:
     said = [
-        "Its definition stays as it is; whatever would change it (size, NICs, volumes, snapshots, a move) is refused."
+        gettext(
+            "Its definition stays as it is; whatever would change it (size, NICs, volumes, snapshots, a move) is refused."
+        )
     ]
     said += [
-        f"Disk {disk.target} stays {'at ' + disk.source if disk.source else 'as it is, empty'} ({disk.format or disk.device})."
+        gettext("Disk %(target)s stays at %(source)s (%(format)s).")
+        % {"target": disk.target, "source": disk.source, "format": disk.format or disk.device}
+        if disk.source
+        else gettext("Disk %(target)s stays as it is, empty (%(format)s).")
+        % {"target": disk.target, "format": disk.format or disk.device}
         for disk in facts.disks
     ]
     taken = set(_chosen(facts, wish))
     said += [
-        f"NIC {nic.mac} stays a foreign one, plugged into {nic.plugged}: no port, no rules, no traces."
+        gettext("NIC %(mac)s stays a foreign one, plugged into %(plugged)s: no port, no rules, no traces.")
+        % {"mac": nic.mac, "plugged": nic.plugged}
         for nic in facts.nics
         if nic not in taken
     ]
     return [
         *said,
-        "Whether it runs stays as it is: it is neither started nor stopped. Letting it go forgets it and touches nothing.",
+        gettext(
+            "Whether it runs stays as it is: it is neither started nor stopped. Letting it go forgets it and touches nothing."
+        ),
     ]
 
 

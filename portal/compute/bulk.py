@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from portal.accounts.models import Team, User
@@ -53,9 +54,13 @@ def act_on_many(team: Team, user: User, name: str, uuids: Iterable[UUID]) -> lis
     wanted = list(dict.fromkeys(uuids))
     errors: dict[str, list[str]] = {}
     if action is None:
-        errors["action"] = [f"“{name[:40]}” was given; allowed are {', '.join(BULK)}"]
+        errors["action"] = [
+            gettext("“%(name)s” was given; allowed are %(bulk)s") % {"name": name[:40], "bulk": ", ".join(BULK)}
+        ]
     if not 0 < len(wanted) <= MOST:
-        errors["uuids"] = [f"{len(wanted)} VMs were given; 1 to {MOST} are allowed"]
+        errors["uuids"] = [
+            gettext("%(count)s VMs were given; 1 to %(most)s are allowed") % {"count": len(wanted), "most": MOST}
+        ]
     if errors or action is None:
         raise VMProblem(errors)
     rows = {row.uuid: row for row in VM.objects.filter(team=team, uuid__in=wanted).select_related("team")}
@@ -64,7 +69,7 @@ def act_on_many(team: Team, user: User, name: str, uuids: Iterable[UUID]) -> lis
 
 def _one(action: BulkAction, vm: VM | None, uuid: UUID, user: User) -> Result:
     if vm is None:
-        return Result(uuid, str(uuid), problem="there is no such VM: it may be deleted already")
+        return Result(uuid, str(uuid), problem=gettext("there is no such VM: it may be deleted already"))
     try:
         return Result(uuid, vm.name, action.ask(vm, user))
     except VMProblem as problem:

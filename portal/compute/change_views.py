@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import refusal, require
@@ -92,7 +93,14 @@ def vm_change(request: HttpRequest, uuid: UUID) -> HttpResponse:
         require(request, "vm.change", row.team)
         try:
             if asked not in FORMS:
-                raise VMProblem({"what": [f"“{asked[:40]}” was given; allowed are {', '.join(FORMS)}"]})
+                raise VMProblem(
+                    {
+                        "what": [
+                            gettext("“%(asked)s” was given; allowed are %(forms)s")
+                            % {"asked": asked[:40], "forms": ", ".join(FORMS)}
+                        ]
+                    }
+                )
             return FORMS[asked](row, person(request), request.POST)
         except VMProblem as problem:
             errors = problem.errors
@@ -124,6 +132,10 @@ def _context(request: HttpRequest, row: VM, asked: str, errors: dict[str, list[s
 
 def _size_offer(row: VM, flavor: Flavor, room: Room) -> SizeOffer:
     more = growth_to(row, flavor)
-    words = f"{more.vcpus:+} vCPU, {more.ram_mib:+} MiB, {more.disk_gib:+} GiB of disk"
+    words = gettext("%(vcpus)s vCPU, %(ram_mib)s MiB, %(disk_gib)s GiB of disk") % {
+        "vcpus": f"{more.vcpus:+}",
+        "ram_mib": f"{more.ram_mib:+}",
+        "disk_gib": f"{more.disk_gib:+}",
+    }
     problems = resize_problems(row, flavor, room)
     return SizeOffer(flavor, words, problems[0] if problems else "")

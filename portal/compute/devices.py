@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 
 from portal.accounts.models import User
 from portal.compute.changes import locked_vm
@@ -63,8 +64,8 @@ def devices_made_of(vm: VM) -> list[DeviceOf]:
     kvm = vm.host is not None and vm.host.accelerator == Accelerator.KVM
     own = vm.cpu_model in ("", "host-passthrough")
     cpu = PASSTHROUGH if kvm and own else PARAVIRTUAL if kvm else EMULATED
-    how = "by the host's processor" if kvm else "every instruction by QEMU (TCG): the host has no KVM"
-    named = vm.cpu_model or ("host-passthrough" if kvm else "QEMU's own")
+    how = gettext("by the host's processor") if kvm else gettext("every instruction by QEMU (TCG): the host has no KVM")
+    named = vm.cpu_model or ("host-passthrough" if kvm else gettext("QEMU's own"))
     found = [DeviceOf("Processor", named, cpu, how, may_change=False)]
     found += _disks(vm)
     found += [
@@ -72,9 +73,9 @@ def devices_made_of(vm: VM) -> list[DeviceOf]:
         for port in vm.ports.all()
     ]
     if has_screen(vm):
-        found.append(DeviceOf("Screen", "VGA", EMULATED, "every guest has its driver", may_change=False))
-    found.append(DeviceOf("Serial line", "16550A", EMULATED, "the console", may_change=False))
-    found.append(DeviceOf("Random source", "virtio-rng", PARAVIRTUAL, may_change=False))
+        found.append(DeviceOf("Screen", "VGA", EMULATED, gettext("every guest has its driver"), may_change=False))
+    found.append(DeviceOf(gettext("Serial line"), "16550A", EMULATED, gettext("the console"), may_change=False))
+    found.append(DeviceOf(gettext("Random source"), "virtio-rng", PARAVIRTUAL, may_change=False))
     return found
 
 
@@ -119,10 +120,9 @@ def warning_of(vm: VM) -> str:
     """What is to be known before the VM's devices are virtio's; nothing when its image brings the drivers."""
     if vm.image.family.has_virtio:
         return ""
-    return (
-        f"It is not known whether the guest of {vm.image.name} has virtio drivers. Without them it does not find its disk and "
-        "does not boot: install them first, or set the devices back here."
-    )
+    return gettext(
+        "It is not known whether the guest of %(image)s has virtio drivers. Without them it does not find its disk and does not boot: install them first, or set the devices back here."
+    ) % {"image": vm.image.name}
 
 
 def report_as_json(report: Report) -> dict[str, Any]:
@@ -166,11 +166,17 @@ def _errors(vm: VM, disk_bus: str, nic_model: str) -> dict[str, list[str]]:
     for field, given in (("disk_bus", disk_bus), ("nic_model", nic_model)):
         allowed = [choice.value for choice in CHOICES[field]]
         if given and given not in allowed:
-            errors[field] = [f"“{given[:20]}” was given; {', '.join(allowed)} are allowed"]
+            errors[field] = [
+                gettext("“%(given)s” was given; %(allowed)s are allowed")
+                % {"given": given[:20], "allowed": ", ".join(allowed)}
+            ]
     if not disk_bus and not nic_model:
-        errors["disk_bus"] = ["nothing was given: a bus, a NIC model or both are wanted"]
+        errors["disk_bus"] = [gettext("nothing was given: a bus, a NIC model or both are wanted")]
     if vm.machine == "pc" and nic_model == "e1000e":
-        errors["nic_model"] = ["e1000e is a PCI Express device, and machine pc has none: choose virtio"]
+        errors["nic_model"] = [gettext("e1000e is a PCI Express device, and machine pc has none: choose virtio")]
     if vm.snapshots.filter(has_memory=True).exists():
-        errors["vm"] = [f"{vm.name} has snapshots of its memory, which know its present devices: delete them first"]
+        errors["vm"] = [
+            gettext("%(vm)s has snapshots of its memory, which know its present devices: delete them first")
+            % {"vm": vm.name}
+        ]
     return errors

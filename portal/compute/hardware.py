@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from django.utils.translation import gettext
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -63,9 +65,13 @@ def hardware_problems(asked: Hardware) -> dict[str, list[str]]:
         given, allowed = getattr(asked, name), [choice.value for choice in CHOICES[name]]
         if given not in allowed:
             shown = ", ".join(value or "none" for value in allowed)
-            errors[name] = [f"“{given[:40]}” was given; allowed are {shown}"]
+            errors[name] = [
+                gettext("“%(given)s” was given; allowed are %(shown)s") % {"given": given[:40], "shown": shown}
+            ]
     if asked.machine == "pc" and asked.nic_model == "e1000e" and not errors:
-        errors["nic_model"] = ["e1000e is a PCI Express device, and machine pc has none: choose virtio, or machine q35"]
+        errors["nic_model"] = [
+            gettext("e1000e is a PCI Express device, and machine pc has none: choose virtio, or machine q35")
+        ]
     return errors
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 
 from portal.accounts.audit import record
@@ -30,7 +31,13 @@ ON = (VMState.RUNNING, VMState.PAUSED)
 def set_lease(vm: VM, user: User, days: int) -> VM:
     """The VM, whose lease ends so many days from now; 0 for none."""
     if not 0 <= days <= MOST_DAYS:
-        raise VMProblem({"lease_days": [f"0 to {MOST_DAYS} days are allowed; 0 keeps it for good"]})
+        raise VMProblem(
+            {
+                "lease_days": [
+                    gettext("0 to %(most_days)s days are allowed; 0 keeps it for good") % {"most_days": MOST_DAYS}
+                ]
+            }
+        )
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from portal.accounts.access import require, team_for
@@ -31,7 +32,7 @@ def vm_bulk(request: HttpRequest) -> HttpResponse:
         uuids = [UUID(text) for text in request.POST.getlist("vm")]
         results = act_on_many(team, person(request), request.POST.get("action", ""), uuids)
     except ValueError:
-        messages.error(request, "A VM that is none was given: tick VMs of the list.")
+        messages.error(request, gettext("A VM that is none was given: tick VMs of the list."))
         return redirect("vm_list")
     except VMProblem as problem:
         messages.error(request, str(problem))

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
@@ -201,7 +202,7 @@ class VM(models.Model):
     def why_not_changed(self) -> str:
         """Why its definition and disks are not changed from here; nothing for a VM of our own making."""
         return (
-            "it was adopted: its definition and disks are as somebody else made them, and stay so"
+            gettext("it was adopted: its definition and disks are as somebody else made them, and stay so")
             if self.adopted
             else ""
         )
@@ -220,18 +221,30 @@ class VM(models.Model):
 
     @property
     def _pending_devices(self) -> str:
-        changed = [f"its disk is on {self.next_disk_bus}"] if self.next_disk_bus else []
-        changed += [f"its NICs are {self.next_nic_model}"] if self.next_nic_model else []
+        changed = (
+            [gettext("its disk is on %(next_disk_bus)s") % {"next_disk_bus": self.next_disk_bus}]
+            if self.next_disk_bus
+            else []
+        )
+        changed += (
+            [gettext("its NICs are %(next_nic_model)s") % {"next_nic_model": self.next_nic_model}]
+            if self.next_nic_model
+            else []
+        )
         if not changed:
             return ""
-        return f"Shut it down and start it: from its next start on {' and '.join(changed)}; a restart from inside is not enough."
+        return gettext(
+            "Shut it down and start it: from its next start on %(changed)s; a restart from inside is not enough."
+        ) % {"changed": " and ".join(changed)}
 
     @property
     def _pending_size(self) -> str:
         runs, wanted = (self.live_vcpus, self.live_ram_mib), (self.vcpus, self.ram_mib)
         if runs == wanted or self.live_vcpus is None:
             return ""
-        return f"It runs with {runs[0]} vCPU and {runs[1]} MiB; from its next start on it has {wanted[0]} vCPU and {wanted[1]} MiB."
+        return gettext(
+            "It runs with %(runs)s vCPU and %(runs_2)s MiB; from its next start on it has %(wanted)s vCPU and %(wanted_2)s MiB."
+        ) % {"runs": runs[0], "runs_2": runs[1], "wanted": wanted[0], "wanted_2": wanted[1]}
 
 
 class VMTag(models.Model):

@@ -47,13 +47,19 @@ def move_problems(vm: VM, target: Host, networks: Iterable[Network]) -> list[str
     found: list[str] = [vm.why_not_changed] if vm.adopted else []
     source = vm.host
     if target.in_maintenance:
-        found.append(f"{target.name} is in maintenance")
+        found.append(gettext("%(target)s is in maintenance") % {"target": target.name})
     if not target.enabled:
-        found.append(f"{target.name} takes no new VMs (an operator disabled it)")
+        found.append(gettext("%(target)s takes no new VMs (an operator disabled it)") % {"target": target.name})
     if target.libvirt_error or target.libvirt_seen_at is None:
-        found.append(f"{target.name} is down: {target.libvirt_error or 'its libvirt was never seen'}")
+        found.append(
+            gettext("%(target)s is down: %(libvirt_error)s")
+            % {"target": target.name, "libvirt_error": target.libvirt_error or gettext("its libvirt was never seen")}
+        )
     if target.ovs_error or target.ovs_seen_at is None:
-        found.append(f"{target.name}'s Open vSwitch is not connected: {target.ovs_error or 'it was never seen'}")
+        found.append(
+            gettext("%(target)s's Open vSwitch is not connected: %(ovs_error)s")
+            % {"target": target.name, "ovs_error": target.ovs_error or gettext("it was never seen")}
+        )
     found += _missing_bridges(target, list(networks))
     if source is not None and source.disks_dir != target.disks_dir:
         found += _storage_problems(vm, source)
@@ -66,48 +72,85 @@ def _storage_problems(vm: VM, source: Host) -> list[str]:
     """What lies on the VM's host alone, and does not go along."""
     found = []
     if names := list(vm.volumes.values_list("name", flat=True)[:4]):
-        found.append(f"its volumes {', '.join(names)} are in a pool of {source.name}: detach them first")
+        found.append(
+            gettext("its volumes %(names)s are in a pool of %(source)s: detach them first")
+            % {"names": ", ".join(names), "source": source.name}
+        )
     if vm.disk_name or vm.snapshots.exists():
-        found.append(f"its snapshots are layers of files on {source.name}: delete them first")
+        found.append(
+            gettext("its snapshots are layers of files on %(source)s: delete them first") % {"source": source.name}
+        )
     return found
 
 
 def _missing_bridges(target: Host, networks: list[Network]) -> list[str]:
     seen = HostSeen.objects.filter(host=target).first() if not hasattr(target, "seen") else target.seen
     if seen is None or seen.switch is None:
-        return [f"what bridges {target.name} has was not seen yet"]
+        return [gettext("what bridges %(target)s has was not seen yet") % {"target": target.name}]
     bridges = {bridge["name"] for bridge in seen.switch["bridges"]}
     outside = [one.name for one in networks if one.is_provider]
-    wanted = {"br-int": "every network"} | ({"br-ex": f"network {', '.join(outside)}"} if outside else {})
-    found = [f"{target.name} has no bridge {name}, for {why}" for name, why in wanted.items() if name not in bridges]
+    wanted = {"br-int": gettext("every network")} | ({"br-ex": f"network {', '.join(outside)}"} if outside else {})
+    found = [
+        gettext("%(target)s has no bridge %(name)s, for %(why)s") % {"target": target.name, "name": name, "why": why}
+        for name, why in wanted.items()
+        if name not in bridges
+    ]
     for network in networks:
         needed = network.mtu + (0 if network.is_provider else overhead_bytes(network.kind))  # type: ignore[arg-type]
         if needed > target.underlay_mtu:
-            found.append(f"{target.name}'s underlay carries {target.underlay_mtu} bytes; {network.name} needs {needed}")
+            found.append(
+                gettext("%(target)s's underlay carries %(underlay_mtu)s bytes; %(network)s needs %(needed)s")
+                % {
+                    "target": target.name,
+                    "underlay_mtu": target.underlay_mtu,
+                    "network": network.name,
+                    "needed": needed,
+                }
+            )
     return found
 
 
 def _live_problems(vm: VM, source: Host, target: Host) -> list[str]:
     """What only a VM that runs needs; the words say that one that is off may go."""
     found = []
-    off = "shut it down, and it can go"
+    off = gettext("shut it down, and it can go")
     if source.accelerator != target.accelerator:
-        kinds = f"{target.get_accelerator_display()} there, {source.get_accelerator_display()} here"
-        found.append(f"{target.name} runs guests otherwise ({kinds}): {off}")
+        kinds = gettext("%(get_accelerator_display)s there, %(get_accelerator_display_2)s here") % {
+            "get_accelerator_display": target.get_accelerator_display(),
+            "get_accelerator_display_2": source.get_accelerator_display(),
+        }
+        found.append(
+            gettext("%(target)s runs guests otherwise (%(kinds)s): %(off)s")
+            % {"target": target.name, "kinds": kinds, "off": off}
+        )
     if source.datapath_type != target.datapath_type:
-        found.append(f"{target.name}'s datapath is {target.datapath_type}, here {source.datapath_type}: {off}")
+        found.append(
+            gettext("%(target)s's datapath is %(datapath_type)s, here %(datapath_type_2)s: %(off)s")
+            % {
+                "target": target.name,
+                "datapath_type": target.datapath_type,
+                "datapath_type_2": source.datapath_type,
+                "off": off,
+            }
+        )
     if Plug.BRIDGE in (source.plug, target.plug):
         found.append(
-            f"guests of {source.name if source.plug == Plug.BRIDGE else target.name} are plugged into Linux bridges: {off}"
+            gettext("guests of %(source)s are plugged into Linux bridges: %(off)s")
+            % {"source": source.name if source.plug == Plug.BRIDGE else target.name, "off": off}
         )
     if _version(target) < _version(source):
         versions = f"{target.libvirt_version}, here {source.libvirt_version}"
-        found.append(f"{target.name}'s libvirt is older ({versions}): {off}")
+        found.append(
+            gettext("%(target)s's libvirt is older (%(versions)s): %(off)s")
+            % {"target": target.name, "versions": versions, "off": off}
+        )
     offered = target.capabilities.get("cpu_models")
     if vm.cpu_model and offered is not None and vm.cpu_model not in offered:
-        found.append(f"{target.name} offers no CPU model {vm.cpu_model}")
+        found.append(
+            gettext("%(target)s offers no CPU model %(cpu_model)s") % {"target": target.name, "cpu_model": vm.cpu_model}
+        )
     if vm.rescue_image_id:
-        found.append("it is in rescue: end that first")
+        found.append(gettext("it is in rescue: end that first"))
     return found
 
 
@@ -123,19 +166,26 @@ def request_move(vm: VM, user: User | None, target: Host | None = None) -> Opera
         busy = unfinished_of([fresh.uuid]).get(fresh.uuid, "")
         errors: list[str] = []
         if busy:
-            errors.append(f"“{TITLES.get(busy, busy)}” is under way")
+            errors.append(gettext("“%(busy)s” is under way") % {"busy": TITLES.get(busy, busy)})
         if fresh.state not in THERE:
             errors.append(gettext("it is %(state)s") % {"state": str(VMState(fresh.state).label).lower()})
         if reason := fresh.why_not_changed or host_refusal(fresh):
             errors.append(reason)
         if target is not None and target.pk == fresh.host_id:
-            errors.append(f"it is on {target.name} already")
+            errors.append(gettext("it is on %(target)s already") % {"target": target.name})
         elif not errors:
             possible = [target_ for target_ in targets_of(fresh) if target in (None, target_.host)]
             if all(one.problems for one in possible):
-                errors += [line for one in possible for line in one.problems] or ["there is no other host"]
+                errors += [line for one in possible for line in one.problems] or [gettext("there is no other host")]
         if errors:
-            raise VMProblem({"vm": [f"{fresh.name} cannot move: {line}" for line in errors]})
+            raise VMProblem(
+                {
+                    "vm": [
+                        gettext("%(fresh)s cannot move: %(line)s") % {"fresh": fresh.name, "line": line}
+                        for line in errors
+                    ]
+                }
+            )
         assert fresh.host is not None
         params = {"from": fresh.host.name, "to": target.name if target else "", "live": fresh.state in ON}
         return start_operation("vm.migrate", fresh, user, params)

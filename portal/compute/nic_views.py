@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import refusal, require
@@ -64,7 +65,9 @@ def _change(row: VM, user: User, posted: Any) -> Operation:
         return set_nic_model(row, user, port, model)
     if what == "move":
         return move_nic(row, user, port, network, address)
-    raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are add, remove, model, move"]})
+    raise VMProblem(
+        {"what": [gettext("“%(what)s” was given; allowed are add, remove, model, move") % {"what": what[:40]}]}
+    )
 
 
 def nic_of(row: VM, text: str) -> Port:
@@ -72,4 +75,4 @@ def nic_of(row: VM, text: str) -> Port:
     for port in row.ports.all():
         if str(port.uuid) == text:
             return port
-    raise VMProblem({"port": [f"{row.name} has no such NIC: choose one of the list"]})
+    raise VMProblem({"port": [gettext("%(row)s has no such NIC: choose one of the list") % {"row": row.name}]})

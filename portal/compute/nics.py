@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team, User
 from portal.compute.actions import host_refusal
@@ -22,7 +23,7 @@ def nic_refusals(vm: VM, ports: list[Port], reason: str) -> dict[int, str]:
     """Each port's id with why its NIC cannot be removed or moved now, or ""."""
     rows = FloatingAddress.objects.filter(fixed__port__in=ports).order_by("-id")
     held = {
-        pk: f"floating address {address} stands for it: take that back first"
+        pk: gettext("floating address %(address)s stands for it: take that back first") % {"address": address}
         for pk, address in rows.values_list("fixed__port_id", "address__address")
     }
     return {port.pk: reason or held.get(port.pk, "") for port in ports}
@@ -38,7 +39,7 @@ def add_nic(
         errors = _check(fresh, network, model)
         first = fresh.ports.first()
         if fresh.ports.count() >= MOST_NICS:
-            errors["network"] = [f"it has {MOST_NICS} NICs; that is the most"]
+            errors["network"] = [gettext("it has %(most_nics)s NICs; that is the most") % {"most_nics": MOST_NICS}]
         if errors or network is None:
             raise VMProblem(errors)
         try:
@@ -70,7 +71,7 @@ def set_nic_model(vm: VM, user: User, port: Port, model: str) -> Operation:
         fresh = locked_vm(vm, "nics")
         errors = _check(fresh, port.network, model)
         if model == port.model:
-            errors["model"] = [f"it is {model} already"]
+            errors["model"] = [gettext("it is %(model)s already") % {"model": model}]
         if errors:
             raise VMProblem(errors)
         before = {"model": port.model}
@@ -85,7 +86,7 @@ def move_nic(vm: VM, user: User | None, port: Port, network: Network | None, add
         fresh = locked_vm(vm, "nics")
         errors = _check(fresh, network, port.model)
         if network is not None and network.pk == port.network_id:
-            errors["network"] = [f"it is on {network.name} already"]
+            errors["network"] = [gettext("it is on %(network)s already") % {"network": network.name}]
         if reason := nic_refusals(fresh, [port], "")[port.pk]:
             errors["port"] = [reason]
         if errors or network is None:
@@ -140,9 +141,14 @@ def _check(vm: VM, network: Network | None, model: str) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     team: Team = vm.team
     if network is None or network.team_id != team.pk:
-        errors["network"] = [f"no network of that name in team {team.name}: choose one of the list"]
+        errors["network"] = [
+            gettext("no network of that name in team %(team)s: choose one of the list") % {"team": team.name}
+        ]
     if model not in NicModel.values:
-        errors["model"] = [f"“{model[:20]}” was given; {' and '.join(NicModel.values)} are allowed"]
+        errors["model"] = [
+            gettext("“%(model)s” was given; %(values)s are allowed")
+            % {"model": model[:20], "values": " and ".join(NicModel.values)}
+        ]
     if reason := host_refusal(vm):
         errors["vm"] = [reason]
     return errors

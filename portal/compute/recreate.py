@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team, User
 from portal.compute.hardware import Hardware
@@ -79,10 +80,17 @@ def names_for(team: Team, first: str, count: int) -> list[str]:
 def count_problems(team: Team, spec: VMSpec, count: int) -> dict[str, list[str]]:
     """Why not so many at once; one more of what was asked already is `create_vm`'s to refuse."""
     if not 1 <= count <= MOST_AT_ONCE:
-        return {"count": [f"{count} were given; 1 to {MOST_AT_ONCE} are allowed"]}
+        return {
+            "count": [
+                gettext("%(count)s were given; 1 to %(most_at_once)s are allowed")
+                % {"count": count, "most_at_once": MOST_AT_ONCE}
+            ]
+        }
     errors: dict[str, list[str]] = {}
     if count > 1 and spec.address:
-        errors["address"] = [f"{count} VMs cannot have the same address: leave it out, or make one"]
+        errors["address"] = [
+            gettext("%(count)s VMs cannot have the same address: leave it out, or make one") % {"count": count}
+        ]
     is_known = team.vms.filter(request_key=spec.request_key).exists()
     if count > 1 and spec.flavor is not None and not is_known:
         size = Use(spec.flavor.vcpus * count, spec.flavor.ram_mib * count, spec.flavor.disk_gib * count, count)

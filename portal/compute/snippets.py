@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -54,11 +55,15 @@ def keep_snippet(team: Team, user: User, name: str, text: str) -> Snippet:
     text = text.replace("\r\n", "\n")
     errors: dict[str, list[str]] = {}
     if not NAME.fullmatch(name.strip()):
-        errors["name"] = [f"{len(name)} characters were given; 1 to 60 that can be printed are allowed"]
-    if problems := user_data_problems(text) if text.strip() else ["nothing was given; user-data is wanted"]:
+        errors["name"] = [
+            gettext("%(count)s characters were given; 1 to 60 that can be printed are allowed") % {"count": len(name)}
+        ]
+    if problems := user_data_problems(text) if text.strip() else [gettext("nothing was given; user-data is wanted")]:
         errors["text"] = problems
     if team.snippets.count() >= MOST:
-        errors.setdefault("name", []).append(f"the team keeps {MOST} already: delete one first")
+        errors.setdefault("name", []).append(
+            gettext("the team keeps %(most)s already: delete one first") % {"most": MOST}
+        )
     if errors:
         raise VMProblem(errors)
     try:
@@ -67,7 +72,9 @@ def keep_snippet(team: Team, user: User, name: str, text: str) -> Snippet:
             record("snippet.add", team, user, ("snippet", str(row.pk), row.name))
             return row
     except IntegrityError:
-        raise VMProblem({"name": [f"the team keeps a snippet {name.strip()} already"]}) from None
+        raise VMProblem(
+            {"name": [gettext("the team keeps a snippet %(strip)s already") % {"strip": name.strip()}]}
+        ) from None
 
 
 def forget_snippet(row: Snippet, user: User) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Value
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -23,12 +24,16 @@ def set_tags(vm: VM, user: User, names: list[str]) -> VM:
     """The VM with exactly those tags. Raises VMProblem with all that is wrong."""
     wanted = sorted({name.strip().lower() for name in names if name.strip()})
     problems = [
-        f"“{name[:40]}” was given; a tag has 1 to 30 of a-z, 0-9 and _.:-, the first a letter or digit"
+        gettext("“%(name)s” was given; a tag has 1 to 30 of a-z, 0-9 and _.:-, the first a letter or digit")
+        % {"name": name[:40]}
         for name in wanted
         if not TAG.fullmatch(name)
     ]
     if len(wanted) > MOST_TAGS:
-        problems.append(f"{len(wanted)} tags were given; at most {MOST_TAGS} are allowed")
+        problems.append(
+            gettext("%(count)s tags were given; at most %(most_tags)s are allowed")
+            % {"count": len(wanted), "most_tags": MOST_TAGS}
+        )
     if problems:
         raise VMProblem({"tags": problems})
     with transaction.atomic():
@@ -66,11 +71,17 @@ def save_filter(team: Team, user: User, name: str, query: dict[str, str]) -> Sav
     name = " ".join(name.replace("\0", "").split())[:40]
     asked = parse_asked(query)
     if not name or not (asked.is_filtered or asked.sort_word != "name"):
-        raise VMProblem({"filter": ["give it a name, and filter or sort the list first"]})
+        raise VMProblem({"filter": [gettext("give it a name, and filter or sort the list first")]})
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         mine = SavedFilter.objects.filter(team=team, user=user)
         if not mine.filter(name=name).exists() and mine.count() >= MOST_FILTERS:
-            raise VMProblem({"filter": [f"you have {MOST_FILTERS} filters; delete one first"]})
+            raise VMProblem(
+                {
+                    "filter": [
+                        gettext("you have %(most_filters)s filters; delete one first") % {"most_filters": MOST_FILTERS}
+                    ]
+                }
+            )
         row, _ = mine.update_or_create(team=team, user=user, name=name, defaults={"query": asked.query(page=1)})
         return row

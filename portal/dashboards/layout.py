@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 MOST_WIDGETS, MOST_TEXT = 30, 2000
@@ -85,19 +86,26 @@ def parse_widgets(rows: Sequence[Mapping[str, Any]]) -> tuple[Widget, ...]:
     errors: list[str] = []
     found: list[Widget] = []
     if len(rows) > MOST_WIDGETS:
-        errors.append(f"{len(rows)} widgets were given; at most {MOST_WIDGETS} are allowed")
+        errors.append(
+            gettext("%(count)s widgets were given; at most %(most_widgets)s are allowed")
+            % {"count": len(rows), "most_widgets": MOST_WIDGETS}
+        )
     for number, row in enumerate(rows[:MOST_WIDGETS], 1):
         kind = KIND_BY_NAME.get(str(row.get("kind", "")))
         if kind is None:
-            errors.append(f"widget {number}: kind “{str(row.get('kind', ''))[:30]}” was given; {', '.join(KIND_BY_NAME)} are allowed")  # fmt: skip
+            errors.append(gettext("widget %(number)s: kind “%(get)s” was given; %(kind_by_name)s are allowed") % {"number": number, "get": str(row.get('kind', ''))[:30], "kind_by_name": ', '.join(KIND_BY_NAME)})  # fmt: skip
             continue
         width, text = row.get("width") or kind.width, str(row.get("text") or "").replace("\r\n", "\n")
         if width not in WIDTHS:
             errors.append(
-                f"widget {number}: width {width} was given; {', '.join(map(str, WIDTHS))} columns are allowed"
+                gettext("widget %(number)s: width %(width)s was given; %(str)s columns are allowed")
+                % {"number": number, "width": width, "str": ", ".join(map(str, WIDTHS))}
             )
         if len(text) > MOST_TEXT or "\0" in text:
-            errors.append(f"widget {number}: {len(text)} characters were given; at most {MOST_TEXT} are allowed")
+            errors.append(
+                gettext("widget %(number)s: %(count)s characters were given; at most %(most_text)s are allowed")
+                % {"number": number, "count": len(text), "most_text": MOST_TEXT}
+            )
         wanted = str(row.get("id") or "")
         is_free = wanted.isalnum() and wanted.isascii() and wanted not in {one.id for one in found}
         name = wanted if is_free and len(wanted) <= ID_CHARS else new_id()

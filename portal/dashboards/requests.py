@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Membership, Team, User
@@ -60,7 +61,14 @@ def make_board(team: Team, owner: User, title: str, widgets: tuple[Widget, ...] 
     title = _title(title)
     Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     if Board.objects.filter(team=team, owner=owner).count() >= MOST_OWN:
-        raise BoardProblem({"title": [f"you have {MOST_OWN} boards in this team, which is the most: delete one first"]})
+        raise BoardProblem(
+            {
+                "title": [
+                    gettext("you have %(most_own)s boards in this team, which is the most: delete one first")
+                    % {"most_own": MOST_OWN}
+                ]
+            }
+        )
     board = Board.objects.create(team=team, owner=owner, title=title, widgets=as_rows(widgets))
     record("board.make", team, owner, ("board", str(board.uuid), title))
     _tell(board)
@@ -73,7 +81,7 @@ def change_board(
 ) -> Board:  # fmt: skip
     """The board with what is given changed. Raises BoardProblem."""
     if is_shared is not None and board.owner_id is None:
-        raise BoardProblem({"is_shared": ["this is the team's own board: the team always sees it"]})
+        raise BoardProblem({"is_shared": [gettext("this is the team's own board: the team always sees it")]})
     fresh = Board.objects.select_for_update(of=("self",)).select_related("team", "owner").get(pk=board.pk)
     before = _facts(fresh)
     if title is not None:
@@ -107,7 +115,14 @@ def _facts(board: Board) -> dict[str, Any]:
 def _title(text: str) -> str:
     title = text.strip()
     if not 1 <= len(title) <= 60 or not title.isprintable():
-        raise BoardProblem({"title": [f"{len(title)} characters were given; 1 to 60 printable ones are allowed"]})
+        raise BoardProblem(
+            {
+                "title": [
+                    gettext("%(count)s characters were given; 1 to 60 printable ones are allowed")
+                    % {"count": len(title)}
+                ]
+            }
+        )
     return title
 
 

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
 from portal.accounts.access import current_team, may, refusal, require, team_for
@@ -79,7 +80,11 @@ def change_refusal(request: HttpRequest, row: Board) -> str:
         return refusal(request, "board.change", row.team)
     if row.owner_id == request.user.pk:
         return refusal(request, "board.own", row.team)
-    return f"This board is {row.owner}'s: copy it to change it." if row.owner else "This board is somebody else's."
+    return (
+        gettext("This board is %(owner)s's: copy it to change it.") % {"owner": row.owner}
+        if row.owner
+        else gettext("This board is somebody else's.")
+    )
 
 
 def _url_of(row: Board) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import redis
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -46,10 +47,19 @@ def ask_sample(port: Port, seconds: int, actor: User | None) -> datetime:
     """Copies of what is dropped for the port from now on; until when. Raises NetworkProblem."""
     if seconds not in SECONDS:
         allowed = ", ".join(map(str, SECONDS))
-        raise NetworkProblem({"seconds": [f"{seconds} was given; {allowed} are allowed"]})
+        raise NetworkProblem(
+            {
+                "seconds": [
+                    gettext("%(seconds)s was given; %(allowed)s are allowed") % {"seconds": seconds, "allowed": allowed}
+                ]
+            }
+        )
     team = owner_of(port)
     if len(_running(team.pk) - {str(port.uuid)}) >= MOST_AT_ONCE:
-        sentence = f"{team.name} has {MOST_AT_ONCE} ports copied from, the most at once: stop one first"
+        sentence = gettext("%(team)s has %(most_at_once)s ports copied from, the most at once: stop one first") % {
+            "team": team.name,
+            "most_at_once": MOST_AT_ONCE,
+        }
         raise NetworkProblem({"port": [sentence]})
     until = timezone.now() + timedelta(seconds=seconds)
     with transaction.atomic():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from portal.history.series import DAY, RANGE_BY_NAME, RANGES, SAMPLE_S, Kind, step_for
@@ -59,11 +60,14 @@ def series_asked(kind: Kind, object_id: int, range_name: str, start_s: int | Non
     errors: dict[str, list[str]] = {}
     known = RANGE_BY_NAME.get(range_name)
     if known is None:
-        errors["range"] = [f"“{range_name[:40]}” was given; {', '.join(RANGE_BY_NAME)} are allowed"]
+        errors["range"] = [
+            gettext("“%(range_name)s” was given; %(range_by_name)s are allowed")
+            % {"range_name": range_name[:40], "range_by_name": ", ".join(RANGE_BY_NAME)}
+        ]
     end = now if end_s is None else end_s
     start = start_s if start_s is not None else end - (known.span_s if known else 0)
     if not now - MOST_S <= start < end <= now + DAY:
-        errors["start"] = ["start must be before end, and not longer than 30 days ago"]
+        errors["start"] = [gettext("start must be before end, and not longer than 30 days ago")]
     if errors:
         raise HistoryProblem(errors)
     return read_series(kind, object_id, start, end, step_for(start, now))

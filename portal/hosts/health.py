@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext
+
 from portal.hosts.models import Host
 from sdn.model.switch import BridgeSeen, SwitchSeen
 
@@ -30,21 +32,28 @@ def _libvirt(host: Host, now: datetime) -> Iterator[Trouble]:
     if host.libvirt_error:
         yield Trouble(
             f"libvirt: {host.libvirt_error}",
-            f"On the host: systemctl status libvirtd; virsh -c {host.libvirt_uri} version",
+            gettext("On the host: systemctl status libvirtd; virsh -c %(libvirt_uri)s version")
+            % {"libvirt_uri": host.libvirt_uri},
         )
     elif host.libvirt_seen_at is None:
-        yield Trouble("libvirt was never reached.", "Is the collector running, and the URI right?")
+        yield Trouble(gettext("libvirt was never reached."), gettext("Is the collector running, and the URI right?"))
     elif now - host.libvirt_seen_at > STALE:
-        yield Trouble("libvirt was not heard for more than 30 s.", "Is the collector running? Is the host up?")
+        yield Trouble(
+            gettext("libvirt was not heard for more than 30 s."), gettext("Is the collector running? Is the host up?")
+        )
 
 
 def _switch(host: Host, switch: SwitchSeen | None) -> Iterator[Trouble]:
     if host.ovs_error:
         yield Trouble(
-            f"Open vSwitch: {host.ovs_error}", "On the host: systemctl status openvswitch-switch; ovs-vsctl show"
+            gettext("Open vSwitch: %(ovs_error)s") % {"ovs_error": host.ovs_error},
+            gettext("On the host: systemctl status openvswitch-switch; ovs-vsctl show"),
         )
     elif host.ovs_seen_at is None or switch is None:
-        yield Trouble("Open vSwitch was never reached.", f"Is the controller running, and does it reach {host.ovsdb}?")
+        yield Trouble(
+            gettext("Open vSwitch was never reached."),
+            gettext("Is the controller running, and does it reach %(ovsdb)s?") % {"ovsdb": host.ovsdb},
+        )
 
 
 def _bridges(switch: SwitchSeen | None) -> Iterator[Trouble]:
@@ -52,11 +61,15 @@ def _bridges(switch: SwitchSeen | None) -> Iterator[Trouble]:
         return
     names = {bridge.name for bridge in switch.bridges}
     if "br-int" not in names:
-        yield Trouble("There is no br-int on it.", "The controller makes it when it reaches OVSDB; see its log.")
+        yield Trouble(
+            gettext("There is no br-int on it."), gettext("The controller makes it when it reaches OVSDB; see its log.")
+        )
     for bridge in switch.bridges:
         if bridge.name == "br-int" and bridge.controller != "connected":
             yield Trouble(
-                f"br-int’s controller is {bridge.controller}: no flow is changed.", "ovs-vsctl get-controller br-int"
+                gettext("br-int’s controller is %(controller)s: no flow is changed.")
+                % {"controller": bridge.controller},
+                gettext("ovs-vsctl get-controller br-int"),
             )
         yield from _interfaces(bridge)
 
@@ -65,8 +78,12 @@ def _interfaces(bridge: BridgeSeen) -> Iterator[Trouble]:
     for port in bridge.ports:
         for one in port.interfaces:
             if one.error:
-                yield Trouble(f"{bridge.name}, port {one.name}: {one.error}", f"ovs-vsctl list interface {one.name}")
+                yield Trouble(
+                    f"{bridge.name}, port {one.name}: {one.error}",
+                    gettext("ovs-vsctl list interface %(one)s") % {"one": one.name},
+                )
             elif one.kind == "nic" and one.link == "down":
                 yield Trouble(
-                    f"{bridge.name}: the link of {one.name} is down.", f"ip link show {one.name}; is the cable in?"
+                    gettext("%(bridge)s: the link of %(one)s is down.") % {"bridge": bridge.name, "one": one.name},
+                    gettext("ip link show %(one)s; is the cable in?") % {"one": one.name},
                 )

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 from django.views.decorators.http import require_http_methods
 
@@ -97,13 +98,15 @@ def _changed(request: HttpRequest, row: Host) -> HttpResponse:
     word = request.POST.get("word", "")
     if word == "remove":
         remove_host(row, person(request))
-        messages.success(request, f"{row.name} is forgotten; br-int and its flows stay on it as they are.")
+        messages.success(
+            request, gettext("%(row)s is forgotten; br-int and its flows stay on it as they are.") % {"row": row.name}
+        )
         return redirect("hosts")
     if word in ("on", "off"):
         enable_host(row, word == "on", person(request))
         messages.success(request, f"{row.name} takes {'new VMs' if word == 'on' else 'no new VMs; those on it stay'}.")
         return redirect("host", row.name)
-    raise TeamProblem("host", f"“{word[:20]}” was given; on, off and remove are allowed")
+    raise TeamProblem("host", gettext("“%(word)s” was given; on, off and remove are allowed") % {"word": word[:20]})
 
 
 def _form(request: HttpRequest, row: Host | None) -> HttpResponse:
@@ -116,7 +119,11 @@ def _form(request: HttpRequest, row: Host | None) -> HttpResponse:
         try:
             spec = HostSpec(**cast(dict[str, Any], {**given, "underlay_mtu": number}))
             made = register_host(spec, person(request), new=row is None)
-            messages.success(request, f"{made.name} is stored: within seconds this page tells what its daemons say.")
+            messages.success(
+                request,
+                gettext("%(made)s is stored: within seconds this page tells what its daemons say.")
+                % {"made": made.name},
+            )
             return redirect("host", made.name)
         except TeamProblem as problem:
             errors = problem.errors

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import ProtectedError
+from django.utils.translation import gettext, gettext_noop
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -26,7 +27,7 @@ RUNDIR = "/var/run/openvswitch"
 MTUS = (1280, 65535)
 SOCKET = r"unix:/\S+|ssl:(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}"
 PLAIN = r"|tcp:(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}"
-SOCKET_WORDS = "unix:/path or ssl:address:port are allowed (tcp:address:port with HOPSIGHT_PLAIN_TCP=1)"
+SOCKET_WORDS = gettext_noop("unix:/path or ssl:address:port are allowed (tcp:address:port with HOPSIGHT_PLAIN_TCP=1)")
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ class HostSpec:
 
 # Field → what it must look like, and the words for it.
 FORMS: dict[str, tuple[str, str]] = {
-    "libvirt_uri": (r"(qemu|test|fake)[+\w]*:\S*", "a URI as qemu:///system or qemu+tls://name/system is allowed"),
-    "ovs_rundir": (r"/\S*", "an absolute path is allowed"),
-    "disks_dir": (r"/\S*", "an absolute path is allowed"),
-    "datapath_type": (r"system|netdev", "system or netdev are allowed"),
+    "libvirt_uri": (
+        r"(qemu|test|fake)[+\w]*:\S*",
+        gettext_noop("a URI as qemu:///system or qemu+tls://name/system is allowed"),
+    ),
+    "ovs_rundir": (r"/\S*", gettext_noop("an absolute path is allowed")),
+    "disks_dir": (r"/\S*", gettext_noop("an absolute path is allowed")),
+    "datapath_type": (r"system|netdev", gettext_noop("system or netdev are allowed")),
 }
 
 
@@ -60,7 +64,9 @@ def register_host(spec: HostSpec, by: User | None, new: bool | None = None) -> H
         bump_generation()
         host = Host.objects.filter(name=spec.name).first()
         if host is not None and new:
-            errors.setdefault("name", []).append(f"“{spec.name}” was given; there is a host of that name already")
+            errors.setdefault("name", []).append(
+                gettext("“%(spec)s” was given; there is a host of that name already") % {"spec": spec.name}
+            )
         made, host = host is None, host or Host(name=spec.name)
         said = {name: value for name, value in asdict(spec).items() if name != "name"}
         before = {} if made else {name: getattr(host, name) for name in said}
@@ -96,8 +102,11 @@ def remove_host(host: Host, by: User | None) -> None:
     with transaction.atomic():
         bump_generation()
         if guests := list(host.vms.values_list("name", flat=True)[:11]):
-            shown = ", ".join(guests[:10]) + (" and more" if len(guests) > 10 else "")
-            words = f"{host.name} has VMs: {shown}. Move or delete them first; nothing was changed"
+            shown = ", ".join(guests[:10]) + (gettext(" and more") if len(guests) > 10 else "")
+            words = gettext("%(host)s has VMs: %(shown)s. Move or delete them first; nothing was changed") % {
+                "host": host.name,
+                "shown": shown,
+            }
             raise TeamProblem.of({"host": [words]})
         record("host.remove", None, by, ("host", str(host.uuid), host.name))
         publish("hosts", "host.deleted", f"host:{host.name}", {})
@@ -106,7 +115,9 @@ def remove_host(host: Host, by: User | None) -> None:
         except ProtectedError as problem:
             kinds = Counter(type(one)._meta.verbose_name_plural for one in problem.protected_objects)
             shown = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-            words = f"on {host.name} there are still: {shown}. Move or delete them first; nothing was changed"
+            words = gettext(
+                "on %(host)s there are still: %(shown)s. Move or delete them first; nothing was changed"
+            ) % {"host": host.name, "shown": shown}
             raise TeamProblem("host", words) from None
 
 
@@ -114,10 +125,13 @@ def _wrong_forms(spec: HostSpec) -> dict[str, list[str]]:
     socket = SOCKET + (PLAIN if settings.PLAIN_TCP else "")
     forms = FORMS | dict.fromkeys(("ovsdb", "controller_target"), (socket, SOCKET_WORDS))
     errors = {
-        name: [f"“{getattr(spec, name)[:60]}” was given; {words}"]
+        name: [gettext("“%(spec)s” was given; %(words)s") % {"spec": getattr(spec, name)[:60], "words": gettext(words)}]
         for name, (shape, words) in forms.items()
         if not re.fullmatch(shape, getattr(spec, name))
     }
     if not MTUS[0] <= spec.underlay_mtu <= MTUS[1]:
-        errors["underlay_mtu"] = [f"{spec.underlay_mtu} was given; {MTUS[0]} to {MTUS[1]} are allowed"]
+        errors["underlay_mtu"] = [
+            gettext("%(underlay_mtu)s was given; %(mtus)s to %(mtus_2)s are allowed")
+            % {"underlay_mtu": spec.underlay_mtu, "mtus": MTUS[0], "mtus_2": MTUS[1]}
+        ]
     return errors

@@ -37,14 +37,14 @@ def cancel_refusal(operation: Operation) -> str:
     if operation.is_ended:
         return gettext("it has ended (%(state)s)") % {"state": str(operation.get_state_display()).lower()}
     if operation.state == OperationState.UNDOING:
-        return "it is being undone already"
+        return gettext("it is being undone already")
     if operation.cancel_asked_at is not None:
-        return "it is being cancelled already"
+        return gettext("it is being cancelled already")
     if operation.state == OperationState.RUNNING:
         if operation.kind in ONE_WAY:
             return ONE_WAY[operation.kind]
         if len(STAGES[operation.kind]) == 1 and operation.kind not in WAITS_ALONE:
-            return "it is one short stage, and that runs"
+            return gettext("it is one short stage, and that runs")
     return ""
 
 
@@ -54,7 +54,10 @@ def request_cancel(operation: Operation, user: User) -> Operation:
         rows = Operation.objects.select_for_update(of=("self",)).select_related("team", "created_by")
         fresh = rows.prefetch_related("stages").get(pk=operation.pk)
         if reason := cancel_refusal(fresh):
-            raise OperationProblem(f"{fresh.title} {fresh.object_name} cannot be cancelled: {reason}")
+            raise OperationProblem(
+                gettext("%(fresh)s %(object_name)s cannot be cancelled: %(reason)s")
+                % {"fresh": fresh.title, "object_name": fresh.object_name, "reason": reason}
+            )
         fresh.cancel_asked_at, fresh.cancel_asked_by = timezone.now(), user
         fresh.save(update_fields=["cancel_asked_at", "cancel_asked_by"])
         what = ("operation", str(fresh.uuid), f"{fresh.title} {fresh.object_name}")

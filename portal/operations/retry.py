@@ -45,18 +45,21 @@ def retry_refusal(operation: Operation) -> str:
         words = gettext("only one that failed or was cancelled is tried again; this one is %(state)s")
         return words % {"state": str(operation.get_state_display()).lower()}
     if operation.kind not in AGAIN:
-        return "it is not an operation that people ask for"
+        return gettext("it is not an operation that people ask for")
     if operation.kind in ("vm.create", "image.import") and "asked" not in operation.params:
-        return "what was asked is not known any more: ask anew"
+        return gettext("what was asked is not known any more: ask anew")
     if operation.kind == "image.import" and not operation.params["asked"]["url"]:
-        return "its bytes are not kept: upload the file again"
+        return gettext("its bytes are not kept: upload the file again")
     return ""
 
 
 def request_retry(operation: Operation, user: User) -> Operation:
     """The new operation. Raises OperationProblem or VMProblem with the reason when it can't be."""
     if reason := retry_refusal(operation):
-        raise OperationProblem(f"{operation.title} {operation.object_name} cannot be tried again: {reason}")
+        raise OperationProblem(
+            gettext("%(operation)s %(object_name)s cannot be tried again: %(reason)s")
+            % {"operation": operation.title, "object_name": operation.object_name, "reason": reason}
+        )
     with transaction.atomic():
         made = AGAIN[operation.kind](operation, user)
         if made.retry_of_id is None and made.pk > operation.pk:
@@ -70,7 +73,7 @@ def request_retry(operation: Operation, user: User) -> Operation:
 def _vm(operation: Operation) -> VM:
     found = VM.objects.select_related("team", "host", "image", "flavor").filter(uuid=operation.object_uuid).first()
     if found is None:
-        raise OperationProblem(f"{operation.object_name} is no longer there")
+        raise OperationProblem(gettext("%(object_name)s is no longer there") % {"object_name": operation.object_name})
     return found
 
 
@@ -84,7 +87,7 @@ def _autostart(operation: Operation, user: User) -> Operation:
 
 def _move(operation: Operation, user: User) -> Operation:
     if not user.is_operator:
-        raise OperationProblem("VMs are moved by operators: ask one")
+        raise OperationProblem(gettext("VMs are moved by operators: ask one"))
     return request_move(_vm(operation), user, Host.objects.filter(name=operation.params.get("to", "")).first())
 
 
@@ -104,14 +107,14 @@ def _rebuild(operation: Operation, user: User) -> Operation:
 def _clone(operation: Operation, user: User) -> Operation:
     source = VM.objects.select_related("team").filter(team=operation.team, uuid=operation.params["source"]).first()
     if source is None:
-        raise OperationProblem("the VM to clone is no longer there")
+        raise OperationProblem(gettext("the VM to clone is no longer there"))
     return clone_vm(source, user, operation.object_name).operation
 
 
 def _port(operation: Operation, vm: VM) -> Port:
     port = Port.objects.select_related("network").filter(vm=vm, uuid=UUID(operation.params["port"])).first()
     if port is None:
-        raise OperationProblem(f"{vm.name} no longer has that NIC")
+        raise OperationProblem(gettext("%(vm)s no longer has that NIC") % {"vm": vm.name})
     return port
 
 
@@ -149,14 +152,14 @@ def _image_import(operation: Operation, user: User) -> Operation:
 def _image_of_vm(operation: Operation, user: User) -> Operation:
     vm = VM.objects.select_related("team").filter(team=operation.team, uuid=operation.params["source"]).first()
     if vm is None:
-        raise OperationProblem("the VM is no longer there")
+        raise OperationProblem(gettext("the VM is no longer there"))
     return image_of_vm(vm, user, operation.params["name"], operation.params["note"])
 
 
 def _image_delete(operation: Operation, user: User) -> Operation:
     row = ImageImport.objects.select_related("image").filter(uuid=operation.object_uuid).first()
     if row is None or row.image is None:
-        raise OperationProblem(f"{operation.object_name} is no longer there")
+        raise OperationProblem(gettext("%(object_name)s is no longer there") % {"object_name": operation.object_name})
     return delete_image(operation.owner, user, row.image)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import User
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
@@ -15,7 +17,9 @@ from portal.snapshots.requests import delete_snapshot, revert_to, take_snapshot
 def _take(operation: Operation, user: User) -> Operation:
     vm = VM.objects.select_related("team").filter(team=operation.team, uuid=operation.object_uuid).first()
     if vm is None:
-        raise VMProblem({"vm": [f"{operation.object_name} is no longer there"]})
+        raise VMProblem(
+            {"vm": [gettext("%(object_name)s is no longer there") % {"object_name": operation.object_name}]}
+        )
     return take_snapshot(vm, user, operation.params["name"], operation.params["memory"])
 
 
@@ -23,7 +27,7 @@ def _snapshot(operation: Operation) -> Snapshot:
     rows = Snapshot.objects.select_related("vm__team").filter(vm__team=operation.team)
     found = rows.filter(uuid=operation.params["snapshot"]).first()
     if found is None:
-        raise VMProblem({"snapshot": ["the snapshot is no longer there"]})
+        raise VMProblem({"snapshot": [gettext("the snapshot is no longer there")]})
     return found
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import refusal, require
@@ -59,7 +60,9 @@ def _change(row: VM, user: User, posted: Any) -> str:
         return reverse("vm_snapshots", args=[row.uuid])
     asked = {"revert": revert_to, "delete": delete_snapshot}.get(what)
     if asked is None:
-        raise VMProblem({"what": [f"“{what[:40]}” was given; allowed are take, revert, delete, plan"]})
+        raise VMProblem(
+            {"what": [gettext("“%(what)s” was given; allowed are take, revert, delete, plan") % {"what": what[:40]}]}
+        )
     return _page_of(asked(_snapshot(row, posted.get("snapshot", "")), user))
 
 
@@ -67,7 +70,7 @@ def _snapshot(row: VM, text: str) -> Snapshot:
     for one in row.snapshots.all():
         if str(one.uuid) == text:
             return one
-    raise VMProblem({"snapshot": [f"{row.name} has no such snapshot: choose one of the list"]})
+    raise VMProblem({"snapshot": [gettext("%(row)s has no such snapshot: choose one of the list") % {"row": row.name}]})
 
 
 def _page_of(operation: Operation) -> str:

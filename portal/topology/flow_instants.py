@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext
 
 from portal.accounts.audit import words_of
 from portal.accounts.models import AuditRow
@@ -88,8 +89,12 @@ def diff_between(record: FlowRecord, since: str, until: str) -> tuple[datetime, 
     tables = [table_at(record, at) for at in instants] if not errors else []
     for name, table in zip(("from", "to"), tables, strict=False):
         if table is None:
-            kept = f"the oldest kept is {oldest.at.isoformat()}" if oldest else "nothing is kept yet"
-            errors[name] = [f"the flows of that instant are not kept: {kept}"]
+            kept = (
+                gettext("the oldest kept is %(isoformat)s") % {"isoformat": oldest.at.isoformat()}
+                if oldest
+                else gettext("nothing is kept yet")
+            )
+            errors[name] = [gettext("the flows of that instant are not kept: %(kept)s") % {"kept": kept}]
     if errors:
         raise InstantProblem(errors)
     before, after = tables
@@ -103,7 +108,10 @@ def instant_given(name: str, text: str, errors: dict[str, list[str]]) -> datetim
     except (ValueError, OverflowError):
         found = None
     if found is None:
-        errors[name] = [f"{text[:40]!r} was given; an ISO time is allowed, as {timezone.now().isoformat()}"]
+        errors[name] = [
+            gettext("%(text)s was given; an ISO time is allowed, as %(isoformat)s")
+            % {"text": f"{text[:40]!r}", "isoformat": timezone.now().isoformat()}
+        ]
         return timezone.now()
     return found if timezone.is_aware(found) else timezone.make_aware(found)
 

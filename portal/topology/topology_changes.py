@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.hosts.models import Host
 from portal.topology.flow_instants import JUST_BEFORE, InstantProblem, instant_given
@@ -78,7 +79,10 @@ def hosts_seen(host: str = "") -> QuerySet[HostSeen]:
 def _host(name: str, errors: dict[str, list[str]]) -> str:
     if "\0" in name or not Host.objects.filter(name=name).exists():
         names = ", ".join(Host.objects.order_by("name").values_list("name", flat=True)[:20])
-        errors["host"] = [f"“{name[:40]}” was given; there is {names or 'no host'}"]
+        errors["host"] = [
+            gettext("“%(name)s” was given; there is %(names)s")
+            % {"name": name[:40], "names": names or gettext("no host")}
+        ]
         return ""
     return name
 
@@ -93,7 +97,7 @@ def changes_asked(asked: Asked) -> QuerySet[TopologyChange]:
         if text:
             uuid = _uuid(text)
             if uuid is None:
-                errors[field] = [f"“{text[:40]}” was given; a UUID is allowed"]
+                errors[field] = [gettext("“%(text)s” was given; a UUID is allowed") % {"text": text[:40]}]
             rows = rows.filter(**{field: uuid})
     if asked.q:
         words = asked.q.replace("\0", "")
@@ -123,7 +127,7 @@ def topology_diff(host: str, since: str, until: str, scope: Scope = ALL) -> Topo
     first, last = sorted(instant_given(name, text, errors) for name, text in given)
     found = tuple(_diffs(rows, (first, last), scope, is_oldest=not since)) if not errors else ()
     if not errors and all(one.unknown for one in found):
-        errors["from"] = [found[0].unknown if found else "nothing is kept yet"]
+        errors["from"] = [found[0].unknown if found else gettext("nothing is kept yet")]
     if errors:
         raise InstantProblem(errors)
     return TopologyDiff(first, last, found)
@@ -142,7 +146,10 @@ def _diffs(rows: Sequence[HostSeen], instants: tuple[datetime, datetime], scope:
         before, after = objects_at(seen, begin, changes), objects_at(seen, last, changes)
         if before is None or after is None:
             oldest = seen.known_from.isoformat() if seen.known_from else "none"
-            unknown = f"what was on {name} at that instant is not kept: the oldest kept is {oldest}"
+            unknown = gettext("what was on %(name)s at that instant is not kept: the oldest kept is %(oldest)s") % {
+                "name": name,
+                "oldest": oldest,
+            }
             yield HostDiff(name, (), {}, (), unknown)
             continue
         between: dict[str, list[TopologyChange]] = defaultdict(list)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import Team
 from portal.api.schemas import TraceIn
 from portal.networks.models import ExternalNetwork
@@ -34,7 +36,7 @@ def spec_of(team: Team, asked: TraceIn) -> TraceSpec | None:
 def _inside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:
     if asked.source is None:
         errors["source"] = [
-            "no source was given: a VM's port, the name of a router, or that of an external network as outside"
+            gettext("no source was given: a VM's port, the name of a router, or that of an external network as outside")
         ]
         return None
     known = ends_of(team, str(asked.source), asked.target)
@@ -55,7 +57,10 @@ def _outside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -
     network = ExternalNetwork.objects.filter(name=_plain(asked.outside)).first()
     if network is None:
         names = ", ".join(ExternalNetwork.objects.values_list("name", flat=True)) or "none"
-        errors["outside"] = [f"{asked.outside!r} was given; external networks are {names}"]
+        errors["outside"] = [
+            gettext("%(outside)s was given; external networks are %(names)s")
+            % {"outside": f"{asked.outside!r}", "names": names}
+        ]
         return None
     return outside_spec(team, network, _plain(asked.target), asked, errors, rest)
 
@@ -80,7 +85,8 @@ def outside_spec(team: Team, network: ExternalNetwork, target: str, asked: Trace
         return None
     if floating.address.network_id != network.pk:
         errors["target"] = [
-            f"{floating} is an address of {floating.address.network}, and nothing comes to it from {network}"
+            gettext("%(floating)s is an address of %(network)s, and nothing comes to it from %(network_2)s")
+            % {"floating": floating, "network": floating.address.network, "network_2": network}
         ]
         return None
     return TraceSpec(

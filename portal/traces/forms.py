@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team
 from portal.config.cut import few
@@ -24,22 +26,26 @@ PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 def _label(port: Port) -> str:
     """The VM's name, with the address that the trace is about."""
     addresses = ", ".join(fixed.address for fixed in port.addresses.all())
-    return f"{port.name} · {addresses or 'no address'} · {port.network.name}"
+    return f"{port.name} · {addresses or gettext('no address')} · {port.network.name}"
 
 
 class TraceForm(forms.Form):
-    source: forms.Field = forms.ChoiceField(label="From")
-    target = forms.CharField(label="To", required=False, max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": "VM or IP address", **PLAIN}))  # fmt: skip
+    source: forms.Field = forms.ChoiceField(label=_("From"))
+    target = forms.CharField(label=_("To"), required=False, max_length=200, widget=forms.TextInput(attrs={"list": "targets", "placeholder": _("VM or IP address"), **PLAIN}))  # fmt: skip
     protocol = forms.ChoiceField(
-        label="Packet", choices=[(name, kind.label) for name, kind in KINDS.items()], initial="icmp"
+        label=_("Packet"), choices=[(name, _(kind.label)) for name, kind in KINDS.items()], initial="icmp"
     )
-    port_dst = forms.IntegerField(label="Port of TCP, UDP or SCTP", required=False, initial=22)
-    moment = forms.ChoiceField(label="Which packet", choices=MOMENTS, required=False, initial="as_is")
-    size_bytes = forms.IntegerField(label="Size, bytes of IP", required=False, initial=DEFAULT_SIZE)
-    source_address = forms.CharField(label="From outside: as which address", required=False, max_length=45, widget=forms.TextInput(attrs={"placeholder": "the network's gateway", **PLAIN}))  # fmt: skip
-    tcp_flags = forms.ChoiceField(label="TCP flags", choices=TCP_FLAGS, required=False)
-    header_fields = forms.CharField(label="Other header fields", required=False, max_length=300, widget=forms.TextInput(attrs={"placeholder": "nw_ttl=1,nw_tos=184,tp_src=53", **PLAIN}))  # fmt: skip
-    at = forms.CharField(label="As of (empty: now)", required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", **PLAIN}))  # fmt: skip
+    port_dst = forms.IntegerField(label=_("Port of TCP, UDP or SCTP"), required=False, initial=22)
+    moment = forms.ChoiceField(
+        label=_("Which packet"), choices=[(name, _(words)) for name, words in MOMENTS], required=False, initial="as_is"
+    )
+    size_bytes = forms.IntegerField(label=_("Size, bytes of IP"), required=False, initial=DEFAULT_SIZE)
+    source_address = forms.CharField(label=_("From outside: as which address"), required=False, max_length=45, widget=forms.TextInput(attrs={"placeholder": _("the network's gateway"), **PLAIN}))  # fmt: skip
+    tcp_flags = forms.ChoiceField(
+        label=_("TCP flags"), choices=[(name, _(words)) for name, words in TCP_FLAGS], required=False
+    )
+    header_fields = forms.CharField(label=_("Other header fields"), required=False, max_length=300, widget=forms.TextInput(attrs={"placeholder": "nw_ttl=1,nw_tos=184,tp_src=53", **PLAIN}))  # fmt: skip
+    at = forms.CharField(label=_("As of (empty: now)"), required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", **PLAIN}))  # fmt: skip
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,18 +56,18 @@ class TraceForm(forms.Form):
         self._networks = {f"{OUTSIDE}{row.name}": row for row in ExternalNetwork.objects.all()}
         self._routers = {f"{ROUTER}{row.name}": row for row in Router.objects.filter(team=team)}
         if self.listed is None:
-            self.fields["source"] = forms.CharField(label="From", max_length=200, widget=forms.TextInput(attrs={"placeholder": "VM, IP address, outside:NETWORK or router:NAME", **PLAIN}))  # fmt: skip
+            self.fields["source"] = forms.CharField(label=_("From"), max_length=200, widget=forms.TextInput(attrs={"placeholder": _("VM, IP address, outside:NETWORK or router:NAME"), **PLAIN}))  # fmt: skip
             return
         source = self.fields["source"]
         assert isinstance(source, forms.ChoiceField)
         outside = [(key, f"{row.name} · {row.cidr}") for key, row in self._networks.items()]
         vms = [(key, _label(port)) for key, port in self._ports.items()]
         routers = [(key, row.name) for key, row in self._routers.items()]
-        more = [(name, rows) for name, rows in (("Routers", routers), ("Outside", outside)) if rows]
-        source.choices = [("", "Choose a VM"), ("VMs", vms), *more]
-        source.error_messages["invalid_choice"] = (
-            f"source %(value)s is no VM of team {team.name}: choose one of the list"
-        )
+        more = [(name, rows) for name, rows in ((gettext("Routers"), routers), (gettext("Outside"), outside)) if rows]
+        source.choices = [("", gettext("Choose a VM")), ("VMs", vms), *more]
+        source.error_messages["invalid_choice"] = gettext(
+            "source %%(value)s is no VM of team %(team)s: choose one of the list"
+        ) % {"team": team.name}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -93,7 +99,8 @@ class TraceForm(forms.Form):
         port = port_named(ports_of(self.team), given)
         if port is None:
             raise forms.ValidationError(
-                f"source {given[:60]!r} is no VM of team {self.team.name}: give its name or address"
+                gettext("source %(given)s is no VM of team %(team)s: give its name or address")
+                % {"given": f"{given[:60]!r}", "team": self.team.name}
             )
         self._ports[str(port.uuid)] = port
         return str(port.uuid)
@@ -111,9 +118,9 @@ class TraceForm(forms.Form):
         else:
             floating, problem = find_floating(self.team, cleaned["target"])
             if floating is not None and floating.address.network_id != network.pk:
-                problem = (
-                    f"{floating} is an address of {floating.address.network}, and nothing comes to it from {network}"
-                )
+                problem = gettext(
+                    "%(floating)s is an address of %(network)s, and nothing comes to it from %(network_2)s"
+                ) % {"floating": floating, "network": floating.address.network, "network_2": network}
             port = floating.fixed.port if floating and floating.fixed else None
             address = floating.address.address if floating else ""
             ends = {"source": None, "target": port, "address": address, "outside": network, "source_address": cleaned.get("source_address", "")}  # fmt: skip

@@ -9,14 +9,16 @@ import re
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from django.utils.translation import gettext, gettext_noop
+
 from sdn.trace.fields import field_name
 
 MAX_CHARS, SHOWN_CHARS = 300, 40
 FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
 TCP_FLAGS = (
-    ("", "as the packet's place in its connection has it"), ("syn", "SYN: open"), ("syn|ack", "SYN, ACK: answer to open"),
-    ("ack", "ACK"), ("psh|ack", "PSH, ACK: data"), ("fin|ack", "FIN, ACK: close"), ("rst", "RST: refuse"),
-    ("fin|psh|urg", "FIN, PSH, URG: no sane sender's"),
+    ("", gettext_noop("as the packet's place in its connection has it")), ("syn", gettext_noop("SYN: open")), ("syn|ack", gettext_noop("SYN, ACK: answer to open")),
+    ("ack", "ACK"), ("psh|ack", gettext_noop("PSH, ACK: data")), ("fin|ack", gettext_noop("FIN, ACK: close")), ("rst", gettext_noop("RST: refuse")),
+    ("fin|psh|urg", gettext_noop("FIN, PSH, URG: no sane sender's")),
 )  # fmt: skip
 WITH_PORTS, IP = ("tcp", "udp", "sctp", "dns", "dhcp"), ("icmp", "tcp", "udp", "sctp", "dns", "dhcp")
 Check = Callable[[str], str]  # the value as it is kept; raises ValueError
@@ -75,7 +77,10 @@ def read_fields(text: str, protocol: str, tcp_flags: str = "") -> tuple[dict[str
     found: dict[str, str] = {}
     problems: list[str] = []
     if len(text) > MAX_CHARS:
-        return {}, [f"{len(text)} characters were given; at most {MAX_CHARS} are allowed"]
+        return {}, [
+            gettext("%(count)s characters were given; at most %(max_chars)s are allowed")
+            % {"count": len(text), "max_chars": MAX_CHARS}
+        ]
     for part in (
         *filter(None, (one.strip() for one in text.split(","))),
         *([f"tcp_flags={tcp_flags}"] if tcp_flags else ()),
@@ -83,14 +88,22 @@ def read_fields(text: str, protocol: str, tcp_flags: str = "") -> tuple[dict[str
         name, _, value = part.partition("=")
         name, value = field_name(name.strip()), value.strip()
         if name not in FIELDS:
-            problems.append(f"field {name[:SHOWN_CHARS]!r} was given; allowed are {', '.join(FIELDS)}")
+            problems.append(
+                gettext("field %(name)s was given; allowed are %(fields)s")
+                % {"name": f"{name[:SHOWN_CHARS]!r}", "fields": ", ".join(FIELDS)}
+            )
             continue
         protocols, check, allowed = FIELDS[name]
         if protocols and protocol not in protocols:
-            problems.append(f"{name} is no field of {protocol[:SHOWN_CHARS]}")
+            problems.append(
+                gettext("%(name)s is no field of %(protocol)s") % {"name": name, "protocol": protocol[:SHOWN_CHARS]}
+            )
             continue
         try:
             found[name] = check(value)
         except ValueError:
-            problems.append(f"{name} {value[:SHOWN_CHARS]!r} was given; {allowed} is allowed")
+            problems.append(
+                gettext("%(name)s %(value)s was given; %(allowed)s is allowed")
+                % {"name": name, "value": f"{value[:SHOWN_CHARS]!r}", "allowed": allowed}
+            )
     return found, problems

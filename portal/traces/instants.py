@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext
 
 from portal.topology.models import FlowCheckpoint
 
@@ -23,19 +24,25 @@ def read_instant(text: str) -> tuple[datetime | None, str]:
         found = None
     if found is None:
         example = timezone.localtime().strftime("%Y-%m-%d %H:%M")
-        return None, f"{given[:SHOWN_CHARS]!r} was given; a time such as {example} is allowed, or nothing for now"
+        return None, gettext("%(given)s was given; a time such as %(example)s is allowed, or nothing for now") % {
+            "given": f"{given[:SHOWN_CHARS]!r}",
+            "example": example,
+        }
     return (found if timezone.is_aware(found) else timezone.make_aware(found)), ""
 
 
 def instant_problem(at: datetime) -> str:
     """Why nothing can be told of that instant; "" where something is kept of it."""
     if at > timezone.now():
-        return f"{_told(at)} is yet to come: a time that is over is allowed"
+        return gettext("%(at)s is yet to come: a time that is over is allowed") % {"at": _told(at)}
     oldest = FlowCheckpoint.objects.order_by("at").values_list("at", flat=True).first()
     if oldest is None:
-        return "no flows are recorded yet: that begins when the controller has read a host's"
+        return gettext("no flows are recorded yet: that begins when the controller has read a host's")
     if at < oldest:
-        return f"{_told(at)} is longer ago than flows are kept: the oldest are of {_told(oldest)}"
+        return gettext("%(at)s is longer ago than flows are kept: the oldest are of %(oldest)s") % {
+            "at": _told(at),
+            "oldest": _told(oldest),
+        }
     return ""
 
 

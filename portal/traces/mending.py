@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.accounts.models import User
 from portal.compute.actions import request_action
@@ -38,7 +39,7 @@ def _rule(asked: Diagnosis, user: User, fix: Fix) -> None:
     fields = dict(fix.rule)
     group = SecurityGroup.objects.filter(team=asked.team, name=fields.pop("group")).first()
     if group is None:
-        raise GroupProblem({"group": ["the group is gone: somebody removed it meanwhile"]})
+        raise GroupProblem({"group": [gettext("the group is gone: somebody removed it meanwhile")]})
     add_rule(group, replace(RuleSpec(**fields), remote_group=None), user)
 
 
@@ -51,8 +52,19 @@ def mend(asked: Diagnosis, user: User, kind: str) -> Diagnosis:
     """The diagnosis after its suggested change was made, which must be of that kind still. Raises TraceProblem."""
     fix = answer_of(asked).fix
     if fix is None or fix.kind != kind:
-        offered = f"now it is {fix.kind}: {fix.words}" if fix else "now there is none"
-        raise TraceProblem({"kind": [f"{kind[:20]!r} was given, and is not the change that is suggested; {offered}"]})
+        offered = (
+            gettext("now it is %(kind)s: %(words)s") % {"kind": fix.kind, "words": fix.words}
+            if fix
+            else gettext("now there is none")
+        )
+        raise TraceProblem(
+            {
+                "kind": [
+                    gettext("%(kind)s was given, and is not the change that is suggested; %(offered)s")
+                    % {"kind": f"{kind[:20]!r}", "offered": offered}
+                ]
+            }
+        )
     try:
         with transaction.atomic():
             MENDERS[kind](asked, user, fix)

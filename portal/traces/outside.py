@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import Team
 from portal.networks.models import ExternalNetwork, FloatingAddress, Port
 from portal.networks.router_models import family_of
@@ -30,9 +32,9 @@ def find_floating(team: Team, text: str) -> tuple[FloatingAddress | None, str]:
     found = next(iter(named), None) or next((row for row in rows if row.address.address == given), None)
     if found is None:
         have = ", ".join(row.address.address for row in rows[:6]) or "none"
-        return None, f"target {given[:SHOWN_CHARS]!r} was given; from outside a floating address is reached, or its VM's name ({team.name} has {have})"  # fmt: skip
+        return None, gettext("target %(given)s was given; from outside a floating address is reached, or its VM's name (%(team)s has %(have)s)") % {"given": f"{given[:SHOWN_CHARS]!r}", "team": team.name, "have": have}  # fmt: skip
     if found.fixed is None:
-        return None, f"floating address {found} stands for no VM now: give it to one first"
+        return None, gettext("floating address %(found)s stands for no VM now: give it to one first") % {"found": found}
     return found, ""
 
 
@@ -50,7 +52,7 @@ def outside_errors(address: str, source_address: str, protocol: str) -> Errors:
     if not address:
         errors["target"] = [NO_FLOATING]
     if protocol not in FROM_OUTSIDE:
-        errors["protocol"] = [f"{protocol[:SHOWN_CHARS]} stays on one network; from outside come {', '.join(FROM_OUTSIDE)}"]  # fmt: skip
+        errors["protocol"] = [gettext("%(protocol)s stays on one network; from outside come %(from_outside)s") % {"protocol": protocol[:SHOWN_CHARS], "from_outside": ', '.join(FROM_OUTSIDE)}]  # fmt: skip
     if source_address and (problem := _source_problem(source_address, family_of(address) if address else 4)):
         errors["source_address"] = [problem]
     return errors
@@ -60,16 +62,18 @@ def _source_problem(text: str, family: int) -> str:
     try:
         address = ip_address(text)
     except ValueError:
-        return (
-            f"{text[:SHOWN_CHARS]!r} was given; an IPv{family} address is allowed, or nothing for the network's gateway"
-        )
+        return gettext(
+            "%(text)s was given; an IPv%(family)s address is allowed, or nothing for the network's gateway"
+        ) % {"text": f"{text[:SHOWN_CHARS]!r}", "family": family}
     if (
         address.version != family
         or address.is_multicast
         or address.is_unspecified
         or address == ip_address("255.255.255.255")
     ):
-        return f"{text} is no address of a single IPv{family} host, which that floating address is reached from"
+        return gettext(
+            "%(text)s is no address of a single IPv%(family)s host, which that floating address is reached from"
+        ) % {"text": text, "family": family}
     return ""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from django.utils.translation import gettext
+
 from portal.networks.models import Port
 
 Wire = Literal["icmp", "tcp", "udp", "sctp", "arp", "nd"]
@@ -53,4 +55,8 @@ def family_problem(protocol: str, versions: Collection[int], name: str) -> str:
     family = KINDS[protocol].family if protocol in KINDS else 0
     if not family or family in versions or not versions:
         return ""
-    return f"{protocol} is a question of IPv{family}, and {name} has no address of that family"
+    return gettext("%(protocol)s is a question of IPv%(family)s, and %(name)s has no address of that family") % {
+        "protocol": protocol,
+        "family": family,
+        "name": name,
+    }

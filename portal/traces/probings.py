@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
@@ -48,12 +49,18 @@ def start_probing(trace: TraceRequest, user: User, seconds: int) -> Probing:
 def _check(trace: TraceRequest, seconds: int) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
-        errors["seconds"] = [f"seconds {seconds} was given; allowed are {MIN_SECONDS} to {MAX_SECONDS}"]
+        errors["seconds"] = [
+            gettext("seconds %(seconds)s was given; allowed are %(min_seconds)s to %(max_seconds)s")
+            % {"seconds": seconds, "min_seconds": MIN_SECONDS, "max_seconds": MAX_SECONDS}
+        ]
     if trace.source is None or (trace.target is None and not trace.address):
-        errors["trace"] = ["an end of this path no longer exists: ask for another trace"]
+        errors["trace"] = [gettext("an end of this path no longer exists: ask for another trace")]
     live = Probing.objects.filter(team=trace.team, state__in=LIVE).count()
     if live >= LIVE_PER_TEAM:
-        words = f"{trace.team.name} sends probes along {live} paths, which is all that it may at once: stop one"
+        words = gettext("%(team)s sends probes along %(live)s paths, which is all that it may at once: stop one") % {
+            "team": trace.team.name,
+            "live": live,
+        }
         errors.setdefault("trace", []).append(words)
     return errors
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.http import QueryDict
+from django.utils.translation import gettext
 
 MAX_FLOW_CHARS, MAX_STATES, SHOWN_CHARS = 2000, 8, 60
 PROTOCOLS = ("icmp", "tcp", "udp", "sctp", "arp", "icmp6", "tcp6", "udp6", "ip", "ipv6")
@@ -40,12 +41,15 @@ def packet_errors(asked: PacketAsked, bridges: Iterable[str], where: str) -> dic
     names = list(bridges)
     if asked.bridge not in names:
         errors["bridge"] = [
-            f"bridge {asked.bridge[:SHOWN_CHARS]!r} was given; {where} has {', '.join(names) or 'none'}"
+            gettext("bridge %(bridge)s was given; %(where)s has %(names)s")
+            % {"bridge": f"{asked.bridge[:SHOWN_CHARS]!r}", "where": where, "names": ", ".join(names) or "none"}
         ]
     if not asked.flow.strip() or len(asked.flow) > MAX_FLOW_CHARS or not asked.flow.isprintable():
-        errors["flow"] = [f"a flow of 1 to {MAX_FLOW_CHARS} printable characters is allowed, such as in_port=9,tcp,nw_dst=10.0.0.2,tp_dst=22"]  # fmt: skip
+        errors["flow"] = [gettext("a flow of 1 to %(max_flow_chars)s printable characters is allowed, such as in_port=9,tcp,nw_dst=10.0.0.2,tp_dst=22") % {"max_flow_chars": MAX_FLOW_CHARS}]  # fmt: skip
     if len(asked.ct_next) > MAX_STATES or any(not one.isprintable() or len(one) > SHOWN_CHARS for one in asked.ct_next):
-        errors["ct_next"] = [f"at most {MAX_STATES} states are allowed, such as trk,est"]
+        errors["ct_next"] = [
+            gettext("at most %(max_states)s states are allowed, such as trk,est") % {"max_states": MAX_STATES}
+        ]
     return errors
 
 

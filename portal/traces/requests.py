@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext, gettext_noop
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -25,10 +26,10 @@ from portal.traces.packets import PROTOCOLS, WITH_PORTS, family_problem, target_
 from portal.traces.routers import router_errors
 
 MOMENTS = (
-    ("as_is", "as its connection is now"),
-    ("first", "first of a new connection"),
-    ("established", "one of an established connection"),
-    ("next", "first of the next connection, when it comes"),
+    ("as_is", gettext_noop("as its connection is now")),
+    ("first", gettext_noop("first of a new connection")),
+    ("established", gettext_noop("one of an established connection")),
+    ("next", gettext_noop("first of the next connection, when it comes")),
 )
 MAX_PORT = 65535
 MIN_SIZE, MAX_SIZE, DEFAULT_SIZE = 28, 65535, 84
@@ -125,7 +126,7 @@ def find_target(
     if protocol == "dhcp" or not given:
         given = target_of_itself(protocol, source)
     if not given:
-        return None, "", "target is empty: give a VM's name, or an IPv4 or IPv6 address"
+        return None, "", gettext("target is empty: give a VM's name, or an IPv4 or IPv6 address")
     if (uuid := _uuid(given)) is not None:
         port = (ends_of(team, given) if known is None else known).get(uuid)
         return port, "", "" if port else _unknown(team, given)
@@ -148,8 +149,11 @@ def _port_with(team: Team, source: Port | None, address: IPv4Address | IPv6Addre
 
 def _unknown(team: Team, given: str) -> str:
     names = list(ports_of(team).values_list("name", flat=True)[:6])
-    have = f"{team.name} has {', '.join(names)}" if names else f"{team.name} has no VM yet"
-    return f"target {given[:SHOWN_CHARS]!r} was given; allowed are a VM's name ({have}) and an IPv4 or IPv6 address"
+    have = f"{team.name} has {', '.join(names)}" if names else gettext("%(team)s has no VM yet") % {"team": team.name}
+    return gettext("target %(given)s was given; allowed are a VM's name (%(have)s) and an IPv4 or IPv6 address") % {
+        "given": f"{given[:SHOWN_CHARS]!r}",
+        "have": have,
+    }
 
 
 def _uuid(text: str) -> UUID | None:
@@ -177,37 +181,57 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
     for name, port in (("source", spec.source), ("target", spec.target)):
         is_without = not spec.is_plugged if name == "source" else bool(spec.address)
         if (port is None and not is_without) or (port is not None and owner_id_of(port) != team.pk):
-            errors[name] = [f"{name} is no VM of team {team.name}: choose one of the list"]
+            errors[name] = [
+                gettext("%(name)s is no VM of team %(team)s: choose one of the list")
+                % {"name": name, "team": team.name}
+            ]
     if spec.source is not None and spec.target is not None and spec.source.pk == spec.target.pk:
-        errors["target"] = [f"source and target are both {spec.source.name}: choose two VMs"]
+        errors["target"] = [
+            gettext("source and target are both %(source)s: choose two VMs") % {"source": spec.source.name}
+        ]
     if not errors and (problem := _family_problem(spec)):
         errors["target"] = [problem]
     if spec.is_handed_over and (spec.at is not None or not spec.is_plugged or spec.header_fields):
         errors["deliver"] = [
-            "a real packet is sent now, from a VM's own port, and as it would send it: nothing else is handed over"
+            gettext(
+                "a real packet is sent now, from a VM's own port, and as it would send it: nothing else is handed over"
+            )
         ]
     if spec.at is not None and (problem := instant_problem(spec.at)):
         errors["at"] = [problem]
     if spec.router is not None:
         errors |= router_errors(team, spec.router, spec.target, spec.address, spec.protocol)
         if spec.at is not None:
-            errors["at"] = ["a router's packet is followed as it would be now: leave the time out"]
+            errors["at"] = [gettext("a router's packet is followed as it would be now: leave the time out")]
     if spec.outside is not None:
         errors |= outside_errors(spec.address, spec.source_address, spec.protocol)
     if spec.protocol not in PROTOCOLS:
-        errors["protocol"] = [f"protocol {spec.protocol[:SHOWN_CHARS]!r} was given; allowed are {', '.join(PROTOCOLS)}"]
+        errors["protocol"] = [
+            gettext("protocol %(protocol)s was given; allowed are %(protocols)s")
+            % {"protocol": f"{spec.protocol[:SHOWN_CHARS]!r}", "protocols": ", ".join(PROTOCOLS)}
+        ]
     elif spec.protocol in WITH_PORTS and not 1 <= spec.port_dst <= MAX_PORT:
-        errors["port_dst"] = [f"port {spec.port_dst} was given; {spec.protocol} takes 1 to {MAX_PORT}"]
+        errors["port_dst"] = [
+            gettext("port %(port_dst)s was given; %(protocol)s takes 1 to %(max_port)s")
+            % {"port_dst": spec.port_dst, "protocol": spec.protocol, "max_port": MAX_PORT}
+        ]
     if spec.moment not in dict(MOMENTS):
         given = spec.moment[:SHOWN_CHARS]
-        errors["moment"] = [f"packet {given!r} was given; allowed are {', '.join(name for name, _ in MOMENTS)}"]
+        errors["moment"] = [
+            gettext("packet %(given)s was given; allowed are %(name)s")
+            % {"given": f"{given!r}", "name": ", ".join(name for name, _ in MOMENTS)}
+        ]
     if not MIN_SIZE <= spec.size_bytes <= MAX_SIZE:
-        errors["size_bytes"] = [f"size {spec.size_bytes} was given; an IP packet has {MIN_SIZE} to {MAX_SIZE} bytes"]
+        errors["size_bytes"] = [
+            gettext("size %(size_bytes)s was given; an IP packet has %(min_size)s to %(max_size)s bytes")
+            % {"size_bytes": spec.size_bytes, "min_size": MIN_SIZE, "max_size": MAX_SIZE}
+        ]
     if spec.moment == NEXT and (problem := _next_problem(spec)):
         errors["moment"] = [problem]
     if spec.is_handed_over and (spec.target is None or spec.protocol not in GIVEN):
         errors["deliver"] = [
-            f"a packet is handed over to a VM of team {team.name} alone, and only one of {', '.join(GIVEN)}"
+            gettext("a packet is handed over to a VM of team %(team)s alone, and only one of %(given)s")
+            % {"team": team.name, "given": ", ".join(GIVEN)}
         ]
     return errors
 
@@ -215,15 +239,19 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
 def _next_problem(spec: TraceSpec) -> str:
     """Why the next connection cannot be waited for; "" where it can."""
     if spec.source is None or spec.at is not None or spec.header_fields:
-        return "the next connection is waited for now, at a VM's own port, and is as its guest opens it"
+        return gettext("the next connection is waited for now, at a VM's own port, and is as its guest opens it")
     if spec.protocol not in OPENING:
-        return f"the next connection is waited for of {', '.join(OPENING)}; {spec.protocol[:SHOWN_CHARS]} was given"
+        return gettext("the next connection is waited for of %(opening)s; %(protocol)s was given") % {
+            "opening": ", ".join(OPENING),
+            "protocol": spec.protocol[:SHOWN_CHARS],
+        }
     if spec.source.ofport is None or spec.source.host_id is None:
-        return f"{spec.source.name} is off: it opens no connection now"
+        return gettext("%(source)s is off: it opens no connection now") % {"source": spec.source.name}
     return (
         ""
         if spec.source.is_secured
-        else f"the port security of {spec.source.name} is off: its connections are not tracked"
+        else gettext("the port security of %(source)s is off: its connections are not tracked")
+        % {"source": spec.source.name}
     )
 
 
@@ -248,7 +276,11 @@ def _family_problem(spec: TraceSpec) -> str:
         return family_problem(spec.protocol, theirs, spec.target.name if spec.target else "")
     version = ip_address(spec.address).version
     if version not in own:
-        return f"{spec.address} is an IPv{version} address and {spec.source.name} has none of that family"
+        return gettext("%(spec)s is an IPv%(version)s address and %(source)s has none of that family") % {
+            "spec": spec.address,
+            "version": version,
+            "source": spec.source.name,
+        }
     return family_problem(spec.protocol, {version}, spec.address)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import Team
 from portal.networks.models import Port, Router, Subnet
 
@@ -18,7 +20,11 @@ def router_named(team: Team, name: str) -> tuple[Router | None, str]:
     if found is not None:
         return found, ""
     have = ", ".join(Router.objects.filter(team=team).values_list("name", flat=True)[:6]) or "none"
-    return None, f"router {name[:SHOWN_CHARS]!r} was given; {team.name} has {have}"
+    return None, gettext("router %(name)s was given; %(team)s has %(have)s") % {
+        "name": f"{name[:SHOWN_CHARS]!r}",
+        "team": team.name,
+        "have": have,
+    }
 
 
 def leg_to(router: Router, target: Port | None, address: str) -> Subnet | None:
@@ -37,21 +43,29 @@ def router_errors(team: Team, router: Router, target: Port | None, address: str,
     """What is wrong with a packet of a router; the rest of the question is checked like any other's."""
     errors: Errors = {}
     if router.team_id != team.pk:
-        errors["router"] = [f"that is no router of {team.name}"]
+        errors["router"] = [gettext("that is no router of %(team)s") % {"team": team.name}]
         return errors
     if protocol not in SENT:
-        errors["protocol"] = [f"{protocol[:SHOWN_CHARS]} was given; a router's {', '.join(SENT)} is followed"]
+        errors["protocol"] = [
+            gettext("%(protocol)s was given; a router's %(sent)s is followed")
+            % {"protocol": protocol[:SHOWN_CHARS], "sent": ", ".join(SENT)}
+        ]
     if target is None and not address:
         return errors  # said of the target already
     subnet = leg_to(router, target, address)
     if target is None and router.external is None:
-        errors["target"] = [f"{router.name} leads to no external network: it sends nothing to {address}"]
+        errors["target"] = [
+            gettext("%(router)s leads to no external network: it sends nothing to %(address)s")
+            % {"router": router.name, "address": address}
+        ]
     elif subnet is None:
         errors["target"] = [
-            f"{router.name} has no leg in a subnet of {target.name if target else 'that family'}: attach one first"
+            gettext("%(router)s has no leg in a subnet of %(target)s: attach one first")
+            % {"router": router.name, "target": target.name if target else gettext("that family")}
         ]
     elif target is not None and not subnet.network.vni:
         errors["target"] = [
-            f"{target.name} is on a provider network, whose packets are not the tunnels': ask from a VM"
+            gettext("%(target)s is on a provider network, whose packets are not the tunnels': ask from a VM")
+            % {"target": target.name}
         ]
     return errors

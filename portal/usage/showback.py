@@ -10,6 +10,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -56,15 +57,20 @@ def change_prices(by: User, currency: str, per_hour: dict[str, str]) -> PriceLis
     """Other prices, of what was used before too. Raises TeamProblem with all that is wrong."""
     errors: dict[str, list[str]] = {}
     if not (currency.isalpha() and currency.isascii() and 1 <= len(currency) <= 8):
-        errors["currency"] = [f"“{currency[:20]}” was given; 1 to 8 letters as EUR are allowed"]
+        errors["currency"] = [
+            gettext("“%(currency)s” was given; 1 to 8 letters as EUR are allowed") % {"currency": currency[:20]}
+        ]
     kept: dict[str, str] = {}
     for name, text in per_hour.items():
         price = _price(text)
         if name not in RESOURCES:
-            errors[name[:40]] = [f"there is no such resource; {', '.join(RESOURCES)} are"]
+            errors[name[:40]] = [
+                gettext("there is no such resource; %(resources)s are") % {"resources": ", ".join(RESOURCES)}
+            ]
         elif price is None:
             errors[name] = [
-                f"“{text[:20]}” was given; a number from 0 to {MOST_PRICE}, with at most 8 places, is allowed"
+                gettext("“%(text)s” was given; a number from 0 to %(most_price)s, with at most 8 places, is allowed")
+                % {"text": text[:20], "most_price": MOST_PRICE}
             ]
         elif price:
             kept[name] = format(price, "f")
@@ -88,7 +94,11 @@ def month_of(text: str, today: date) -> date:
     try:
         return date.fromisoformat(f"{text}-01")
     except ValueError:
-        raise TeamProblem("month", f"“{text[:20]}” was given; a month as {today:%Y-%m} is allowed") from None
+        raise TeamProblem(
+            "month",
+            gettext("“%(text)s” was given; a month as %(today)s is allowed")
+            % {"text": text[:20], "today": f"{today:%Y-%m}"},
+        ) from None
 
 
 def accounts(teams: Iterable[Team], month: date) -> list[Account]:

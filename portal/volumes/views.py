@@ -10,6 +10,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from portal.accounts.access import may, refusal, require, team_for
@@ -73,9 +74,9 @@ def _spec(team: Team, posted: QueryDict) -> VolumeSpec:
     vm, pool = vm_named(team, vm_text) if vm_text else None, pool_named(pool_text) if pool_text else None
     missing: Errors = {}
     if vm_text and vm is None:
-        missing["vm"] = [f"no VM of that name in team {team.name}: choose one of the list"]
+        missing["vm"] = [gettext("no VM of that name in team %(team)s: choose one of the list") % {"team": team.name}]
     if pool_text and pool is None:
-        missing["pool"] = ["no such pool is offered: choose one of the list"]
+        missing["pool"] = [gettext("no such pool is offered: choose one of the list")]
     if missing:
         raise VMProblem(missing)
     return VolumeSpec(
@@ -121,7 +122,14 @@ def volume(request: HttpRequest, uuid: UUID) -> HttpResponse:
         require(request, "volume.change", row.team)
         try:
             if asked not in FORMS:
-                raise VMProblem({"what": [f"“{asked[:40]}” was given; allowed are {', '.join(FORMS)}"]})
+                raise VMProblem(
+                    {
+                        "what": [
+                            gettext("“%(asked)s” was given; allowed are %(forms)s")
+                            % {"asked": asked[:40], "forms": ", ".join(FORMS)}
+                        ]
+                    }
+                )
             return redirect("operation", FORMS[asked](row, person(request), request.POST).uuid)
         except VMProblem as problem:
             errors = problem.errors
@@ -155,7 +163,7 @@ def pools(request: HttpRequest) -> HttpResponse:
         row = pool_of_uuid(request.POST.get("pool", ""))
         try:
             if row is None:
-                raise VMProblem({"pool": ["no such pool: choose one of the list"]})
+                raise VMProblem({"pool": [gettext("no such pool: choose one of the list")]})
             offer_pool(row, person(request), request.POST.get("is_offered") == "1")
             return redirect("pools")
         except VMProblem as problem:
