@@ -83,6 +83,7 @@ RIGHTS: dict[str, Needs] = {
     "sample.ask": Needs.MEMBER,
     "external.manage": Needs.OPERATOR,
     "provider.manage": Needs.OPERATOR,
+    "operation.list": Needs.VIEWER_OR_OPERATOR,  # the team's; operators have those over hosts, in whatever team they are
     "operation.see": Needs.VIEWER,
     "operation.cancel": Needs.MEMBER,
     "operation.retry": Needs.MEMBER,

@@ -18,19 +18,23 @@ from portal.operations.cancel import OperationProblem, request_cancel
 from portal.operations.models import Operation, OperationState
 from portal.operations.retry import request_retry
 from portal.operations.serialize import detail_as_json, operation_as_json
-from portal.operations.whose import operations_seen, right_over
+from portal.operations.whose import operations_listed, operations_seen, right_over
 
 router = Router()
 
 
-@router.get("/operations", response=Page[OperationOut], summary="The team's operations, newest first")
+@router.get(
+    "/operations",
+    response=Page[OperationOut],
+    summary="The team's operations, and for operators those over hosts, newest first",
+)
 def list_operations(
     request: HttpRequest,
     paging: Query[PageQuery],
     state: Annotated[str | None, Query(description="only operations in this state")] = None,
     object_uuid: Annotated[UUID | None, Query(description="only operations of this object")] = None,
 ) -> Any:
-    rows = Operation.objects.filter(team=team_for(request, "operation.see"))
+    rows = operations_listed(request)[1]
     if state is not None:
         if state not in OperationState.values:
             allowed = ", ".join(OperationState.values)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest
 from django.utils.translation import gettext
 
-from portal.accounts.models import Team
+from portal.accounts.access import may
 from portal.operations.cancel import cancel_refusal
 from portal.operations.models import UNFINISHED, Operation, StageState
+from portal.operations.whose import operations_listed, right_over
 
 MOST_RUNNING, SHOWN = 20, 8
 
 
-def panel_of(team: Team, cancels: bool) -> list[Operation]:
-    """The team's operations, each with `words` and, where the person may cancel it, `is_cancellable`."""
-    rows = Operation.objects.filter(team=team).select_related("created_by").prefetch_related("stages")
+def panel_of(request: HttpRequest) -> list[Operation]:
+    """Operations of the list, each with `words` and, where the person may cancel it, `is_cancellable`."""
+    _, listed = operations_listed(request)
+    rows = listed.select_related("created_by", "team").prefetch_related("stages")
     running = list(rows.filter(state__in=UNFINISHED)[:MOST_RUNNING])
     ended = list(rows.exclude(state__in=UNFINISHED)[: max(0, SHOWN - len(running))])
     for row in running + ended:
         row.words = _words(row)  # type: ignore[attr-defined]
+        cancels = may(request, right_over(row, "operation.cancel"), row.team)
         row.is_cancellable = cancels and not cancel_refusal(row)  # type: ignore[attr-defined]
     return running + ended
 

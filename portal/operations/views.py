@@ -12,30 +12,32 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from portal.accounts.access import refusal, require, team_for
+from portal.accounts.access import may, refusal, require
 from portal.accounts.views import person
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.operations.cancel import OperationProblem, cancel_refusal, request_cancel
 from portal.operations.models import UNFINISHED, Operation, OperationState
 from portal.operations.retry import asked_values, request_retry, retry_refusal
-from portal.operations.whose import operations_seen, right_over
+from portal.operations.whose import operations_listed, operations_seen, right_over
 
 SHOWN = 100
 
 
 @require_safe
 def operations(request: HttpRequest) -> HttpResponse:
-    """The newest operations of the current team; `?state=` shows those in one state."""
-    team = team_for(request, "operation.see")
-    rows = Operation.objects.filter(team=team).select_related("created_by")
+    """The newest operations of the current team, and for operators over hosts; `?state=` shows those in one state."""
+    team, rows = operations_listed(request)
+    rows = rows.select_related("created_by")
     state = request.GET.get("state", "")
     if state == "unfinished":
         rows = rows.filter(state__in=UNFINISHED)
     elif state in OperationState.values:
         rows = rows.filter(state=state)
     choices = [("", _("All")), ("unfinished", _("Under way")), ("failed", _("Failed")), ("cancelled", _("Cancelled"))]
-    context = {"operations": rows[:SHOWN], "team": team, "state": state, "choices": choices}
+    topics = [f"team:{team.slug}"] if team else []
+    topics += ["hosts"] if may(request, "host.see") else []
+    context = {"operations": rows[:SHOWN], "team": team, "topics": " ".join(topics), "state": state, "choices": choices}
     return render(request, "operations/operations.html", context)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from portal.accounts.access import may
+from portal.accounts.access import TEAM_HEADER, current_team, may, team_for
+from portal.accounts.models import Team
 from portal.operations.models import Operation
 
 OF_HOSTS = {"operation.see": "host.see", "operation.cancel": "host.change", "operation.retry": "host.change"}
@@ -18,6 +19,15 @@ def operations_seen(request: HttpRequest) -> QuerySet[Operation]:
         mine |= Q(team=None)
     rows = Operation.objects.filter(mine)
     return rows.select_related("team", "created_by", "cancel_asked_by", "retry_of").prefetch_related("stages")
+
+
+def operations_listed(request: HttpRequest) -> tuple[Team | None, QuerySet[Operation]]:
+    """The current team, which an operator may be without, and its operations with, for operators, those over hosts."""
+    of_hosts = may(request, OF_HOSTS["operation.see"])
+    if of_hosts and current_team(request) is None and request.headers.get(TEAM_HEADER) is None:
+        return None, Operation.objects.filter(team=None)
+    team = team_for(request, "operation.list")
+    return team, Operation.objects.filter(Q(team=team) | Q(team=None) if of_hosts else Q(team=team))
 
 
 def right_over(operation: Operation, right: str) -> str:

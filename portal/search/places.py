@@ -39,7 +39,7 @@ PLACES: tuple[Place, ...] = (
     Place(_("Path checks"), "checks", "check.see", "pin", "monitor pinned"),
     Place(_("Alerts"), "alerts", "alert.see", "bell", "problems thresholds silence", "g a"),
     Place(_("Who is told"), "channels", "channel.manage", "bell", "webhook slack matrix mail channel"),
-    Place(_("Operations"), "operations", "operation.see", "tasks", "tasks log", "g o"),
+    Place(_("Operations"), "operations", "operation.list", "tasks", "tasks log", "g o"),
     Place(_("Members"), "members", "team.see", "users", "team people invite"),
     Place(_("Activity"), "activity", "audit.see", "clock", "audit who changed"),
     Place(_("Hosts"), "hosts", "host.see", "switch", "hypervisors", "g h"),

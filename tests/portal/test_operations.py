@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.urls import reverse
@@ -139,3 +140,37 @@ def test_the_list_shows_those_in_one_state(cast: Cast, vm: VM) -> None:
     url = reverse("operations")
     assert "web-1" in client_of(cast.bob).get(url).content.decode()
     assert "None of those." in client_of(cast.bob).get(f"{url}?state=unfinished").content.decode()
+
+
+def _of_hosts() -> Operation:
+    host = made_host()
+    return Operation.objects.create(kind="host.clean", object_type="host", object_uuid=uuid4(), object_name=host.name)
+
+
+def _listed(cast: Cast, person: str) -> set[str]:
+    answer = client_of(getattr(cast, person)).get("/api/v1/operations")
+    assert answer.status_code == 200, answer.content
+    return {row["uuid"] for row in answer.json()["items"]}
+
+
+def test_operators_see_operations_over_hosts_without_being_in_a_team(cast: Cast) -> None:
+    of_team, of_hosts = Operation.objects.get(object_uuid=made_vm(cast).uuid), _of_hosts()
+    client = client_of(cast.olga)
+    page = client.get(reverse("operations")).content.decode()
+    assert str(of_hosts.uuid) in page
+    assert str(of_team.uuid) not in page
+    assert 'data-topic="hosts"' in page
+    assert str(of_hosts.uuid) in client.get(reverse("status_line")).content.decode()
+    bar = client.get(reverse("hosts")).content.decode().partition('class="tabbar"')[2]
+    assert reverse("operations") in bar
+    assert _listed(cast, "olga") == {str(of_hosts.uuid)}
+
+
+def test_an_operator_in_a_team_sees_its_operations_too_and_nobody_else_those_over_hosts(cast: Cast) -> None:
+    of_team, of_hosts = str(Operation.objects.get(object_uuid=made_vm(cast).uuid).uuid), str(_of_hosts().uuid)
+    assert _listed(cast, "charlie") == {of_team}
+    assert of_hosts not in client_of(cast.alice).get(reverse("operations")).content.decode()
+    cast.payments.memberships.create(user=cast.olga, role="viewer")
+    assert _listed(cast, "olga") == {of_team, of_hosts}
+    page = client_of(cast.olga).get(reverse("operations")).content.decode()
+    assert 'data-topic="team:payments hosts"' in page
