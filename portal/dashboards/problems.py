@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from django.db.models import Q, Sum
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from portal.accounts.models import Team
 from portal.checks.models import PathCheck
 from portal.compute.models import VMState
 from portal.compute.requests import use_of
+from portal.config.told import told
 from portal.drops.models import DropCounter
 from portal.drops.presentation import reason_words
 from portal.hosts.models import Host
@@ -27,7 +29,12 @@ FAILED_FOR = timedelta(hours=6)
 DROPS_FOR = timedelta(minutes=1)
 SILENT_FOR = timedelta(seconds=30)
 NEARLY_FULL = 0.9
-QUOTAS = (("vcpus", "vCPU"), ("ram_mib", "memory"), ("disk_gib", "disk"), ("vms", "number of VMs"))
+QUOTAS = (
+    ("vcpus", "vCPU"),
+    ("ram_mib", gettext_noop("memory")),
+    ("disk_gib", gettext_noop("disk")),
+    ("vms", gettext_noop("number of VMs")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +64,36 @@ def host_problems(now: datetime | None = None) -> list[Problem]:
     for host in Host.objects.exclude(heard):
         trouble = host.libvirt_error or host.ovs_error
         if host.libvirt_seen_at is None or at - host.libvirt_seen_at > SILENT_FOR:
-            trouble = trouble or "its libvirt was not heard of for 30 s"
+            trouble = trouble or gettext("its libvirt was not heard of for 30 s")
         if trouble:
             url = reverse("host_load", args=[host.name])
-            found.append(Problem(f"host:{host.name}", True, f"Host {host.name} is not well", trouble, url, host.libvirt_seen_at))  # fmt: skip
+            found.append(Problem(f"host:{host.name}", True, gettext("Host %(host)s is not well") % {"host": host.name}, trouble, url, host.libvirt_seen_at))  # fmt: skip
     return found
 
 
 def _failing_checks(team: Team, at: datetime) -> Iterator[Problem]:
     rows = team.checks.filter(state=PathCheck.State.FAILING).select_related("source", "target")[:SHOWN]
     for check in rows:
-        words = f"{check.title} {check.service} is {check.verdict}, not {check.expected}"
+        values = {"check": check.title, "service": check.service}
+        values |= {"verdict": gettext(check.verdict), "expected": gettext(check.expected)}
+        words = gettext("%(check)s %(service)s is %(verdict)s, not %(expected)s") % values
         yield Problem(f"check:{check.uuid}", True, words, check.reason, reverse("checks"), check.since)
 
 
 def _vms_in_trouble(team: Team, at: datetime) -> Iterator[Problem]:
-    bad = {VMState.CRASHED: "crashed", VMState.UNKNOWN: "is not known of any more"}
+    bad = {
+        VMState.CRASHED: gettext_noop("VM %(name)s crashed"),
+        VMState.UNKNOWN: gettext_noop("VM %(name)s is not known of any more"),
+    }
     for vm in team.vms.filter(state__in=bad).only("uuid", "name", "state", "state_reason", "observed_at")[:SHOWN]:
-        words = f"VM {vm.name} {bad[VMState(vm.state)]}"
+        words = gettext(bad[VMState(vm.state)]) % {"name": vm.name}
         yield Problem(f"vm:{vm.uuid}", True, words, vm.state_reason, reverse("vm", args=[vm.uuid]), vm.observed_at)
 
 
 def _failed_operations(team: Team, at: datetime) -> Iterator[Problem]:
     rows = Operation.objects.filter(team=team, state=OperationState.FAILED, finished_at__gt=at - FAILED_FOR)
     for one in rows.order_by("-id")[:SHOWN]:
-        words = f"{one.title} {one.object_name} failed"
+        words = gettext("%(title)s %(name)s failed") % {"title": gettext(one.title), "name": one.object_name}
         yield Problem(f"operation:{one.uuid}", False, words, one.error, reverse("operation", args=[one.uuid]), one.finished_at)  # fmt: skip
 
 
@@ -89,9 +101,15 @@ def _drops(team: Team, at: datetime) -> Iterator[Problem]:
     rows = DropCounter.objects.filter(owned_by(team, "port__"), port__isnull=False, last_at__gt=at - DROPS_FOR)
     for row in rows.values("reason", "port__uuid", "port__name", "port__vm__uuid").annotate(sum=Sum("packets")).order_by("port__name")[:SHOWN]:  # fmt: skip
         url = reverse("vm", args=[row["port__vm__uuid"]]) if row["port__vm__uuid"] else reverse("networks")
-        words = f"Packets of {row['port__name']} are being dropped"
+        words = gettext("Packets of %(port)s are being dropped") % {"port": row["port__name"]}
         key = f"drops:{row['port__uuid']}:{row['reason']}"
-        yield Problem(key, False, words, f"{reason_words(row['reason'])}: {row['sum']} so far", url)
+        yield Problem(
+            key,
+            False,
+            words,
+            gettext("%(why)s: %(count)s so far") % {"why": told(reason_words(row["reason"])), "count": row["sum"]},
+            url,
+        )
 
 
 def _address_conflicts(team: Team, at: datetime) -> Iterator[Problem]:
@@ -100,7 +118,7 @@ def _address_conflicts(team: Team, at: datetime) -> Iterator[Problem]:
         url = reverse("vm", args=[port.vm.uuid]) if port.vm else reverse("network", args=[port.network.uuid])
         for line in conflict_lines(port):
             if line.kind != RIGHT:
-                words = f"{port.name} and IPAM differ about {line.address}"
+                words = gettext("%(port)s and IPAM differ about %(line)s") % {"port": port.name, "line": line.address}
                 key = f"address:{port.uuid}:{line.address}"
                 yield Problem(key, line.is_bad, words, f"{line.words} {line.advice}", url, line.since)
 
@@ -110,8 +128,11 @@ def _quota(team: Team, at: datetime) -> Iterator[Problem]:
     for name, words in QUOTAS:
         used, most = getattr(use, name), getattr(team, f"max_{name}")
         if most and used >= NEARLY_FULL * most:
-            share = f"{100 * used / most:.0f} % of the {words} is used"
-            yield Problem(f"quota:{name}", used >= most, f"The quota is nearly used up: {share}", f"{used} of {most}", reverse("vm_list"))  # fmt: skip
+            share = gettext("%(share)s of the %(what)s is used") % {
+                "share": f"{100 * used / most:.0f} %",
+                "what": gettext(words),
+            }
+            yield Problem(f"quota:{name}", used >= most, gettext("The quota is nearly used up: %(share)s") % {"share": share}, gettext("%(used)s of %(most)s") % {"used": used, "most": most}, reverse("vm_list"))  # fmt: skip
 
 
 SORTS: tuple[Callable[[Team, datetime], Iterator[Problem]], ...] = (

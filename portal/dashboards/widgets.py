@@ -18,6 +18,7 @@ from portal.checks.models import MatrixRun
 from portal.checks.presentation import check_counts, checks_of, matrix_rows
 from portal.compute.forms import quota_bars
 from portal.compute.models import VMState
+from portal.config.told import told
 from portal.dashboards.layout import KIND_BY_NAME, Widget, WidgetKind
 from portal.dashboards.problems import host_problems, problems_of
 from portal.drops.presentation import reason_words
@@ -147,7 +148,7 @@ def _busiest_of(owned: QuerySet[Port]) -> list[tuple[int, tuple[float, ...]]]:
 def _drops(looking: Looking) -> dict[str, Any]:
     found = series_asked(series.DROPS, looking.team.pk, looking.range_name)
     sums = [(line.field.name, round(sum(line.known) * found.step_s)) for line in found.lines]
-    rows = sorted(((reason_words(name), count) for name, count in sums if count), key=lambda row: -row[1])[:ROWS]
+    rows = sorted(((told(reason_words(name)), count) for name, count in sums if count), key=lambda row: -row[1])[:ROWS]
     most = max((count for _, count in rows), default=1)
     return {"drops": [(words, count, round(100 * count / most)) for words, count in rows]}
 

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from portal.accounts.models import Team
+from portal.config.told import told
 from portal.networks.claims import BY_ANOTHER, KIND_BY_NAME, RIGHT
 from portal.networks.models import AddressHint, HintSource, Port
 from portal.networks.owners import owned_by
@@ -56,14 +58,20 @@ def _line(port: Port, row: dict[str, Any]) -> ConflictLine:
     kind = KIND_BY_NAME[row["kind"]]
     given = [one.address for one in port.addresses.all()]
     same = [one for one in given if (":" in one) == (":" in row["address"])]  # a family is set up by itself
-    own = " and ".join(same or given) or "its address"
-    fields = {"address": row["address"], "own": own, "others": " and ".join(row["others"]) or "another port"}
-    words = kind.words.format(**fields)
+    own = gettext(" and ").join(same or given) or gettext("its address")
+    fields = {
+        "address": row["address"],
+        "own": own,
+        "others": gettext(" and ").join(row["others"]) or gettext("another port"),
+    }
+    words = told(kind.words.format(**fields))
     if port.is_secured and kind.name not in (BY_ANOTHER, RIGHT):
-        words = f"{words} {DROPPED}"
-    evidence = ", ".join(SOURCE_WORDS.get(one, one) for one in row["sources"])
+        words = f"{words} {told(DROPPED)}"
+    evidence = ", ".join(told(str(SOURCE_WORDS.get(one, one))) for one in row["sources"])
     since = datetime.fromisoformat(row["since"])
-    return ConflictLine(kind.name, row["address"], kind.is_bad, words, kind.advice.format(**fields), evidence, since)
+    return ConflictLine(
+        kind.name, row["address"], kind.is_bad, words, told(kind.advice.format(**fields)), evidence, since
+    )
 
 
 def conflicted_ports(team: Team) -> QuerySet[Port]:

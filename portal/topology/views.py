@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from portal.accounts.access import require_operator
 from portal.config.cut import cut
+from portal.config.told import told
 from portal.hosts.models import Host
 from portal.live.transient import transient_snapshot
 from portal.topology.bridges import Bridge, bridges_of
@@ -36,7 +37,9 @@ def flows(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
     row, here = bridge_or_404(host, bridge)
     state = _flows(row.name, bridge)
     others = [one for other in Host.objects.order_by("name") for one in bridges_of(other.name) if one != here]
-    legend = [] if here.foreign else [{"id": one.table_id, "name": one.name, "purpose": one.purpose} for one in TABLES]
+    legend = (
+        [] if here.foreign else [{"id": one.table_id, "name": one.name, "purpose": told(one.purpose)} for one in TABLES]
+    )
     page = {
         "host": row,
         "bridge": here,

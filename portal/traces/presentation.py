@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from portal.config.told import told_value
 from portal.hosts.models import Host
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS
@@ -96,7 +97,7 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         ),
         "target": _end(target, request_row.address),
         "probing": direction == "forward" and _is_of_now(request_row),
-        "probe": probe_data(request_row) if direction == "forward" else None,
+        "probe": told_value(probe_data(request_row)) if direction == "forward" else None,
     }
 
 
@@ -158,5 +159,5 @@ def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, d
 
 def _end(port: Any, address: str = "") -> dict[str, str]:
     if port is None:
-        return {"name": address or "a VM that is gone", "host": ""}
+        return {"name": address or gettext("a VM that is gone"), "host": ""}
     return {"name": port.name, "host": port.host.name if port.host else ""}

@@ -10,10 +10,12 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import active_team, can, may, require
 from portal.accounts.models import Team, User
+from portal.config.told import told, told_value
 from portal.networks.choices import port_named
 from portal.traces.exports import EXPORTS
 from portal.traces.forms import OUTSIDE, ROUTER, TraceForm
@@ -126,32 +128,33 @@ def _source_again(row: TraceRequest) -> str:
 
 def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, Any]:
     value = row.result if direction == "forward" else row.reply
-    shown = read_trace(value)
+    shown, spoken = read_trace(value), told_value(value)
+    trace = read_trace(spoken)
     other = read_trace(row.reply if direction == "forward" else row.result)
     ends = (row.source, row.target) if direction == "forward" else (row.target, row.source)
     sender = row.outside or row.router
-    gone = sender.name if sender else row.address or "a VM that is gone"
+    gone = sender.name if sender else row.address or gettext("a VM that is gone")
     names = [port.name if port else gone for port in ends]
     return {
         "row": row,
-        "trace": shown,
-        "rows": rows_of(shown) if shown else [],
+        "trace": trace,
+        "rows": rows_of(trace) if trace else [],
         "verdict": verdict_words(shown.verdict) if shown else "",
         "other": other,
         "other_verdict": verdict_words(other.verdict) if other else "",
-        "conclusion": conclusion_of(row, shown, other, direction),
+        "conclusion": told(conclusion_of(row, shown, other, direction)),
         "direction": direction,
         "source": ends[0],
         "target": ends[1],
         "source_name": names[0],
         "target_name": names[1],
         "addresses": addresses_of(shown.packet) if shown else ("", ""),
-        "moment": dict(MOMENTS).get(row.moment, row.moment),
+        "moment": gettext(dict(MOMENTS).get(row.moment, row.moment)),
         "again_target": row.address if row.outside else row.target.uuid if row.target else row.address,
         "again_source": _source_again(row),
         "again_fields": ",".join(f"{name}={value}" for name, value in row.header_fields.items()),
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,
-        "island": island_data(row, value, direction),
+        "island": island_data(row, spoken, direction),
         "may_ask": can(request, row.team),
         "may_deliver": may(request, "trace.deliver", row.team)
         and row.target is not None

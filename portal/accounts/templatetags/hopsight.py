@@ -17,7 +17,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_noop
 from django_vite.templatetags import django_vite
 
+from portal.config.told import told
+
 register = template.Library()
+register.filter("told", told)
 AGES = ((60, gettext_noop("s"), 1), (3600, gettext_noop("min"), 60), (86400, gettext_noop("h"), 3600))
 
 

@@ -1,0 +1,69 @@
+"""Sentences that the network core makes in English are told in the page's language, by the forms that they are of."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.utils import translation
+
+from portal.config.told import PLACE, told
+from portal.config.told_forms import FORMS
+from portal.networks.claims import KINDS
+from portal.networks.conflicts import DROPPED
+from portal.networks.hint_models import HintSource
+from sdn.pipeline import DROP_REASONS, TABLES
+from sdn.trace.words import REFUSALS, SUGGESTIONS
+
+RUSSIAN = re.compile("[а-яё]", re.IGNORECASE)
+SENTENCES = {
+    "Dropped in table 65 (ingress_rules) of hv1: no ingress rule allows it.": (
+        "Отброшен в таблице 65 (ingress_rules) на hv1: его не разрешает ни одно входящее правило."
+    ),
+    "Allow tcp/5432 from web-1 in an ingress rule of one of db-1's security groups.": (
+        "Разрешите tcp/5432 от web-1 входящим правилом одной из групп безопасности db-1."
+    ),
+    "web-1 reaches db-1.": "web-1 достигает db-1.",
+    "Its source MAC is not the port's own": "Его исходный MAC не принадлежит порту",
+    "A real packet got to tap0 on hv2 in 1.4 ms; it was not given to the guest.": (
+        "Настоящий пакет дошёл до tap0 на hv2 за 1.4 мс; гостю он не передан."
+    ),
+    "Unknown past here: the switch of hv2 did not answer within 5 s.": (
+        "Дальше неизвестно: коммутатор hv2 не ответил за 5 с."
+    ),
+    "Rule “tcp/22 from anywhere” of group default": "Правило «tcp/22 from anywhere» группы default",
+}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_sentence_is_told_in_russian_with_its_own_names(sentence: str) -> None:
+    with translation.override("ru"):
+        assert told(sentence) == SENTENCES[sentence]
+    assert told(sentence) == sentence
+
+
+def test_what_the_pipeline_and_the_traces_say_by_their_tables_has_a_form() -> None:
+    said = {reason.words for reason in DROP_REASONS} | {table.purpose for table in TABLES}
+    said |= {words for _, words in REFUSALS}
+    said |= {re.sub(r"{(\w+)}", r"%(\1)s", words) for words in SUGGESTIONS.values()}
+    said |= {DROPPED, *map(str, dict(HintSource.choices).values())}
+    said |= {re.sub(r"{(\w+)}", r"%(\1)s", words) for kind in KINDS for words in (kind.words, kind.advice)}
+    assert said - FORMS == set()
+
+
+def test_each_form_is_taken_apart_as_it_was_put_together() -> None:
+    with translation.override("ru"):
+        lost = []
+        for form in FORMS:
+            values = {name: f"{name}-7" for name in PLACE.findall(form)}
+            sentence = form % values if values else form
+            shown = told(sentence)
+            if not RUSSIAN.search(shown) or any(value not in shown for value in values.values()):
+                lost.append(sentence)
+    assert lost == []
+
+
+@pytest.mark.parametrize("sentence", ["", "db-1", "port", "host", "Something that nobody has a form for."])
+def test_what_is_of_no_form_stays_as_it_is(sentence: str) -> None:
+    with translation.override("ru"):
+        assert told(sentence) == sentence
