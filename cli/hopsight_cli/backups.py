@@ -56,7 +56,7 @@ def take_backup(
 ) -> None:
     """Back up a VM, also while it runs."""
     api = api_of(ctx)
-    body = {"full": full, "store": store, "volumes": [] if without_volumes else None}
+    body: dict[str, Any] = {"full": full, "store": store, "volumes": [] if without_volumes else None}
     follow(api, api.send("POST", f"/vms/{find_vm(api, vm)['uuid']}/backups", body)["operation"], wait)
 
 
@@ -72,7 +72,7 @@ def restore_backup(
     """Make a new VM of a backup."""
     api = api_of(ctx)
     path = f"/backups/{_find(api, backup)['uuid']}/restore"
-    body = {"name": name, "network": network, "volumes": [] if without_volumes else None}
+    body: dict[str, Any] = {"name": name, "network": network, "volumes": [] if without_volumes else None}
     follow(api, api.send("POST", path, body)["operation"], wait)
 
 

@@ -94,6 +94,7 @@ WORDS: dict[str, str] = {
     "snippet.delete": _("deleted the user-data"),
     "host.maintenance": _("changed the maintenance of the host"),
     "flow.apply": _("asked to change a foreign bridge’s flows on the host"),
+    "store.clean": _("asked to remove what no backup explains from the store"),
     "host.clean": _("asked to remove what no row explains from the host"),
     "host.evacuate": _("asked to evacuate the host"),
     "vm.migrate": _("asked to migrate the VM"),

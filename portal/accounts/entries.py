@@ -297,6 +297,7 @@ API: dict[str, str] = {
     "POST /api/v1/backup-stores": "store.manage",
     "PATCH /api/v1/backup-stores/{uuid}": "store.manage",
     "POST /api/v1/backup-stores/{uuid}/try": "store.manage",
+    "POST /api/v1/backup-stores/{uuid}/clean": "store.manage",
     "DELETE /api/v1/backup-stores/{uuid}": "store.manage",
     "GET /api/v1/volumes": "volume.see",
     "POST /api/v1/volumes": "volume.change",

@@ -37,6 +37,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /api/v1/vms/{uuid}/backup-plan": {"every_hours": 24, "full_every": 7, "keep": 4},
     "POST /api/v1/backups/{uuid}/restore": {"name": "web-1-back"},
     "POST /api/v1/backup-stores": {"name": "attic", "folder": "/srv/backups"},
+    "POST /api/v1/backup-stores/{uuid}/clean": {
+        "folders": ["hopsight/6b1f6c8e-1111-4222-8333-444455556666/0d9c2a7e-1111-4222-8333-444455556666"],
+        "typed": "loft",
+    },
     "PATCH /api/v1/backup-stores/{uuid}": {"is_enabled": False},
     "POST /api/v1/volumes": {"name": "data-2", "size_gib": 1},
     "POST /api/v1/volumes/{uuid}/attach": {"vm": "web-1"},

@@ -23,8 +23,8 @@ def _take(operation: Operation, user: User) -> Operation:
         )
     told = operation.params
     names = None
-    if told.get("volumes") is not None:
-        names = list(vm.volumes.filter(uuid__in=told["volumes"]).values_list("name", flat=True))
+    if told.get("chosen") is not None:
+        names = list(vm.volumes.filter(uuid__in=told["chosen"]).values_list("name", flat=True))
     return take_backup(vm, user, told["store"], told["full"], volumes=names)
 
 
@@ -37,7 +37,7 @@ def _backup(operation: Operation) -> Backup:
 
 def _restore(operation: Operation, user: User) -> Operation:
     told = operation.params
-    spec = RestoreSpec(told["name"], told["network"], told["address"], volumes=tuple(told.get("volumes", ())))
+    spec = RestoreSpec(told["name"], told["network"], told["address"], volumes=tuple(told.get("chosen", ())))
     return restore_backup(_backup(operation), user, spec).operation
 
 

@@ -21,6 +21,7 @@ from portal.backups.models import Backup, BackupStore
 from portal.backups.requests import PlanAsked, delete_backup, set_plan, take_backup
 from portal.backups.restores import RestoreSpec, restore_backup
 from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
+from portal.backups.strays import MOST_AT_ONCE, clean_store
 from portal.compute.models import VM
 from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
@@ -115,6 +116,13 @@ class StoreChange(Schema):
     is_enabled: bool | None = Field(None, description="whether new backups may go there")
     access_key: str = Field("", max_length=300, description="with the secret: another key from now on")
     secret: str = Field("", max_length=300)
+
+
+class CleanIn(Schema):
+    folders: list[Annotated[str, Field(max_length=300)]] = Field(
+        max_length=MOST_AT_ONCE, description="of the store's `strays`"
+    )
+    typed: str = Field(max_length=100, description="the store's name: the consent")
 
 
 class StepOut(Schema):
@@ -227,6 +235,12 @@ def patch_store(request: HttpRequest, uuid: UUID, asked: StoreChange) -> Any:
 @router.post("/backup-stores/{uuid}/try", response={202: StoreOut}, summary="Try a store: write, read, list and remove")
 def post_store_try(request: HttpRequest, uuid: UUID) -> Any:
     return Status(202, store_as_json(ask_for_try(_store(request, uuid), person(request)), True))
+
+
+@router.post("/backup-stores/{uuid}/clean", response={202: Accepted}, summary="Remove what no backup explains")
+def post_store_clean(request: HttpRequest, uuid: UUID, asked: CleanIn) -> Any:
+    folders = [_plain(one) for one in asked.folders]
+    return _accepted(clean_store(_store(request, uuid), person(request), folders, asked.typed))
 
 
 @router.delete("/backup-stores/{uuid}", response={204: None}, summary="Know an empty store no more")

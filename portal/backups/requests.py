@@ -97,7 +97,8 @@ def take_backup(
         )  # fmt: skip
         params = {
             "backup": str(made.uuid), "store": chosen.name, "full": wants_full,
-            "full_every": plan.full_every if plan else 0, "volumes": uuids,
+            "full_every": plan.full_every if plan else 0, "chosen": uuids,
+            "volumes": "all" if volumes is None else ", ".join(volumes) or "none",
         }  # fmt: skip
         return start_operation("vm.backup", fresh, user, params)
 

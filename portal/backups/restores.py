@@ -97,7 +97,8 @@ def restore_backup(backup: Backup, user: User, spec: RestoreSpec) -> Creation:
         port = _port(network, vm, fresh, spec.address)
         params: dict[str, Any] = {
             "backup": str(fresh.uuid), "name": spec.name, "network": network.name, "address": spec.address,
-            "volumes": [one.name for one in volumes], "made_of": make_rows(vm, user, fresh, volumes),
+            "volumes": ", ".join(one.name for one in volumes) or "none",
+            "chosen": [one.name for one in volumes], "made_of": make_rows(vm, user, fresh, volumes),
         }  # fmt: skip
         operation = start_operation("vm.restore", vm, user, params)
         bump_generation(Touched(frozenset({port.id})))

@@ -21,6 +21,7 @@ from portal.backups.requests import PlanAsked, delete_backup, set_plan, stores_f
 from portal.backups.restored_volumes import name_for
 from portal.backups.restores import RestoreSpec, links_of, restore_backup
 from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
+from portal.backups.strays import clean_store, cleanings
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem, next_name
 from portal.compute.views import _visible
@@ -159,13 +160,15 @@ def backup_stores(request: HttpRequest) -> HttpResponse:
     errors: Errors = {}
     if request.method == "POST":
         try:
-            _change_store(person(request), request.POST)
-            return redirect("backup_stores")
+            return redirect(_change_store(person(request), request.POST))
         except VMProblem as problem:
             errors = problem.errors
     context = {
         "rows": list(BackupStore.objects.prefetch_related("backups")),
+        "cleanings": list(cleanings()),
         "errors": errors,
+        "cleaned": request.POST.get("store", ""),
+        "ticked": request.POST.getlist("stray") if errors else [],
         "lines": errors.get("store", []) + errors.get("what", []),
         "values": request.POST if errors else {},
         "may": may(request, "store.manage"),
@@ -174,12 +177,13 @@ def backup_stores(request: HttpRequest) -> HttpResponse:
     return render(request, "backups/backup_stores.html", context, status=422 if errors else 200)
 
 
-def _change_store(user: User, posted: QueryDict) -> None:
+def _change_store(user: User, posted: QueryDict) -> str:
+    """Change what was posted; the page to go on with."""
     what = posted.get("what", "")
     if what == "make":
         given = {name: posted.get(name, "").strip() for name in SPEC_FIELDS}
         make_store(user, StoreSpec(**given | {"kind": given["kind"] or "directory"}))
-        return
+        return reverse("backup_stores")
     row = next((one for one in BackupStore.objects.all() if str(one.uuid) == posted.get("store", "")), None)
     if row is None:
         raise VMProblem({"store": [gettext("no such store: choose one of the list")]})
@@ -191,15 +195,19 @@ def _change_store(user: User, posted: QueryDict) -> None:
         ask_for_try(row, user)
     elif what == "remove":
         remove_store(row, user)
+    elif what == "clean":
+        folders = [one.replace("\0", "?") for one in posted.getlist("stray")]
+        return _page_of(clean_store(row, user, folders, posted.get("typed", "")))
     else:
+        allowed = "make, enable, disable, keys, try, remove, clean"
         raise VMProblem(
             {
                 "what": [
-                    gettext("“%(what)s” was given; allowed are make, enable, disable, keys, try, remove")
-                    % {"what": what[:40]}
+                    gettext("“%(given)s” was given; allowed are %(choices)s") % {"given": what[:40], "choices": allowed}
                 ]
             }
         )
+    return reverse("backup_stores")
 
 
 def _change_keys(row: BackupStore, user: User, posted: QueryDict) -> None:

@@ -23,6 +23,7 @@ ONE_WAY = {
     "backup.delete": "what it has removed cannot be had back",
     "volume.delete": "what it has removed cannot be had back",
     "image.delete": "what it has removed cannot be had back",
+    "store.clean": "what it has removed cannot be had back",
     "host.clean": "what it has removed cannot be had back",
 }
 WAITS_ALONE = frozenset({"vm.stop"})  # one stage, but one that waits

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from portal.accounts.audit import record
 from portal.accounts.models import User
 from portal.backups.again import AGAIN as BACKUPS_AGAIN
+from portal.backups.strays import clean_again as clean_store_again
 from portal.checks.flow_apply import apply_again
 from portal.compute.actions import ACTIONS, request_action
 from portal.compute.changes import bin_vm, clone_vm, rebuild_vm, resize_vm
@@ -189,12 +190,25 @@ AGAIN: Mapping[str, Again] = {
     "image.from_vm": _image_of_vm,
     "image.delete": _image_delete,
     "host.clean": clean_again,
+    "store.clean": clean_store_again,
     "flow.apply": apply_again,
 }
 
 
 def asked_values(params: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked, as a page may show it: without user-data, which may be a secret."""
-    hidden = {"claims", "asked", "before", "held", "placement", "moved", "was_paused"}
+    hidden = {
+        "claims",
+        "asked",
+        "before",
+        "held",
+        "placement",
+        "moved",
+        "was_paused",
+        "chosen",
+        "made_of",
+        "made",
+        "opened",
+    }
     shown = {name: value for name, value in params.items() if name not in hidden}
     return shown | {name: value for name, value in params.get("asked", {}).items() if name != "user_data" and value}

@@ -170,6 +170,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("look", _("Look whether the bridge is as it was tried")),
         ("apply", _("Send exactly the change, in one bundle")),
     ),
+    "store.clean": (("look", _("Look at each of them again")), ("remove", _("Remove what no backup explains"))),
     "host.clean": (("look", _("Look at each of them again")), ("remove", _("Remove what no row explains"))),
 }
 TITLES: dict[str, str] = {
@@ -215,5 +216,6 @@ TITLES: dict[str, str] = {
     "vm.adopt": _("Adopt VM"),
     "vm.let_go": _("Let go of VM"),
     "host.clean": _("Clean host"),
+    "store.clean": _("Clean backup store"),
     "flow.apply": _("Change flows on host"),
 }

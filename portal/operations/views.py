@@ -86,6 +86,8 @@ def object_url(row: Operation) -> str:
         return reverse("images")
     if row.object_type == "backup":
         return reverse("backups")
+    if row.object_type == "backup_store":
+        return reverse("backup_stores")
     if row.object_type == "host":
         return reverse("host", args=[row.object_name])
     return reverse("vm", args=[row.object_uuid]) if VM.objects.filter(uuid=row.object_uuid).exists() else ""

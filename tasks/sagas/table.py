@@ -8,6 +8,7 @@ from tasks.sagas import (
     flow_apply,
     host_clean,
     image,
+    store_clean,
     vm_adopt,
     vm_backup,
     vm_change,
@@ -38,5 +39,6 @@ SAGAS: Mapping[str, Saga] = {
     **vm_migrate.SAGAS,
     **vm_adopt.SAGAS,
     **host_clean.SAGAS,
+    **store_clean.SAGAS,
     **flow_apply.SAGAS,
 }

@@ -60,7 +60,7 @@ def choose_kind(context: Context) -> str:
         choice = choose(kept_of(kept), wish)
         kind = Kind.INCREMENTAL if choice.parent else Kind.FULL
         told = {"parent_id": choice.parent or None, "kind": kind, "reason": choice.reason[:200], "host": vm.host.name}
-        names = _keep_volumes(backup, vm, choice.parent, params.get("volumes"))
+        names = _keep_volumes(backup, vm, choice.parent, params.get("chosen"))
         backup = backup_of(context)
         Backup.objects.filter(pk=backup.pk).update(**told, disk_gib=vm.disk_gib, manifest=manifest_of(backup, vm))
     words = f"full: {choice.reason}" if choice.reason else "incremental"

@@ -210,9 +210,13 @@ def made_volume(cast: Cast, name: str = "data", host: Host | None = None) -> Vol
     )
 
 
+STRAY = "hopsight/6b1f6c8e-1111-4222-8333-444455556666/0d9c2a7e-1111-4222-8333-444455556666"
+
+
 def made_store(name: str = "shelf") -> BackupStore:
     """A store that takes backups, in a folder that is not there; the same row when it is asked for again."""
-    return BackupStore.objects.get_or_create(name=name, defaults={"folder": f"/srv/{name}"})[0]
+    strays = [{"folder": STRAY, "files": 2, "size_bytes": 2048}]
+    return BackupStore.objects.get_or_create(name=name, defaults={"folder": f"/srv/{name}", "strays": strays})[0]
 
 
 def made_backup(vm: VM, parent: Backup | None = None, has_checkpoint: bool = True) -> Backup:

@@ -13,7 +13,8 @@ from portal.accounts.sealing import SealBroken, seal, unseal
 from portal.api.models import KeptAnswer
 from portal.backups.models import BackupStore
 from portal.backups.stores import StoreSpec
-from tests.portal.clients import client_of, made_store
+from portal.operations.models import Operation
+from tests.portal.clients import STRAY, client_of, made_store
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 S3 = {
@@ -139,3 +140,31 @@ def test_a_sealed_secret_is_never_twice_the_same_and_opens_with_its_own_key_alon
     settings.SECRET_KEY = "another one, of this test alone"
     with pytest.raises(SealBroken):
         unseal(first)
+
+
+def test_what_no_backup_explains_is_removed_only_by_operators_who_tick_it_and_type_the_stores_name(cast):
+    row, olga = made_store(), client_of(cast.olga)
+    page = reverse("backup_stores")
+    asked = {"what": "clean", "store": str(row.uuid), "stray": [STRAY, "hopsight/gone/gone"], "typed": "shell"}
+    refused = olga.post(page, asked)
+    assert refused.status_code == 422 and not Operation.objects.exists()
+    text = refused.content.decode()
+    for words in ("1 of them is not among what was found there", "type shelf to consent; “shell” was typed", STRAY):
+        assert words in text
+    api = f"/api/v1/backup-stores/{row.uuid}/clean"
+    body = {"folders": [], "typed": "shelf"}
+    answer = olga.post(api, body, content_type="application/json")
+    assert answer.status_code == 422 and "tick what is to be removed" in answer.content.decode()
+    assert (
+        client_of(cast.alice).post(api, {**body, "folders": [STRAY]}, content_type="application/json").status_code
+        == 403
+    )
+    assert client_of(cast.alice).get(page).status_code in (403, 404)
+    taken = olga.post(page, {**asked, "stray": [STRAY], "typed": "shelf"})
+    made = Operation.objects.get(kind="store.clean")
+    assert taken.status_code == 302 and taken.url == reverse("operation", args=[made.uuid])
+    assert (made.team, made.params) == (None, {"folders": [STRAY]})
+    row = AuditRow.objects.get(action="store.clean")
+    assert (row.actor, row.object_name, row.after) == ("olga", "shelf", {"folders": [STRAY]})
+    shown = olga.get(page).content.decode()
+    assert reverse("operation", args=[made.uuid]) in shown and f'value="{STRAY}"' in shown

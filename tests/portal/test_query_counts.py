@@ -90,7 +90,7 @@ BASELINE: dict[str, int] = {
     "vm_backups": 21,
     "backups": 10,
     "backup_restore": 14,
-    "backup_stores": 8,
+    "backup_stores": 9,
     "console": 13,
     "operation": 10,
     "trace": 9,

@@ -24,6 +24,7 @@ from django.utils import timezone
 from portal.accounts.models import User
 from portal.accounts.sealing import seal
 from portal.backups.models import Backup, BackupStore
+from portal.backups.strays import clean_store
 from portal.compute.adoption import Wish, adopt, let_go
 from portal.compute.models import VM, VMState
 from portal.compute.moves import request_move
@@ -37,6 +38,7 @@ from portal.snapshots.models import Snapshot
 from portal.topology.models import HostSeen
 from portal.volumes.models import Volume
 from sdn.model.switch import BridgeSeen, SwitchSeen, switch_to_json
+from tasks.backups.look import look_at
 from tasks.backups.s3 import S3Store
 from tasks.collector import record_states
 from tasks.hypervisor.driver import DomainState, HostUnreachable
@@ -57,6 +59,7 @@ from tests.tasks import (
     test_images,
     test_nics,
     test_snapshots,
+    test_store_clean,
     test_volumes,
 )
 from tests.tasks.test_life import ENDS, bring_to
@@ -187,6 +190,14 @@ def cleaning(scene, kind):
     return clean_orphans(scene.host, olga(), [str(row.uuid) for row in Orphan.objects.all()], "hv1")
 
 
+def store_cleaning(scene, kind):
+    there(scene)
+    store = BackupStore.objects.create(name="attic", folder=str(scene.folder.with_name("attic")))
+    folder = test_store_clean.stray(store)
+    look_at(store)
+    return clean_store(BackupStore.objects.get(), olga(), [folder], "attic")
+
+
 def of_vm(ready: Callable[..., object]) -> Callable[..., object]:
     """Kinds whose own tests know how to begin them on a running VM."""
 
@@ -215,6 +226,7 @@ BEGIN = {
     "image.delete": import_of,
     "image.from_vm": image_of_vm,
     "host.clean": cleaning,
+    "store.clean": store_cleaning,
 }  # fmt: skip
 
 
