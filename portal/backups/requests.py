@@ -110,8 +110,9 @@ def volumes_named(vm: VM, names: Sequence[str] | None) -> list[str] | None:
     known = {one.name: str(one.uuid) for one in vm.volumes.all()}
     unknown = [f"“{name[:63]}”" for name in names if name not in known]
     if unknown:
-        has = ", ".join(sorted(known)) or "none"
-        raise VMProblem({"volumes": [f"{', '.join(unknown[:8])} was given; {vm.name} has {has}"]})
+        words = gettext("%(names)s was given; %(vm)s has %(volumes)s")
+        has = ", ".join(sorted(known)) or gettext("none")
+        raise VMProblem({"volumes": [words % {"names": ", ".join(unknown[:8]), "vm": vm.name, "volumes": has}]})
     return [known[name] for name in dict.fromkeys(names)]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import Team, User
 from portal.backups.models import Backup, BackupVolume
 from portal.compute.models import VM
@@ -23,8 +25,9 @@ def volumes_in(backup: Backup, names: Sequence[str] | None) -> list[BackupVolume
         return list(rows.values())
     unknown = [f"“{name[:63]}”" for name in names if name not in rows]
     if unknown:
-        has = ", ".join(sorted(rows)) or "none"
-        raise VMProblem({"volumes": [f"{', '.join(unknown[:8])} was given; volumes of this backup: {has}"]})
+        words = gettext("%(names)s was given; volumes of this backup: %(volumes)s")
+        has = ", ".join(sorted(rows)) or gettext("none")
+        raise VMProblem({"volumes": [words % {"names": ", ".join(unknown[:8]), "volumes": has}]})
     return [rows[name] for name in dict.fromkeys(names)]
 
 

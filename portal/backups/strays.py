@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from portal.accounts.models import User
 from portal.backups.models import BackupStore
@@ -34,11 +35,16 @@ def clean_store(store: BackupStore, user: User, wanted: Iterable[str], typed: st
         if gone := sum(one not in known for one in folders):
             problems.append(f"{gone} of them {'is' if gone == 1 else 'are'} not among what was found there: look again")
         if not folders:
-            problems.append("tick what is to be removed")
+            problems.append(gettext("tick what is to be removed"))
         if len(folders) > MOST_AT_ONCE:
-            problems.append(f"{len(folders)} were ticked; {MOST_AT_ONCE} at a time are allowed")
+            problems.append(
+                gettext("%(count)s were ticked; %(most)s at a time are allowed")
+                % {"count": len(folders), "most": MOST_AT_ONCE}
+            )
         if typed.strip() != fresh.name:
-            problems.append(f"type {fresh.name} to consent; “{typed[:40]}” was typed")
+            problems.append(
+                gettext("type %(name)s to consent; “%(typed)s” was typed") % {"name": fresh.name, "typed": typed[:40]}
+            )
         if problems:
             raise VMProblem({"strays": problems})
         subject = Subject("backup_store", fresh.uuid, fresh.name)
