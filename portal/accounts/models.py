@@ -20,7 +20,8 @@ class People(UserManager["User"]):
 
     def get(self, *args: Any, **kwargs: Any) -> User:
         """The person. Raises User.DoesNotExist."""
-        if not args and kwargs.keys() == {"pk"} and isinstance(kwargs["pk"], int) and (rows := _PERSON(kwargs["pk"])):
+        is_plain = type(self) is People and not args and kwargs.keys() == {"pk"} and isinstance(kwargs["pk"], int)
+        if is_plain and (rows := _PERSON(kwargs["pk"])):  # a relation's manager is of a class made of this one
             return rows[0]
         return super().get(*args, **kwargs)
 

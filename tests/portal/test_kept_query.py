@@ -101,6 +101,16 @@ def test_a_session_holds_what_djangos_own_reads_until_it_is_over(cast: Cast) -> 
         assert store.session_key is None, "a key that nobody gave out is not taken over"
 
 
+def test_a_person_of_something_is_no_other_person(cast: Cast) -> None:
+    """The manager of a relation is made of the class of the model's own."""
+    robot = User.objects.create(username="robot", service_of=cast.payments)
+    assert cast.payments.services.get(pk=robot.pk) == robot
+    with pytest.raises(User.DoesNotExist):
+        cast.payments.services.get(pk=cast.dana.pk)
+    with pytest.raises(User.DoesNotExist):
+        User.objects.filter(is_operator=True).get(pk=cast.bob.pk)
+
+
 def test_a_person_is_read_by_number_as_by_anything_else(cast: Cast) -> None:
     assert User.objects.get(pk=cast.bob.pk) == User.objects.get(username="bob") == cast.bob
     with pytest.raises(User.DoesNotExist):
