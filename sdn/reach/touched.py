@@ -223,10 +223,10 @@ def _note(table: _Table, key: FlowKey, was: Flow | None, now: Flow | None) -> No
     clauses = [{(number, clause) for number, clause, _ in _clauses(flow)} if flow else set() for flow in (was, now)]
     if rule.isdecimal():
         table.of_rules.append((int(rule), rest))
-    elif clauses[0] or clauses[1]:
-        table.of_rules += ((number, key.match) for number, _ in clauses[0] ^ clauses[1])
     else:
-        table.plain.append(key.match)
+        table.of_rules += ((number, key.match) for number, _ in clauses[0] ^ clauses[1])
+        if any(flow and not said for flow, said in zip((was, now), clauses, strict=True)):
+            table.plain.append(key.match)
 
 
 def _clauses(flow: Flow) -> Iterator[tuple[int, int, int]]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sdn.model.flow import Flow, FlowKey
 from sdn.model.intent import HostView, IntentSnapshot, PortIntent, RuleIntent
-from sdn.reach import Asked, Changes, Footprint, Scene, Service, Watched
+from sdn.reach import Asked, Changes, Footprint, Scene, Service, SwitchState, Watched
+from sdn.reach.touched import Place
 from sdn.shadow import Shadow, ShadowWorld
 from sdn.trace import predict
 from tests.sdn.random_worlds import changed, random_view, random_world
@@ -83,6 +86,55 @@ def test_whose_verdict_changes_is_always_asked_again_and_most_others_are_not(wor
     assert not seen[True, False]
     assert seen[True, True] > 20, seen
     assert seen[False, False] > seen[True, True], seen
+
+
+PLACE = Place("hv1", 65, {"tcp": "", "reg2": "0x5", "nw_src": "10.0.0.1", "tp_dst": "80", "nw_frag": "no", "ct_state": "new|trk"})  # fmt: skip
+PORT, WEB, SSH = (("reg2", "0x5"),), (("tcp", ""), ("tp_dst", "80")), (("tcp", ""), ("tp_dst", "22"))
+
+
+def state(*flows: tuple[tuple[tuple[str, str], ...], str]) -> dict[str, SwitchState]:
+    """A switch whose table 65 has these flows: match and actions."""
+    made = {(key := FlowKey(65, 60, match)): Flow(key, 1, tuple(actions.split())) for match, actions in flows}
+    return {"hv1": SwitchState(made, frozenset((7,)), frozenset())}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "touches"),
+    [
+        ((), ((WEB, "drop"),), True),
+        ((), ((SSH, "drop"),), False),
+        ((), (((("dl_vlan", "7"),), "drop"),), True),  # in doubt
+        (((WEB, "output:1"),), ((WEB, "output:2"),), True),
+        (((WEB, "output:1"),), ((WEB, "output:1"),), False),
+        (((PORT, "conjunction(3,1/2)"),), ((PORT, "conjunction(3,1/2)"), (WEB, "conjunction(4,2/2)")), False),
+        (((PORT, "conjunction(3,1/2)"),), ((PORT, "conjunction(3,1/2)"), (SSH, "conjunction(3,2/2)")), False),
+        (((PORT, "conjunction(3,1/2)"),), ((PORT, "conjunction(3,1/2)"), (WEB, "conjunction(3,2/2)")), True),
+        (((PORT, "conjunction(3,1/2)"), (WEB, "conjunction(3,2/2)")), ((PORT, "conjunction(3,1/2)"),), True),
+        ((), (((("conj_id", "3"),), "output:1"),), True),  # of clauses that nobody knows: in doubt
+        (((PORT, "conjunction(3,1/2)"),), ((PORT, "conjunction(3,1/2)"), ((("conj_id", "3"),), "output:1")), False),
+        (((WEB, "conjunction(3,2/2)"),), ((WEB, "output:1"),), True),
+        ((), (((("tcp", ""), ("nw_frag", "later")), "drop"),), False),
+        ((), (((("ct_state", "+est+trk"),), "drop"),), False),
+    ],
+)
+def test_a_flow_counts_where_it_may_match_the_packet_with_all_of_its_rule(
+    before: Sequence[Any], after: Sequence[Any], touches: bool
+) -> None:
+    changes = Changes(state(*before), state(*after))
+    assert changes.touch(Footprint((PLACE,), frozenset(), frozenset(("hv1",)))) is touches
+    elsewhere = (replace(PLACE, table=25), replace(PLACE, host="hv2"))
+    assert not changes.touch(Footprint(elsewhere, frozenset(), frozenset(("hv1", "hv2"))))
+
+
+def test_ports_and_hosts_of_the_way_count_too() -> None:
+    same, way = state((WEB, "output:7")), Footprint((PLACE,), frozenset((("hv1", 7),)), frozenset(("hv1",)))
+    assert not Changes(same, state((WEB, "output:7"))).touch(way)
+    unplugged = {"hv1": replace(same["hv1"], ofports=frozenset())}
+    tunnelled = {"hv1": replace(same["hv1"], own=frozenset((("vxlan0", 9),)))}
+    for other in (unplugged, tunnelled, {}):
+        assert Changes(same, other).touch(way)
+        assert Changes(other, same).touch(way)
+    assert not Changes(same, {**same, "hv2": same["hv1"]}).touch(way), "a host that it never met"
 
 
 # [vm-0]--[br-int@hv1]==[br-int@hv2]--[vm-1]   on net-0      [vm-2]--[br-int@hv1]==[br-int@hv2]--[vm-3]   on net-1
