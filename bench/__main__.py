@@ -14,6 +14,7 @@ from bench.bundles import shadow_load_ms
 from bench.compiled import compile_10k_ports_s, controller_memory_10k_ports
 from bench.console import console
 from bench.create_50 import create_50_parallel_s
+from bench.events import event_to_page_ms
 from bench.fan_out import fan_out
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.packet_ins import packet_ins
@@ -48,6 +49,7 @@ def main(wanted: list[str]) -> None:
         ("shadow_load", shadow_load_ms),
         ("topology", measure_topology),
         ("console", console),
+        ("event_to_page_ms", event_to_page_ms),
         ("agreement_1000_packets", agreement_1000_packets),
         ("vms", measure_vms),
         ("create_50_parallel_s", create_50_parallel_s),

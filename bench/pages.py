@@ -111,6 +111,16 @@ def _load(switch: str) -> Iterator[Any]:
 
 @contextmanager
 def _page(url: str, password: str) -> Iterator[Any]:
+    with logged_in(url, "olga", password) as page:
+        page.goto(f"{url}/flows/hv1/br-int/?q=table%3D201%20or%20table%3D0")
+        page.wait_for_selector("#flows [data-object]")
+        page.evaluate(WATCH)
+        yield page
+
+
+@contextmanager
+def logged_in(url: str, name: str, password: str, script: str = "") -> Iterator[Any]:
+    """Chromium with that person logged in; `script` runs first on every page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -118,13 +128,12 @@ def _page(url: str, password: str) -> Iterator[Any]:
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        if script:
+            page.add_init_script(script)
         page.goto(f"{url}/login/")
-        page.fill("input[name=username]", "olga")
+        page.fill("input[name=username]", name)
         page.fill("input[name=password]", password)
         page.click("main button, form button")
         page.wait_for_url(re.compile(r"^(?!.*login)"))
-        page.goto(f"{url}/flows/hv1/br-int/?q=table%3D201%20or%20table%3D0")
-        page.wait_for_selector("#flows [data-object]")
-        page.evaluate(WATCH)
         yield page
         browser.close()
