@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,7 +18,7 @@ from sdn.trace.fields import flow_text
 from sdn.trace.parser import parse_flow
 from sdn.trace.predict import predict_flow
 from sdn.trace.question import Endpoint, HostUnreachable
-from tasks.raw_flows import ANY, FlowProblem, packet_of, read_flow
+from tasks.raw_flows import ANY, FlowProblem, asked_by_flow, packet_of, read_flow
 from tasks.trace_typed import fields_of, protocol_of
 
 DEADLINE_S = 30.0
@@ -57,7 +58,8 @@ def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tup
     world = BundleWorld(loaded)
     try:
         world.ofproto_trace(bundle.host, bridge_name, flow_text(fields), ())
-        return predict_flow(question, world, fields, lambda causes: {})
+        trace = predict_flow(question, world, fields, lambda causes: {})
+        return replace(trace, question=asked_by_flow(question, flow))
     except HostUnreachable as problem:
         raise FlowProblem(f"Open vSwitch does not take the flow {flow!r}: {problem}") from problem
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sdn.trace import LiveWorld, Question
 from sdn.trace.fields import flow_text
 from sdn.trace.predict import predict_flow
 from sdn.trace.question import Endpoint, HostUnreachable, PortFacts
-from tasks.raw_flows import ANY, LOCAL, FlowProblem, packet_of, read_flow
+from tasks.raw_flows import ANY, LOCAL, FlowProblem, asked_by_flow, packet_of, read_flow
 from tasks.trace_kept import Kept
 from tasks.trace_rows import endpoint_of, read_ports, read_setting
 
@@ -59,7 +60,8 @@ def follow(row: PortTrace) -> Trace:
             is_one_host=row.bridge != OURS,
         )  # fmt: skip
         world.ofproto_trace(row.host.name, row.bridge, flow_text(fields), ())  # does the switch take it at all?
-        return predict_flow(question, world, fields, lambda causes: kept.explain(setting.generation, causes))
+        trace = predict_flow(question, world, fields, lambda causes: kept.explain(setting.generation, causes))
+        return replace(trace, question=asked_by_flow(question, row.flow))
     except HostUnreachable as problem:
         raise FlowProblem(f"Open vSwitch of {row.host.name} gave no trace of {row.flow!r}: {problem}") from problem
     finally:

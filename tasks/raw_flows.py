@@ -7,9 +7,11 @@ from ipaddress import ip_address
 from typing import cast
 
 from sdn.model.addresses import Mac
+from sdn.model.asked import Asked
 from sdn.model.packet import Address, Packet, Protocol
 from sdn.trace.fields import field_name, protocol_of
 from sdn.trace.parser import parse_flow
+from sdn.trace.question import Question
 
 ANY = "0.0.0.0"
 LOCAL = 65534
@@ -48,6 +50,16 @@ def packet_of(fields: Mapping[str, str]) -> Packet:
         cast(Protocol, known), Mac(fields.get("dl_src", "00:00:00:00:00:00")),
         Mac(fields.get("dl_dst", "00:00:00:00:00:00")), _address(source), _address(target),
         port_dst=int(fields.get("tp_dst", "0")) if fields.get("tp_dst", "0").isdigit() else 0,
+    )  # fmt: skip
+
+
+def asked_by_flow(question: Question, flow: str) -> Asked:
+    """The question of a packet that was given as a flow, which its answer repeats."""
+    version = question.packet.ip_dst.version if str(question.packet.ip_dst) != ANY else 0
+    return Asked(
+        bridge=question.bridge, flow=flow.strip(), ct_next=question.ct_next, protocol=question.packet.protocol,
+        source_name=question.source.name, target_name=question.target_name if version else "", family=version,
+        asked_at=question.started_at,
     )  # fmt: skip
 
 

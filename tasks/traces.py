@@ -18,6 +18,7 @@ from portal.traces.desk import tell_answered
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS, WITH_PORTS
 from portal.traces.presentation import AnswerTexts, answer_text
+from portal.traces.question import made_asked
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, from_json, to_json
@@ -123,12 +124,14 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
                 sorted(on)
             )  # through a tunnel, or by the wire: what that is called on both is asked for
         question, told = asked_question(request, setting, source, target)
+        asked = made_asked(request, source, target, question.packet.ip_dst.version)
         predicted = redacted(predict(question, world, explain), request.team.slug)
-        predicted = replace(predicted, findings=(*told, *predicted.findings))
+        predicted = replace(predicted, findings=(*told, *predicted.findings), question=asked)
         reply: dict[str, object] | None = None
         if source is not None and target is not None and KINDS[request.protocol].has_answer:
             back, _ = question_of(request, setting, target, source, "return")
-            reply = to_json(redacted(predict(back, world, explain), request.team.slug))
+            returned = redacted(predict(back, world, explain), request.team.slug)
+            reply = to_json(replace(returned, question=asked))
         return Answer(to_json(predicted), reply, question, predicted, rundirs)
     finally:
         world.close()
@@ -164,8 +167,9 @@ def _stands_in(port: Port) -> bool:
 def _answer_then(request: TraceRequest, setting: Setting, source: Port | None, target: Port | None, explain: Explain) -> Answer:  # fmt: skip
     """The answer as of an instant that is over, out of the recorded flows."""
     question, there, back = predict_then(request, setting, source, target, explain)
-    predicted = redacted(there, request.team.slug)
-    reply = to_json(redacted(back, request.team.slug)) if back is not None else None
+    asked = made_asked(request, source, target, question.packet.ip_dst.version)
+    predicted = replace(redacted(there, request.team.slug), question=asked)
+    reply = to_json(replace(redacted(back, request.team.slug), question=asked)) if back is not None else None
     return Answer(to_json(predicted), reply, question, predicted, {})
 
 

@@ -1,6 +1,7 @@
 """A trace as a text picture: one line a device, the tables that decided under each switch, the wire between the hosts.
 
     web-1 → db-1 tcp/22
+    asked: tcp/22 over IPv4 from web-1 (10.20.0.11) to db-1 (10.20.0.12); …
     ✔ delivered  db-1 takes tcp/22 from its network
 
     hv1  ┌ web-1 eth0   virtio-net
@@ -45,6 +46,9 @@ class Detail:
 def draw(answer: dict[str, Any], detail: Detail = Detail()) -> str:
     """The whole answer: there, back, and what a real packet did."""
     lines = [typer.style(clean(answer["title"]), bold=True)]
+    lines += (
+        [f"asked: {clean(answer['question']['words'])}"] if "question" in answer else []
+    )  # an older server has none
     if answer["state"] == "failed":
         return "\n".join([*lines, f"✖ the trace failed: {clean(answer['error'])}"])
     for words, trace in (("", None if detail.back else answer["result"]), ("Back", answer["reply"])):

@@ -216,10 +216,38 @@ class TraceAsked(Schema):
     state: str
 
 
+class TraceQuestion(Schema):
+    """What a trace was asked; POST /traces takes it as it is, and asks the same. A packet given as a flow has `flow` instead."""
+
+    source: UUID | None
+    outside: str
+    router: str
+    source_address: str
+    target: str
+    protocol: str
+    port_dst: int
+    moment: str
+    size_bytes: int
+    header_fields: str
+    deliver: bool
+    at: str = Field(description="an ISO time: as of then; as of now when empty")
+    bridge: str
+    flow: str
+    ct_next: list[str]
+    source_name: str
+    target_name: str
+    family: int = Field(description="4 or 6; 0 where it is not decided yet")
+    asked_at: datetime
+    words: str = Field(description="all of it, in one line")
+
+
 class TraceOut(Schema):
+    """`result`, `reply` and the probe's trace carry the question too, without its line."""
+
     uuid: UUID
     title: str
     state: str
+    question: TraceQuestion
     result: dict[str, Any] | None
     reply: dict[str, Any] | None
     probe: dict[str, Any] | None

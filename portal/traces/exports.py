@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
 from portal.traces.pictures import format_png, format_svg
-from portal.traces.presentation import read_trace
+from portal.traces.presentation import asked_line, question_json, read_trace
 from sdn.model.trace import Trace
 from sdn.trace.picture import Picture, draw_trace
 from sdn.trace.text import format_trace
@@ -30,20 +30,30 @@ def _ways(row: TraceRequest) -> tuple[tuple[str, Trace], ...]:
 
 
 def _json(row: TraceRequest) -> str:
-    return json.dumps({"title": row.title, "forward": row.result, "return": row.reply, "probe": row.probe}, indent=2)
+    return json.dumps(
+        {
+            "title": row.title,
+            "question": question_json(row),
+            "forward": row.result,
+            "return": row.reply,
+            "probe": row.probe,
+        },
+        indent=2,
+    )
 
 
 def _markdown(row: TraceRequest) -> str:
-    return format_markdown(row.title, read_trace(row.result), read_trace(row.reply))
+    return format_markdown(row.title, read_trace(row.result), read_trace(row.reply), asked_line(row))
 
 
 def _text(row: TraceRequest) -> str:
-    parts = [f"{words}: {format_trace(trace)}" for words, trace in _ways(row)] or ["No answer yet.\n"]
-    return f"{row.title}\n\n" + "\n".join(parts)
+    ways = [(words, replace(trace, question=None)) for words, trace in _ways(row)]  # it is told once, above both
+    parts = [f"{words}: {format_trace(trace)}" for words, trace in ways] or ["No answer yet.\n"]
+    return f"{row.title}\nAsked: {asked_line(row)}\n\n" + "\n".join(parts)
 
 
 def _picture(row: TraceRequest) -> Picture:
-    return draw_trace(row.title, _ways(row))
+    return draw_trace(row.title, _ways(row), f"Asked: {asked_line(row)}")
 
 
 EXPORTS: dict[str, Export] = {

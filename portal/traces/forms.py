@@ -16,10 +16,19 @@ from portal.traces.header_fields import TCP_FLAGS, read_fields
 from portal.traces.instants import read_instant
 from portal.traces.outside import find_floating
 from portal.traces.packets import KINDS
-from portal.traces.requests import DEFAULT_SIZE, MOMENTS, TraceSpec, check_trace, find_target, ports_of
+from portal.traces.question import OUTSIDE, ROUTER
+from portal.traces.requests import (
+    DEFAULT_SIZE,
+    MOMENTS,
+    TraceSpec,
+    address_of_family,
+    check_trace,
+    find_target,
+    ports_of,
+)
 
 __all__ = ["TraceForm", "ports_of"]
-OUTSIDE, ROUTER = "outside:", "router:"
+FAMILIES = (("", _("IPv4 first")), ("4", "IPv4"), ("6", "IPv6"))
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
@@ -36,6 +45,7 @@ class TraceForm(forms.Form):
         label=_("Packet"), choices=[(name, _(kind.label)) for name, kind in KINDS.items()], initial="icmp"
     )
     port_dst = forms.IntegerField(label=_("Port of TCP, UDP or SCTP"), required=False, initial=22)
+    family = forms.ChoiceField(label=_("To a VM that has both"), choices=FAMILIES, required=False)
     moment = forms.ChoiceField(
         label=_("Which packet"), choices=[(name, _(words)) for name, words in MOMENTS], required=False, initial="as_is"
     )
@@ -108,6 +118,7 @@ class TraceForm(forms.Form):
     def _ends(self, cleaned: dict[str, Any]) -> dict[str, Any] | None:
         """Where the packet comes from and goes to; None where the target is none, and then that is said."""
         network, router = self._networks.get(cleaned["source"]), self._routers.get(cleaned["source"])
+        family = int(cleaned.get("family") or 0)
         if router is not None:
             target, address, problem = find_target(self.team, None, cleaned["target"], cleaned["protocol"])
             ends: dict[str, Any] = {"source": None, "target": target, "address": address, "router": router}
@@ -116,7 +127,7 @@ class TraceForm(forms.Form):
             target, address, problem = find_target(self.team, source, cleaned["target"], cleaned["protocol"])
             ends = {"source": source, "target": target, "address": address}
         else:
-            floating, problem = find_floating(self.team, cleaned["target"])
+            floating, problem = find_floating(self.team, cleaned["target"], family)
             if floating is not None and floating.address.network_id != network.pk:
                 problem = gettext(
                     "%(floating)s is an address of %(network)s, and nothing comes to it from %(network_2)s"
@@ -124,6 +135,8 @@ class TraceForm(forms.Form):
             port = floating.fixed.port if floating and floating.fixed else None
             address = floating.address.address if floating else ""
             ends = {"source": None, "target": port, "address": address, "outside": network, "source_address": cleaned.get("source_address", "")}  # fmt: skip
+        if family and not problem:
+            ends["address"], problem = address_of_family(ends["target"], ends["address"], family)
         if problem:
             self.add_error("target", problem)
             return None

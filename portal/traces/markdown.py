@@ -9,9 +9,9 @@ from sdn.model.trace import Hop, Step, Trace
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
 
 
-def format_markdown(title: str, forward: Trace | None, back: Trace | None) -> str:
+def format_markdown(title: str, forward: Trace | None, back: Trace | None, asked: str = "") -> str:
     """The whole page's text; names are escaped, so that no name becomes a link or a table cell."""
-    lines = [f"# {_plain(title)}", ""]
+    lines = [f"# {_plain(title)}", "", *([f"Asked: {_plain(asked)}", ""] if asked else [])]
     for words, trace in (("There", forward), ("Back", back)):
         if trace is not None:
             lines += [f"## {words}: {_plain(trace.reason)}", "", *_about(trace), *_table(trace), ""]

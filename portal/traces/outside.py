@@ -23,11 +23,14 @@ def floating_of(port: Port) -> FloatingAddress | None:
     return min(rows, key=lambda row: row.family, default=None)
 
 
-def find_floating(team: Team, text: str) -> tuple[FloatingAddress | None, str]:
-    """(floating address, problem) of what was typed as the target of a packet from outside: it, or its VM's name."""
+def find_floating(team: Team, text: str, family: int = 0) -> tuple[FloatingAddress | None, str]:
+    """(floating address, problem) of what was typed as the target of a packet from outside: it, or its VM's name.
+
+    Of a VM's several it is that of the `family`, where one is asked for and there is one.
+    """
     given = _as_written(text.strip())
     of_team = FloatingAddress.objects.filter(team=team).select_related("address__network", "fixed__port")
-    rows = sorted(of_team, key=lambda row: row.family)
+    rows = sorted(of_team, key=lambda row: (row.family != family, row.family))
     named = [row for row in rows if row.fixed is not None and given in (row.fixed.port.name, str(row.fixed.port.uuid))]
     found = next(iter(named), None) or next((row for row in rows if row.address.address == given), None)
     if found is None:

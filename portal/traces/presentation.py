@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.utils.translation import gettext
@@ -13,7 +13,9 @@ from portal.config.told import told_value
 from portal.hosts.models import Host
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS
+from portal.traces.question import asked_of
 from sdn.model.trace import Hop, Step, Trace, from_json
+from sdn.trace.asked import asked_words
 
 VERDICT_WORDS = {
     "delivered": _("Delivered"),
@@ -116,6 +118,22 @@ def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:
     return {**probe, "trace": with_cookie_text(probe["trace"])}
 
 
+def asked_line(row: TraceRequest) -> str:
+    """The question in one line, with the addresses that its packet has."""
+    return asked_words(asked_of(row), _packet_there(row))
+
+
+def question_json(row: TraceRequest) -> dict[str, Any]:
+    """The question as the API tells it: what asks it again, and its line."""
+    asked = asked_of(row)
+    return {**asdict(asked), "words": asked_words(asked, _packet_there(row))}
+
+
+def _packet_there(row: TraceRequest) -> dict[str, str]:
+    packet: dict[str, str] = (row.result or {}).get("packet", {})
+    return packet
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerTexts:
     """Both directions of a trace as JSON."""
@@ -130,7 +148,8 @@ def answer_text(row: TraceRequest, texts: AnswerTexts | None = None) -> str:
     `texts` are the row's result and reply, where they are written already.
     """
     texts = texts or AnswerTexts(json.dumps(row.result), json.dumps(row.reply))
-    head = json.dumps({"uuid": str(row.uuid), "title": row.title, "state": row.state})
+    named = {"uuid": str(row.uuid), "title": row.title, "state": row.state, "question": question_json(row)}
+    head = json.dumps(named)
     tail = json.dumps({"probe": probe_data(row), "error": row.error})
     return f'{head[:-1]}, "result": {texts.result}, "reply": {texts.reply}, {tail[1:]}'
 

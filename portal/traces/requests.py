@@ -147,6 +147,22 @@ def _port_with(team: Team, source: Port | None, address: IPv4Address | IPv6Addre
     return found[0] if len(found) == 1 else None
 
 
+def address_of_family(target: Port | None, address: str, family: int) -> tuple[str, str]:
+    """(address, problem): the target's address of the family that was chosen; one that was typed must be of it."""
+    if address:
+        version = ip_address(address).version
+        wrong = gettext(
+            "%(address)s is an IPv%(version)s address, and IPv%(family)s was chosen: leave the family open, or give a VM's name"
+        ) % {"address": address, "version": version, "family": family}
+        return address, "" if version == family else wrong
+    own = [row.address for row in target.addresses.all()] if target else []
+    found = next((one for one in own if ip_address(one).version == family), "")
+    if found or target is None:
+        return found, ""
+    words = gettext("%(target)s has no IPv%(family)s address; it has %(own)s")
+    return "", words % {"target": target.name, "family": family, "own": ", ".join(own) or gettext("none")}
+
+
 def _unknown(team: Team, given: str) -> str:
     names = list(ports_of(team).values_list("name", flat=True)[:6])
     have = f"{team.name} has {', '.join(names)}" if names else gettext("%(team)s has no VM yet") % {"team": team.name}

@@ -18,16 +18,20 @@ from portal.accounts.models import Team, User
 from portal.config.told import told, told_value
 from portal.networks.choices import port_named
 from portal.traces.exports import EXPORTS
-from portal.traces.forms import OUTSIDE, ROUTER, TraceForm
+from portal.traces.forms import TraceForm
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import addresses_of, conclusion_of, island_data, read_trace, rows_of, verdict_words
 from portal.traces.probings import probing_as_json
+from portal.traces.question import again_of, asked_of, form_with, swapped_of
 from portal.traces.requests import GIVEN as HANDED_OVER
 from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again
+from sdn.trace.asked import ends_of
 
 DIRECTIONS = ("forward", "return")
-GIVEN = ("source", "target", "protocol", "port_dst", "moment", "size_bytes", "at", "header_fields", "source_address")
+GIVEN = (
+    "source", "target", "protocol", "port_dst", "family", "moment", "size_bytes", "at", "header_fields", "source_address",
+)  # fmt: skip
 RECENT = 12
 PROBING_SECONDS = (("60", "for a minute"), ("300", "for 5 minutes"), ("600", "for 10 minutes"))
 
@@ -117,15 +121,6 @@ def _probing(row: TraceRequest) -> dict[str, Any] | None:
     return {**probing_as_json(last), "is_live": last.is_live, "lost": last.sent - last.arrived} if last else None
 
 
-def _source_again(row: TraceRequest) -> str:
-    """The source as the form has it."""
-    if row.outside is not None:
-        return f"{OUTSIDE}{row.outside.name}"
-    if row.router is not None:
-        return f"{ROUTER}{row.router.name}"
-    return str(row.source.uuid) if row.source else ""
-
-
 def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, Any]:
     value = row.result if direction == "forward" else row.reply
     shown, spoken = read_trace(value), told_value(value)
@@ -135,6 +130,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
     sender = row.outside or row.router
     gone = sender.name if sender else row.address or gettext("a VM that is gone")
     names = [port.name if port else gone for port in ends]
+    asked, again = asked_of(row), again_of(row)
     return {
         "row": row,
         "trace": trace,
@@ -149,10 +145,13 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "source_name": names[0],
         "target_name": names[1],
         "addresses": addresses_of(shown.packet) if shown else ("", ""),
-        "moment": gettext(dict(MOMENTS).get(row.moment, row.moment)),
-        "again_target": row.address if row.outside else row.target.uuid if row.target else row.address,
-        "again_source": _source_again(row),
-        "again_fields": ",".join(f"{name}={value}" for name, value in row.header_fields.items()),
+        "moment": gettext(dict(MOMENTS).get(asked.moment, asked.moment)),
+        "asked": asked,
+        "asked_ends": ends_of(asked, (row.result or {}).get("packet", {})),
+        "again": again,
+        "change_url": form_with(again),
+        "now_url": form_with({name: value for name, value in again.items() if name != "at"}),
+        "swap_url": form_with(swapped_of(row)),
         "latency_us": sum(hop.latency_us or 0 for hop in shown.hops) if shown else 0,
         "island": island_data(row, spoken, direction),
         "may_ask": can(request, row.team),

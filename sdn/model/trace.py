@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
 
+from sdn.model.asked import Asked, asked_from_json
+
 TraceKind = Literal["predicted", "probed", "observed"]
 Direction = Literal["forward", "return"]
 Verdict = Literal["delivered", "dropped", "flooded", "to_controller", "unknown"]
@@ -123,12 +125,13 @@ class Trace:
     nearest: tuple[NearFlow, ...] = ()
     suggestion: str = ""  # what to change so that it arrives, one sentence
     findings: tuple[str, ...] = ()  # what else is worth knowing: sizes, states that could not be read
+    question: Asked | None = None  # what it is the answer to
 
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 _READING: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {
     kind: (names := tuple(one.name for one in fields(kind)), attrgetter(*names))
-    for kind in (Intent, Counters, Step, Hop, NearFlow, Branch, Trace)
+    for kind in (Asked, Intent, Counters, Step, Hop, NearFlow, Branch, Trace)
 }
 
 
@@ -145,6 +148,7 @@ def from_json(value: dict[str, Any]) -> Trace:
         "cause": _step(value["cause"]) if value.get("cause") else None,
         "nearest": tuple(_near(near) for near in value.get("nearest", ())),
         "findings": tuple(value.get("findings", ())),
+        "question": asked_from_json(value.get("question")),
     }
     return Trace(**{**value, **read})
 

@@ -74,10 +74,12 @@ class _Sheet:
         self.lines.append(Line(x, self.y - 4, text, size, ink, is_mono=mono))
 
 
-def draw_trace(title: str, ways: tuple[tuple[str, Trace], ...]) -> Picture:
-    """The drawing of the ways ("There", "Back") of one trace."""
+def draw_trace(title: str, ways: tuple[tuple[str, Trace], ...], asked: str = "") -> Picture:
+    """The drawing of the ways ("There", "Back") of one trace; `asked` is the question's line."""
     sheet = _Sheet()
     sheet.write(cut(title, 80), size=20, bold=True)
+    for text in textwrap.wrap(asked, SENTENCE_CHARS):
+        sheet.write(text, ink=MUTED)
     for words, trace in ways:
         sheet.y += 10
         _way(sheet, words, trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sdn.model.trace import Hop, NearFlow, Step, Trace, Verdict
+from sdn.trace.asked import question_words
 
 _MARK: dict[Verdict, str] = {"delivered": "✔", "dropped": "✘", "flooded": "▲", "to_controller": "■", "unknown": "?"}
 _COLOR: dict[Verdict, str] = {
@@ -19,6 +20,8 @@ def format_trace(trace: Trace, *, color: bool = False) -> str:
     """A line per hop and per step, the verdict first, what to do after it; ends with a newline."""
     head = f"{_MARK[trace.verdict]} {trace.reason}"
     lines = [f"\x1b[1;{_COLOR[trace.verdict]}m{head}\x1b[0m" if color else head]
+    asked = question_words(trace)
+    lines += [f"  ? {asked}"] if asked else []
     lines += [f"  → {trace.suggestion}"] if trace.suggestion else []
     lines += [f"  ! {finding}" for finding in trace.findings]
     lines.append("")

@@ -200,6 +200,7 @@ def test_a_trace_is_drawn_with_its_reason_and_judged(terminal: People, served: t
     )
     said = bob.ok("trace", str(row.uuid)).out
     assert "✖ dropped  Dropped on hv1: its source IPv4 address is not the port's own" in said
+    assert said.splitlines()[1].startswith("asked: icmp from ")
     assert said.index("web-1 eth0") < said.index("vnet3") < said.index("br-int") < said.index("it ends here")
     assert "ofproto/trace" not in said and "ofproto/trace" in bob.ok("trace", "-v", str(row.uuid)).out
     assert bob.run("trace", str(row.uuid), "--strict").code == 1

@@ -64,6 +64,12 @@ def test_a_port_by_its_number_is_followed_through_our_tables(seen: Street) -> No
     assert found["state"] == "done", found["error"]
     tables = [step["table"] for hop in found["result"]["hops"] for step in hop["steps"]]
     assert tables[:2] == [0, 10], "judged as that port's own packet"
+    question = found["result"]["question"]
+    assert (question["bridge"], question["flow"], question["family"]) == (
+        "br-int",
+        between(seen, str(seen.web.ofport)),
+        4,
+    )
     page = client_of(seen.cast.olga).get(reverse("port_trace", args=[found["uuid"]]))
     assert page.status_code == 200 and "data-verdict" in page.content.decode()
     spoofed = answered(ask(seen, between(seen, str(seen.db.ofport))))

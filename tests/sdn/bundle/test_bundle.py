@@ -106,7 +106,9 @@ def test_an_in_port_may_be_given_by_name(loaded: BundleShadow) -> None:
 def test_the_command_prints_the_schema_and_tells_by_its_exit_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     call_command("trace", "--bundle", str(folder), "--bridge", "br-int", "--flow", TO_DB, "--json")
     told = capsys.readouterr()
-    assert from_json(json.loads(told.out)).verdict == "delivered"
+    trace = from_json(json.loads(told.out))
+    assert trace.verdict == "delivered" and trace.question is not None
+    assert (trace.question.flow, trace.question.bridge, trace.question.family) == (TO_DB, "br-int", 4)
     assert "no conntrack dump" in told.err
     with pytest.raises(SystemExit) as ended:
         call_command("trace", "--bundle", str(folder), "--flow", TO_DB, "--json", "--expect", "dropped")
