@@ -31,7 +31,7 @@ def served(transactional_db: None, redis_server: str, settings: Any, live_server
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cast = make_cast()
     User.objects.filter(pk=cast.alice.pk).update(is_operator=True)
-    document = httpx.get(f"{live_server.url}/api/v1/openapi.json")
+    document = httpx.get(f"{live_server.url}/api/v1/openapi.json", timeout=60)  # the first one builds it
     return SimpleNamespace(url=live_server.url, cast=cast, document=document, token=make_token(cast.alice, "generated", True, 7)[1])  # fmt: skip
 
 
