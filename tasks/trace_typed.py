@@ -17,21 +17,21 @@ from portal.networks.models import FloatingAddress, Port
 from portal.traces.asked import spec_of
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS, WITH_PORTS
-from portal.traces.requests import Errors, TraceProblem, TraceSpec, check_trace, find_target
+from portal.traces.requests import NEXT, Errors, TraceProblem, TraceSpec, check_trace, find_target
 
 NOT_A_VM = ("router", "outside")
 TO_ITSELF = ("dhcp", "dns")  # which know where they go
 # The API's field → what is typed for it
 TYPED = {
-    "header_fields": "--set, --flags", "source_address": "--as", "at": "--at", "size_bytes": "--size", "moment": "--moment",
-    "target": "TARGET", "source": "SOURCE", "router": "SOURCE", "outside": "SOURCE",
+    "header_fields": "--set, --flags", "source_address": "--as", "at": "--at", "size_bytes": "--size", "moment": "--moment, --next",
+    "deliver": "--deliver", "target": "TARGET", "source": "SOURCE", "router": "SOURCE", "outside": "SOURCE",
 }  # fmt: skip
 # Options that say nothing to a bundle, and what they are unless given
 LIVE_ONLY = {
     "nd": False, "dhcp": False, "dns": False, "ipv6": False, "moment": "as_is", "size": 84, "at": "", "comes_from": "",
-    "back": False, "probe": False,
+    "back": False, "probe": False, "deliver": False, "next_one": False,
 }  # fmt: skip
-LIVE_ONLY_TYPED = {"comes_from": "as", "back": "return"}
+LIVE_ONLY_TYPED = {"comes_from": "as", "back": "return", "next_one": "next"}
 
 
 class BadQuestion(Exception):
@@ -75,7 +75,7 @@ def typed_request(options: Mapping[str, Any]) -> TraceRequest:
     except TraceProblem as problem:
         spec, errors = None, problem.errors
     if spec is None or errors:
-        raise BadQuestion("; ".join(_told(errors)))
+        raise BadQuestion("; ".join(told_errors(errors)))
     return _row_of(team, spec)
 
 
@@ -85,9 +85,10 @@ def _asked(team: Team, options: Mapping[str, Any], protocol: str) -> TraceIn:
     kind, _, name = options["source"].partition(":")
     sender = {"source": port.uuid} if port is not None else {kind: name}
     body = {
-        **sender, "target": _target(team, port, options, protocol), "protocol": protocol, "moment": options["moment"],
+        **sender, "target": _target(team, port, options, protocol), "protocol": protocol, "moment": NEXT if options["next_one"] else options["moment"],
         "port_dst": options[protocol] if protocol in WITH_PORTS else 0, "size_bytes": options["size"], "at": options["at"],
         "header_fields": fields_of(options), "source_address": options["comes_from"],
+        "deliver": options["deliver"],
     }  # fmt: skip
     try:
         return TraceIn.model_validate(body)
@@ -95,7 +96,7 @@ def _asked(team: Team, options: Mapping[str, Any], protocol: str) -> TraceIn:
         errors: Errors = {}
         for one in problem.errors():
             errors.setdefault(str(one["loc"][0]), []).append(one["msg"])
-        raise BadQuestion("; ".join(_told(errors))) from None
+        raise BadQuestion("; ".join(told_errors(errors))) from None
 
 
 def _source(team: Team, given: str) -> Port | None:
@@ -130,7 +131,8 @@ def _target(team: Team, source: Port | None, options: Mapping[str, Any], protoco
     return found
 
 
-def _told(errors: Errors) -> Iterator[str]:
+def told_errors(errors: Errors) -> Iterator[str]:
+    """Each problem by its option and field."""
     for field, lines in errors.items():
         typed = TYPED.get(field)
         name = f"{typed} ({field})" if typed and typed.startswith("-") else typed or field
@@ -142,5 +144,5 @@ def _row_of(team: Team, spec: TraceSpec) -> TraceRequest:
         team=team, source=spec.source, target=spec.target, address=spec.address, protocol=spec.protocol,
         port_dst=spec.port_dst if spec.protocol in WITH_PORTS else 0, moment=spec.moment, size_bytes=spec.size_bytes,
         outside=spec.outside, source_address=spec.source_address, router=spec.router, at=spec.at,
-        header_fields=dict(spec.header_fields),
+        header_fields=dict(spec.header_fields), is_handed_over=spec.is_handed_over,
     )  # fmt: skip

@@ -308,9 +308,12 @@ def trace_title(spec: TraceSpec) -> str:
     return f"{source} → {spec.target.name if spec.target else spec.address} {service}"
 
 
-def create_trace(team: Team, user: User, spec: TraceSpec, part: tuple[Diagnosis, str] | None = None) -> TraceRequest:
+def create_trace(
+    team: Team, user: User | None, spec: TraceSpec, part: tuple[Diagnosis, str] | None = None
+) -> TraceRequest:
     """A stored trace in state running, ordered from the tracer on commit. Raises TraceProblem, and then nothing is stored.
 
+    Without a user it is the product's own, asked for at the server.
     `part` is the diagnosis that it is asked for, and which question of it this is.
     """
     errors = check_trace(team, spec)

@@ -227,7 +227,7 @@ def test_both_command_lines_take_the_same_options_and_reach_every_field_of_the_a
         "--as",
         "--at",
     }
-    asked |= {"--return", "--expect", "--json", "-4", "-6"}
+    asked |= {"--return", "--expect", "--json", "-4", "-6", "--next", "--deliver"}
     assert asked <= server & client
     named = {*questions.TYPED, *questions.Service.__dataclass_fields__}
     assert set(TraceIn.model_fields) <= named

@@ -24,10 +24,12 @@ from tasks.bundles import flow_between, trace_bundle
 from tasks.probes import probe
 from tasks.raw_flows import FlowProblem
 from tasks.trace_kept import Kept
+from tasks.trace_stored import NoAnswer, stored_answer
 from tasks.trace_typed import BadQuestion, refuse_beside_bundle, typed_request
 from tasks.traces import answer
 
 BAD_INPUT = 2
+NO_WAY_BACK = "there is no way back of this packet: its target is nobody's, or it is a question"
 
 
 class Command(BaseCommand):
@@ -53,6 +55,17 @@ class Command(BaseCommand):
         add("--at", default="", metavar="TIME", help="as of then (UTC), by the recorded flows: '2026-11-26 03:10'")
         add("--return", dest="back", action="store_true", help="the way back instead")
         add("--probe", action="store_true", help="send one real packet, and show what the switches report")
+        add(
+            "--deliver",
+            action="store_true",
+            help="hand one real packet over to the target's guest, who may answer it; show what the switches report",
+        )
+        add(
+            "--next",
+            dest="next_one",
+            action="store_true",
+            help="wait, a minute at most, for the VM's next such connection; trace its first packet",
+        )
         add("--bundle", type=Path, metavar="DIR", help="ask an unpacked sos report, not the hosts")
         add("--bridge", default="br-int", help="with --bundle: where the packet comes in")
         add("--flow", help="with --bundle: the packet in ovs-ofctl's syntax, with its in_port")
@@ -86,12 +99,14 @@ class Command(BaseCommand):
 
     def _live(self, options: dict[str, Any]) -> Trace:
         request = typed_request(options)
+        if options["next_one"] or options["deliver"]:
+            return _stored(request, options)
         found = answer(request, Kept())
         if found is None:
             raise _bad("an end of this path no longer exists")
         if options["back"]:
             if found.reply is None:
-                raise _bad("there is no way back of this packet: its target is nobody's, or it is a question")
+                raise _bad(NO_WAY_BACK)
             return from_json(found.reply)
         if not options["probe"]:
             return found.predicted
@@ -101,6 +116,25 @@ class Command(BaseCommand):
         if "refused" in probed:
             raise CommandError(probed["refused"])
         return from_json(probed["trace"])
+
+
+def _stored(request: TraceRequest, options: dict[str, Any]) -> Trace:
+    """The answer of the workers: there, back, or what its real packet did."""
+    is_sent = options["deliver"] or options["probe"]
+    try:
+        row = stored_answer(request, with_packet=is_sent and not options["back"])
+    except NoAnswer as problem:
+        raise CommandError(str(problem)) from problem
+    if options["back"]:
+        if row.reply is None:
+            raise _bad(NO_WAY_BACK)
+        return from_json(row.reply)
+    if not is_sent:
+        return from_json(row.result or {})
+    told = row.probe or {}
+    if "refused" in told:
+        raise CommandError(told["refused"])
+    return from_json(told["trace"])
 
 
 def _is_of_now(request: TraceRequest) -> bool:
