@@ -18,6 +18,7 @@ from django.utils import timezone
 from portal.backups.models import Backup, BackupStore
 from portal.backups.requests import those_on
 from portal.compute.models import VM, VMState
+from portal.hosts.models import Host
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
 from tasks.backups.directory import MARK
@@ -66,7 +67,13 @@ def taken(world, vm, store, **values):
     return made
 
 
+def seen_just_now():
+    """The host, as its collector keeps saying: on a busy machine a test takes longer than that is believed."""
+    Host.objects.update(libvirt_seen_at=timezone.now())
+
+
 def asked_back(world, backup, name="web-2"):
+    seen_just_now()
     vm = world.make_vm(name)
     operation = world.ask("vm.restore", vm)
     Operation.objects.filter(pk=operation.pk).update(params={"backup": str(backup.uuid)})
