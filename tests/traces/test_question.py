@@ -126,7 +126,10 @@ def test_the_page_s_line_says_it_and_its_link_fills_the_form_in_again(street: St
         assert dict(parse_qsl(urlsplit(unescape(link[1])).query)) == {
             name: unescape(value) for name, value in given.items()
         }
-        form = client.get(unescape(link[1])).context["form"]
+        filled_in = client.get(unescape(link[1]))
+        is_open = '<details class="tn-more" open>' in filled_in.content.decode()
+        assert is_open == any(name in body for name in ("size_bytes", "header_fields", "source_address")), body
+        form = filled_in.context["form"]
         filled = {name: form[name].value() for name in form.fields}
         posted = {name: "" if value is None else value for name, value in filled.items()}
         made = client.post(reverse("trace_new"), posted)
