@@ -195,5 +195,15 @@ FORMS = frozenset(
         _("it claims it in ARP"),
         _("it claims it in neighbour discovery"),
         _("it sends from it"),
+        # the kinds of a trace, and what of its places is counted
+        _("predicted"),
+        _("probed"),
+        _("observed"),
+        _("%(count)s table"),
+        _("%(count)s tables"),
+        _("port %(number)s of br-int, link %(link)s, MTU %(mtu)s"),
+        _("QEMU's own process moves each frame"),
+        _("QEMU's own process moves each frame, %(count)s queue"),
+        _("QEMU's own process moves each frame, %(count)s queues"),
     )
 )
