@@ -101,7 +101,7 @@ def own_settings(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show, or choose, the language and the time zone that the pages speak to you in."""
+    """Show or choose your pages' language and time zone."""
     api = api_of(ctx)
     wanted = {name: value for name, value in (("language", language), ("time_zone", time_zone)) if value is not None}
 

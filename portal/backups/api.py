@@ -118,7 +118,7 @@ class StoreChange(Schema):
     secret: str = Field("", max_length=300)
 
 
-class CleanIn(Schema):
+class StoreCleanIn(Schema):
     folders: list[Annotated[str, Field(max_length=300)]] = Field(
         max_length=MOST_AT_ONCE, description="of the store's `strays`"
     )
@@ -238,7 +238,7 @@ def post_store_try(request: HttpRequest, uuid: UUID) -> Any:
 
 
 @router.post("/backup-stores/{uuid}/clean", response={202: Accepted}, summary="Remove what no backup explains")
-def post_store_clean(request: HttpRequest, uuid: UUID, asked: CleanIn) -> Any:
+def post_store_clean(request: HttpRequest, uuid: UUID, asked: StoreCleanIn) -> Any:
     folders = [_plain(one) for one in asked.folders]
     return _accepted(clean_store(_store(request, uuid), person(request), folders, asked.typed))
 

@@ -207,6 +207,8 @@ def _in_one_state(arena: Arena, question: Question) -> tuple[Trace, tuple[Sighti
         arena.settle()
         predicted = arena.predicted(question)
         seen = arena.probed(question)
+        if not difference(predicted, seen):
+            break
         after = arena.predicted(question)
         if (after.verdict, after.reason) == (predicted.verdict, predicted.reason):
             break
