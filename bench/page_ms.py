@@ -80,12 +80,14 @@ def measure(hosts: int, vms: int) -> dict[str, Any]:
     from django.test.utils import CaptureQueriesContext, override_settings
 
     from bench.page_rows import filled
+    from portal.config.memory import collect_seldom
 
     call_command("migrate", verbosity=0)
     user, urls = filled(hosts, vms)
     with connection.cursor() as cursor:  # a database at rest: what filling it left to do is not what pages wait for
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("CHECKPOINT")
+    collect_seldom()  # as the web process does
     client, found = Client(), {}
     with override_settings(ALLOWED_HOSTS=["testserver"]):
         client.force_login(user)

@@ -18,7 +18,7 @@ from portal.accounts.models import Team, User
 from portal.accounts.views import add_key
 from portal.compute.hardware import HARDWARE_FIELDS, Hardware
 from portal.compute.models import Flavor, Image
-from portal.compute.requests import VMSpec, largest_host_ram_mib, next_name, over_quota, use_of
+from portal.compute.requests import Use, VMSpec, largest_host_ram_mib, next_name, over_quota
 from portal.compute.snippets import text_of
 from portal.hosts.models import Host
 from portal.networks.group_forms import chosen_names, posted_groups
@@ -115,9 +115,9 @@ def _shown(value: float) -> str:
     return f"{round(value, 2):g}"
 
 
-def size_tiles(team: Team) -> list[SizeTile]:
-    """Every size, with the reason why it cannot be taken or nothing."""
-    use, most = use_of(team), largest_host_ram_mib()
+def size_tiles(team: Team, use: Use) -> list[SizeTile]:
+    """Every size, with the reason why it cannot be taken beside what the team uses, or nothing."""
+    most = largest_host_ram_mib()
     tiles = []
     for flavor in Flavor.objects.all():
         reasons = over_quota(team, use, flavor)
@@ -127,9 +127,8 @@ def size_tiles(team: Team) -> list[SizeTile]:
     return tiles
 
 
-def quota_bars(team: Team, flavor: Flavor | None = None, count: int = 1) -> list[QuotaBar]:
+def quota_bars(team: Team, use: Use, flavor: Flavor | None = None, count: int = 1) -> list[QuotaBar]:
     """vCPU, memory, disk and VMs: in use, added by so many of the flavor, limit."""
-    use = use_of(team)
     each = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1) if flavor else (0, 0, 0, 0)
     adds = [one * count for one in each]
     return [
@@ -189,8 +188,8 @@ def _number(posted: QueryDict, name: str, default: int, errors: dict[str, list[s
     return int(text)
 
 
-def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, Any]:
-    """What the fields show: what was posted, else what the person's last VM had."""
+def form_values(team: Team, user: User, posted: QueryDict | None, sizes: list[SizeTile]) -> dict[str, Any]:
+    """What the fields show: what was posted, else what the person's last VM had, of the sizes that fit."""
     names = (
         "name", "image", "flavor", "network", "key", "new_key", "user_data", "address", "request_key", "count", "host",
         "apart", "apart_must", "lease_days", "is_autostarted", "snippet", *HARDWARE_FIELDS,
@@ -198,8 +197,7 @@ def form_values(team: Team, user: User, posted: QueryDict | None) -> dict[str, A
     if posted is not None:
         return {name: posted.get(name, "") for name in names} | {"groups": chosen_names(team, user, posted)}
     last = team.vms.filter(created_by=user).select_related("image", "flavor").order_by("-id").first()
-    tiles = size_tiles(team)
-    fitting = [tile.flavor.name for tile in tiles if not tile.refusal]
+    fitting = [tile.flavor.name for tile in sizes if not tile.refusal]
     image = Image.for_team(team).first()
     network = Network.objects.filter(team=team).first() or usable_networks(team).first()
     stem = last.name.rstrip("-0123456789") if last else "vm"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Subquery
+from django.db.models import Count, Q, QuerySet, Subquery, Window
 from django.urls import reverse
 from django.utils.translation import gettext_noop as _
 
@@ -117,10 +117,11 @@ def listed(team: Team, rows: QuerySet[VM], asked: Asked) -> Listed:
     """The page of those VMs of the team that was asked for; one after the last is the last."""
     # ids alone are searched, sorted and cut: whole rows of 10,000 VMs are ten times as much to sort
     bare = filtered(VM.objects.filter(team=team), asked)
-    # the count rides along as a scalar of the same query
+    # the count rides along in the same query: what is searched is searched once, what is not is read as far as the page
     count = bare.order_by().values("team").annotate(n=Count("pk")).values("n")
+    total_of = Window(Count("pk")) if asked.is_filtered else Subquery(count)
     start = (asked.page - 1) * PER_PAGE
-    cut = bare.annotate(total=Subquery(count)).order_by(*_order(asked)).values_list("pk", "total")
+    cut = bare.annotate(total=total_of).order_by(*_order(asked)).values_list("pk", "total")
     keys = list(cut[start : start + PER_PAGE])
     total: int = keys[0][1] if keys else bare.count()
     pages = max(1, -(-total // PER_PAGE))

@@ -36,7 +36,7 @@ from portal.compute.presentation import (
     timing_of,
 )
 from portal.compute.recreate import MOST_AT_ONCE, count_problems, create_vms, names_for
-from portal.compute.requests import VMProblem, check_spec, delete_vm
+from portal.compute.requests import Use, VMProblem, check_spec, delete_vm, use_of
 from portal.compute.snippets import entries_of
 from portal.compute.tags import kept_of
 from portal.compute.virt_install import virt_install_lines
@@ -114,18 +114,17 @@ def vm_create(request: HttpRequest) -> HttpResponse:
                 return redirect("vm", made[0].vm.uuid) if count == 1 else redirect("vm_list")
             except VMProblem as problem:
                 errors = problem.errors
-    values = form_values(team, user, request.POST if request.method == "POST" else None)
-    return render(
-        request, "compute/vm_create.html", _create_context(team, request, values, errors), status=422 if errors else 200
-    )
+    context = _create_context(team, request, errors)
+    return render(request, "compute/vm_create.html", context, status=422 if errors else 200)
 
 
-def _create_context(
-    team: Team, request: HttpRequest, values: dict[str, Any], errors: dict[str, list[str]]
-) -> dict[str, Any]:
+def _create_context(team: Team, request: HttpRequest, errors: dict[str, list[str]]) -> dict[str, Any]:
+    use = use_of(team)
+    sizes = size_tiles(team, use)
+    values = form_values(team, person(request), request.POST if request.method == "POST" else None, sizes)
     asked = QueryDict(mutable=True)
     asked.update({name: value for name, value in values.items() if isinstance(value, str) and name != "new_key"})
-    return _effect_context(team, request, asked, problems=False) | {
+    return _effect_context(team, request, asked, use, problems=False) | {
         "choices": [
             (name, LABELS[name], CHOICES[name], values.get(name, ""), errors.get(name)) for name in HARDWARE_FIELDS
         ],
@@ -138,7 +137,7 @@ def _create_context(
         "values": values,
         "errors": errors,
         "images": images_for(team),
-        "sizes": size_tiles(team),
+        "sizes": sizes,
         "networks": usable_networks(team).prefetch_related("subnets"),
         "reserved": reservations_of(team),
         "keys": person(request).keys.all(),
@@ -146,7 +145,9 @@ def _create_context(
     }
 
 
-def _effect_context(team: Team, request: HttpRequest, asked: QueryDict, problems: bool = True) -> dict[str, Any]:
+def _effect_context(
+    team: Team, request: HttpRequest, asked: QueryDict, use: Use, problems: bool = True
+) -> dict[str, Any]:
     user = person(request)
     spec, errors = spec_of(team, user, asked)
     count = min(max(1, count_of(asked, errors)), MOST_AT_ONCE)
@@ -155,7 +156,7 @@ def _effect_context(team: Team, request: HttpRequest, asked: QueryDict, problems
     hosts = hosts_for(spec.flavor)
     return {
         "team": team,
-        "bars": quota_bars(team, spec.flavor, count),
+        "bars": quota_bars(team, use, spec.flavor, count),
         "count": count,
         "names": names_for(team, spec.name, count)[:4] if count > 1 and not errors.get("name") else [],
         "command": virt_install_lines(spec),
@@ -171,7 +172,7 @@ def vm_effect(request: HttpRequest) -> HttpResponse:
     team = team_for(request, "vm.create")
     asked = (request.POST if request.method == "POST" else request.GET).copy()
     asked.pop("new_key", None)
-    return render(request, "compute/_effect.html", _effect_context(team, request, asked))
+    return render(request, "compute/_effect.html", _effect_context(team, request, asked, use_of(team)))
 
 
 @require_safe

@@ -18,6 +18,7 @@ from portal.checks.models import MatrixRun
 from portal.checks.presentation import check_counts, checks_of, matrix_rows
 from portal.compute.forms import quota_bars
 from portal.compute.models import VMState
+from portal.compute.requests import use_of
 from portal.config.told import told
 from portal.dashboards.layout import KIND_BY_NAME, Widget, WidgetKind
 from portal.dashboards.problems import host_problems, problems_of
@@ -77,7 +78,7 @@ def load_widget(looking: Looking, widget: Widget) -> Shown:
 
 
 def _quota(looking: Looking) -> dict[str, Any]:
-    return {"bars": quota_bars(looking.team)}
+    return {"bars": quota_bars(looking.team, use_of(looking.team))}
 
 
 def _problems(looking: Looking) -> dict[str, Any]:
