@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -202,7 +201,7 @@ def _store(request: TraceRequest, result: object, reply: object, error: str) -> 
     request.error = GONE if result is None and not error else error
     request.state = TraceRequest.State.FAILED if request.error else TraceRequest.State.DONE
     request.result, request.reply = result, reply
-    texts = AnswerTexts(json.dumps(result), json.dumps(reply))
+    texts = AnswerTexts.of(result, reply)
     with transaction.atomic():
         answers = (texts.result if result is not None else None, texts.reply if reply is not None else None)
         with connection.cursor() as cursor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import orjson
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
@@ -141,17 +141,27 @@ class AnswerTexts:
     result: str
     reply: str
 
+    @staticmethod
+    def of(result: Any, reply: Any) -> AnswerTexts:
+        """Those of stored or to be stored values."""
+        return AnswerTexts(_json(result), _json(reply))
+
+
+def _json(value: Any) -> str:
+    """As `json.dumps`, in a sixth of the time: both directions are 60 kB, and somebody waits for them."""
+    return orjson.dumps(value).decode()
+
 
 def answer_text(row: TraceRequest, texts: AnswerTexts | None = None) -> str:
     """The API's TraceOut, written at once: a trace is made of some thousand small values that need no second check.
 
     `texts` are the row's result and reply, where they are written already.
     """
-    texts = texts or AnswerTexts(json.dumps(row.result), json.dumps(row.reply))
+    texts = texts or AnswerTexts.of(row.result, row.reply)
     named = {"uuid": str(row.uuid), "title": row.title, "state": row.state, "question": question_json(row)}
-    head = json.dumps(named)
-    tail = json.dumps({"probe": probe_data(row), "error": row.error})
-    return f'{head[:-1]}, "result": {texts.result}, "reply": {texts.reply}, {tail[1:]}'
+    head = _json(named)
+    tail = _json({"probe": probe_data(row), "error": row.error})
+    return f'{head[:-1]},"result":{texts.result},"reply":{texts.reply},{tail[1:]}'
 
 
 def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, direction: str) -> str:
