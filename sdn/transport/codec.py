@@ -408,7 +408,7 @@ def _nicira(subtype: int, body: bytes) -> bytes:
 
 
 def _set_field(text: str, name: str) -> bytes:
-    field = oxm(SET_NAMES.get(name, name), text)
+    field = oxm.__wrapped__(SET_NAMES.get(name, name), text)  # the action is kept, so its field need not be
     length = (len(field) + 11) // 8 * 8
     return _SET_FIELD.pack(25, length) + field + bytes(length - 4 - len(field))
 
@@ -421,29 +421,25 @@ def header(type_: int, length: int, xid: int) -> bytes:
     return struct.pack("!BBHI", OFP_VERSION, type_, length, xid)
 
 
-def flow_mod(flow: WireFlow, command: int, xid: int) -> bytes:
-    """An OFPT_FLOW_MOD that adds (or replaces) or strictly deletes the flow."""
-    match, instructions = flow.match, flow.instructions if command == FLOW_ADD else b""
-    match_length = 4 + len(match)
-    padding = bytes(-match_length % 8)
-    length = 48 + match_length + len(padding) + len(instructions)
-    head = _FLOW_MOD.pack(
-        OFP_VERSION, 14, length, xid, flow.cookie, 0, flow.table_id, command, flow.timeouts >> 16, flow.timeouts & 0xFFFF,
-        flow.priority, NO_BUFFER, PORT_ANY,
-        PORT_ANY, 0, 0, 1, match_length,
-    )  # fmt: skip
-    return b"".join((head, match, padding, instructions))
-
-
 def bundle_add(flow: WireFlow, command: int, bundle: int, xid: int) -> bytes:
-    """An OFPT_BUNDLE_ADD_MESSAGE with the flow's OFPT_FLOW_MOD in it."""
-    message = flow_mod(flow, command, xid)
-    return _BUNDLE_ADD.pack(OFP_VERSION, 34, 16 + len(message), xid, bundle, BUNDLE_FLAGS) + message
+    """An OFPT_BUNDLE_ADD_MESSAGE with an OFPT_FLOW_MOD in it, that adds (or replaces) or strictly deletes the flow."""
+    key, cookie, instructions, timeouts = flow
+    if command != FLOW_ADD:
+        instructions = b""
+    table_id, priority = KEY_HEAD.unpack_from(key)
+    match_length = 4 + len(key) - KEY_HEAD.size
+    length = 48 + match_length + -match_length % 8 + len(instructions)
+    head = _BUNDLED_FLOW.pack(
+        OFP_VERSION, 34, 16 + length, xid, bundle, BUNDLE_FLAGS,
+        OFP_VERSION, 14, length, xid, cookie, 0, table_id, command, timeouts >> 16, timeouts & 0xFFFF, priority,
+        NO_BUFFER, PORT_ANY, PORT_ANY, 0, 0, 1, match_length,
+    )  # fmt: skip
+    return b"".join((head, key[KEY_HEAD.size :], _PADDING[-match_length % 8], instructions))
 
 
 BUNDLE_FLAGS = 3  # atomic, ordered
-_FLOW_MOD = struct.Struct("!BBHIQQBBHHHIIIHHHH")
-_BUNDLE_ADD = struct.Struct("!BBHIIxxH")
+_BUNDLED_FLOW = struct.Struct("!BBHIIxxHBBHIQQBBHHHIIIHHHH")
+_PADDING = [bytes(size) for size in range(8)]
 
 
 def packet_out(frame: bytes, actions: tuple[str, ...], in_port: int, xid: int) -> bytes:
