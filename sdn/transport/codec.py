@@ -256,6 +256,11 @@ def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
+@lru_cache(maxsize=256)
+def _jump(action: str) -> bytes:
+    return _GOTO.pack(1, 8, int(action[11:]))
+
+
 @lru_cache(maxsize=4_000)
 def _instructions(actions: tuple[str, ...]) -> bytes:
     if not actions:
@@ -267,7 +272,7 @@ def _instructions(actions: tuple[str, ...]) -> bytes:
         if not actions:
             return meter
     if actions[-1].startswith("goto_table:"):
-        jump = _GOTO.pack(1, 8, int(actions[-1][11:]))
+        jump = _jump(actions[-1])
         actions = actions[:-1]
     if not actions:
         return meter + jump
@@ -408,12 +413,32 @@ def _nicira(subtype: int, body: bytes) -> bytes:
 
 
 def _set_field(text: str, name: str) -> bytes:
-    field = oxm.__wrapped__(SET_NAMES.get(name, name), text)  # the action is kept, so its field need not be
+    known = _NUMBERS_SET.get(name)
+    if known is not None and text[:2] == "0x" and "/" not in text:  # nearly all: a register gets a number
+        before, size, after = known
+        try:
+            return before + int(text, 16).to_bytes(size) + after
+        except (ValueError, OverflowError) as problem:
+            raise CodecError(f"{name}={text} is no value of its field: {problem}") from problem
+    return _set_bytes(oxm.__wrapped__(SET_NAMES.get(name, name), text))  # the action is kept, so its field need not be
+
+
+def _set_bytes(field: bytes) -> bytes:
     length = (len(field) + 11) // 8 * 8
     return _SET_FIELD.pack(25, length) + field + bytes(length - 4 - len(field))
 
 
+def _around_number(name: str) -> tuple[bytes, int, bytes]:
+    """What is before and after the number in an action that sets the field, and the number's bytes."""
+    plain, _, size, _ = _HEADS[name]
+    whole, start = _set_bytes(plain + bytes(size)), 4 + len(plain)
+    return whole[:start], size, whole[start + size :]
+
+
 _SET_FIELD = struct.Struct("!HH")
+_NUMBERS_SET = {
+    name: _around_number(name) for name, field in FIELDS.items() if field[3] == "int" and name not in SET_NAMES
+}
 
 
 def header(type_: int, length: int, xid: int) -> bytes:
