@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import transaction
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 
 from portal.accounts.models import User
 from portal.accounts.teams import TeamProblem
 from portal.hosts.models import Host, Orphan
 from portal.operations.cancel import OperationProblem
+from portal.operations.consent import consent_problems
 from portal.operations.models import Operation
 from portal.operations.requests import Subject, begin_operation
 
@@ -38,26 +39,7 @@ def clean_orphans(host: Host, user: User, wanted: Iterable[str], typed: str) -> 
         names = list(dict.fromkeys(wanted))
         found = {str(row.uuid): row for row in Orphan.objects.filter(host=host, uuid__in=filter(_is_uuid, names))}
         problems = [f"{row} stays: {row.why_not}" for row in found.values() if row.why_not]
-        if gone := len(names) - len(found):
-            problems.append(
-                ngettext(
-                    "%(count)s of them is not among what was found there: look again",
-                    "%(count)s of them are not among what was found there: look again",
-                    gone,
-                )
-                % {"count": gone}
-            )
-        if not names:
-            problems.append(gettext("tick what is to be removed"))
-        if len(names) > MOST_AT_ONCE:
-            problems.append(
-                gettext("%(count)s were ticked; %(most_at_once)s at a time are allowed")
-                % {"count": len(names), "most_at_once": MOST_AT_ONCE}
-            )
-        if typed.strip() != host.name:
-            problems.append(
-                gettext("type %(host)s to consent; “%(typed)s” was typed") % {"host": host.name, "typed": typed[:40]}
-            )
+        problems += consent_problems(len(names), len(names) - len(found), MOST_AT_ONCE, host.name, typed)
         if problems:
             raise TeamProblem.of({"orphans": problems})
         keys = [[row.kind, row.name] for row in found.values()]
