@@ -13,7 +13,8 @@ from django.middleware.http import ConditionalGetMiddleware
 
 from portal.api.answers import CHANGING, only_fields, refuse_stale
 from portal.api.models import KeptAnswer
-from portal.api.problems import MAX_BODY_BYTES, MAX_CHUNK_BYTES, MEDIA_TYPE, TITLES, problem
+from portal.api.problems import MEDIA_TYPE, TITLES, problem
+from portal.config.bodies import refusal_words, refused_status
 
 PREFIX = "/api/"
 UNKEPT = (
@@ -21,9 +22,6 @@ UNKEPT = (
     PREFIX + "v1/tokens",
     PREFIX + "v1/teams",
 )  # their answers are secrets, which the database is not to hold
-CHUNKS = re.compile(
-    PREFIX + r"v1/image-imports/[0-9a-f-]{36}/bytes"
-)  # what they take is written to a file, never read into rows
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -37,10 +35,9 @@ class ApiAnswers:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path.startswith(PREFIX):
             return self.next(request)
-        most = MAX_CHUNK_BYTES if CHUNKS.fullmatch(request.path) else MAX_BODY_BYTES
-        if int(request.META.get("CONTENT_LENGTH") or 0) > most:
-            words = TITLES[413].replace(str(MAX_BODY_BYTES), str(most))
-            return problem(413, words, {"body": [words]})
+        if status := refused_status(request):
+            words = refusal_words(request, status)
+            return problem(status, words, {"body": [words]})
         response = self._once(request) if request.method == "POST" else self._unless_stale(request)
         response = only_fields(request, response)
         if response.status_code >= 400 and response.headers.get("Content-Type") != MEDIA_TYPE:

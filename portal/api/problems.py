@@ -21,13 +21,10 @@ from portal.traces.requests import TraceProblem
 
 log = logging.getLogger("hopsight.api")
 MEDIA_TYPE = "application/problem+json"
-MAX_BODY_BYTES = 256 * 1024
-MAX_CHUNK_BYTES = 4 * 1024**2  # of an upload
 TITLES = {
     401: "Log in, or send a token: Authorization: Bearer hst_…",
     404: "Nothing of that name is in your teams",
     405: "This address does not take that method",
-    413: f"The body is too large; at most {MAX_BODY_BYTES} bytes are allowed",
 }
 
 

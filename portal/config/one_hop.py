@@ -19,6 +19,8 @@ from django.db import close_old_connections, reset_queries
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from portal.config.bodies import bounded
+
 THREADS = 48
 Chain = Callable[[HttpRequest], HttpResponseBase]
 
@@ -36,7 +38,7 @@ class OneHopHandler(ASGIHandler):
         """Without a thread of the request's own: what Django still does by hops is only its signals."""
         if scope["type"] != "http":
             raise ValueError(f"only HTTP is answered here, not {scope['type']}")
-        await self.handle(scope, receive, send)
+        await self.handle(scope, bounded(scope, receive), send)
 
     def load_middleware(self, is_async: bool = False) -> None:
         """The synchronous chain, taken to a thread as one."""

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from portal.accounts.access import may, memberships_of, require, team_for
 from portal.accounts.views import person
-from portal.api.problems import MAX_CHUNK_BYTES
 from portal.api.schemas import MAX_ID, Accepted, ImageOut
 from portal.compute.models import Image
 from portal.compute.requests import VMProblem
+from portal.config.bodies import MAX_CHUNK_BYTES
 from portal.hosts.models import Host
 from portal.images.copies import copies, copy_as_json, evict_copy, want_copy
 from portal.images.models import ImageCopy, ImageImport

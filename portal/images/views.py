@@ -13,10 +13,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from portal.accounts.access import may, memberships_of, refusal, require, team_for
 from portal.accounts.models import Team
 from portal.accounts.views import person
-from portal.api.problems import MAX_CHUNK_BYTES
 from portal.compute.models import Image
 from portal.compute.os_families import FAMILIES
 from portal.compute.requests import VMProblem
+from portal.config.bodies import MAX_CHUNK_BYTES
 from portal.hosts.models import Host
 from portal.images.copies import copies, evict_copy, want_copy
 from portal.images.models import ImageCopy, ImageImport
