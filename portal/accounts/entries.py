@@ -431,6 +431,16 @@ API: dict[str, str] = {
     "PUT /api/v1/access-policy": "policy.manage",
     "GET /api/v1/usage": "team.see",
     "GET /api/v1/members": "team.see",
+    "POST /api/v1/members": "team.manage",
+    "GET /api/v1/members/{username}": "team.see",
+    "PATCH /api/v1/members/{username}": "team.manage",
+    "DELETE /api/v1/members/{username}": "team.manage",
+    "DELETE /api/v1/me/teams/{slug}": "team.leave",
+    "GET /api/v1/invitations": "team.manage",
+    "POST /api/v1/invitations": "team.manage",
+    "DELETE /api/v1/invitations/{number}": "team.manage",
+    "GET /api/v1/me/sessions": "person.see",
+    "DELETE /api/v1/me/sessions/{number}": "person.change",
     "GET /api/v1/activity": "audit.see",
 }
 

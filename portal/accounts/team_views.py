@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,7 +13,6 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import SESSION_KEY, may, refusal, require, team_for
-from portal.accounts.audit import record
 from portal.accounts.models import AuditRow, Invitation, Membership, Role, Team
 from portal.accounts.presentation import as_feed
 from portal.accounts.teams import (
@@ -23,6 +21,7 @@ from portal.accounts.teams import (
     accept,
     add_member,
     change_role,
+    end_invitation,
     invite,
     open_invitation,
     remove_member,
@@ -124,9 +123,7 @@ def invite_end(request: HttpRequest, invitation_id: int) -> HttpResponse:
     """The link works no more."""
     team = team_for(request, "team.manage")
     row = get_object_or_404(Invitation, pk=invitation_id, team=team, used_at=None)
-    with transaction.atomic():
-        record("invitation.end", team, person(request), ("invitation", str(row.pk), row.role))
-        row.delete()
+    end_invitation(row, person(request))
     return redirect("members")
 
 

@@ -101,6 +101,13 @@ def invite(team: Team, by: User, role: str, days: int) -> tuple[Invitation, str]
     return row, secret
 
 
+def end_invitation(row: Invitation, by: User) -> None:
+    """The link works no more."""
+    with transaction.atomic():
+        record("invitation.end", row.team, by, ("invitation", str(row.pk), row.role))
+        row.delete()
+
+
 def open_invitation(secret: str) -> Invitation | None:
     """The invitation of a link that still works."""
     rows = Invitation.objects.filter(digest=digest_of(secret), used_at=None, expires_at__gt=timezone.now())

@@ -12,7 +12,8 @@ from ninja import Query, Router, Status
 
 from portal.accounts.access import require, team_for, token_of
 from portal.accounts.api import router as accounts_router
-from portal.accounts.models import AuditRow, Membership
+from portal.accounts.members_api import router as members_router
+from portal.accounts.models import AuditRow
 from portal.accounts.services_api import router as services_router
 from portal.accounts.team_admin_api import router as team_admin_router
 from portal.accounts.views import person
@@ -29,7 +30,6 @@ from portal.api.schemas import (
     AuditOut,
     FlavorOut,
     ImageOut,
-    MemberOut,
     StatusOut,
     TopicOut,
     TraceAsked,
@@ -261,13 +261,6 @@ def usage(request: HttpRequest) -> Any:
     }
 
 
-@api.get("/members", response=Page[MemberOut], summary="Who is in the team")
-def list_members(request: HttpRequest, paging: Query[PageQuery]) -> Any:
-    rows = Membership.objects.filter(team=team_for(request, "team.see")).select_related("user")
-    found, after = page_of(rows, paging)
-    return as_page([{"username": row.user.username, "role": row.role} for row in found], after)
-
-
 @api.get("/activity", response=Page[AuditOut], summary="Who changed what, newest first")
 def list_activity(
     request: HttpRequest,
@@ -286,6 +279,7 @@ def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
 
 
 api.add_router("", accounts_router)
+api.add_router("", members_router)
 api.add_router("", services_router)
 api.add_router("", team_admin_router)
 api.add_router("", usage_router)

@@ -274,11 +274,6 @@ class UsageOut(Schema):
     volume_gib: UsageLine
 
 
-class MemberOut(Schema):
-    username: str
-    role: str
-
-
 class AuditOut(Schema):
     id: int
     at: datetime

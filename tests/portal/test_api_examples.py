@@ -13,8 +13,10 @@ import pytest
 from django.urls import reverse
 
 from portal.accounts.keys import parse_public_key
-from portal.accounts.models import AuditRow, User
+from portal.accounts.models import AuditRow, LogIn, Team, User
 from portal.accounts.services import create_service
+from portal.accounts.session_store import SessionStore
+from portal.accounts.teams import invite
 from portal.accounts.tokens import make_token
 from portal.alerts.requests import add_rule as add_alert_rule
 from portal.api.api import api
@@ -129,6 +131,9 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "snippets": {"number": str(Snippet.objects.create(team=cast.payments, name="Old", text="#!/bin/sh\n").pk)},
         "service-accounts": {"number": str(create_service(cast.payments, cast.alice, "old", "member").pk)},
         "teams": {"slug": "search"},
+        "members": {"username": "charlie"},
+        "invitations": {"number": str(invite(cast.payments, cast.alice, "viewer", 7)[0].pk)},
+        "me": {"slug": _left_team(cast), "number": str(_session(cast).pk)},
         "hosts": {"host": hv8.name, "orphan": str(made_orphan(hv8).uuid)},
         "tokens": {"number": str(make_token(cast.alice, "old", False, 7)[0].pk)},
         "captures": {"uuid": str(made_capture(cast, trace).uuid)}, "bundles": {"uuid": str(bundle.uuid)},
@@ -145,6 +150,20 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "image-copies": {"number": str(made_copy(cast).pk)},
     }  # fmt: skip
     return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}
+
+
+def _left_team(cast: Cast) -> str:
+    """The slug of a team that Alice is in beside her own."""
+    spare = Team.objects.create(name="Spare", slug="spare")
+    spare.memberships.create(user=cast.alice, role="viewer")
+    return spare.slug
+
+
+def _session(cast: Cast) -> LogIn:
+    """A session of Alice's that is open."""
+    store = SessionStore()
+    store.create()
+    return LogIn.objects.create(user=cast.alice, session_key=store.session_key)
 
 
 def test_every_command_works_as_it_stands(variables: dict[str, dict[str, str]]) -> None:

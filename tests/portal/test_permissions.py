@@ -209,7 +209,7 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     )
     slug = "payments" if "/teams/" in path else made_image(world.cast).slug if "{slug}" in path else ""
     url = url.replace("{slug}", slug)
-    url = url.replace("{rule_id}", str(rule["rule_id"]))
+    url = url.replace("{rule_id}", str(rule["rule_id"])).replace("{username}", "charlie")
     own = {"port": port, "receiver": receiver_of(world.cast), "group": str(rule["uuid"]), "vm": str(vm)}
     own["orphan"] = str(made_orphan(Host.objects.get()).uuid) if operation.endswith("/clean") else ""
     own["domain"] = str(world.arguments["foreign_domain"]["uuid"])

@@ -219,6 +219,8 @@ def number_of(path: str, cast: Cast) -> int:
         return made_copy(cast).pk
     if "/provider-networks/" in path:
         return made_provider(cast).subnets.all()[0].pk
+    if "/invitations/" in path:
+        return invite(cast.payments, cast.alice, "viewer", 7)[0].pk
     if "/service-accounts/" in path:
         return cast.payments.services.get().pk
     if "/subnets/" in path:
