@@ -1,24 +1,36 @@
 """What the network core and the workers say in English sentences, in the page's language.
 
-Such sentences are made where no page is, and are stored: a drop's reason, a trace's verdict, a cause. Each is of a form of `FORMS`,
-and is taken apart by it: `Dropped in table %(table)s …`. What stands at a name of `SAID` is a sentence itself. What is of no form
-stays English.
+Such sentences are made where no page is, and are stored: a drop's reason, a trace's verdict, a cause, why an operation failed. Each is of
+a form of `FORMS`, and is taken apart by it: `Dropped in table %(table)s …`. What stands at a name of `SAID` is a sentence itself, and at
+one of `LISTED` are several. What is of no form is told piece by piece where it is a list or several sentences, and stays English else.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 
 from django.utils.translation import get_language, gettext
 
-from portal.config.told_forms import FORMS
+from portal.config.told_forms import FORMS as CORE
+from portal.config.told_hosts import FORMS as HOSTS
+from portal.config.told_operations import FORMS as OPERATIONS
 
+FORMS = CORE | OPERATIONS | HOSTS
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused"})
-SAID = frozenset({"why", "words", "reason", "predicted", "real"})
+SAID = frozenset(
+    {"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort", "where"}
+)
+LISTED = frozenset({"problems", "seats"})
+TITLES = frozenset({"title"})  # words of a table, as they stand there
+# What stands at a place is as narrow as it can be: short forms would take sentences of others apart else.
+PLACES = dict.fromkeys(("n", "total", "mib", "gib", "s", "ms", "percent", "most", "each", "cpus", "rate"), r"[\d.,e+]+")
+PLACES |= dict.fromkeys(("one", "two", "three"), r"\S+")
 PLACE = re.compile(r"%\((\w+)\)s")
+SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-ZА-ЯЁ“])")
 MOST_REMEMBERED = 4096
 
 
@@ -49,24 +61,55 @@ def _told(language: str, sentence: str) -> str:
         found = _of_form(text)
         if found is not None:
             return found if text == sentence else found[0].upper() + found[1:]
+    for split, glue, tell in PIECES:
+        if len(pieces := split.split(sentence)) > 1 and (shown := [tell(piece) for piece in pieces]) != pieces:
+            return glue.join(shown)
     return sentence
 
 
 def _of_form(text: str) -> str | None:
     if text in FORMS:
         return gettext(text)
-    for form, pattern in _patterns():
-        if match := pattern.fullmatch(text):
-            values = {name: told(value) if name in SAID else value for name, value in match.groupdict().items()}
-            return gettext(form) % values
+    for form, literal, pattern in _patterns():
+        if literal in text and (match := pattern.fullmatch(text)):
+            return gettext(form) % {name: _filled(name, value) for name, value in match.groupdict().items()}
     return None
 
 
+def _filled(name: str, value: str) -> str:
+    if name in LISTED:
+        return "; ".join(_told_named(one) for one in value.split("; "))
+    if name in TITLES:
+        return gettext(value)
+    return told(value) if name in SAID else value
+
+
+def _told_named(piece: str) -> str:
+    """A piece of a list, which may be a name and what is said of it: `hv1 is in maintenance`."""
+    name, _, rest = piece.partition(" ")
+    found = told(piece)
+    return f"{name} {told(rest)}" if found == piece and rest else found
+
+
+# How what is of no form is split, what its pieces are joined by, and how each is told.
+PIECES: tuple[tuple[re.Pattern[str], str, Callable[[str], str]], ...] = (
+    (SENTENCE, " ", told),
+    (re.compile("; "), "; ", _told_named),
+)
+
+
 @cache
-def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Each form with places as a pattern, the longest first: the most particular one counts."""
-    with_places = sorted((form for form in FORMS if PLACE.search(form)), key=lambda form: -len(PLACE.sub("", form)))
-    return tuple((form, re.compile(_pattern(form), re.DOTALL)) for form in with_places)
+def _patterns() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
+    """Each form with places as a pattern, the longest first: the most particular one counts. Beside it the longest of its own words,
+    which is cheap to look for."""
+    with_places = sorted(
+        (form for form in FORMS if PLACE.search(form)), key=lambda form: (-len(PLACE.sub("", form)), form)
+    )
+    return tuple((form, _literal(form), re.compile(_pattern(form), re.DOTALL)) for form in with_places)
+
+
+def _literal(form: str) -> str:
+    return max(PLACE.sub("\0", form).replace("%%", "%").split("\0"), key=len)
 
 
 def _pattern(form: str) -> str:
@@ -77,6 +120,6 @@ def _pattern(form: str) -> str:
         if number % 2 == 0:
             out.append(re.escape(part.replace("%%", "%")))
         else:
-            out.append(f"(?P={part})" if part in seen else f"(?P<{part}>.+?)")
+            out.append(f"(?P={part})" if part in seen else f"(?P<{part}>{PLACES.get(part, '.+?')})")
             seen.add(part)
     return "".join(out)

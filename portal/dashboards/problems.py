@@ -67,7 +67,7 @@ def host_problems(now: datetime | None = None) -> list[Problem]:
             trouble = trouble or gettext("its libvirt was not heard of for 30 s")
         if trouble:
             url = reverse("host_load", args=[host.name])
-            found.append(Problem(f"host:{host.name}", True, gettext("Host %(host)s is not well") % {"host": host.name}, trouble, url, host.libvirt_seen_at))  # fmt: skip
+            found.append(Problem(f"host:{host.name}", True, gettext("Host %(host)s is not well") % {"host": host.name}, told(trouble), url, host.libvirt_seen_at))  # fmt: skip
     return found
 
 
@@ -77,7 +77,7 @@ def _failing_checks(team: Team, at: datetime) -> Iterator[Problem]:
         values = {"check": check.title, "service": check.service}
         values |= {"verdict": gettext(check.verdict), "expected": gettext(check.expected)}
         words = gettext("%(check)s %(service)s is %(verdict)s, not %(expected)s") % values
-        yield Problem(f"check:{check.uuid}", True, words, check.reason, reverse("checks"), check.since)
+        yield Problem(f"check:{check.uuid}", True, words, told(check.reason), reverse("checks"), check.since)
 
 
 def _vms_in_trouble(team: Team, at: datetime) -> Iterator[Problem]:
@@ -87,14 +87,16 @@ def _vms_in_trouble(team: Team, at: datetime) -> Iterator[Problem]:
     }
     for vm in team.vms.filter(state__in=bad).only("uuid", "name", "state", "state_reason", "observed_at")[:SHOWN]:
         words = gettext(bad[VMState(vm.state)]) % {"name": vm.name}
-        yield Problem(f"vm:{vm.uuid}", True, words, vm.state_reason, reverse("vm", args=[vm.uuid]), vm.observed_at)
+        yield Problem(
+            f"vm:{vm.uuid}", True, words, told(vm.state_reason), reverse("vm", args=[vm.uuid]), vm.observed_at
+        )
 
 
 def _failed_operations(team: Team, at: datetime) -> Iterator[Problem]:
     rows = Operation.objects.filter(team=team, state=OperationState.FAILED, finished_at__gt=at - FAILED_FOR)
     for one in rows.order_by("-id")[:SHOWN]:
         words = gettext("%(title)s %(name)s failed") % {"title": gettext(one.title), "name": one.object_name}
-        yield Problem(f"operation:{one.uuid}", False, words, one.error, reverse("operation", args=[one.uuid]), one.finished_at)  # fmt: skip
+        yield Problem(f"operation:{one.uuid}", False, words, told(one.error), reverse("operation", args=[one.uuid]), one.finished_at)  # fmt: skip
 
 
 def _drops(team: Team, at: datetime) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext
 
+from portal.config.told import told
 from portal.hosts.models import Host
 from sdn.model.switch import BridgeSeen, SwitchSeen
 
@@ -31,7 +32,7 @@ def troubles(host: Host, switch: SwitchSeen | None, now: datetime) -> list[Troub
 def _libvirt(host: Host, now: datetime) -> Iterator[Trouble]:
     if host.libvirt_error:
         yield Trouble(
-            f"libvirt: {host.libvirt_error}",
+            f"libvirt: {told(host.libvirt_error)}",
             gettext("On the host: systemctl status libvirtd; virsh -c %(libvirt_uri)s version")
             % {"libvirt_uri": host.libvirt_uri},
         )
@@ -46,7 +47,7 @@ def _libvirt(host: Host, now: datetime) -> Iterator[Trouble]:
 def _switch(host: Host, switch: SwitchSeen | None) -> Iterator[Trouble]:
     if host.ovs_error:
         yield Trouble(
-            gettext("Open vSwitch: %(ovs_error)s") % {"ovs_error": host.ovs_error},
+            gettext("Open vSwitch: %(ovs_error)s") % {"ovs_error": told(host.ovs_error)},
             gettext("On the host: systemctl status openvswitch-switch; ovs-vsctl show"),
         )
     elif host.ovs_seen_at is None or switch is None:
@@ -79,7 +80,8 @@ def _interfaces(bridge: BridgeSeen) -> Iterator[Trouble]:
         for one in port.interfaces:
             if one.error:
                 yield Trouble(
-                    f"{bridge.name}, port {one.name}: {one.error}",
+                    gettext("%(bridge)s, port %(one)s: %(error)s")
+                    % {"bridge": bridge.name, "one": one.name, "error": one.error},
                     gettext("ovs-vsctl list interface %(one)s") % {"one": one.name},
                 )
             elif one.kind == "nic" and one.link == "down":

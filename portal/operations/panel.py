@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 
 from portal.accounts.access import may
+from portal.config.told import told
 from portal.operations.cancel import cancel_refusal
 from portal.operations.models import UNFINISHED, Operation, StageState
 from portal.operations.whose import operations_listed, right_over
@@ -28,7 +29,7 @@ def panel_of(request: HttpRequest) -> list[Operation]:
 
 def _words(row: Operation) -> str:
     if row.error:
-        return row.error[:120]
+        return told(row.error)[:120]
     running = next((stage for stage in row.stages.all() if stage.state == StageState.RUNNING), None)
     if running is not None:
         number, of = running.position + 1, len(row.stages.all())

@@ -17,6 +17,7 @@ from portal.accounts.views import person
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.operations.cancel import OperationProblem, cancel_refusal, request_cancel
+from portal.operations.log_lines import log_line
 from portal.operations.models import UNFINISHED, Operation, OperationState
 from portal.operations.retry import asked_values, request_retry, retry_refusal
 from portal.operations.whose import operations_listed, operations_seen, right_over
@@ -47,7 +48,7 @@ def operation(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = get_object_or_404(operations_seen(request).prefetch_related("retries"), uuid=uuid)
     context = {
         "operation": row,
-        "log": [(parse_datetime(at), words) for at, words in row.log],
+        "log": [(parse_datetime(at), log_line(words)) for at, words in row.log],
         "asked": sorted(asked_values(row.params).items()),
         "cancel_refusal": refusal(request, right_over(row, "operation.cancel"), row.team) or cancel_refusal(row),
         "retry_refusal": refusal(request, right_over(row, "operation.retry"), row.team) or retry_refusal(row),

@@ -15,6 +15,7 @@ from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.compute.models import VM
 from portal.compute.requests import NAME, VMProblem
+from portal.config.told import told
 from portal.live.publishers import volume_changed
 from portal.operations.models import Operation
 from portal.operations.requests import Subject, begin_operation
@@ -130,7 +131,7 @@ def offer_pool(pool: Pool, user: User, is_offered: bool) -> Pool:
     """The pool, which teams may use from now on, or no more; volumes that lie there stay."""
     with transaction.atomic():
         if is_offered and pool.can.refusal:
-            raise VMProblem({"is_offered": [f"{pool}: {pool.can.refusal}"]})
+            raise VMProblem({"is_offered": [f"{pool}: {told(pool.can.refusal)}"]})
         if pool.is_offered != is_offered:
             Pool.objects.filter(pk=pool.pk).update(is_offered=is_offered)
             before, pool.is_offered = pool.is_offered, is_offered

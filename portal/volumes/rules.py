@@ -11,6 +11,7 @@ from portal.accounts.models import Team
 from portal.compute.actions import OFF
 from portal.compute.changes import changes_of
 from portal.compute.models import VM
+from portal.config.told import told
 from portal.operations.models import UNFINISHED, Operation
 from portal.operations.stages import TITLES
 from portal.volumes.models import Bus, Volume, VolumeState
@@ -145,7 +146,7 @@ def _away(volume: Volume) -> str:
 
 
 def _cannot_grow(volume: Volume, name: str) -> str:
-    return volume.pool.can.no_growing if name == "grow" and volume.pool is not None else ""
+    return told(volume.pool.can.no_growing) if name == "grow" and volume.pool is not None else ""
 
 
 def _hot_refusal(vm: VM, bus: str) -> str:

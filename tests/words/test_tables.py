@@ -13,6 +13,7 @@ from portal.accounts.templatetags.hopsight import said
 from portal.compute.actions import ACTIONS
 from portal.compute.bulk import BULK
 from portal.compute.listing import SORTS
+from portal.config.told import told
 from portal.dashboards.layout import KINDS as WIDGETS
 from portal.history.asked import CHARTS
 from portal.history.series import KINDS as SERIES
@@ -22,6 +23,9 @@ from portal.operations.models import Operation
 from portal.operations.stages import STAGES, TITLES
 from portal.search.places import PLACES
 from portal.traces.presentation import VERDICT_WORDS, verdict_words
+from portal.volumes.models import KINDS as POOLS
+from portal.volumes.models import Pool
+from tasks.reconcile.orphans import SORTS as ORPHANS
 from tests.cast import make_cast
 from tests.portal.clients import client_of, made_vm
 from tests.words.texts import has_words
@@ -47,6 +51,15 @@ def test_each_word_of_the_tables_has_its_translation() -> None:
     with translation.override("ru"):
         same = {words for words in _words() if has_words(words) and said(words) == words}
     assert same == set()
+
+
+def test_what_a_storage_pool_can_do_and_what_an_orphan_is_has_a_form() -> None:
+    kinds = [*POOLS.values(), Pool(kind="zfs").can]
+    words = {words for kind in kinds for words in (kind.words, kind.no_growing, kind.refusal)}
+    words |= {sort for _, sort in ORPHANS}
+    with translation.override("ru"):
+        same = {one for one in words - {"zfs"} if has_words(one) and told(one) == one}
+    assert same == {"NFS", "LVM", "iSCSI", "Ceph RBD"}
 
 
 def test_a_verdict_is_told_in_the_page_s_language() -> None:

@@ -46,8 +46,55 @@ export function fillRow(row: HTMLElement, data: unknown): void {
     const own = name === "state" ? translated(kind, textOf(value)) : undefined;
     const words = own ?? lookUp(data, `${name}_label`) ?? lookUp(data, `${name}_display`) ?? value;
     const text = element.hasAttribute("data-capital") ? capital(textOf(words)) : textOf(words);
+    if (toldByServer(element, text)) continue;
     if (element.childElementCount === 0 && element.textContent !== text) element.textContent = text;
   }
+}
+
+/**
+ * Whether the text is a sentence that the server tells in the page's language: what is live is English. `data-told` names the
+ * place, `data-english` is what it shows now in English; where that changes, the page is asked for what it is told as.
+ */
+function toldByServer(element: HTMLElement, text: string): boolean {
+  const { told, english } = element.dataset;
+  if (told === undefined || text === "" || document.documentElement.lang === "en") return false;
+  if (english !== text) {
+    element.dataset.english = text;
+    tellAgain();
+  }
+  return true;
+}
+
+const GATHER_MS = 120;
+const REST_SHARE = 4; // at most a fifth of the time is spent asking
+let isAsked = false;
+let restUntil = 0;
+
+function tellAgain(): void {
+  if (isAsked) return;
+  isAsked = true;
+  setTimeout(() => void tell(), Math.max(GATHER_MS, restUntil - performance.now()));
+}
+
+async function tell(): Promise<void> {
+  isAsked = false;
+  const began = performance.now();
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (answer.ok) {
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = new Map(
+      [...page.querySelectorAll<HTMLElement>("[data-told]")].map((one) => [
+        one.dataset.told,
+        one.textContent,
+      ]),
+    );
+    for (const one of document.querySelectorAll<HTMLElement>("[data-told]")) {
+      const text = fresh.get(one.dataset.told);
+      if (text !== undefined && one.textContent !== text) one.textContent = text;
+    }
+  }
+  const now = performance.now();
+  restUntil = now + REST_SHARE * (now - began);
 }
 
 function swapClass(element: HTMLElement, before: string, after: string): void {
