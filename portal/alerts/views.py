@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import may, refusal, require, team_for
@@ -32,7 +32,12 @@ from portal.alerts.rules import METRICS, rule_words
 from portal.config.cut import cut
 
 OVER_SHOWN, LOG_SHOWN = 20, 30
-HOURS = ((1, "1 hour"), (8, "8 hours"), (24, "1 day"), (168, "1 week"))
+HOURS = (
+    (1, gettext_noop("1 hour")),
+    (8, gettext_noop("8 hours")),
+    (24, gettext_noop("1 day")),
+    (168, gettext_noop("1 week")),
+)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -17,18 +17,24 @@ from django.utils.translation import get_language, gettext
 from portal.config.told_forms import FORMS as CORE
 from portal.config.told_hosts import FORMS as HOSTS
 from portal.config.told_operations import FORMS as OPERATIONS
+from portal.config.told_pages import FORMS as PAGES
+from portal.config.units import with_units
+from portal.operations.stages import STAGES, TITLES
 
-FORMS = CORE | OPERATIONS | HOSTS
+FORMS = CORE | OPERATIONS | HOSTS | PAGES
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused"})
-SAID = frozenset(
-    {"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort", "where"}
-)
+SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})
+SAID |= {"where", "metric", "share", "verdict", "expected"}
 LISTED = frozenset({"problems", "seats"})
-TITLES = frozenset({"title"})  # words of a table, as they stand there
+MEASURED = frozenset({"value", "limit"})
 # What stands at a place is as narrow as it can be: short forms would take sentences of others apart else.
-PLACES = dict.fromkeys(("n", "total", "mib", "gib", "s", "ms", "percent", "most", "each", "cpus", "rate"), r"[\d.,e+]+")
+PLACES = dict.fromkeys(
+    ("n", "total", "mib", "gib", "s", "ms", "percent", "most", "each", "cpus", "rate", "used"), r"[\d.,e+]+"
+)
 PLACES |= dict.fromkeys(("one", "two", "three"), r"\S+")
+_TITLES = {*TITLES.values(), *(title for stages in STAGES.values() for _, title in stages)}
+PLACES["title"] = "|".join(re.escape(title) for title in sorted(_TITLES, key=len, reverse=True))
 PLACE = re.compile(r"%\((\w+)\)s")
 SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-ZА-ЯЁ“])")
 MOST_REMEMBERED = 4096
@@ -79,8 +85,10 @@ def _of_form(text: str) -> str | None:
 def _filled(name: str, value: str) -> str:
     if name in LISTED:
         return "; ".join(_told_named(one) for one in value.split("; "))
-    if name in TITLES:
+    if name == "title":
         return gettext(value)
+    if name in MEASURED:
+        return with_units(value)
     return told(value) if name in SAID else value
 
 
@@ -91,9 +99,15 @@ def _told_named(piece: str) -> str:
     return f"{name} {told(rest)}" if found == piece and rest else found
 
 
+def _told_sentence(piece: str) -> str:
+    """One of several sentences, whose form may have no full stop."""
+    found = told(piece)
+    return f"{told(piece[:-1])}." if found == piece and piece.endswith(".") else found
+
+
 # How what is of no form is split, what its pieces are joined by, and how each is told.
 PIECES: tuple[tuple[re.Pattern[str], str, Callable[[str], str]], ...] = (
-    (SENTENCE, " ", told),
+    (SENTENCE, " ", _told_sentence),
     (re.compile("; "), "; ", _told_named),
 )
 

@@ -75,7 +75,7 @@ def _failing_checks(team: Team, at: datetime) -> Iterator[Problem]:
     rows = team.checks.filter(state=PathCheck.State.FAILING).select_related("source", "target")[:SHOWN]
     for check in rows:
         values = {"check": check.title, "service": check.service}
-        values |= {"verdict": gettext(check.verdict), "expected": gettext(check.expected)}
+        values |= {"verdict": told(check.verdict), "expected": told(check.expected)}
         words = gettext("%(check)s %(service)s is %(verdict)s, not %(expected)s") % values
         yield Problem(f"check:{check.uuid}", True, words, told(check.reason), reverse("checks"), check.since)
 

@@ -114,7 +114,7 @@ _LARGE: dict[str, tuple[float, tuple[str, ...]]] = {
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """1234567.0 bit/s → `1.23 Mbit/s`."""
+    """1234567.0 bit/s → `1.23 Mbit/s`, in the page's language."""
     if value is None:
         return "–"
     if unit == "percent":
@@ -125,4 +125,5 @@ def quantity(value: float | None, unit: str) -> str:
     at = 0
     while abs(value) >= base and at < len(names) - 1:
         value, at = value / base, at + 1
-    return f"{value:.3g} {names[at]}" if abs(value) < 1000 else f"{value:.0f} {names[at]}"
+    unit_words = gettext(names[at])
+    return f"{value:.3g} {unit_words}" if abs(value) < 1000 else f"{value:.0f} {unit_words}"

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.utils import translation
 
+from portal.alerts.letters import language_of_address, letter_words
 from portal.alerts.models import Channel, Delivery
 from tasks.hypervisor.disks import DiskProblem
 from tasks.images.fetch import connect
@@ -74,7 +76,9 @@ def _post(url: str, body: bytes, headers: Headers) -> str:
 
 
 def _mail(delivery: Delivery) -> str:
-    words = words_of(delivery)
+    """In the language of the member who has the address; the details, which programs may read, are English."""
+    with translation.override(language_of_address(delivery.channel)):
+        words = letter_words(delivery) or words_of(delivery)
     details = json.dumps(delivery.body.get("data") or {}, indent=2)
     subject = " ".join(words.split())[:150]
     try:

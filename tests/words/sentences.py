@@ -16,6 +16,8 @@ TOLD_BY = ("tell", "_note", "call", "if_there")
 # What some expressions are, which are words of other functions.
 ELSEWHERE = {
     "backup.get_kind_display().lower()": ("full", "incremental"),
+    "row.title": ("Make the disk",),
+    "row.state": ("done",),
     "choice.words": ("7: asked for by name",),
     "vm_create.await_wired(context)": ("after 7 ms",),
     "vm_create.start(context)": ("tap 7",),

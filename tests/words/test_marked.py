@@ -38,7 +38,8 @@ def test_a_template_can_be_read(path: Path) -> None:
         ('{% include "a.html" with label="Name" %}', ["Name"]),
         ('<p>{% translate "Delete it" %}</p>', []),
         ("<p>{% blocktranslate %}Delete {{ name }}{% endblocktranslate %}</p>", []),
-        ("<code>ip link</code><p>VXLAN, MTU: 3 GiB</p>", []),
+        ("<code>ip link</code><p>VXLAN, MTU: 1500</p>", []),
+        ("<p>3 GiB</p>", ["3 GiB"]),
     ],
 )
 def test_words_are_found_wherever_they_are_read(source: str, found: list[str]) -> None:

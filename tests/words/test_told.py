@@ -51,15 +51,21 @@ def test_what_the_pipeline_and_the_traces_say_by_their_tables_has_a_form() -> No
     assert said - FORMS == set()
 
 
+def _value(name: str) -> str:
+    if name == "title":
+        return "Create VM"
+    return "7" if name in PLACES else f"{name}-7"
+
+
 def test_each_form_is_taken_apart_as_it_was_put_together() -> None:
     with translation.override("ru"):
         lost = []
         for form in FORMS:
-            values = {name: "7" if name in PLACES else f"{name}-7" for name in PLACE.findall(form)}
+            values = {name: _value(name) for name in PLACE.findall(form)}
             sentence = form % values if values else form
             shown = told(sentence)
             is_told = RUSSIAN.search(shown) or not has_words(PLACE.sub("", form))
-            if not is_told or any(value not in shown for value in values.values()):
+            if not is_told or any(value not in shown for name, value in values.items() if name != "title"):
                 lost.append(sentence)
     assert lost == []
 

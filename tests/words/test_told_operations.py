@@ -47,7 +47,7 @@ SAME = {"tap 7", "qemu-img 7: 7"}  # in both languages
 def _untold(path: Path) -> list[str]:
     gives = path.parent.name == "sagas"
     found = dict.fromkeys(words for words in sentences(path, RAISED, gives) if has_words(words))
-    return [words for words in found if told(words) == words and words not in SAME]
+    return [words for words in found if log_line(words) == words and words not in SAME]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from django.utils.translation import gettext, gettext_noop
 from django_vite.templatetags import django_vite
 
 from portal.config.told import told
+from portal.config.units import with_units
 
 register = template.Library()
 register.filter("told", told)
@@ -57,7 +58,7 @@ def said(value: object) -> str:
 @register.filter
 def mib(value: int) -> str:
     """512 → `512 MiB`, 2048 → `2 GiB`."""
-    return f"{round(value / 1024, 2):g} GiB" if value >= 1024 else f"{value} MiB"
+    return with_units(f"{round(value / 1024, 2):g} GiB" if value >= 1024 else f"{value} MiB")
 
 
 @register.filter("bytes")
@@ -68,13 +69,13 @@ def bytes_words(value: int) -> str:
         if size < 1024 or unit == "TiB":
             break
         size /= 1024
-    return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+    return with_units(f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}")
 
 
 @register.filter
 def seconds(value: float | None) -> str:
     """0.8123 → `0.81 s`; nothing for a time that is not known."""
-    return "" if value is None else f"{value:.2f} s"
+    return "" if value is None else with_units(f"{value:.2f} s")
 
 
 @register.filter
