@@ -34,7 +34,7 @@ USER 10001:10001
 FROM app AS lab
 USER 0:0
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        busybox-static cpio curl dropbear-bin ethtool iproute2 iputils-ping kmod libvirt-clients libvirt-daemon-system linux-image-cloud-amd64 \
+        busybox-static cpio curl dropbear-bin ethtool iproute2 iputils-ping kmod libvirt-clients libvirt-daemon-system linux-image-cloud-amd64 nftables \
         openssh-client procps qemu-system-x86 tcpdump zstd && rm -rf /var/lib/apt/lists/*
 
 FROM ${BASE} AS redis

@@ -24,6 +24,7 @@ zstd:zstd:the tiny guest image
 modprobe:kmod:the tiny guest image
 ip:iproute2:network namespaces
 ethtool:ethtool:offload settings
+nft:nftables:netfilter's rules on the way of a packet
 tcpdump:tcpdump:looking at packets"
 TOOLS_TEST="chromium:chromium:the browser tests
 curl:curl:the examples of the API's page

@@ -12,7 +12,7 @@ from sdn.model.trace import Trace, to_json
 from sdn.pipeline import TABLE_BY_NAME, Register
 from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
 from sdn.trace import Question, TraceHost
-from sdn.trace.probed import End, Sighting, first_divergence, probed_trace
+from sdn.trace.probed import End, Sighting, ends_before_the_switch, first_divergence, probed_trace
 from tasks.probe_desk import ProbeRefused, order_probe
 
 WITHIN_S = 1.0
@@ -26,6 +26,9 @@ def probe(question: Question, predicted: Trace, *, hand_over: bool = False) -> d
     """
     if not question.source.entry:
         return {"refused": f"{question.source.name} is not running: there is no switch port to send a packet from."}
+    if ends_before_the_switch(predicted):
+        bridge = predicted.hops[-1].object
+        return {"refused": f"No real packet was sent: it would begin at the switch, past {bridge}, which drops it."}
     try:
         seen = sightings(question, WITHIN_S, hand_over=hand_over)
     except ProbeRefused as problem:

@@ -23,6 +23,7 @@ from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS
 from sdn.bundle import Bundle, BundleShadow
 from sdn.bundle.values import BundleBridge, BundleInterface, BundlePort
+from sdn.linux.bridges import BridgeReading
 from sdn.model.cookie import Cause, CauseKind, parse_cookie
 from sdn.model.device import DeviceChain
 from sdn.model.switch import switch_from_json
@@ -210,6 +211,10 @@ class ThenWorld(LiveWorld):
         if switch is None:
             raise HostUnreachable(f"the flows that {host} had then are not kept")
         return switch.facts
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        """What was in the kernel then is not kept."""
+        return BridgeReading(bridge, problems=("what the kernel had then is not kept",))
 
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
         """A shadow has no underlay."""

@@ -46,12 +46,14 @@ def _what(hop: Hop, step: Step | None) -> str:
     if step is None:
         return _plain(hop.detail)
     why = step.intent.words if step.intent else step.note
-    return f"table {step.table} {_plain(step.table_name)}: {_plain(why)}".replace(" : ", ": ")
+    table = "" if step.table is None else f"table {step.table} "
+    return f"{table}{_plain(step.table_name)}: {_plain(why)}".replace(" : ", ": ")
 
 
 def _flow(step: Step) -> str:
     priority = f"priority={step.priority}," if step.priority is not None else ""
-    return _code(f"table={step.table},{priority}{step.match} → {step.actions}")
+    table = f"{step.table_name}: " if step.table is None else f"table={step.table},"
+    return _code(f"{table}{priority}{step.match} → {step.actions}")
 
 
 def _because(step: Step) -> str:

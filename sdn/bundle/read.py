@@ -13,6 +13,7 @@ from lxml import etree
 from sdn.bundle import parse
 from sdn.bundle.files import CONF_DB, HOST_NAME, BundleFile, domain_files, find_files, find_root, newest
 from sdn.bundle.values import BundleBridge, BundleInterface, BundlePort, Guest
+from sdn.linux.conntrack import kernel_conntrack
 
 Show = dict[str, dict[str, dict[str, dict[str, str]]]]
 TOOL_DEADLINE_S = 30
@@ -48,7 +49,7 @@ def read_bundle(folder: Path) -> Bundle:
     columns = _interface_columns(files)
     bridges = tuple(_bridge(name, shown.get(name, {}), columns, files, missing) for name in names)
     conntrack = "\n".join(file.text() for file in files if file.kind == "conntrack")
-    conntrack += "\n" + "\n".join(parse.kernel_conntrack(file.text()) for file in files if file.kind == "kernel_conntrack")  # fmt: skip
+    conntrack += "\n" + "\n".join(kernel_conntrack(file.text()) for file in files if file.kind == "kernel_conntrack")  # fmt: skip
     if not conntrack.strip():
         missing.append("no conntrack dump: each connection counts as not there yet")
     return Bundle(_host_name(root), bridges, conntrack.strip(), _guests(root), tuple(missing))

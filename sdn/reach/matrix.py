@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sdn.linux.bridges import BridgeReading
 from sdn.model.intent import PortIntent
 from sdn.model.trace import Verdict
 from sdn.reach.classes import Classes, port_classes
@@ -214,6 +215,9 @@ class _Quiet:
 
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
         return self._world.wait_for_neighbour(host, attempt)
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        return self._world.linux_bridge(host, bridge)
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         return ""

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from sdn.linux.bridges import BridgeReading
 from sdn.model.flow import Flow, FlowKey
 from sdn.trace.fields import PROTOCOLS, field_name
 from sdn.trace.near import differences
@@ -120,6 +121,10 @@ class Watched:
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
         """As the world's own."""
         return self._world.wait_for_neighbour(host, attempt)
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        """As the world's own."""
+        return self._world.linux_bridge(host, bridge)
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         """As the world's own: they only word a drop."""

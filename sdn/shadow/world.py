@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sdn.compiler import compile_host
+from sdn.linux.bridges import BridgeReading
 from sdn.model.flow import Flow, FlowKey, format_flow, format_match
 from sdn.model.intent import HostView, IntentSnapshot
 from sdn.reach.touched import SwitchState
@@ -123,6 +124,10 @@ class ShadowWorld:
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
         """A shadow has no underlay."""
         return False
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        """A shadow has switches only."""
+        return BridgeReading(bridge, problems=("it is a copy of the switches alone",))
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         """One table's flows as the shadow has them."""

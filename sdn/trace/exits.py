@@ -11,6 +11,7 @@ from sdn.trace.fields import carried
 from sdn.trace.journey import Journey, Leg, with_hops
 from sdn.trace.near import Near, TableFlow, nearest, parse_flows
 from sdn.trace.parser import Lookup
+from sdn.trace.plugged import come_to_guest
 from sdn.trace.question import STOOD_IN, Endpoint, HostUnreachable, PortFacts, TraceHost, cable_port, tunnel_ports
 from sdn.trace.walked import DROP_TABLE, Exit, Seen, Walk
 
@@ -109,23 +110,29 @@ def _out(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit) -> Leg:
     if endpoint is None:
         return _to_stranger(journey, host, exit_)
     if exit_.kind == "in_port":
-        back = [*hops.arriving_hops(endpoint, exit_.fields)]
+        back = come_to_guest(journey, endpoint, exit_.fields)
+        if back.is_stopped:
+            return back.stopped()
         reason = words.answer_words(host, exit_, question)
-        return Leg("delivered", reason, [*back], endpoint, where=f"back to {endpoint.name}", host=host.name)
+        return back.doubted(
+            Leg("delivered", reason, [*back.hops], endpoint, where=f"back to {endpoint.name}", host=host.name)
+        )
     return _arrive(journey, host, endpoint, exit_)
 
 
 def _arrive(journey: Journey, host: TraceHost, endpoint: Endpoint, exit_: Exit) -> Leg:
     question = journey.question
-    arrival = hops.arriving_hops(endpoint, exit_.fields)
+    way = come_to_guest(journey, endpoint, exit_.fields)
     fit = sizes.fit_receiver(endpoint.name, endpoint.chain.tap_mtu or endpoint.mtu, journey.size)
     if not fit.fits:
-        return Leg("dropped", f"Dropped at {endpoint.tap} of {host.name}: {fit.words}.", [*arrival[:1]], suggestion=fit.suggestion, where=endpoint.name, host=host.name)  # fmt: skip
+        return Leg("dropped", f"Dropped at {endpoint.tap} of {host.name}: {fit.words}.", [*way.hops[:1]], suggestion=fit.suggestion, where=endpoint.name, host=host.name)  # fmt: skip
     look_at_tap(journey, endpoint)
+    if way.is_stopped:
+        return way.stopped()
     reason = f"{question.source.name} reaches {endpoint.name}."
     if question.target is not None and endpoint.mac != question.target.mac and not _is_group(exit_.fields):
         reason = f"Delivered, but to {endpoint.name} instead of {question.target.name}."
-    return Leg("delivered", reason, [*arrival], endpoint, where=endpoint.name, host=host.name)
+    return way.doubted(Leg("delivered", reason, [*way.hops], endpoint, where=endpoint.name, host=host.name))
 
 
 def _is_group(fields: dict[str, str]) -> bool:

@@ -23,15 +23,29 @@ _CUT = re.compile(r"max_len=(\d+)")
 _OUTER = re.compile(r"eth\(dst=([0-9a-f:]+),src=([0-9a-f:]+)")
 
 
-def leaving_hops(endpoint: Endpoint, fields: Mapping[str, str]) -> list[Hop]:
-    """From the guest's NIC to the switch: NIC, back end, tap."""
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    """What a Linux bridge does with the packet, as its hop shows it."""
+
+    detail: str
+    ports: str = ""
+    steps: tuple[Step, ...] = ()
+    evidence: str = ""
+    is_read: bool = True
+
+
+NOT_READ = Bridged("its MAC table and the host's netfilter were not read", is_read=False)
+
+
+def leaving_hops(endpoint: Endpoint, fields: Mapping[str, str], bridged: Bridged = NOT_READ) -> list[Hop]:
+    """From the guest's NIC to the switch: NIC, back end, tap. `bridged`: what its Linux bridge does, where it has one."""
     shown = (header_of(fields), stack_of(fields))
-    return [_guest(endpoint, shown), *_plug(endpoint, shown)]
+    return [_guest(endpoint, shown), *_plug(endpoint, shown, bridged)]
 
 
-def arriving_hops(endpoint: Endpoint, fields: Mapping[str, str]) -> list[Hop]:
+def arriving_hops(endpoint: Endpoint, fields: Mapping[str, str], bridged: Bridged = NOT_READ) -> list[Hop]:
     """From the switch to the guest's NIC: tap, back end, NIC."""
-    return leaving_hops(endpoint, fields)[::-1]
+    return leaving_hops(endpoint, fields, bridged)[::-1]
 
 
 def _guest(endpoint: Endpoint, shown: Shown) -> Hop:
@@ -42,7 +56,7 @@ def _guest(endpoint: Endpoint, shown: Shown) -> Hop:
     return _plain_hop("guest_nic", endpoint, f"{endpoint.name} {endpoint.nic}", detail, command, shown)
 
 
-def _plug(endpoint: Endpoint, shown: Shown) -> list[Hop]:
+def _plug(endpoint: Endpoint, shown: Shown, bridged: Bridged) -> list[Hop]:
     """Back end and tap. A port that is no guest's has a veth pair instead; one that is plugged nowhere has neither."""
     if endpoint.ofport is None:
         return []
@@ -57,28 +71,29 @@ def _plug(endpoint: Endpoint, shown: Shown) -> list[Hop]:
     backend = chain.backend or endpoint.backend
     moved = _plain_hop("backend", endpoint, backend, f"{words}{queues}", (f"virsh dumpxml {endpoint.domain}",), shown)
     if chain.veth:
-        return [moved, *_bridged(endpoint, port, shown)]
+        return [moved, *_bridged(endpoint, port, shown, bridged)]
     return [
         moved,
         _plain_hop("tap", endpoint, endpoint.tap, ", ".join(fact for fact in facts if fact), tap_commands, shown),
     ]
 
 
-def _bridged(endpoint: Endpoint, port: str, shown: Shown) -> list[Hop]:
+def _bridged(endpoint: Endpoint, port: str, shown: Shown, bridged: Bridged) -> list[Hop]:
     """The tap in a Linux bridge, and the veth pair from it to br-int; the pair's far end is the switch's port."""
     chain = endpoint.chain
-    inside = chain.bridge_ports or "not read yet"
-    fdb = "fdb: no entry is kept (ageing 0), a frame leaves by the other port"
+    inside = bridged.ports or chain.bridge_ports or "not read yet"
     tap = (f"ip -s link show {chain.tap}",)
     bridge = (
         f"bridge fdb show br {chain.bridge}",
-        f"bridge link show master {chain.bridge}",
+        f"ip -d link show master {chain.bridge}",
+        "nft -a list ruleset",
         f"virsh iface-dumpxml {chain.bridge}",
     )
     pair = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
+    crossed = _plain_hop("linux_bridge", endpoint, chain.bridge, f"ports: {inside}; {bridged.detail}", bridge, shown)
     return [
         _plain_hop("tap", endpoint, chain.tap, f"in {chain.bridge}", tap, shown),
-        _plain_hop("linux_bridge", endpoint, chain.bridge, f"ports: {inside}; {fdb}", bridge, shown),
+        replace(crossed, steps=bridged.steps, evidence=bridged.evidence, measured=bridged.is_read),
         _plain_hop("veth", endpoint, endpoint.tap, f"cable from {chain.veth}, {port}", pair, shown),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sdn.model.trace import Branch, Hop, Verdict
+from sdn.model.trace import Branch, Hop, Step, Verdict
 from sdn.trace.hops import BridgeDraft
 from sdn.trace.near import Near
 from sdn.trace.question import Endpoint, Question, TraceHost, TraceWorld
@@ -24,7 +24,7 @@ class Leg:
     hops: list[AnyHop] = field(default_factory=list)
     reached: Endpoint | None = None
     branches: list[Branch] = field(default_factory=list)
-    cause: tuple[Seen, TraceHost] | None = None
+    cause: tuple[Seen, TraceHost] | Step | None = None  # the look-up that decided, or another device's own
     nearest: tuple[Near, ...] = ()
     suggestion: str = ""
     where: str = ""

@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sdn.linux.bridges import BridgeReading
 from sdn.trace.question import HostUnreachable, PortFacts
+from sdn.transport.host_kernel import HostKernel, KernelUnread
 from sdn.transport.ofctl import OfctlError, dump_table
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, UnixctlTimeout, find_vswitchd_socket
 
@@ -40,6 +42,7 @@ class LiveWorld:
         self._failed: dict[str, str] = {}
         self._conntrack: dict[tuple[str, int], str] = {}
         self._ports: dict[str, tuple[PortFacts, ...]] = {}
+        self._kernels: dict[str, HostKernel] = {}
 
     def ask_ports_early(self, hosts: Iterable[str]) -> None:
         """Have these hosts' switches tell their ports already: a packet that crosses them needs both, and each is a wait."""
@@ -86,6 +89,18 @@ class LiveWorld:
             raise HostUnreachable(f"the flows of {host} could not be read: {problem}") from problem
         finally:
             self._spend(host, began)
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        """As the host's kernel tells a process on its own machine; of other hosts nothing is read."""
+        kernel = self._kernels.get(host)
+        try:
+            if kernel is None:
+                kernel = self._kernels[host] = HostKernel(self._rundirs[host])
+            return kernel.bridge(bridge)
+        except KernelUnread as problem:
+            return BridgeReading(bridge, problems=(str(problem),))
+        except KeyError:
+            return BridgeReading(bridge, problems=("it is no host that we know",))
 
     def close(self) -> None:
         """Close the sockets, or leave them for the next."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from sdn.model.cookie import Cause
-from sdn.model.trace import Intent, Trace
+from sdn.model.trace import Intent, Step, Trace
 from sdn.trace import hops, sizes
 from sdn.trace.branches import keep_true_branches
 from sdn.trace.conntrack import ESTABLISHED, NEW, REPLY, ct_state
@@ -22,6 +22,7 @@ from sdn.trace.exits import choose, follow, join, look_at_tap
 from sdn.trace.fields import flow_text, packet_fields
 from sdn.trace.journey import AnyHop, Enter, Journey, Leg, with_hops
 from sdn.trace.parser import parse_trace
+from sdn.trace.plugged import leave_guest, with_crossing
 from sdn.trace.question import (
     FromRouter,
     HostUnreachable,
@@ -79,7 +80,7 @@ def _answer(
         id=question.id, kind="predicted", direction=question.direction, packet=packet,
         hops=tuple([hop.hop(told) if isinstance(hop, hops.BridgeDraft) else hop for hop in leg.hops]), verdict=leg.verdict,
         reason=leg.reason, started_at=question.started_at, generation=question.generation, branches=tuple(leg.branches),
-        cause=hops.step_of(*leg.cause, told) if leg.cause else None,
+        cause=leg.cause if leg.cause is None or isinstance(leg.cause, Step) else hops.step_of(*leg.cause, told),
         nearest=tuple(hops.near_flow(near, told) for near in leg.nearest), suggestion=leg.suggestion,
         findings=tuple(journey.findings),
     )  # fmt: skip
@@ -147,17 +148,19 @@ def _from_source(journey: Journey, packet: dict[str, str]) -> Leg:
         return _from_router(journey, journey.question.router, packet)
     source = journey.question.source
     hosts = {host.name: host for host in journey.question.hosts}
-    start: list[AnyHop] = [*hops.leaving_hops(source, packet)]
+    way = leave_guest(journey, source, packet)
     if not source.entry or source.host not in hosts:
         reason = f"{source.name} is not running: its NIC is plugged into no switch now."
-        return Leg("unknown", reason, start, suggestion=f"Start {source.name}.")
+        return Leg("unknown", reason, [*way.hops], suggestion=f"Start {source.name}.")
     fit = sizes.fit_guest(source.name, source.mtu, journey.size)
     journey.find(fit.words)
     journey.size = fit.size_bytes
     look_at_tap(journey, source)
     if source.ofport is None:
         journey.find(f"{source.name} is off: this is what would become of a packet that it sends once it runs")
-    return with_hops(start, _on_host(journey, hosts[source.host], source.entry, packet))
+    if way.is_stopped:
+        return way.stopped()
+    return with_crossing(way, _on_host(journey, hosts[source.host], source.entry, packet))
 
 
 def _on_host(journey: Journey, host: TraceHost, entry: dict[str, str], packet: dict[str, str]) -> Leg:

@@ -18,6 +18,7 @@ from sdn.trace.moments import Moment, durations
 End = Literal["tunnel", "port", "drop", "controller", "answer", "back"]
 GOES_BACK = "it would go back out of the port that it came in by"
 GUEST_SIDE = ("guest_nic", "backend")
+NOT_PROBED = (*GUEST_SIDE, "linux_bridge")
 PLUGS = ("tap", "veth")
 
 
@@ -76,7 +77,13 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     foreseen = {branch.host for branch in predicted.branches}  # copies that the hops do not follow
     hops += [_unforeseen(one) for one in left if one.host not in foreseen]
     verdict, reason = _verdict(sightings)
-    if outside and verdict == "delivered":
+    if _is_past_the_switch(predicted, hops) and verdict == "delivered":
+        last, verdict = (
+            sightings[-1],
+            predicted.verdict,
+        )  # a probe is not handed to the Linux bridge: nobody looked there
+        reason = f"A real packet got to {last.port_name} on {last.host} in {last.at_us / 1000:.1f} ms, and was not handed on to the Linux bridge."
+    elif outside and verdict == "delivered":
         last, verdict = sightings[-1], predicted.verdict  # what is past the cable is as it was foreseen: nobody looked
         reason = f"A real packet got to the cable out of {last.host} in {last.at_us / 1000:.1f} ms; it was not let out."
     return replace(predicted, kind="probed", hops=tuple(hops), verdict=verdict, reason=reason)
@@ -85,6 +92,12 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
 def end_of(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
     """What became of the packet, by its reports alone, in a sentence."""
     return _verdict(sightings)
+
+
+def ends_before_the_switch(predicted: Trace) -> bool:
+    """Does the packet end in a Linux bridge between its sender and the switch, where a probe begins?"""
+    kinds = [hop.kind for hop in predicted.hops]
+    return predicted.verdict == "dropped" and kinds[-1:] == ["linux_bridge"] and "bridge" not in kinds
 
 
 def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
@@ -102,6 +115,13 @@ def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
     return Divergence(
         same, f"{probed.reason} {silent.object} of {silent.host}, which it was to pass, did not report it."
     )
+
+
+def _is_past_the_switch(predicted: Trace, hops: Sequence[Hop]) -> bool:
+    """Is the place that decides a Linux bridge behind the last switch, where no probe comes?"""
+    is_whole = len(hops) == len(predicted.hops) and predicted.verdict != "delivered"
+    bridges = [number for number, hop in enumerate(hops) if hop.kind == "bridge"]
+    return is_whole and bool(bridges) and any(hop.kind == "linux_bridge" for hop in hops[bridges[-1] :])
 
 
 def _report_of(hop: Hop, left: Sequence[Sighting], predicted: Trace) -> Sighting | None:
@@ -132,7 +152,7 @@ def _reported(hop: Hop, seen: Sighting) -> Hop:
 def _between(hop: Hop, before: list[Hop], is_at_switch: bool) -> Hop:
     """A hop that reports nothing itself: seen when the bridge before it let the packet out, or the probe began there."""
     began = hop.kind in PLUGS and is_at_switch
-    is_seen = hop.kind not in GUEST_SIDE and (began or any(one.kind == "bridge" for one in before))
+    is_seen = hop.kind not in NOT_PROBED and (began or any(one.kind == "bridge" for one in before))
     return replace(hop, measured=is_seen, latency_us=None)
 
 

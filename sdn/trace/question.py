@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from sdn.linux.bridges import BridgeReading
 from sdn.model.device import DeviceChain
 from sdn.model.packet import Address, Packet
 from sdn.model.trace import Direction
@@ -154,6 +155,9 @@ class TraceWorld(Protocol):
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         """One table's flows, as `ovs-ofctl --no-names dump-flows` prints them."""
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        """A Linux bridge and the host's netfilter, as far as they can be read; never raises."""
 
 
 def tunnel_ports(ports: tuple[PortFacts, ...], bridge: str) -> dict[int, str]:

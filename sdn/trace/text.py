@@ -81,7 +81,9 @@ def _near(near: NearFlow) -> str:
 
 def _flow(step: Step) -> str:
     name = f" ({step.table_name})" if step.table_name else ""
-    return f"table {step.table}{name}, priority {step.priority}, {step.match}"
+    where = step.table_name if step.table is None else f"table {step.table}{name}"
+    priority = "" if step.table is None and step.priority is None else f", priority {step.priority}"
+    return f"{where}{priority}, {step.match}"
 
 
 def _copies(trace: Trace) -> list[str]:

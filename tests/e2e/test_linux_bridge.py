@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,38 @@ def links(product: Product, host: str) -> list[str]:
     return [*names, *(f"br-int {port}" for port in ports if port.startswith("qvo"))]
 
 
+def netns(product: Product, host: str, *argv: str) -> str:
+    """What a command prints in the host's network namespace."""
+    return run("ip", "netns", "exec", lab_netns(product.lab, host), *argv)
+
+
+@contextmanager
+def ruled(product: Product, host: str, family: str, rule: str) -> Iterator[Callable[[], str]]:
+    """While inside, the host has that rule in a forward chain of its own; yields what lists the chain."""
+    base = "{ type filter hook forward priority -300; policy accept; }"
+    for words in (f"add table {family} hsown", f"add chain {family} hsown own {base}", f"add rule {family} hsown own {rule}"):  # fmt: skip
+        netns(product, host, "nft", words)
+    try:
+        yield lambda: netns(product, host, "nft", "-j", "list", "chain", family, "hsown", "own")
+    finally:
+        netns(product, host, "nft", "delete", "table", family, "hsown")
+
+
+def counted(listing: Callable[[], str]) -> int:
+    """Packets that the only rule has counted."""
+    rule = next(one["rule"] for one in json.loads(listing())["nftables"] if "rule" in one)
+    return int(next(one["counter"]["packets"] for one in rule["expr"] if "counter" in one))
+
+
+def traced(alice: Api, asked: dict[str, Any]) -> dict[str, Any]:
+    """The answer, its probe included."""
+    status, answer = alice.send("POST", "/traces", asked)
+    assert status in (200, 202), answer
+    path = f"/traces/{answer['uuid']}"
+    found: dict[str, Any] = wait_for(lambda: (found := alice.get(path))["result"] and found["probe"] and found, 30, "it is traced", 0.2)  # fmt: skip
+    return found
+
+
 def test_the_guests_are_in_linux_bridges_and_reach_each_other(product: Product, key: Path, vms: list[dict[str, Any]]) -> None:  # fmt: skip
     """Each has its address by DHCP: SSH answered at it."""
     assert {vm["host"] for vm in vms} == set(HOSTS)
@@ -118,10 +151,7 @@ def test_a_trace_passes_tap_linux_bridge_and_veth_on_both_hosts_and_back(
 ) -> None:
     one, other = vms
     asked = {"source": one["ports"][0]["uuid"], "target": other["ports"][0]["uuid"], "protocol": "tcp", "port_dst": 22}
-    status, answer = alice.send("POST", "/traces", asked)
-    assert status in (200, 202), answer
-    path = f"/traces/{answer['uuid']}"
-    told = wait_for(lambda: (found := alice.get(path))["result"] and found["probe"] and found, 30, "it is traced", 0.2)
+    told = traced(alice, asked)
     for way in ("result", "reply"):
         kinds = [hop["kind"] for hop in told[way]["hops"]]
         assert kinds[:6] == PLUGGED and kinds[-6:] == PLUGGED[::-1], kinds
@@ -131,6 +161,73 @@ def test_a_trace_passes_tap_linux_bridge_and_veth_on_both_hosts_and_back(
     short = asked["source"][:11]
     assert bridge["object"] == f"qbr{short}" and f"qvb{short}" in bridge["detail"] and "fdb" in bridge["detail"], bridge
     assert told["result"]["hops"][2]["object"] in bridge["detail"], "the tap is one of its two ports"
+    assert bridge["measured"] and "ageing 0" in bridge["detail"] and "not read" not in bridge["detail"], bridge
+
+
+def test_a_rule_of_the_hosts_own_drops_what_the_trace_says_it_drops_and_nothing_once_it_is_gone(
+    product: Product, alice: Api, key: Path, vms: list[dict[str, Any]]
+) -> None:
+    """In the source's bridge first, then in the target's: pings stop, the rule counts them, and SSH passes all the while."""
+    one, other = vms
+    ping = {"source": one["ports"][0]["uuid"], "target": other["ports"][0]["uuid"], "protocol": "icmp"}
+    assert traced(alice, ping)["result"]["verdict"] == "delivered"
+    for vm, ends in ((one, ("tap", "linux_bridge")), (other, ("veth", "linux_bridge"))):
+        bridge = f"qbr{vm['ports'][0]['uuid'][:11]}"
+        with ruled(
+            product, vm["host"], "bridge", f"ether daddr {other['ports'][0]['mac']} icmp type echo-request counter drop"
+        ) as inside:
+            told = traced(alice, ping)
+            found = told["result"]
+            assert found["verdict"] == "dropped", found
+            assert (
+                f"in the Linux bridge {bridge}" in found["reason"]
+                and "icmp type echo-request counter drop" in found["reason"]
+            ), found
+            assert tuple(hop["kind"] for hop in found["hops"][-2:]) == ends
+            assert found["cause"]["table_name"] == "bridge hsown forward" and found["cause"]["table"] is None
+            assert told["reply"]["verdict"] == "delivered", "an answer is none of the rule's"
+            assert "refused" in told["probe"] if vm is one else told["probe"]["divergence"] is None, told["probe"]
+            assert traced(alice, {**ping, "protocol": "tcp", "port_dst": 22})["result"]["verdict"] == "delivered"
+            before = counted(inside)
+            assert "100% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}")
+            assert counted(inside) == before + 2, "real packets met the rule that the trace named"
+        assert traced(alice, ping)["result"]["verdict"] == "delivered"
+        assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 2 {other['address']}")
+
+
+def test_what_ips_chains_drop_between_bridge_ports_is_told_where_they_see_bridged_frames(
+    product: Product, alice: Api, key: Path, vms: list[dict[str, Any]]
+) -> None:
+    one, other = vms
+    ping = {"source": one["ports"][0]["uuid"], "target": other["ports"][0]["uuid"], "protocol": "icmp"}
+    sees = netns(product, one["host"], "cat", "/proc/sys/net/bridge/bridge-nf-call-iptables").strip() == "1"
+    with ruled(product, one["host"], "ip", f"ip daddr {other['address']} counter drop") as inside:
+        found = traced(alice, ping)["result"]
+        assert found["verdict"] == ("dropped" if sees else "delivered"), found
+        said = in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}")
+        assert ("100% packet loss" in said) == sees and (counted(inside) > 0) == sees, said
+    with ruled(product, one["host"], "bridge", "meta mark 7 drop"):
+        doubtful = traced(alice, ping)["result"]
+        assert doubtful["verdict"] == "unknown" and "meta mark 0x00000007 drop" in doubtful["reason"], doubtful
+
+
+def test_an_entry_of_the_mac_table_that_is_wrong_is_told_and_stops_real_packets(
+    product: Product, alice: Api, key: Path, vms: list[dict[str, Any]]
+) -> None:
+    """The target's MAC, as an entry at the source's own tap: a bridge sends nothing back where it came from."""
+    one, other = vms
+    ping = {"source": one["ports"][0]["uuid"], "target": other["ports"][0]["uuid"], "protocol": "icmp"}
+    tap = next(hop["object"] for hop in traced(alice, ping)["result"]["hops"] if hop["kind"] == "tap")
+    entry = (other["ports"][0]["mac"], "dev", tap, "master")
+    netns(product, one["host"], "bridge", "fdb", "add", *entry, "static")
+    try:
+        found = traced(alice, ping)["result"]
+        assert found["verdict"] == "dropped" and f"at {tap}, where the frame comes from" in found["reason"], found
+        assert "100% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}")
+    finally:
+        netns(product, one["host"], "bridge", "fdb", "del", *entry)
+    assert traced(alice, ping)["result"]["verdict"] == "delivered"
+    assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 2 {other['address']}")
 
 
 def test_a_deleted_vm_leaves_no_bridge_and_no_veth(product: Product, alice: Api, vms: list[dict[str, Any]]) -> None:

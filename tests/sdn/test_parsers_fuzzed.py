@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdn.bundle import parse as bundled
+from sdn.linux.conntrack import kernel_conntrack
 from sdn.observe.conntrack import connections_of, translated
 from sdn.observe.datapath import parse_dump
 from sdn.trace.branches import keep_true_branches
@@ -101,7 +102,7 @@ def test_no_conntrack_dump_breaks_the_reading(text: str, zone: int) -> None:
 
 READERS: tuple[Callable[[str], object], ...] = (
     parse_ports, parse_flow, bundled.parse_ofports, bundled.parse_fdb, bundled.parse_tlv_map, bundled.parse_map, bundled.parse_show,
-    lambda text: list(bundled.parse_records(text)), bundled.kernel_conntrack,
+    lambda text: list(bundled.parse_records(text)), kernel_conntrack,
 )  # fmt: skip
 
 

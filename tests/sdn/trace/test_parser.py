@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdn.linux.bridges import BridgeReading
 from sdn.model.addresses import Mac
 from sdn.model.packet import Packet
 from sdn.model.trace import Trace
@@ -64,6 +65,9 @@ class _Arp(TraceWorld):
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         return ""
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        return BridgeReading(bridge)
 
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
         return attempt < 5

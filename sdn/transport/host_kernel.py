@@ -1,0 +1,193 @@
+"""A host's own kernel, read by a process that runs on the same machine: its Linux bridges, netfilter and connections.
+
+Most hosts are reached by libvirt, OVSDB and OpenFlow alone, and none of them tells this. But where the switch's control
+socket ends in a process of this very machine (its peer's pid is known, and it is ovs-vswitchd), that process's network
+namespace is the host's, and `ip`, `bridge` and `nft` show it. Nothing is written, and nothing runs in the host's file system.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdn.linux.bridges import BridgeReading, parse_bridge, parse_bridge_ports, parse_fdb, parse_links
+from sdn.linux.conntrack import kernel_conntrack
+from sdn.linux.ruleset import Ruleset, RulesetUnread, parse_ruleset
+from sdn.transport.unixctl import UnixctlError, find_vswitchd_socket
+
+DEADLINE_S = 3.0
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SWITCH = "ovs-vswitchd"
+NF_CALL = "/proc/sys/net/bridge/bridge-nf-call-"
+CONNECTIONS = "/proc/net/nf_conntrack"
+RULES: dict[str, tuple[str, ...]] = {
+    "ruleset": ("nft", "-j", "list", "ruleset"),
+    "listing": ("nft", "-a", "list", "ruleset"),
+}
+SWITCHES: dict[str, tuple[str, ...]] = {"ip": ("cat", f"{NF_CALL}iptables"), "ip6": ("cat", f"{NF_CALL}ip6tables"), "legacy": ("cat", "/proc/net/ip_tables_names")}  # fmt: skip
+PRINTED_BYTES = 64 << 20
+
+
+class KernelUnread(Exception):
+    """This process cannot read the host's kernel; the message is half a sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a command printed; `problem` says why it printed nothing of use."""
+
+    text: str = ""
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class _Netfilter:
+    ruleset: Ruleset | None = None
+    sees: Mapping[str, bool] = field(default_factory=dict)
+    conntrack: str | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+class HostKernel:
+    """One host's kernel, for one trace: netfilter is read once, each bridge once."""
+
+    def __init__(self, rundir: Path, deadline_s: float = DEADLINE_S) -> None:
+        self._rundir = rundir
+        self._deadline_s = deadline_s
+        self._netfilter: _Netfilter | None = None
+        self._bridges: dict[str, BridgeReading] = {}
+
+    def bridge(self, name: str) -> BridgeReading:
+        """The bridge and the host's netfilter. Raises KernelUnread; a part that could not be read is told in `problems`."""
+        if name not in self._bridges:
+            self._bridges[name] = self._read(name)
+        return self._bridges[name]
+
+    def _read(self, name: str) -> BridgeReading:
+        enter = namespace_of(self._rundir)
+        asked: dict[str, tuple[str, ...]] = {
+            "bridge": ("ip", "-j", "-d", "link", "show", "dev", name),
+            "ports": ("ip", "-j", "-d", "link", "show", "master", name),
+            "fdb": ("bridge", "-j", "fdb", "show", "br", name),
+        }
+        if self._netfilter is None:
+            asked |= RULES | SWITCHES
+        told = run_all(enter, asked, self._deadline_s)
+        if self._netfilter is None:
+            self._netfilter = self._read_netfilter(enter, told)
+        netfilter = self._netfilter
+        facts = parse_bridge(parse_links(told["bridge"].text), name)
+        problems = [
+            f"{part} of {name} could not be read: {told[key].problem}" for key, part in _PARTS if told[key].problem
+        ]
+        if facts is None and not problems:
+            problems.append(f"{name} is no Linux bridge of this host")
+        return BridgeReading(
+            name, facts, parse_bridge_ports(parse_links(told["ports"].text), name), parse_fdb(told["fdb"].text),
+            netfilter.ruleset, netfilter.sees.get("ip", False), netfilter.sees.get("ip6", False), netfilter.conntrack,
+            (*problems, *netfilter.problems), "\n".join(told[key].text.strip() for key, _ in _PARTS if told[key].text),
+        )  # fmt: skip
+
+    def _read_netfilter(self, enter: tuple[str, ...], told: Mapping[str, Printed]) -> _Netfilter:
+        found = _Netfilter(sees={family: told[family].text.strip() == "1" for family in ("ip", "ip6")})
+        if told["ruleset"].problem:
+            found.problems.append(f"netfilter's rules could not be read: {told['ruleset'].problem}")
+        else:
+            try:
+                found.ruleset = parse_ruleset(told["ruleset"].text, told["listing"].text)
+            except RulesetUnread as problem:
+                found.problems.append(f"netfilter's rules could not be read: {problem}")
+        if '"ct"' in told["ruleset"].text:
+            connections = run_all(enter, {"": ("cat", CONNECTIONS)}, self._deadline_s)[""]
+            if connections.problem:
+                found.problems.append(f"the host's own connections could not be read: {connections.problem}")
+            else:
+                found.conntrack = kernel_conntrack(connections.text)
+        if any(found.sees.values()) and (legacy := told["legacy"].text.split()):
+            found.problems.append(
+                f"iptables' old tables ({', '.join(legacy)}) are in use too, and nft does not show them"
+            )
+        return found
+
+
+_PARTS = (("bridge", "the bridge"), ("ports", "the ports"), ("fdb", "the MAC table"))
+
+
+def namespace_of(rundir: Path) -> tuple[str, ...]:
+    """The words to put before a command so that it runs in the host's network namespace. Raises KernelUnread."""
+    pid = _switch_pid(rundir)
+    try:
+        theirs, ours = (os.stat(f"/proc/{one}/ns/net") for one in (pid, "self"))
+    except OSError as problem:
+        raise KernelUnread(
+            f"the network namespace of its switch could not be looked at: {problem.strerror}"
+        ) from problem
+    if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
+        return ()
+    return ("nsenter", f"--net=/proc/{pid}/ns/net", "--")
+
+
+def _switch_pid(rundir: Path) -> int:
+    """The process at the other end of the switch's control socket, where that is the switch itself, on this machine."""
+    try:
+        path = find_vswitchd_socket(rundir)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(DEADLINE_S)
+            connection.connect(str(path))
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except (OSError, UnixctlError) as problem:
+        raise KernelUnread(f"its switch does not answer here: {problem}") from problem
+    pid = int(struct.unpack("3i", credentials)[0])
+    try:
+        command = Path(f"/proc/{pid}/comm").read_text().strip() if pid else ""
+    except OSError:
+        command = ""
+    if command != SWITCH:
+        raise KernelUnread("it is another machine, reached by libvirt and Open vSwitch alone")
+    return pid
+
+
+def run_all(enter: tuple[str, ...], asked: Mapping[str, tuple[str, ...]], deadline_s: float) -> dict[str, Printed]:
+    """What each command printed, all run at once: a read costs what the slowest of them does."""
+    started: dict[str, subprocess.Popen[bytes] | Printed] = {
+        key: _start((*enter, *argv)) for key, argv in asked.items()
+    }
+    end = time.monotonic() + deadline_s
+    return {key: one if isinstance(one, Printed) else _wait(one, asked[key][0], end) for key, one in started.items()}
+
+
+def _start(argv: tuple[str, ...]) -> subprocess.Popen[bytes] | Printed:
+    """The command, begun. Under nsenter too the tools are this machine's own."""
+    at = argv.index("--") + 1 if "--" in argv[:4] else 0
+    paths = {word: shutil.which(word, path=SEARCH_PATH) for word in {argv[0], argv[at]}}
+    if lacking := [word for word, path in paths.items() if path is None]:
+        return Printed(problem=f"{lacking[0]} is not installed where Hopsight's worker runs")
+    words = [paths[word] or word if index in (0, at) else word for index, word in enumerate(argv)]
+    try:
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": SEARCH_PATH, "LC_ALL": "C"}
+        )  # fmt: skip
+    except OSError as problem:
+        return Printed(problem=str(problem))
+
+
+def _wait(started: subprocess.Popen[bytes], tool: str, end: float) -> Printed:
+    try:
+        out, err = started.communicate(timeout=max(end - time.monotonic(), 0.05))
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.communicate()
+        return Printed(problem=f"{tool} did not answer in time")
+    if started.returncode:
+        said = err.decode(errors="replace").strip().splitlines()
+        return Printed(problem=said[0][:200] if said else f"{tool} ended with {started.returncode}")
+    if len(out) > PRINTED_BYTES:
+        return Printed(problem=f"{tool} printed more than {PRINTED_BYTES >> 20} MiB")
+    return Printed(out.decode(errors="replace"))
