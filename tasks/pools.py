@@ -35,7 +35,7 @@ def record_pools(host: Host, seen: tuple[PoolSeen, ...]) -> None:
     with transaction.atomic():
         for one in seen:
             told = {
-                "kind": one.kind, "target": one.target[:300], "capacity_bytes": one.capacity_bytes,
+                "kind": one.kind, "target": one.target[:300], "source": one.source[:300], "capacity_bytes": one.capacity_bytes,
                 "available_bytes": one.available_bytes, "is_active": one.is_active, "seen_at": now,
             }  # fmt: skip
             row, made = Pool.objects.get_or_create(

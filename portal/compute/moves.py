@@ -22,6 +22,7 @@ from portal.networks.models import Network
 from portal.operations.models import Operation
 from portal.operations.stages import TITLES
 from portal.topology.models import HostSeen
+from portal.volumes.places import places_on
 from sdn.model.mtu import overhead_bytes
 
 ON = frozenset({VMState.RUNNING, VMState.PAUSED})
@@ -29,21 +30,30 @@ ON = frozenset({VMState.RUNNING, VMState.PAUSED})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A host as the target of a VM's move. `problems` say all that is missing there; none: it can go there."""
+    """A host as the target of a VM's move. `problems` say all that is missing there; none: it can go there, and `volumes`
+    say what becomes of its volumes."""
 
     host: Host
     problems: tuple[str, ...]
+    volumes: tuple[str, ...] = ()
 
 
 def targets_of(vm: VM) -> list[Target]:
     """Every host but the VM's own."""
     networks = list(Network.objects.filter(ports__vm=vm).distinct())
     hosts = Host.objects.exclude(pk=vm.host_id or 0).select_related("seen")
-    return [Target(host, tuple(move_problems(vm, host, networks))) for host in hosts]
+    return [_target(vm, host, networks) for host in hosts]
+
+
+def _target(vm: VM, host: Host, networks: list[Network]) -> Target:
+    places, missing = places_on(vm, host)
+    problems = (*move_problems(vm, host, networks), *missing)
+    return Target(host, problems, tuple(place.words for place in places))
 
 
 def move_problems(vm: VM, target: Host, networks: Iterable[Network]) -> list[str]:
-    """What is missing on the host for the VM, its memory and vCPUs aside (the placement counts those)."""
+    """What is missing on the host for the VM, its memory and vCPUs aside (the placement counts those), and its volumes
+    (`places_on` says where they go)."""
     found: list[str] = [vm.why_not_changed] if vm.adopted else []
     source = vm.host
     if target.in_maintenance:
@@ -71,11 +81,6 @@ def move_problems(vm: VM, target: Host, networks: Iterable[Network]) -> list[str
 def _storage_problems(vm: VM, source: Host) -> list[str]:
     """What lies on the VM's host alone, and does not go along."""
     found = []
-    if names := list(vm.volumes.values_list("name", flat=True)[:4]):
-        found.append(
-            gettext("its volumes %(names)s are in a pool of %(source)s: detach them first")
-            % {"names": ", ".join(names), "source": source.name}
-        )
     if vm.disk_name or vm.snapshots.exists():
         found.append(
             gettext("its snapshots are layers of files on %(source)s: delete them first") % {"source": source.name}

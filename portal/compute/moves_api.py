@@ -36,6 +36,7 @@ class MoveIn(Schema):
 class TargetOut(Schema):
     host: str
     problems: list[str] = Field(description="all that is missing there; none: the VM can go there")
+    volumes: list[str] = Field(description="what becomes of each of its volumes there")
 
 
 @router.put("/hosts/{host}/maintenance", response=HostOut, summary="Put a host into maintenance, or out of it")
@@ -59,7 +60,9 @@ def post_evacuate(request: HttpRequest, host: str) -> Any:
 def get_targets(request: HttpRequest, uuid: UUID) -> Any:
     require(request, "host.change")
     vm = get_object_or_404(VM.objects.select_related("team", "host", "image", "flavor"), uuid=uuid)
-    return [{"host": one.host.name, "problems": list(one.problems)} for one in targets_of(vm)]
+    return [
+        {"host": one.host.name, "problems": list(one.problems), "volumes": list(one.volumes)} for one in targets_of(vm)
+    ]
 
 
 @router.post("/migrations", response={202: Accepted}, summary="Move a VM to another host, live if it runs")

@@ -91,6 +91,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "vm.migrate": (
         ("check", _("Look whether it can move")),
         ("disk", _("Make its disk there")),
+        ("volumes", _("Make its volumes there")),
         ("move", _("Move it")),
         ("run", _("Install its flows there, then let it run")),
         ("tidy", _("Remove what is left behind")),

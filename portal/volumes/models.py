@@ -50,6 +50,9 @@ class Pool(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20, help_text="libvirt's pool type")
     target = models.CharField(max_length=300, default="", blank=True)
+    source = models.CharField(
+        max_length=300, default="", blank=True, help_text="where on the network: pools of one source are one storage"
+    )
     capacity_bytes = models.PositiveBigIntegerField(default=0)
     available_bytes = models.PositiveBigIntegerField(default=0)
     is_active = models.BooleanField(default=False)

@@ -7,7 +7,7 @@ Every call blocks, has a deadline and raises HypervisorError with words for peop
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -85,7 +85,8 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class PoolSeen:
-    """One storage pool of a host. `kind` is libvirt's pool type, `target` its folder or its source's name."""
+    """One storage pool of a host. `kind` is libvirt's pool type, `target` its folder or its source's name; `source` is where
+    its content lies, of one that lies on the network: pools of one source are the same storage."""
 
     name: str
     kind: str
@@ -93,6 +94,7 @@ class PoolSeen:
     capacity_bytes: int
     available_bytes: int
     is_active: bool
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,9 @@ class Storage(Protocol):
 
     def fill_volume(self, pool: str, name: str, path: str) -> None:
         """A volume that no guest has holds the bytes of that file of the worker's, in the format of its pool."""
+
+    def copy_volume(self, volume: tuple[str, str], to: Storage, into: tuple[str, str]) -> None:
+        """A volume of another host, made for it, holds the bytes of one that no guest has; both are (pool, name)."""
 
     def remove_volume(self, pool: str, name: str) -> None:
         """The volume is gone; what is absent is no matter."""
@@ -232,8 +237,9 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MoveAsked:
-    """A running domain to be moved. `paths` are the files of here as they are called there; `copied` are the disks whose
-    content goes along (none: the storage is shared); `definition` is what libvirt keeps there."""
+    """A running domain to be moved. `paths` are the files of here as they are called there, `volumes` the XML of disks as
+    they are there, by serial; `copied` are the disks whose content goes along (none: the storage is shared); `definition`
+    is what libvirt keeps there."""
 
     domain: str
     address: str  # where the other host's libvirt listens for it
@@ -241,6 +247,7 @@ class MoveAsked:
     copied: tuple[str, ...]
     definition: str
     stops_first: bool = False  # the guest is stopped before its memory is copied, not after
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,12 +243,26 @@ class FakeMove:
         domain = self._asked.domain
         self._problem = self._problem or self._here.moves_fail
         if not self._problem and domain in self._here.running:
+            self._carry()
+        if not self._problem and domain in self._here.running:
             self._there.definitions[domain] = self._asked.definition
             self._there.running[domain] = self._here.running.pop(domain)
             self._there.paused.add(domain)
             self._here.paused.discard(domain)
             self._here.definitions.pop(domain)
+            self._there.plugged[domain] = self._here.plugged.pop(domain, set())
         return True
+
+    def _carry(self) -> None:
+        """What is on its volumes goes along, into volumes that must be there; what was there stays where nothing comes."""
+        was, becomes = (
+            _volumes_in(xml) for xml in (self._here.definitions[self._asked.domain], self._asked.definition)
+        )
+        for target, place in becomes.items():
+            if place not in self._there.volumes:
+                self._problem = f"there is no {'/'.join(place)}"
+            elif target in self._asked.copied:
+                self._there.contents[place] = self._here.contents.get(was[target], "")
 
     @property
     def has_stopped(self) -> bool:
@@ -263,6 +277,17 @@ class FakeMove:
     def result(self) -> None:
         if self._problem:
             raise CallFailed(f"the host could not migrate the domain: {self._problem}")
+
+
+def _volumes_in(xml: str) -> dict[str, tuple[str, str]]:
+    """(pool, name) of each volume of a definition, by its target."""
+    found = {}
+    for disk in etree.fromstring(xml).iterfind("devices/disk"):
+        source, target = disk.find("source"), disk.find("target")
+        if disk.find("serial") is not None and source is not None and target is not None:
+            path = Path(str(source.get("file") or source.get("dev")))
+            found[str(target.get("dev"))] = (path.parent.name, path.name)
+    return found
 
 
 def _name(xml: str) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 from lxml import etree
 
 from tasks.hypervisor.disks import ensure_overlay
-from tasks.hypervisor.driver import CallFailed, PoolSeen, VolumeAsked, VolumeSeen
+from tasks.hypervisor.driver import CallFailed, PoolSeen, Storage, VolumeAsked, VolumeSeen
 from tasks.hypervisor.fake_calls import FakeCalls
+
+OWN = (PoolSeen("hopsight", "dir", "/disks/volumes", 100 * 1024**3, 90 * 1024**3, True),)
 
 
 @dataclass
@@ -22,10 +24,12 @@ class FakeStorage(FakeCalls):
     volume_folder: str = ""
     copies: dict[str, str] = field(default_factory=dict)
     plugged: dict[str, set[str]] = field(default_factory=dict)
+    contents: dict[tuple[str, str], str] = field(default_factory=dict)  # a word that was written to a volume
+    pools_told: tuple[PoolSeen, ...] = OWN
 
     def pools(self) -> tuple[PoolSeen, ...]:
         self.enter("pools")
-        return (PoolSeen("hopsight", "dir", "/disks/volumes", 100 * 1024**3, 90 * 1024**3, True),)
+        return self.pools_told
 
     def ensure_pool(self, name: str, folder: str) -> None:
         self.enter("ensure_pool")
@@ -57,8 +61,16 @@ class FakeStorage(FakeCalls):
         if self.volume_folder:
             shutil.copyfile(path, Path(self.volume_folder) / name)
 
+    def copy_volume(self, volume: tuple[str, str], to: Storage, into: tuple[str, str]) -> None:
+        self.enter("copy_volume")
+        assert isinstance(to, FakeStorage)
+        if volume not in self.volumes or into not in to.volumes:
+            raise CallFailed(f"there is no volume {volume if volume not in self.volumes else into}")
+        to.contents[into] = self.contents.get(volume, "")
+
     def remove_volume(self, pool: str, name: str) -> None:
         self.enter("remove_volume")
+        self.contents.pop((pool, name), None)
         if self.volume_folder:
             (Path(self.volume_folder) / name).unlink(missing_ok=True)
         self.volumes.pop((pool, name), None)

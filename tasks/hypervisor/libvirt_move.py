@@ -93,7 +93,9 @@ class LibvirtMove:
             live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE)
             wanted: dict[str, Any] = {
                 libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{self._asked.address}",
-                libvirt.VIR_MIGRATE_PARAM_DEST_XML: with_paths(live, self._asked.paths),
+                libvirt.VIR_MIGRATE_PARAM_DEST_XML: with_volumes(
+                    with_paths(live, self._asked.paths), self._asked.volumes
+                ),
                 libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: self._asked.definition,
             }
             flags = FLAGS if self._asked.stops_first else FLAGS | libvirt.VIR_MIGRATE_AUTO_CONVERGE
@@ -138,4 +140,20 @@ def with_paths(xml: str, paths: Mapping[str, str]) -> str:
             disk.remove(below)
     for node in [*root.iterfind("devices/graphics"), *root.iterfind("devices/graphics/listen")]:
         node.attrib.pop("socket", "")
+    return etree.tostring(root, encoding="unicode")
+
+
+def with_volumes(xml: str, volumes: Mapping[str, str]) -> str:
+    """A live domain's XML with these disks, by serial, as they are on another host: what the guest sees of each stays."""
+    root = etree.fromstring(xml)
+    for disk in root.iterfind("devices/disk"):
+        told = volumes.get(disk.findtext("serial") or "")
+        if told is None:
+            continue
+        there = etree.fromstring(told)
+        disk.set("type", str(there.get("type")))
+        for name in ("driver", "source"):
+            was, becomes = disk.find(name), there.find(name)
+            if was is not None and becomes is not None:
+                disk.replace(was, becomes)
     return etree.tostring(root, encoding="unicode")

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import libvirt
 from lxml import etree
 
-from tasks.hypervisor.driver import PoolSeen, VolumeAsked
+from tasks.hypervisor.driver import PoolSeen, Storage, VolumeAsked
 from tasks.hypervisor.libvirt_connection import LibvirtConnection
 
 T = TypeVar("T")
 COPY_DEADLINE_S = 3600.0
+ON_THE_NETWORK = frozenset({"netfs", "rbd", "iscsi", "iscsi-direct", "gluster"})
 VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
 
 
@@ -72,6 +73,19 @@ class LibvirtStorage(LibvirtConnection):
                 stream.finish()
 
         self.call("fill the volume", act, COPY_DEADLINE_S)
+
+    def copy_volume(self, volume: tuple[str, str], to: Storage, into: tuple[str, str]) -> None:
+        assert isinstance(to, LibvirtStorage)
+        there = to.call("take the volume", lambda found: found)
+
+        def act(connection: Any) -> None:
+            source, target = (
+                found.storagePoolLookupByName(pool).storageVolLookupByName(name)
+                for found, (pool, name) in ((connection, volume), (there, into))
+            )
+            _pour(connection, source, there, target)
+
+        self.call("copy the volume to another host", act, COPY_DEADLINE_S)
 
     def remove_volume(self, pool: str, name: str) -> None:
         def act(connection: Any) -> None:
@@ -131,8 +145,46 @@ def _seen(pool: Any) -> PoolSeen:
     where = root.findtext("source/name") or root.findtext("target/path") or ""
     return PoolSeen(
         name=str(pool.name()), kind=str(root.get("type")), target=where, capacity_bytes=int(capacity),
-        available_bytes=int(available), is_active=state == libvirt.VIR_STORAGE_POOL_RUNNING,
+        available_bytes=int(available), is_active=state == libvirt.VIR_STORAGE_POOL_RUNNING, source=_source(root),
     )  # fmt: skip
+
+
+def _source(root: etree._Element) -> str:
+    """Where a pool's content lies, of one on the network: its servers and what of them it is."""
+    source = root.find("source")
+    if source is None or root.get("type") not in ON_THE_NETWORK:
+        return ""
+    hosts = sorted(":".join(filter(None, (one.get("name"), one.get("port")))) for one in source.iterfind("host"))
+    parts = [node.get("path") for place in ("dir", "device") for node in source.iterfind(place)]
+    return " ".join(filter(None, (str(root.get("type")), *hosts, *parts, source.findtext("name"))))
+
+
+def _pour(connection: Any, source: Any, there: Any, target: Any) -> None:
+    """Every byte of a volume into another host's; a file's holes stay holes."""
+    has_holes = source.info()[0] == libvirt.VIR_STORAGE_VOL_FILE
+    down, up = connection.newStream(0), there.newStream(0)
+    source.download(down, 0, 0, libvirt.VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM if has_holes else 0)
+    try:
+        target.upload(up, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if has_holes else 0)
+
+        def write(_stream: Any, chunk: bytes, _opaque: Any) -> int:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[up.send(bytes(rest)) :]
+            return len(chunk)
+
+        if has_holes:
+            down.sparseRecvAll(write, lambda _stream, length, _opaque: up.sendHole(length), None)
+        else:
+            down.recvAll(write, None)
+        up.finish()
+    except BaseException:
+        with suppress(libvirt.libvirtError):
+            up.abort()
+        raise
+    finally:
+        with suppress(libvirt.libvirtError):
+            down.finish()
 
 
 def _activate(pool: Any) -> None:

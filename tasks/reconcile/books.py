@@ -18,7 +18,7 @@ class Books:
     """`busy` are the uuids that an unfinished operation names; `past` says what a uuid without a row was, in words."""
 
     vms: Mapping[UUID, VM]
-    volumes: frozenset[UUID]
+    volumes: Mapping[UUID, Volume]
     busy: frozenset[UUID]
     past: Mapping[UUID, str]
 
@@ -28,7 +28,8 @@ def read_books(uuids: Iterable[UUID]) -> Books:
     asked = list(dict.fromkeys(uuids))
     rows = VM.objects.filter(uuid__in=asked).select_related("host", "team").prefetch_related("snapshots")
     vms = {vm.uuid: vm for vm in rows}
-    volumes = frozenset(Volume.objects.filter(uuid__in=asked).values_list("uuid", flat=True))
+    of_volumes = Volume.objects.filter(uuid__in=asked).select_related("team", "pool__host")
+    volumes = {volume.uuid: volume for volume in of_volumes}
     gone = [uuid for uuid in asked if uuid not in vms and uuid not in volumes]
     return Books(vms, volumes, _busy(), _past(gone))
 

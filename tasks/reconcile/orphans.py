@@ -25,7 +25,8 @@ from django.utils import timezone
 from portal.compute.models import VM
 from portal.hosts.models import Host, Orphan, OrphanKind
 from portal.networks.models import Port
-from portal.volumes.models import KINDS
+from portal.volumes.models import KINDS, OWN_POOL, Pool, Volume
+from portal.volumes.places import is_same_storage
 from sdn.model.plug import bridge_name
 from tasks.hypervisor.disks import DiskProblem, backing_of
 from tasks.hypervisor.domain_xml import is_ours
@@ -51,6 +52,7 @@ SORTS: tuple[tuple[str, str], ...] = (
     (r"-.*\.qcow2", "layer of a snapshot"),
     (r"-.*\.mem", "memory of a snapshot"),
 )
+PROBE_ENDING = ".probe"  # of what a move made to see whether two pools are the same storage
 UNKNOWN = "the books know nothing of it: it may be another Hopsight’s. Remove it by hand if you know better."
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 
@@ -176,14 +178,32 @@ class _Look:
     def _volume_orphans(self) -> Iterator[Found]:
         for text, pool, seen in self._volumes:
             uuid = UUID(text)
-            if uuid in self._books.busy or uuid in self._books.volumes:  # a pool may be seen by several hosts
+            volume = self._books.volumes.get(uuid)
+            if uuid in self._books.busy or (volume is not None and self._is_where_it_is(volume, pool, seen)):
                 continue
             changed = datetime.fromtimestamp(int(seen.changed_at), UTC) if seen.changed_at else None
-            refusal = "" if uuid in self._books.past else UNKNOWN
-            was = self._books.past.get(uuid, "nothing that the books know")
+            refusal = self._why_it_stays(volume, pool) if volume else "" if uuid in self._books.past else UNKNOWN
+            was = _was_volume(volume) if volume else self._books.past.get(uuid, "nothing that the books know")
             yield Found(
                 OrphanKind.VOLUME, f"{pool}/{seen.name}", seen.path, was, seen.size_bytes, changed, refusal
             )  # fmt: skip
+
+    def _is_where_it_is(self, volume: Volume, pool: str, seen: VolumeSeen) -> bool:
+        """Its row is of this host, or of another one's pool that is the same storage."""
+        if volume.pool is None or volume.pool.host_id == self._host.pk:
+            return not seen.name.endswith(PROBE_ENDING)
+        mine = self._pools.get(pool)
+        return mine is None or is_same_storage(mine, volume.pool)
+
+    def _why_it_stays(self, volume: Volume, pool: str) -> str:
+        """What may be the volume itself is not offered to be removed: only of hosts' own folders it is known which is which."""
+        if volume.pool is None or volume.pool.host_id == self._host.pk or pool == volume.pool.name == OWN_POOL:
+            return ""
+        return f"it is in {volume.pool} by the books: if that is the same storage as {pool} here, this is the volume itself"
+
+    @cached_property
+    def _pools(self) -> dict[str, Pool]:
+        return {pool.name: pool for pool in Pool.objects.filter(host=self._host).select_related("host")}
 
     def _is_explained(self, vm: VM, name: str, rest: str) -> bool:
         """The VM is here, or where the same folder is, and the file is one that it has now."""
@@ -252,6 +272,10 @@ def _files_that_it_has(vm: VM) -> frozenset[str]:
     for snapshot in vm.snapshots.all():
         names |= {snapshot.disk_name, snapshot.memory_name if snapshot.has_memory else ""}
     return frozenset(filter(None, names))
+
+
+def _was_volume(volume: Volume) -> str:
+    return f"volume {volume.name} of team {volume.team.name}, which is in {volume.pool} now"
 
 
 def _files_of_ours(host: Host) -> dict[str, tuple[str, str]]:

@@ -24,6 +24,12 @@ def operation_params(context: Context) -> dict[str, Any]:
     return found
 
 
+def keep_params(context: Context, **more: object) -> None:
+    """Add to the operation's parameters, for whoever goes on with it."""
+    context.operation.params = {**operation_params(context), **more}
+    Operation.objects.filter(pk=context.operation.pk).update(params=context.operation.params)
+
+
 def not_deleted_words(context: Context) -> str:
     """Why the VM is still there, for its row: a cancelled deletion asks for nothing, a failed one to be asked again."""
     operation = context.operation

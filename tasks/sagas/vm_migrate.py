@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from django.db import transaction
@@ -22,14 +23,13 @@ from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation, lock_intent, only_ports
 from portal.networks.models import Network
-from portal.operations.models import Operation
 from tasks.hypervisor.disks import VMFiles, backing_of, copy_disk, disk_size_gib, ensure_overlay, files_of, remove_file
-from tasks.hypervisor.domain_xml import format_domain
+from tasks.hypervisor.domain_xml import format_disk, format_domain
 from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError, Move, MoveAsked
-from tasks.sagas import vm_create
+from tasks.sagas import moved_volumes, vm_create
 from tasks.sagas.engine import Cancelled, Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.placement import Wish, choose_host, keep_placement, wish_of
-from tasks.sagas.rows import operation_params, vm_of, vm_or_none
+from tasks.sagas.rows import keep_params, operation_params, vm_of, vm_or_none
 from tasks.sagas.vm_life import record_state
 
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
@@ -45,12 +45,6 @@ def _hosts(context: Context) -> tuple[Host, Host]:
     if missing:
         raise StageError(f"there is no host {missing[0] or 'chosen'} any more")
     return found[params["from"]], found[params["to"]]
-
-
-def _keep(context: Context, **more: object) -> None:
-    rows = Operation.objects.filter(pk=context.operation.pk)
-    context.operation.params = {**operation_params(context), **more}
-    rows.update(params=context.operation.params)
 
 
 def _has_moved(context: Context) -> bool:
@@ -74,10 +68,11 @@ def check(context: Context) -> str:
         lock_intent()
         choice = choose_host(_wish(vm, params))
         keep_placement(context.operation, choice)
-    _keep(context, to=choice.host.name)
+    keep_params(context, to=choice.host.name)
     source, target = _hosts(context)
     networks = list(Network.objects.filter(ports__vm=vm).distinct())
     problems = move_problems(vm, target, networks) + _file_problems(vm, source, target)
+    problems = problems or moved_volumes.plan_volumes(context, vm, target)
     if problems:
         raise StageError("; ".join(problems))
     return f"from {source.name} to {choice.words}"
@@ -115,8 +110,15 @@ def make_disk(context: Context) -> str:
     vm, (source, target) = vm_of(context), _hosts(context)
     if _has_moved(context) or _is_shared(source, target):
         return "it has moved" if _has_moved(context) else "the storage is shared"
-    here, there = _files(source, vm), _files(target, vm)
     runs = context.hypervisors(source).state(vm.domain) in LIVE
+    vm_create.write_seed_to(vm, _files(target, vm).seed)
+    return _make_disk_there(context, vm, (source, target), runs)
+
+
+def _make_disk_there(context: Context, vm: VM, hosts: tuple[Host, Host], runs: bool) -> str:
+    """The disk there, empty for a guest that runs, else a copy; `params["is_disk_full"]` says which."""
+    source, target = hosts
+    here, there = _files(source, vm), _files(target, vm)
     lies_on = backing_of(here.disk)
     base = vm_create.base_on(context, vm.image, target, lies_on).path if lies_on else ""
     if lies_on and not base:
@@ -125,7 +127,7 @@ def make_disk(context: Context) -> str:
         ensure_overlay(there.disk, base, vm.image.disk_format, max(vm.disk_gib, disk_size_gib(here.disk)))
     else:
         copy_disk(here.disk, there.disk, base, vm.image.disk_format)
-    vm_create.write_seed_to(vm, there.seed)
+    keep_params(context, is_disk_full=not runs)
     return "empty, to be filled while it runs" if runs else f"a copy, {os.stat(there.disk).st_blocks // 2048} MiB"
 
 
@@ -139,6 +141,19 @@ def unmake_disk(context: Context) -> None:
             remove_file(path)
 
 
+def make_volumes(context: Context) -> str:
+    vm, (source, target) = vm_of(context), _hosts(context)
+    if _has_moved(context):
+        return "it has moved"
+    here, there = context.hypervisors(source), context.hypervisors(target)
+    return moved_volumes.make_volumes(context, here, there, here.state(vm.domain) in LIVE)
+
+
+def unmake_volumes(context: Context) -> None:
+    if not _has_moved(context) and operation_params(context)["to"]:
+        moved_volumes.unmake_volumes(context, context.hypervisors(_hosts(context)[1]))
+
+
 def move(context: Context) -> str:
     vm, (source, target) = vm_of(context), _hosts(context)
     if _has_moved(context):
@@ -149,16 +164,47 @@ def move(context: Context) -> str:
     if state not in LIVE and there.state(vm.domain) in LIVE:
         how = "an earlier worker moved it"
     elif state in LIVE:
-        _keep(context, was_paused=state is DomainState.PAUSED)
+        keep_params(context, was_paused=state is DomainState.PAUSED)
         _forget_half(there, vm)
+        _begin_filling(context, vm, (source, target))
         how = _move_live(context, vm, (source, target))
     else:
-        there.define(_definition(vm, target))
+        _copy_what_is_not(context, vm, (source, target))
+        there.define(_definition(context, vm, target))
         here.undefine(vm.domain)
         how = "off"
-    _bind(vm, target)
-    _keep(context, moved=True)
+    _settle(context, vm, target)
     return f"{how}, in {time.monotonic() - began:.1f} s"
+
+
+def _begin_filling(context: Context, vm: VM, hosts: tuple[Host, Host]) -> None:
+    """What QEMU is to fill is empty, though an earlier worker may have begun to fill it."""
+    source, target = hosts
+    if operation_params(context).get("is_filling") and not _is_shared(source, target):
+        remove_file(_files(target, vm).disk)
+        _make_disk_there(context, vm, hosts, runs=True)
+    moved_volumes.begin_filling(context, context.hypervisors(source), context.hypervisors(target))
+
+
+def _copy_what_is_not(context: Context, vm: VM, hosts: tuple[Host, Host]) -> None:
+    """A guest that ran when its disks were made there may have shut down since: then they are still empty."""
+    source, target = hosts
+    is_there = context.hypervisors(source).state(vm.domain) is DomainState.ABSENT
+    if is_there or _has_moved(context):
+        return
+    if not _is_shared(source, target) and not operation_params(context).get("is_disk_full"):
+        remove_file(_files(target, vm).disk)
+        _make_disk_there(context, vm, hosts, runs=False)
+    moved_volumes.fill_volumes(context, context.hypervisors(source), context.hypervisors(target))
+
+
+def _settle(context: Context, vm: VM, target: Host) -> None:
+    """It has moved: from now on only forward is a way."""
+    with transaction.atomic():
+        lock_intent()
+        _bind(vm, target)
+        moved_volumes.rebook_volumes(context, target)
+        keep_params(context, moved=True)
 
 
 def _forget_half(there: Hypervisor, vm: VM) -> None:
@@ -171,7 +217,7 @@ def _forget_half(there: Hypervisor, vm: VM) -> None:
 def _move_live(context: Context, vm: VM, hosts: tuple[Host, Host]) -> str:
     source, target = hosts
     here, there = context.hypervisors(source), context.hypervisors(target)
-    begun = here.begin_move(_asked(vm, here, hosts), there)
+    begun = here.begin_move(_asked(context, vm, here, hosts), there)
     is_bound, stopped_at = False, 0.0
     try:
         while not begun.wait(TELL_EVERY_S):
@@ -195,22 +241,29 @@ def _move_live(context: Context, vm: VM, hosts: tuple[Host, Host]) -> str:
     return f"live{stopped_s}"
 
 
-def _asked(vm: VM, here: Hypervisor, hosts: tuple[Host, Host]) -> MoveAsked:
+def _asked(context: Context, vm: VM, here: Hypervisor, hosts: tuple[Host, Host]) -> MoveAsked:
     source, target = hosts
     paths = {str(was): str(Path(target.disks_dir) / was.name) for was in _files(source, vm).all()}
     copied = [] if _is_shared(source, target) else [disk_target(vm.disk_bus, 0)]
-    if copied:
-        alien = [path for _, path, readonly in here.disk_sources(vm.domain) if path not in paths and not readonly]
-        if alien:
-            raise StageError(
-                f"{source.name} alone has its disk {', '.join(alien)}: detach it first, or shut the VM down"
-            )
-    is_emulated = source.accelerator != Accelerator.KVM
-    return MoveAsked(vm.domain, target.underlay_ip, paths, tuple(copied), _definition(vm, target), is_emulated)
+    volumes = moved_volumes.disks_there(context, vm)
+    known = {*paths, *vm.volumes.values_list("path", flat=True)}
+    found = {path: dev for dev, path, readonly in here.disk_sources(vm.domain) if not readonly}
+    if copied and (alien := [path for path in found if path not in known]):
+        raise StageError(f"{source.name} alone has its disk {', '.join(alien)}: detach it first, or shut the VM down")
+    if unplugged := [
+        name for name, path in vm.volumes.exclude(path="").values_list("name", "path") if path not in found
+    ]:
+        raise StageError(f"the running guest does not have its volume {', '.join(unplugged)} yet: restart it first")
+    copied += moved_volumes.copied_targets(context, vm)
+    return MoveAsked(
+        vm.domain, target.underlay_ip, paths, tuple(copied), _definition(context, vm, target),
+        stops_first=source.accelerator != Accelerator.KVM, volumes={one.serial: format_disk(one) for one in volumes},
+    )  # fmt: skip
 
 
-def _definition(vm: VM, target: Host) -> str:
-    return format_domain(vm_create.domain_spec(vm, target, _files(target, vm)))
+def _definition(context: Context, vm: VM, target: Host) -> str:
+    spec = vm_create.domain_spec(vm, target, _files(target, vm))
+    return format_domain(replace(spec, volumes=moved_volumes.disks_there(context, vm)))
 
 
 def _tell(context: Context, begun: Move) -> None:
@@ -252,8 +305,7 @@ def unmove(context: Context) -> None:
         _tidy_if_it_answers(context)
         return
     if here.state(vm.domain) is DomainState.ABSENT and there.state(vm.domain) is not DomainState.ABSENT:
-        _bind(vm, target)  # it had moved, and nobody could write it down
-        _keep(context, moved=True)
+        _settle(context, vm, target)  # it had moved, and nobody could write it down
         _let_run(context, there, vm)
         _tidy_if_it_answers(context)
         return
@@ -297,17 +349,19 @@ def tidy(context: Context) -> str:
         here.undefine(vm.domain)
     if vm.is_autostarted:
         context.hypervisors(target).set_autostart(vm.domain, True)
-    if _is_shared(source, target):
-        return "nothing: the storage is shared"
-    for path in _files(source, vm).all():
-        remove_file(path)
-    return f"its files on {source.name}"
+    left = [f"volume {name}" for name in moved_volumes.remove_left(context, here)]
+    if not _is_shared(source, target):
+        for path in _files(source, vm).all():
+            remove_file(path)
+        left.insert(0, "its files")
+    return f"{', '.join(left)} on {source.name}" if left else "nothing: the storage is shared"
 
 
 SAGAS: dict[str, Saga] = {
     "vm.migrate": (
         Stage("check", check),
         Stage("disk", make_disk, unmake_disk, deadline_s=3600.0),
+        Stage("volumes", make_volumes, unmake_volumes, deadline_s=LONG_S),
         Stage("move", move, unmove, deadline_s=LONG_S),
         Stage("run", run, deadline_s=vm_create.WIRE_DEADLINE_S),
         Stage("tidy", tidy),

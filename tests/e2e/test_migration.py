@@ -9,12 +9,15 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.conftest import Product
+from tests.e2e.test_disks import in_guest
+from tests.e2e.test_disks import key as key
 from tests.e2e.test_life import LABS, answers_ssh
 from tests.waiting import wait_for
 
@@ -34,14 +37,20 @@ def olga(product: Product) -> Api:
 
 
 @pytest.fixture(scope="module")
-def vm(api: Api) -> Iterator[dict[str, Any]]:
+def vm(api: Api, key: Path) -> Iterator[dict[str, Any]]:
+    public = Path(f"{key}.pub").read_text().strip()
+    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
     asked = {"name": "move-1", "image": "tiny", "flavor": "nano", "network": "payments-net", "host": "hv1"}
+    asked["user_data"] = script
     status, answer = api.send("POST", "/vms", asked)
     assert status == 202, answer
     uuid = answer["vm"]["uuid"]
     yield wait_for(lambda: (found := api.get(f"/vms/{uuid}")) and found["ssh_at"] and found, 120, "SSH answers", 0.2)
     api.send("DELETE", f"/vms/{uuid}")
     wait_for(lambda: api.get(f"/vms/{uuid}") is None, 30, "it is gone", 0.1)
+    for volume in api.get("/volumes")["items"]:
+        if volume["name"].startswith("moved-"):
+            api.send("DELETE", f"/volumes/{volume['uuid']}")
 
 
 def ended(api: Api, uuid: str) -> dict[str, Any]:
@@ -123,9 +132,55 @@ def test_a_host_in_maintenance_takes_nothing_and_is_emptied_with_a_result_for_ea
         olga.send("PUT", f"/hosts/{here}/maintenance", {"in_maintenance": False})
 
 
-def test_one_that_is_off_moves_with_its_disk_and_starts_there(
-    product: Product, api: Api, olga: Api, vm: dict[str, Any]
+def summed(product: Product, key: Path, vm: dict[str, Any], serial: str) -> str:
+    """What the guest reads from a volume of its, not from its memory."""
+    disk = wait_for(lambda: disk_with(product, key, vm, serial), 30, "the guest has the disk", 0.3)
+    read = f"echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/{disk} bs=1M count=24 2>/dev/null | md5sum"
+    return in_guest(product, key, vm, read).stdout.split()[0]
+
+
+def disk_with(product: Product, key: Path, vm: dict[str, Any], serial: str) -> str:
+    """The guest's name of the disk with that serial; a SCSI disk tells it in its vital product data."""
+    look = f"grep -l {serial} /sys/block/vd*/serial /sys/block/sd*/device/vpd_pg80"
+    told = in_guest(product, key, vm, look).stdout
+    return told.split("/")[3] if told.startswith("/sys/block/") else ""
+
+
+def volume_files(product: Product, host: str) -> set[str]:
+    return {path.name for path in (LABS / product.lab / host / "disks" / "volumes").glob("hs-vol-*")}
+
+
+def test_its_volumes_go_along_with_what_it_wrote(
+    product: Product, api: Api, olga: Api, key: Path, vm: dict[str, Any]
 ) -> None:
+    here = api.get(f"/vms/{vm['uuid']}")["host"]
+    there = {"hv1": "hv2", "hv2": "hv1"}[here]
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "the key lets in", 0.3)
+    asked = {"name": "moved-1", "size_gib": 1, "vm": "move-1"}
+    status, answer = api.send("POST", "/volumes", asked)
+    assert status == 202 and ended(api, answer["operation"]["uuid"])["state"] == "done", answer
+    volume = answer["volume"]
+    disk = wait_for(lambda: disk_with(product, key, vm, volume["serial"]), 30, "the guest has the disk", 0.3)
+    noise = f"dd if=/dev/urandom of=/dev/{disk} bs=1M seek=4 count=16 conv=notrunc && sync"
+    assert in_guest(product, key, vm, noise).returncode == 0
+    before = summed(product, key, vm, volume["serial"])
+    targets = olga.get(f"/migrations/{vm['uuid']}/targets")
+    told = next(one for one in targets if one["host"] == there)
+    assert told["volumes"] == [f"volume moved-1 is copied to {there}/hopsight, up to 1 GiB"] and not told["problems"]
+    move(api, olga, vm, there)
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "the key lets in there", 0.3)
+    assert summed(product, key, vm, volume["serial"]) == before
+    found = api.get(f"/volumes/{volume['uuid']}")
+    assert (found["pool"], found["state"]) == (f"{there}/hopsight", "attached")
+    name = f"hs-vol-{volume['uuid']}.qcow2"
+    assert name in volume_files(product, there) and name not in volume_files(product, here)
+
+
+def test_one_that_is_off_moves_with_its_disks_and_starts_there(
+    product: Product, api: Api, olga: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    (volume,) = [one for one in api.get("/volumes")["items"] if one["name"] == "moved-1"]
+    before = summed(product, key, vm, volume["serial"])
     status, answer = api.send("POST", f"/vms/{vm['uuid']}/actions/force_off")
     assert status == 202 and ended(api, answer["operation"]["uuid"])["state"] == "done"
     here = api.get(f"/vms/{vm['uuid']}")["host"]
@@ -137,3 +192,7 @@ def test_one_that_is_off_moves_with_its_disk_and_starts_there(
     began = time.monotonic()
     wait_for(lambda: answers_ssh(product, vm["address"]), 90, "SSH answers there", 0.3)
     assert api.get(f"/vms/{vm['uuid']}")["host"] == there and time.monotonic() - began < 90
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "the key lets in there", 0.3)
+    assert summed(product, key, vm, volume["serial"]) == before
+    name = f"hs-vol-{volume['uuid']}.qcow2"
+    assert name in volume_files(product, there) and name not in volume_files(product, here)

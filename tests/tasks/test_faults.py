@@ -57,6 +57,7 @@ from tests.tasks import (
     test_devices,
     test_image_of_vm,
     test_images,
+    test_moved_volumes,
     test_nics,
     test_snapshots,
     test_store_clean,
@@ -146,6 +147,8 @@ def migration(scene, kind):
     for host in Host.objects.all():
         HostSeen.objects.create(host=host, switch=SEEN)
     scene.fakes["hv2"] = FakeHypervisor(on_start=scene.fake.on_start)
+    test_moved_volumes.look(scene.fakes)
+    test_moved_volumes.attach(scene.fakes, vm)
     return request_move(vm, None, to)
 
 
@@ -485,6 +488,10 @@ def assert_settled(scene, may_have_orphans=False):
         domain = scene.fakes[vm.host.name].state(vm.domain)
         assert vm.state == (VMState.UNKNOWN if domain is DomainState.ABSENT else domain.value), vm.state_reason
         assert set(vm.ports.values_list("host", flat=True)) <= {vm.host_id}
+    for volume in Volume.objects.filter(vm__isnull=False, pool__isnull=False).select_related("vm__host", "pool__host"):
+        assert volume.pool.host == volume.vm.host and (volume.pool.name, volume.file_name) in (
+            scene.fakes[volume.pool.host.name].volumes
+        )
     wanted = {f"{row.uuid}.qcow2" for row in ImageImport.objects.exclude(image=None)}
     files = {path.name for path in scene.folder.with_name("images").rglob("*") if path.is_file()}
     assert files == wanted and not ImageImport.objects.filter(image=None).exists()
