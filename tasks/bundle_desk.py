@@ -16,11 +16,11 @@ from sdn.bundle import Bundle, BundleError, BundleShadow, read_bundle
 from sdn.bundle.unpack import unpack
 from sdn.model.trace import to_json
 from sdn.shadow import ShadowError
-from tasks.bundles import trace_bundle
+from tasks.bundles import past_endpoints, trace_bundle
 from tasks.raw_flows import FlowProblem
 
 log = logging.getLogger("hopsight.bundles")
-UNPACKED, PROBLEMS_KEPT = "files", 500
+UNPACKED, PROBLEMS_KEPT, MOST_PAST = "files", 500, 200
 BROKE = "It could not be read: the log of the worker has the details."
 
 
@@ -85,4 +85,9 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         }
         for bridge in bundle.bridges
     ]  # fmt: skip
-    return {"bridges": bridges, "guests": sorted({guest.domain for guest in bundle.guests})}
+    past = [
+        {"guest": end.name, "mac": end.mac, "words": words.label, "truth": words.truth}
+        for end in past_endpoints(bundle)
+        if (words := end.chain.bypass) is not None
+    ]
+    return {"bridges": bridges, "guests": sorted({guest.domain for guest in bundle.guests}), "past": past[:MOST_PAST]}

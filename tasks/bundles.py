@@ -12,13 +12,15 @@ from django.utils import timezone
 from portal.traces.packets import WITH_PORTS
 from sdn.bundle import Bundle, BundleShadow
 from sdn.bundle.values import BundleBridge, Guest
+from sdn.model.device import chain_past
 from sdn.model.trace import Trace
 from sdn.trace import LiveWorld, Question, TraceHost
 from sdn.trace.fields import flow_text
 from sdn.trace.parser import parse_flow
+from sdn.trace.past import predict_past
 from sdn.trace.predict import predict_flow
 from sdn.trace.question import Endpoint, HostUnreachable
-from tasks.raw_flows import ANY, FlowProblem, asked_by_flow, packet_of, read_flow
+from tasks.raw_flows import ANY, FlowProblem, asked_by_flow, fields_in, packet_of, read_flow
 from tasks.trace_typed import fields_of, protocol_of
 
 DEADLINE_S = 30.0
@@ -43,6 +45,8 @@ def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tup
     if bridge is None:
         names = ", ".join(one.name for one in bundle.bridges)
         raise FlowProblem(f"bridge {bridge_name!r} was given; the bundle has {names}")
+    if (sender := _sender_past(bundle, flow)) is not None:
+        return _ended(bundle, bridge, sender, flow)
     fields = read_flow(
         flow, bridge.name, {one.name: one.ofport for port in bridge.ports for one in port.interfaces if one.ofport}
     )
@@ -52,7 +56,7 @@ def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tup
     host = TraceHost(bundle.host, "", _tunnel_ofport(bridge), ports)
     now = timezone.now().isoformat()
     question = Question(
-        id="", source=source, target=None, packet=packet_of(fields), hosts=(host,), generation=0, started_at=now,
+        id="", source=source, target=_past_at(bundle, fields.get("dl_dst", "")), packet=packet_of(fields), hosts=(host,), generation=0, started_at=now,
         bridge=bridge_name, ct_next=ct_next, is_one_host=True,
     )  # fmt: skip
     world = BundleWorld(loaded)
@@ -64,6 +68,42 @@ def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tup
         raise FlowProblem(f"Open vSwitch does not take the flow {flow!r}: {problem}") from problem
     finally:
         world.close()
+
+
+def _ended(bundle: Bundle, bridge: BundleBridge, sender: Endpoint, flow: str) -> Trace:
+    """The trace of what a NIC past Open vSwitch sends: it meets no bridge of the bundle."""
+    fields = fields_in(flow)
+    host = TraceHost(bundle.host, "", None, {})
+    question = Question(
+        id="", source=sender, target=None, packet=packet_of(fields), hosts=(host,), generation=0,
+        started_at=timezone.now().isoformat(), bridge=bridge.name, is_one_host=True,
+    )  # fmt: skip
+    return replace(predict_past(question, fields), question=asked_by_flow(question, flow))
+
+
+def _sender_past(bundle: Bundle, flow: str) -> Endpoint | None:
+    """Whose NIC sends it, where the flow tells no in_port and its MAC is that of one past Open vSwitch."""
+    fields = fields_in(flow)
+    return None if fields.get("in_port") else _past_at(bundle, fields.get("dl_src", ""))
+
+
+def _past_at(bundle: Bundle, mac: str) -> Endpoint | None:
+    """The NIC past Open vSwitch that has the MAC."""
+    wanted = mac.lower()
+    return next((end for end in past_endpoints(bundle) if end.mac == wanted), None) if wanted else None
+
+
+def past_endpoints(bundle: Bundle) -> list[Endpoint]:
+    """The guests' NICs that no port of any bridge of the bundle stands for."""
+    plugged = {end.mac for bridge in bundle.bridges for end in _endpoints(bundle, bridge).values()}
+    return [
+        Endpoint(
+            guest.domain, "NIC", guest.mac.lower(), ip_address(ANY), bundle.host, "", None, guest.model, "", guest.domain,
+            chain=chain_past(guest.bypass, guest.model),
+        )
+        for guest in bundle.guests
+        if guest.bypass is not None and guest.mac not in plugged
+    ]  # fmt: skip
 
 
 def _endpoints(bundle: Bundle, bridge: BundleBridge) -> dict[int, Endpoint]:
@@ -118,9 +158,13 @@ def flow_between(bundle: Bundle, options: Mapping[str, Any]) -> str:
     if bridge is None or not options["source"] or not options["target"]:
         raise FlowProblem("say which packet: --flow 'in_port=9,tcp,dl_src=…', or two VMs of the bundle by name")
     source, target = (_named(str(options[name]), name, bundle, ports) for name in ("source", "target"))
+    if source.ofport is None:
+        return f"{protocol_of(options)},dl_src={source.mac},dl_dst={target.mac or BROADCAST}"
     ends = {end.name: _address_of(bridge, end.mac) for end in (source, target)}
     unknown = [name for name, address in ends.items() if not address]
     if unknown:
+        if (past := target.chain.bypass) is not None and target.ofport is None:
+            raise FlowProblem(f"{past.words_to(target.name)} No flow of {bridge.name} tells its address: give the packet by --flow to follow it to where it leaves Open vSwitch")  # fmt: skip
         raise FlowProblem(f"no flow of {bridge.name} tells the address of {' and '.join(unknown)}: give the packet by --flow")  # fmt: skip
     protocol = protocol_of(options)
     head = f"in_port={source.ofport},{protocol},dl_src={source.mac}"
@@ -132,7 +176,7 @@ def flow_between(bundle: Bundle, options: Mapping[str, Any]) -> str:
 
 
 def _named(name: str, field: str, bundle: Bundle, ports: Mapping[int, Endpoint]) -> Endpoint:
-    found = next((end for end in ports.values() if end.name == name), None)
+    found = next((end for end in (*ports.values(), *past_endpoints(bundle)) if end.name == name), None)
     if found is None:
         plugged = ", ".join(end.name for end in ports.values()) or "none"
         raise FlowProblem(f"{field} {name!r} was given; the VMs plugged into the bridge are: {plugged}")

@@ -21,9 +21,14 @@ class FlowProblem(Exception):
     """The packet can't be asked about; the message says what was given and what is allowed."""
 
 
+def fields_in(text: str) -> dict[str, str]:
+    """The flow as fields by their newer names, as it was typed."""
+    return {field_name(name): value.strip('"') for name, value in parse_flow(text.strip()).items()}
+
+
 def read_flow(text: str, bridge: str, numbers: Mapping[str, int]) -> dict[str, str]:
     """The flow as fields, an in_port's name as its number; `numbers` are the bridge's ports by name. Raises FlowProblem."""
-    fields = {field_name(name): value.strip('"') for name, value in parse_flow(text.strip()).items()}
+    fields = fields_in(text)
     given = fields.get("in_port", "")
     if given == "LOCAL" or given == bridge:
         fields["in_port"] = str(LOCAL)

@@ -17,14 +17,16 @@ from portal.networks.models import FloatingAddress, Port
 from portal.traces.asked import spec_of
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS, WITH_PORTS
+from portal.traces.past import answer_past, past_end
 from portal.traces.requests import NEXT, Errors, TraceProblem, TraceSpec, check_trace, find_target
+from sdn.model.trace import to_json
 
-NOT_A_VM = ("router", "outside")
+NOT_A_VM = ("router", "outside", "nic")
 TO_ITSELF = ("dhcp", "dns")  # which know where they go
 # The API's field → what is typed for it
 TYPED = {
     "header_fields": "--set, --flags", "source_address": "--as", "at": "--at", "size_bytes": "--size", "moment": "--moment, --next",
-    "deliver": "--deliver", "target": "TARGET", "source": "SOURCE", "router": "SOURCE", "outside": "SOURCE",
+    "deliver": "--deliver", "target": "TARGET", "source": "SOURCE", "router": "SOURCE", "outside": "SOURCE", "nic": "SOURCE",
 }  # fmt: skip
 # Options that say nothing to a bundle, and what they are unless given
 LIVE_ONLY = {
@@ -59,7 +61,7 @@ def fields_of(options: Mapping[str, Any]) -> str:
 
 
 def typed_request(options: Mapping[str, Any]) -> TraceRequest:
-    """The question as a row that is not stored. Raises BadQuestion with all that is wrong."""
+    """The question as a row that is not stored, with its answer where that is in rows. Raises BadQuestion with all that is wrong."""
     if options["flow"] or options["ct_next"]:
         raise BadQuestion("--flow and --ct-next go with --bundle DIR")
     protocol = protocol_of(options)
@@ -76,13 +78,18 @@ def typed_request(options: Mapping[str, Any]) -> TraceRequest:
         spec, errors = None, problem.errors
     if spec is None or errors:
         raise BadQuestion("; ".join(told_errors(errors)))
-    return _row_of(team, spec)
+    row = _row_of(team, spec)
+    if spec.ends_past:
+        row.result = to_json(answer_past(spec, str(row.uuid)))
+    return row
 
 
 def _asked(team: Team, options: Mapping[str, Any], protocol: str) -> TraceIn:
     """The question in the API's words. Raises BadQuestion where its ends are none."""
     port = _source(team, options["source"])
     kind, _, name = options["source"].partition(":")
+    if port is None and not name:
+        kind, name = "nic", options["source"]  # a VM that has no port: its NIC
     sender = {"source": port.uuid} if port is not None else {kind: name}
     body = {
         **sender, "target": _target(team, port, options, protocol), "protocol": protocol, "moment": NEXT if options["next_one"] else options["moment"],
@@ -105,6 +112,8 @@ def _source(team: Team, given: str) -> Port | None:
     if name and kind in NOT_A_VM:
         return None
     port, address, problem = find_target(team, None, given)
+    if port is None and past_end(team, given):
+        return None
     if port is None:
         words = problem.replace("target", "source", 1) or f"no port of {team.name} has the address {address}"
         raise BadQuestion(f"SOURCE: {words}")

@@ -48,6 +48,9 @@ class TraceIn(Schema):
     source: UUID | None = Field(None, description="a VM's port")
     outside: str = Field("", max_length=40, description="in place of a source: an external network's name")
     router: str = Field("", max_length=40, description="in place of a source: the name of a router of the team")
+    nic: str = Field(
+        "", max_length=60, description="in place of a source: the MAC of an adopted VM's NIC that no port stands for"
+    )
     source_address: str = Field(
         "", max_length=45, description="with `outside`: where it comes from; its gateway when empty"
     )

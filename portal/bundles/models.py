@@ -10,7 +10,7 @@ from portal.accounts.models import User
 
 
 class SupportBundle(models.Model):
-    """One host as its report tells. `facts`: {"bridges": [{"name", "ports": [{"name", "ofport"}], "flows"}], "guests": [name]}."""
+    """One host as its report tells. `facts`: {"bridges": [{"name", "ports": [{"name", "ofport"}], "flows"}], "guests": [name], "past": [{"guest", "mac", "words", "truth"}]}."""
 
     class State(models.TextChoices):
         READING = "reading", "Being read"

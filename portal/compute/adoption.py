@@ -146,7 +146,7 @@ def _nic_problems(nic: ForeignNic, team: Team, wish: Wish) -> list[str]:
     if not nic.is_on_switch:
         return [
             gettext("it is plugged into %(plugged)s, not into br-int: it stays as it is, leave its network out")
-            % {"plugged": nic.plugged}
+            % {"plugged": nic.words}
         ]
     found = []
     if not MAC.fullmatch(nic.mac):
@@ -207,8 +207,10 @@ def _stays(facts: Facts, wish: Wish) -> list[str]:
     ]
     taken = set(_chosen(facts, wish))
     said += [
-        gettext("NIC %(mac)s stays a foreign one, plugged into %(plugged)s: no port, no rules, no traces.")
-        % {"mac": nic.mac, "plugged": nic.plugged}
+        gettext(
+            "NIC %(mac)s stays a foreign one, plugged into %(plugged)s: no port and no rules, and a trace ends at it."
+        )
+        % {"mac": nic.mac or gettext("without a MAC"), "plugged": nic.words}
         for nic in facts.nics
         if nic not in taken
     ]

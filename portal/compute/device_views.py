@@ -28,8 +28,9 @@ def emulated_devices(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, vms: QuerySet[VM], context: dict[str, object]) -> HttpResponse:
-    reports = reports_of(vms)
-    if request.GET.get("format") == "csv":
+    is_csv = request.GET.get("format") == "csv"
+    reports = reports_of(vms, with_past=is_csv)
+    if is_csv:
         answer = HttpResponse(reports_as_csv(reports), content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="emulated-devices.csv"'
         return answer

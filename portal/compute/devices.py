@@ -25,13 +25,14 @@ from portal.console.access import has_screen
 from portal.hosts.models import Accelerator
 from portal.live.publishers import vm_changed
 from portal.operations.models import Operation
+from sdn.model.device import chain_from_json
 
 PASSTHROUGH = "passthrough"
 KINDS = {
     **{(field, choice.value): choice.note for field in ("disk_bus", "nic_model") for choice in CHOICES[field]},
     ("nic_model", "e1000"): EMULATED,
 }
-HEADER = ("team", "vm", "state", "host", "image", "device", "model", "next_start")
+HEADER = ("team", "vm", "state", "host", "image", "device", "model", "next_start", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,11 @@ class DeviceOf:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A VM with its devices that are emulated and need not be."""
+    """A VM with its devices that are emulated and need not be, and with its NICs past Open vSwitch."""
 
     vm: VM
     devices: tuple[DeviceOf, ...]
+    past: tuple[DeviceOf, ...] = ()
 
 
 def devices_made_of(vm: VM) -> list[DeviceOf]:
@@ -71,12 +73,27 @@ def devices_made_of(vm: VM) -> list[DeviceOf]:
     found += [
         DeviceOf(f"NIC {port.name}", port.model, _kind("nic_model", port.model), coming=vm.next_nic_model)
         for port in vm.ports.all()
+        if chain_from_json(port.device_chain).bypass is None
     ]
+    found += past_nics(vm)
     if has_screen(vm):
         found.append(DeviceOf("Screen", "VGA", EMULATED, gettext("every guest has its driver"), may_change=False))
     found.append(DeviceOf(gettext("Serial line"), "16550A", EMULATED, gettext("the console"), may_change=False))
     found.append(DeviceOf(gettext("Random source"), "virtio-rng", PARAVIRTUAL, may_change=False))
     return found
+
+
+def past_nics(vm: VM) -> list[DeviceOf]:
+    """The NICs that no port of Open vSwitch stands for: a device that is handed over, or one of the kernel's."""
+    known = [(port.mac, chain_from_json(port.device_chain).bypass) for port in vm.ports.all()]
+    known += [(nic.mac, nic.past) for nic in vm.foreign_nics]
+    return [
+        DeviceOf(
+            f"NIC {mac}".strip(), past.label, PASSTHROUGH if past.is_handed_over else PARAVIRTUAL, past.truth, may_change=False
+        )
+        for mac, past in known
+        if past is not None
+    ]  # fmt: skip
 
 
 def _disks(vm: VM) -> list[DeviceOf]:
@@ -98,16 +115,23 @@ def _kind(field: str, model: str) -> str:
     return KINDS.get((field, model), EMULATED)
 
 
-def reports_of(vms: QuerySet[VM]) -> list[Report]:
-    """The VMs of these that have a disk, a volume or a NIC which is emulated."""
+def reports_of(vms: QuerySet[VM], with_past: bool = False) -> list[Report]:
+    """The VMs of these that have a disk, a volume or a NIC which is emulated, and `with_past` those with a NIC past Open vSwitch."""
     slow = (
         Q(disk_bus="sata")
         | Q(pk__in=_with("ports", "model", "nic_model"))
         | Q(pk__in=_with("volumes", "bus", "disk_bus"))
     )
-    rows = vms.filter(slow).exclude(state="deleted").select_related("team", "host", "image", "rescue_image")
+    if with_past:
+        slow |= ~Q(adopted={}) | Q(ports__device_chain__bypass_kind__gt="")
+    rows = (
+        vms.filter(pk__in=vms.filter(slow).values("pk"))
+        .exclude(state="deleted")
+        .select_related("team", "host", "image", "rescue_image")
+    )
     rows = rows.prefetch_related("ports", "volumes").order_by("team__name", "name")
-    return [Report(vm, tuple(one for one in devices_made_of(vm) if one.is_slow)) for vm in rows]
+    found = [Report(vm, tuple(one for one in devices_made_of(vm) if one.is_slow), tuple(past_nics(vm))) for vm in rows]
+    return [report for report in found if report.devices or report.past]
 
 
 def _with(relation: str, column: str, field: str) -> QuerySet[VM, int]:
@@ -143,7 +167,8 @@ def reports_as_csv(reports: Iterable[Report]) -> str:
     for report in reports:
         vm = report.vm
         about = (vm.team.slug, vm.name, vm.state, vm.host.name if vm.host else "", vm.image.slug)
-        writer.writerows((*about, one.name, one.model, one.coming) for one in report.devices)
+        told = (*report.devices, *report.past)
+        writer.writerows((*about, one.name, one.model, one.coming, one.kind) for one in told)
     return out.getvalue()
 
 

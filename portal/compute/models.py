@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
+from portal.compute.foreign import ForeignNic, nic_from_json
 from portal.compute.hardware import Hardware
 from portal.compute.os_families import Family, family_of
 from portal.hosts.models import Host
@@ -192,6 +193,11 @@ class VM(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def foreign_nics(self) -> tuple[ForeignNic, ...]:
+        """Of an adopted one: its NICs that are no ports."""
+        return tuple(nic_from_json(nic) for nic in (self.adopted or {}).get("foreign_nics", ()))
 
     @property
     def domain(self) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 from portal.compute.models import VM
 from portal.networks.models import Port
 from portal.networks.zones import ct_zone
 from portal.operations.models import Operation
+from sdn.model.bypass import Bypass
 from sdn.model.device import DeviceChain, chain_from_json
 
 COLOURS = {"place": "n-7", "disk": "n-7", "seed": "n-7", "define": "l-host", "start": "l-host", "wire": "l-overlay"}
@@ -84,11 +86,13 @@ def timeline_of(vm: VM, operation: Operation | None) -> list[Bar]:
 
 def devices_of(vm: VM, port: Port | None) -> list[Device]:
     """The path of a frame from the guest's driver to the overlay, as far as rows know it."""
-    if port is None:
-        return []
     host = f"Host {vm.host.name}" if vm.host else "Host, not chosen yet"
+    if port is None:
+        return [device for nic in vm.foreign_nics[:1] for device in past_devices(host, nic.mac, nic.model, nic.past)]
     ofport = f"port {port.ofport}" if port.ofport else "port, not plugged"
     chain = chain_from_json(port.device_chain)
+    if chain.bypass is not None and port.ofport is None:
+        return past_devices(host, port.mac, chain.model, chain.bypass)
     return [
         Device("Guest", "dev--guest", f"eth0, {chain.model or port.nic_model}", (port.mac, f"mtu {port.network.mtu}")),
         Device("Guest", "dev--guest", _queue_title(chain), _queue_lines(chain)),
@@ -97,6 +101,16 @@ def devices_of(vm: VM, port: Port | None) -> list[Device]:
         Device(host, "", f"br-int {ofport}", (f"iface-id {str(port.uuid)[:8]}…", f"ct zone {ct_zone(port)}")),
         Device("Overlay", "dev--overlay", "vxlan", (f"VNI {port.network.vni}, udp/4789", "to the other hosts")),
     ]  # fmt: skip
+
+
+def past_devices(host: str, mac: str, model: str, bypass: Bypass) -> list[Device]:
+    """The way of a frame from a NIC past Open vSwitch: it ends at the device, with the words for it."""
+    kind = "passthrough" if bypass.is_handed_over else model or "its own driver"
+    return [
+        Device("Guest", "dev--guest", f"NIC, {kind}", (mac or "its MAC is not told",)),
+        Device(host, "", bypass.label, ("no port of Open vSwitch",)),
+        Device(gettext("Past here"), "dev--overlay", gettext("nothing is known"), (bypass.truth,)),
+    ]
 
 
 def _plug_devices(host: str, port: Port, chain: DeviceChain) -> list[Device]:

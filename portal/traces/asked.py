@@ -12,6 +12,7 @@ from portal.networks.models import ExternalNetwork
 from portal.traces.header_fields import read_fields
 from portal.traces.instants import read_instant
 from portal.traces.outside import find_floating
+from portal.traces.past import past_end, unknown_nic
 from portal.traces.requests import Errors, TraceProblem, TraceSpec, ends_of, find_target, is_uuid
 from portal.traces.routers import router_named
 
@@ -26,7 +27,7 @@ def spec_of(team: Team, asked: TraceIn) -> TraceSpec | None:
     if problems:
         errors["header_fields"] = problems
     rest: dict[str, Any] = {"at": at, "header_fields": tuple(fields.items()), "is_handed_over": asked.deliver}
-    make = _outside if asked.outside else _routed if asked.router else _inside
+    make = _outside if asked.outside else _routed if asked.router else _past if asked.nic else _inside
     spec = make(team, asked, errors, rest)
     if errors:
         raise TraceProblem(errors)
@@ -48,9 +49,24 @@ def _inside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) ->
     if unknown and is_uuid(asked.target):
         errors.clear()  # 404, whatever else is wrong
         return None
+    if unknown and (past := past_end(team, _plain(asked.target))):
+        rest, unknown = {**rest, "past_target": past}, ""
     if unknown:
         errors["target"] = [unknown]
     return TraceSpec(source, target, asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, **rest)
+
+
+def _past(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:
+    sender = past_end(team, _plain(asked.nic))
+    if sender is None:
+        errors["nic"] = [unknown_nic(team, _plain(asked.nic))]
+    target, address, unknown = find_target(team, None, _plain(asked.target), asked.protocol)
+    past = past_end(team, _plain(asked.target)) if unknown else None
+    if unknown and past is None:
+        errors["target"] = [unknown]
+    if errors:
+        return None
+    return TraceSpec(None, target, asked.protocol, asked.port_dst, address, asked.moment, asked.size_bytes, past=sender, past_target=past, **rest)  # fmt: skip
 
 
 def _outside(team: Team, asked: TraceIn, errors: Errors, rest: dict[str, Any]) -> TraceSpec | None:

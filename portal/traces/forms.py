@@ -16,6 +16,7 @@ from portal.traces.header_fields import TCP_FLAGS, read_fields
 from portal.traces.instants import read_instant
 from portal.traces.outside import find_floating
 from portal.traces.packets import KINDS
+from portal.traces.past import NIC, past_end, past_ends
 from portal.traces.question import OUTSIDE, ROUTER
 from portal.traces.requests import (
     DEFAULT_SIZE,
@@ -65,6 +66,7 @@ class TraceForm(forms.Form):
         self._ports = {str(port.uuid): port for port in self.listed or ()}
         self._networks = {f"{OUTSIDE}{row.name}": row for row in ExternalNetwork.objects.all()}
         self._routers = {f"{ROUTER}{row.name}": row for row in Router.objects.filter(team=team)}
+        self._past = {f"{NIC}{end.nic.mac}": end for end in past_ends(team) if end.nic.mac}
         if self.listed is None:
             self.fields["source"] = forms.CharField(label=_("From"), max_length=200, widget=forms.TextInput(attrs={"placeholder": _("VM, IP address, outside:NETWORK or router:NAME"), **PLAIN}))  # fmt: skip
             return
@@ -73,7 +75,13 @@ class TraceForm(forms.Form):
         outside = [(key, f"{row.name} · {row.cidr}") for key, row in self._networks.items()]
         vms = [(key, _label(port)) for key, port in self._ports.items()]
         routers = [(key, row.name) for key, row in self._routers.items()]
-        more = [(name, rows) for name, rows in ((gettext("Routers"), routers), (gettext("Outside"), outside)) if rows]
+        past = [(key, f"{end.name} · {end.nic.mac} · {end.nic.words}") for key, end in self._past.items()]
+        groups = (
+            (gettext("NICs past Open vSwitch"), past),
+            (gettext("Routers"), routers),
+            (gettext("Outside"), outside),
+        )
+        more = [(name, rows) for name, rows in groups if rows]
         source.choices = [("", gettext("Choose a VM")), ("VMs", vms), *more]
         source.error_messages["invalid_choice"] = gettext(
             "source %%(value)s is no VM of team %(team)s: choose one of the list"
@@ -104,9 +112,12 @@ class TraceForm(forms.Form):
     def clean_source(self) -> str:
         """The key of a network or port; what was typed as a name or address, where the list is too long, becomes one."""
         given = str(self.cleaned_data["source"])
-        if given in self._ports or given in self._networks or given in self._routers:
+        if any(given in known for known in (self._ports, self._networks, self._routers, self._past)):
             return given
         port = port_named(ports_of(self.team), given)
+        if port is None and (past := past_end(self.team, given)):
+            self._past[given] = past
+            return given
         if port is None:
             raise forms.ValidationError(
                 gettext("source %(given)s is no VM of team %(team)s: give its name or address")
@@ -122,6 +133,9 @@ class TraceForm(forms.Form):
         if router is not None:
             target, address, problem = find_target(self.team, None, cleaned["target"], cleaned["protocol"])
             ends: dict[str, Any] = {"source": None, "target": target, "address": address, "router": router}
+        elif cleaned["source"] in self._past:
+            target, address, problem = find_target(self.team, None, cleaned["target"], cleaned["protocol"])
+            ends = {"source": None, "target": target, "address": address, "past": self._past[cleaned["source"]]}
         elif network is None:
             source = self._ports[cleaned["source"]]
             target, address, problem = find_target(self.team, source, cleaned["target"], cleaned["protocol"])
@@ -135,6 +149,8 @@ class TraceForm(forms.Form):
             port = floating.fixed.port if floating and floating.fixed else None
             address = floating.address.address if floating else ""
             ends = {"source": None, "target": port, "address": address, "outside": network, "source_address": cleaned.get("source_address", "")}  # fmt: skip
+        if problem and network is None and (past := past_end(self.team, cleaned["target"])):
+            return ends | {"past_target": past}
         if family and not problem:
             ends["address"], problem = address_of_family(ends["target"], ends["address"], family)
         if problem:

@@ -14,6 +14,7 @@ from portal.hosts.models import Host
 from portal.traces.models import TraceRequest
 from portal.traces.packets import KINDS
 from portal.traces.question import asked_of
+from sdn.model.asked import asked_from_json
 from sdn.model.trace import Hop, Step, Trace, from_json
 from sdn.trace.asked import asked_words
 
@@ -89,23 +90,34 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
     """All that the island needs: the trace of one direction, the hosts' underlay addresses, the end points."""
     ends = (request_row.source, request_row.target)
     source, target = ends if direction == "forward" else ends[::-1]
+    names = _names_of(request_row, direction)
     return {
         "uuid": str(request_row.uuid),
         "state": request_row.state,
         "trace": with_cookie_text(value) if value and read_trace(value) else None,
         "hosts": {host.name: host.underlay_ip for host in Host.objects.only("name", "underlay_ip")},
-        "source": _end(
-            source, request_row.source_name if request_row.outside or request_row.router else request_row.address
-        ),
-        "target": _end(target, request_row.address),
+        "source": _end(source, names[0]),
+        "target": _end(target, names[1]),
         "probing": direction == "forward" and _is_of_now(request_row),
         "probe": told_value(probe_data(request_row)) if direction == "forward" else None,
     }
 
 
+def _names_of(row: TraceRequest, direction: str) -> tuple[str, str]:
+    """What the ends are called that are no ports: as the row knows them, or the answer's own question."""
+    asked = asked_from_json((row.result or {}).get("question"))
+    is_past = asked is not None and (asked.nic or not (row.target_id or row.address))
+    if is_past and asked is not None:
+        return (
+            (asked.source_name, asked.target_name) if direction == "forward" else (asked.target_name, asked.source_name)
+        )
+    return row.source_name if row.outside or row.router else row.address, row.address
+
+
 def _is_of_now(row: TraceRequest) -> bool:
-    """May a real packet be sent beside it: now, from a port, as its guest would?"""
-    return row.outside_id is None and row.router_id is None and row.at is None and not row.header_fields
+    """May a real packet be sent beside it: now, from a port to somewhere, as its guest would?"""
+    is_between = row.source_id is not None and (row.target_id is not None or row.address != "")
+    return is_between and row.outside_id is None and row.router_id is None and row.at is None and not row.header_fields
 
 
 def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:

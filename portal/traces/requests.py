@@ -18,12 +18,15 @@ from portal.captures.requests import send_order
 from portal.config.kept_query import KeptQuery, with_rows
 from portal.networks.models import ExternalNetwork, FixedAddress, Port, PortKind, Router
 from portal.networks.owners import owned_by, owner_id_of
-from portal.traces.desk import order_trace
+from portal.traces.desk import order_trace, tell_answered
 from portal.traces.instants import instant_problem
 from portal.traces.models import Diagnosis, TraceRequest
 from portal.traces.outside import outside_errors
 from portal.traces.packets import PROTOCOLS, WITH_PORTS, family_problem, target_of_itself
+from portal.traces.past import PastEnd, answer_past
+from portal.traces.presentation import answer_text
 from portal.traces.routers import router_errors
+from sdn.model.trace import to_json
 
 MOMENTS = (
     ("as_is", gettext_noop("as its connection is now")),
@@ -82,11 +85,18 @@ class TraceSpec:
     at: datetime | None = None
     header_fields: tuple[tuple[str, str], ...] = ()
     router: Router | None = None
+    past: PastEnd | None = None  # the sender, where it is a NIC past Open vSwitch
+    past_target: PastEnd | None = None
 
     @property
     def is_plugged(self) -> bool:
-        """Does the packet come from a port, and not from outside or a router?"""
-        return self.outside is None and self.router is None
+        """Does the packet come from a port, and not from outside, a router or a NIC past Open vSwitch?"""
+        return self.outside is None and self.router is None and self.past is None
+
+    @property
+    def ends_past(self) -> bool:
+        """Does the way end at a NIC past Open vSwitch, with nothing to be asked of any host?"""
+        return self.past is not None or self.past_target is not None
 
 
 def ports_of(team: Team) -> QuerySet[Port]:
@@ -195,7 +205,7 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
     """Field → what is wrong with it; empty when the trace can be asked for."""
     errors: Errors = {}
     for name, port in (("source", spec.source), ("target", spec.target)):
-        is_without = not spec.is_plugged if name == "source" else bool(spec.address)
+        is_without = not spec.is_plugged if name == "source" else bool(spec.address or spec.past_target)
         if (port is None and not is_without) or (port is not None and owner_id_of(port) != team.pk):
             errors[name] = [
                 gettext("%(name)s is no VM of team %(team)s: choose one of the list")
@@ -219,6 +229,10 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
         errors |= router_errors(team, spec.router, spec.target, spec.address, spec.protocol)
         if spec.at is not None:
             errors["at"] = [gettext("a router's packet is followed as it would be now: leave the time out")]
+    if spec.ends_past and (spec.at is not None or spec.header_fields):
+        errors["at" if spec.at else "header_fields"] = [
+            gettext("the way ends at a NIC past Open vSwitch, as it is known now: leave the time and the fields out")
+        ]
     if spec.outside is not None:
         errors |= outside_errors(spec.address, spec.source_address, spec.protocol)
     if spec.protocol not in PROTOCOLS:
@@ -254,7 +268,7 @@ def check_trace(team: Team, spec: TraceSpec) -> Errors:
 
 def _next_problem(spec: TraceSpec) -> str:
     """Why the next connection cannot be waited for; "" where it can."""
-    if spec.source is None or spec.at is not None or spec.header_fields:
+    if spec.source is None or spec.ends_past or spec.at is not None or spec.header_fields:
         return gettext("the next connection is waited for now, at a VM's own port, and is as its guest opens it")
     if spec.protocol not in OPENING:
         return gettext("the next connection is waited for of %(opening)s; %(protocol)s was given") % {
@@ -282,7 +296,7 @@ def spec_again(row: TraceRequest, *, is_handed_over: bool = False) -> TraceSpec:
 
 def _family_problem(spec: TraceSpec) -> str:
     """The source must have an address of the target's family, and both of the packet's."""
-    if spec.source is None:
+    if spec.source is None or spec.past_target is not None:
         return ""
     own = {ip_address(row.address).version for row in spec.source.addresses.all()}
     if problem := family_problem(spec.protocol, own, spec.source.name):
@@ -303,9 +317,9 @@ def _family_problem(spec: TraceSpec) -> str:
 def trace_title(spec: TraceSpec) -> str:
     """`web-1 → db-1 tcp/5432`."""
     service = f"{spec.protocol}/{spec.port_dst}" if spec.protocol in WITH_PORTS else spec.protocol
-    sender = spec.source or spec.router or spec.outside
-    source = sender.name if sender else "?"
-    return f"{source} → {spec.target.name if spec.target else spec.address} {service}"
+    sender = spec.source or spec.router or spec.outside or spec.past
+    source, target = sender.name if sender else "?", spec.target or spec.past_target
+    return f"{source} → {target.name if target else spec.address} {service}"
 
 
 def create_trace(
@@ -347,6 +361,15 @@ def create_trace(
         if spec.moment == NEXT:
             record("trace.next", team, user, ("trace", str(trace.uuid), trace.title))
             transaction.on_commit(lambda: send_order({"catch": trace.pk}))
+        elif spec.ends_past:
+            _answer_here(trace, spec)
         else:
             transaction.on_commit(lambda: order_trace(trace.pk))
     return trace
+
+
+def _answer_here(trace: TraceRequest, spec: TraceSpec) -> None:
+    """The answer is in rows: it is stored with the question, and told to who waits for it."""
+    trace.result, trace.state = to_json(answer_past(spec, str(trace.uuid))), TraceRequest.State.DONE
+    trace.save(update_fields=["result", "state"])
+    transaction.on_commit(lambda: tell_answered(trace.pk, answer_text(trace)))

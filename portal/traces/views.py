@@ -128,9 +128,11 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
     other = read_trace(row.reply if direction == "forward" else row.result)
     ends = (row.source, row.target) if direction == "forward" else (row.target, row.source)
     sender = row.outside or row.router
-    gone = sender.name if sender else row.address or gettext("a VM that is gone")
-    names = [port.name if port else gone for port in ends]
     asked, again = asked_of(row), again_of(row)
+    gone = sender.name if sender else row.address
+    told_names = [asked.source_name, asked.target_name][:: 1 if direction == "forward" else -1]
+    names = [port.name if port else gone or name for port, name in zip(ends, told_names, strict=True)]
+    is_followed = row.source is not None and (row.target is not None or bool(row.address))
     return {
         "row": row,
         "trace": trace,
@@ -158,8 +160,8 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "may_deliver": may(request, "trace.deliver", row.team)
         and row.target is not None
         and row.protocol in HANDED_OVER,
-        "may_probe": may(request, "probing.start", row.team) and row.source is not None,
-        "may_catch": can(request, row.team, "trace.ask") and row.source is not None and row.protocol in OPENING,
+        "may_probe": may(request, "probing.start", row.team) and is_followed,
+        "may_catch": can(request, row.team, "trace.ask") and is_followed and row.protocol in OPENING,
         "probing": _probing(row) if direction == "forward" else None,
         "probing_seconds": PROBING_SECONDS,
         "pin": pin_of(row, shown, direction) if can(request, row.team, "check.change") else None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-Kind = Literal["show", "database", "interfaces", "ports", "bridges", "ofctl_show", "flows", "groups", "tlv_map", "fdb", "conntrack", "kernel_conntrack", "meters"]  # fmt: skip
+Kind = Literal["show", "database", "interfaces", "ports", "bridges", "ofctl_show", "flows", "groups", "tlv_map", "fdb", "conntrack", "kernel_conntrack", "meters", "lspci"]  # fmt: skip
 _OPTIONS = r"(?:_-t_\d+|_-f_list|_--names|_--no-names|_--no-stats|_-m|_-s|_--timeout.?\d+)*"
 _VERSION = rf"{_OPTIONS}(?:_-O_?(?P<version>\w+?))?{_OPTIONS}"
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
@@ -31,6 +31,7 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ("fdb", rf"ovs-appctl{_OPTIONS}_fdb.show_(?P<bridge>.+)"),
         ("conntrack", rf"ovs-(?:appctl|dpctl){_OPTIONS}_(?:dpctl.)?dump-conntrack(?:_.*)?"),
         ("kernel_conntrack", r"conntrack_-L.*"),
+        ("lspci", r"lspci_-n\w*"),
     )
 )
 _VERSIONS = ("OpenFlow15", "OpenFlow14", "OpenFlow13", "OpenFlow12", "OpenFlow11", "", "OpenFlow10")
@@ -92,6 +93,12 @@ def domain_files(root: Path) -> Iterator[Path]:
         for path in sorted((root / folder).glob("*.xml")):
             if _is_inside(path, root):
                 yield path
+
+
+def network_files(root: Path) -> Iterator[Path]:
+    """The definitions of libvirt's networks."""
+    paths = sorted((root / "etc/libvirt/qemu/networks").glob("*.xml"))
+    yield from (path for path in paths if _is_inside(path, root))
 
 
 def _rank(file: BundleFile) -> int:

@@ -12,6 +12,9 @@ _STATISTICS = re.compile(r"\b(?:duration|n_packets|n_bytes|idle_age|hard_age|idl
 _OFPORT = re.compile(r"^\s+([0-9]{1,20}|LOCAL)\(([^)]*)\): ")
 _FDB = re.compile(r"^\s*([0-9]{1,20}|LOCAL)\s+([0-9]{1,20})\s+([0-9a-f:]{17})\s+\S+")
 _TLV = re.compile(r"^\s*(0x[0-9a-f]+)\s+(0x[0-9a-f]+)\s+([0-9]{1,20})\s+(tun_metadata[0-9]{1,20})")
+_CARD = re.compile(
+    r"^((?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\s(?:.*\[)?02[0-9a-f]{2}[\]:]"
+)  # class 02: network
 _PAIR = re.compile(r'([\w.-]+)="?([^",}]*)"?')
 
 
@@ -72,6 +75,12 @@ def parse_show(text: str) -> dict[str, dict[str, dict[str, dict[str, str]]]]:
         elif word.endswith(":") and columns is not None:
             columns[word[:-1]] = rest.strip()
     return bridges
+
+
+def parse_network_cards(text: str) -> tuple[str, ...]:
+    """The addresses of network cards in `lspci -nnvv` or `lspci -nvv`, with the domain that lspci leaves out."""
+    found = (match[1] for line in text.splitlines() if (match := _CARD.match(line)))
+    return tuple(address if address.count(":") == 2 else f"0000:{address}" for address in found)
 
 
 def parse_records(text: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lxml import etree
 
 from sdn.bundle import parse
-from sdn.bundle.files import CONF_DB, HOST_NAME, BundleFile, domain_files, find_files, find_root, newest
+from sdn.bundle.files import CONF_DB, HOST_NAME, BundleFile, domain_files, find_files, find_root, network_files, newest
+from sdn.bundle.nics import bypass_of, forward_mode, passed_devices
 from sdn.bundle.values import BundleBridge, BundleInterface, BundlePort, Guest
 from sdn.linux.conntrack import kernel_conntrack
+from sdn.model.bypass import Bypass
 
 Show = dict[str, dict[str, dict[str, dict[str, str]]]]
 TOOL_DEADLINE_S = 30
@@ -52,7 +54,7 @@ def read_bundle(folder: Path) -> Bundle:
     conntrack += "\n" + "\n".join(kernel_conntrack(file.text()) for file in files if file.kind == "kernel_conntrack")  # fmt: skip
     if not conntrack.strip():
         missing.append("no conntrack dump: each connection counts as not there yet")
-    return Bundle(_host_name(root), bridges, conntrack.strip(), _guests(root), tuple(missing))
+    return Bundle(_host_name(root), bridges, conntrack.strip(), _guests(root, files), tuple(missing))
 
 
 def _database(root: Path, files: list[BundleFile]) -> tuple[Show, list[str]]:
@@ -195,23 +197,55 @@ def _host_name(root: Path) -> str:
     return "bundle"
 
 
-def _guests(root: Path) -> tuple[Guest, ...]:
-    """The NICs of libvirt's domains; a running domain's file, which names its taps, comes before its definition."""
+def _guests(root: Path, files: list[BundleFile]) -> tuple[Guest, ...]:
+    """The NICs of libvirt's domains; a running domain's file, which names its taps and devices, comes before its definition."""
     found: dict[str, Guest] = {}
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+    networks, cards = _networks(root), _network_cards(files)
     for path in domain_files(root):
-        try:
-            tree = etree.parse(str(path), parser)
-        except (etree.XMLSyntaxError, OSError):
+        tree = _tree(path)
+        if tree is None:
             continue
-        domain = str(tree.findtext(".//name") or path.stem)
-        for nic in tree.iterfind(".//devices/interface"):
-            guest = Guest(domain, _attribute(nic, "mac", "address"), _attribute(nic, "model", "type"), _attribute(nic, "target", "dev"), _attribute(nic, "virtualport/parameters", "interfaceid"))  # fmt: skip
-            if guest.mac and guest.mac not in found:
-                found[guest.mac] = guest
-            elif guest.mac and not found[guest.mac].tap:
-                found[guest.mac] = replace(found[guest.mac], tap=guest.tap)
+        for guest in _guests_in(tree, path.stem, networks, cards):
+            known = found.setdefault(guest.mac or f"{guest.domain} {guest.bypass}", guest)
+            if not known.tap and guest.tap:
+                found[guest.mac] = replace(known, tap=guest.tap)
     return tuple(found.values())
+
+
+def _guests_in(tree: etree._ElementTree, stem: str, networks: Mapping[str, str], cards: frozenset[str] | None) -> Iterator[Guest]:  # fmt: skip
+    domain = str(tree.findtext(".//name") or stem)
+    for nic in tree.iterfind(".//devices/interface"):
+        guest = Guest(
+            domain, _attribute(nic, "mac", "address"), _attribute(nic, "model", "type"), _attribute(nic, "target", "dev"),
+            _attribute(nic, "virtualport/parameters", "interfaceid"), bypass_of(nic, networks),
+        )  # fmt: skip
+        if guest.mac:
+            yield guest
+    for devices in tree.iterfind(".//devices"):
+        yield from (
+            Guest(domain, "", "", bypass=Bypass("pci", address))
+            for address in passed_devices(devices)
+            if cards is None or address in cards
+        )
+
+
+def _networks(root: Path) -> dict[str, str]:
+    """The forward modes of libvirt's networks, as far as their files are there."""
+    trees = [tree for path in network_files(root) if (tree := _tree(path)) is not None]
+    return {str(tree.findtext("name") or ""): forward_mode(tree.getroot()) for tree in trees}
+
+
+def _network_cards(files: list[BundleFile]) -> frozenset[str] | None:
+    """The PCI addresses of network cards (class 02) by lspci; None where the bundle has no list, and then any device may be one."""
+    lists = [file.text() for file in files if file.kind == "lspci"]
+    return frozenset(address for text in lists for address in parse.parse_network_cards(text)) if lists else None
+
+
+def _tree(path: Path) -> etree._ElementTree | None:
+    try:
+        return etree.parse(str(path), etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
+    except (etree.XMLSyntaxError, OSError):
+        return None
 
 
 def _attribute(node: etree._Element, path: str, name: str) -> str:

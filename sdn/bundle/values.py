@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sdn.model.bypass import Bypass
+
 
 @dataclass(frozen=True, slots=True)
 class BundleInterface:
@@ -51,10 +53,14 @@ class BundleBridge:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A domain's NIC as libvirt's file tells it."""
+    """A domain's NIC as libvirt's file tells it. `bypass` is what it is where the file names no port of Open vSwitch.
+
+    A PCI device that is passed through whole has no MAC there.
+    """
 
     domain: str
     mac: str
     model: str
     tap: str = ""
     interface_id: str = ""
+    bypass: Bypass | None = None

@@ -16,6 +16,7 @@ class Asked:
     source: str | None = None  # a port's uuid
     outside: str = ""
     router: str = ""
+    nic: str = ""  # the MAC of an adopted VM's NIC that no port stands for
     source_address: str = ""
     target: str = ""  # a port's uuid, or the address that was asked for
     protocol: str = ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sdn.model.bypass import Bypass
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceChain:
@@ -24,12 +26,23 @@ class DeviceChain:
     offloads: str = ""  # what the XML switches off, in words
     veth: str = ""  # the end in the Linux bridge of the pair that cables it to br-int; "": the tap is in br-int itself
     bridge_ports: str = ""  # what is in that Linux bridge, by name
+    bypass_kind: str = ""  # of a NIC that no port of Open vSwitch stands for: sdn.model.bypass
+    bypass_device: str = ""
+    bypass_mode: str = ""
+    bypass_vlan: str = ""
     seen_at: str = ""  # ISO 8601, UTC
 
     @property
     def backend_words(self) -> str:
         """Who moves the frames, in words."""
         return BACKEND_WORDS.get(self.backend, self.backend)
+
+    @property
+    def bypass(self) -> Bypass | None:
+        """What the NIC is, where it goes past Open vSwitch."""
+        if not self.bypass_kind:
+            return None
+        return Bypass(self.bypass_kind, self.bypass_device, self.bypass_mode, self.bypass_vlan)
 
     @property
     def is_link_down(self) -> bool:
@@ -41,6 +54,14 @@ BACKEND_WORDS = {
     "vhost-net": "the kernel's vhost thread moves frames",
     "vhost-user": "the switch polls the rings itself",
 }
+
+
+def chain_past(bypass: Bypass, model: str = "", seen_at: str = "") -> DeviceChain:
+    """The chain of a NIC that goes past Open vSwitch: it has neither back end nor tap of ours."""
+    return DeviceChain(
+        model=model, bypass_kind=bypass.kind, bypass_device=bypass.device, bypass_mode=bypass.mode,
+        bypass_vlan=bypass.vlan, seen_at=seen_at,
+    )  # fmt: skip
 
 
 def chain_to_json(chain: DeviceChain) -> dict[str, Any]:

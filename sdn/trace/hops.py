@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from sdn.model.bypass import Bypass
 from sdn.model.cookie import OWNER_MARK, Cause, CauseKind, parse_cookie
 from sdn.model.trace import Hop, HopKind, Intent, NearFlow, Step
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID, TABLE_BY_NAME
@@ -52,14 +53,14 @@ def _guest(endpoint: Endpoint, shown: Shown) -> Hop:
     model = endpoint.chain.model or endpoint.nic_model
     mtu = f", MTU {endpoint.mtu}" if endpoint.mtu else ""
     command = (f"virsh domiflist {endpoint.domain}",) if endpoint.domain != "-" else ("ip -d link show",)
-    detail = f"{model}, {endpoint.mac}{mtu}"
+    detail = f"{f'{model}, ' if model else ''}{endpoint.mac or 'MAC not told'}{mtu}"
     return _plain_hop("guest_nic", endpoint, f"{endpoint.name} {endpoint.nic}", detail, command, shown)
 
 
 def _plug(endpoint: Endpoint, shown: Shown, bridged: Bridged) -> list[Hop]:
     """Back end and tap. A port that is no guest's has a veth pair instead; one that is plugged nowhere has neither."""
     if endpoint.ofport is None:
-        return []
+        return [_device(endpoint, past, shown)] if (past := endpoint.chain.bypass) else []
     chain = endpoint.chain
     port = f"port {endpoint.ofport} of br-int"
     tap_commands = (f"ip -s link show {endpoint.tap}", f"ovs-vsctl list interface {endpoint.tap}")
@@ -76,6 +77,13 @@ def _plug(endpoint: Endpoint, shown: Shown, bridged: Bridged) -> list[Hop]:
         moved,
         _plain_hop("tap", endpoint, endpoint.tap, ", ".join(fact for fact in facts if fact), tap_commands, shown),
     ]
+
+
+def _device(endpoint: Endpoint, past: Bypass, shown: Shown) -> Hop:
+    """What a NIC is that no port of the switch stands for: the last device that is known of its way."""
+    name = past.device or past.kind
+    commands = past.commands or (f"virsh dumpxml {endpoint.domain}",)
+    return replace(_plain_hop("backend", endpoint, name, past.label, commands, shown), measured=False)
 
 
 def _bridged(endpoint: Endpoint, port: str, shown: Shown, bridged: Bridged) -> list[Hop]:

@@ -22,6 +22,7 @@ from sdn.trace.exits import choose, follow, join, look_at_tap
 from sdn.trace.fields import flow_text, packet_fields
 from sdn.trace.journey import AnyHop, Enter, Journey, Leg, with_hops
 from sdn.trace.parser import parse_trace
+from sdn.trace.past import bypass_of_end, ends_at_nic, past_target
 from sdn.trace.plugged import leave_guest, with_crossing
 from sdn.trace.question import (
     FromRouter,
@@ -44,7 +45,7 @@ def predict(question: Question, world: TraceWorld, explain: Callable[[Iterable[C
     """The trace of the question's packet. A host that can't be asked makes the verdict unknown, never an exception."""
     journey = Journey(question, world, _on_host, sizes.ip_bytes(question.packet))
     packet = {**packet_fields(question.packet), **dict(question.overlay)}
-    return _answer(journey, packet, _from_source(journey, packet), explain)
+    return _answer(journey, packet, past_target(question.target, _from_source(journey, packet)), explain)
 
 
 def predict_flow(
@@ -57,7 +58,8 @@ def predict_flow(
     entry = {name: value for name, value in flow.items() if name in ENTRY}
     packet = {name: value for name, value in flow.items() if name not in ENTRY}
     start: list[AnyHop] = [hops.port_hop(host, question.source, packet)]
-    return _answer(journey, packet, with_hops(start, _on_host(journey, host, entry, packet)), explain)
+    leg = past_target(question.target, with_hops(start, _on_host(journey, host, entry, packet)))
+    return _answer(journey, packet, leg, explain)
 
 
 def leave_source(question: Question, world: TraceWorld, enter: Enter) -> Leg:
@@ -148,6 +150,8 @@ def _from_source(journey: Journey, packet: dict[str, str]) -> Leg:
         return _from_router(journey, journey.question.router, packet)
     source = journey.question.source
     hosts = {host.name: host for host in journey.question.hosts}
+    if (bypass := bypass_of_end(source)) is not None:
+        return ends_at_nic(source, bypass, [*hops.leaving_hops(source, packet)])
     way = leave_guest(journey, source, packet)
     if not source.entry or source.host not in hosts:
         reason = f"{source.name} is not running: its NIC is plugged into no switch now."

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from sdn.model.bypass import Bypass
 from sdn.model.plug import bridge_name, veth_names
 
 CALL_DEADLINE_S = 20.0
@@ -53,7 +54,10 @@ class DomainState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveInterface:
-    """One NIC of a running domain, as the live XML has it. `interface_id` is the OVS iface-id (our Port's uuid)."""
+    """One NIC of a running domain, as the live XML has it. `interface_id` is the OVS iface-id (our Port's uuid).
+
+    A NIC that no port of Open vSwitch stands for has none; it is known by its MAC, and `bypass` says what it is.
+    """
 
     interface_id: str
     tap: str
@@ -65,6 +69,7 @@ class LiveInterface:
     bridge: str = ""
     link: str = ""  # what the definition asks of the link: "up" or "down"
     offloads_off: tuple[str, ...] = ()
+    bypass: Bypass | None = None
 
     @property
     def switch_port(self) -> str:
@@ -74,6 +79,15 @@ class LiveInterface:
     @property
     def is_bridged(self) -> bool:
         return self.bridge == bridge_name(self.interface_id)
+
+
+@dataclass(frozen=True, slots=True)
+class NicFacts:
+    """What tells a domain's NICs from one another: the forward modes of libvirt's networks by name, and the PCI addresses
+    of the host's network cards (None: it lists no devices)."""
+
+    networks: Mapping[str, str] = field(default_factory=dict)
+    cards: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +336,9 @@ class Hypervisor(Storage, Layers, Checkpoints, Protocol):
 
     def disk_sizes(self, domain: str) -> Mapping[str, int]:
         """Target → bytes that the guest sees, of the disks that libvirt can tell it of."""
+
+    def nic_facts(self) -> NicFacts:
+        """What the host's networks and cards are, as far as libvirt tells."""
 
     def state(self, domain: str) -> DomainState:
         """The domain's state now."""

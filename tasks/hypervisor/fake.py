@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lxml import etree
 
+from sdn.bundle.nics import bypass_of
 from sdn.model.plug import bridge_name, veth_names
 from tasks.hypervisor.driver import (
     CallFailed,
@@ -17,6 +18,7 @@ from tasks.hypervisor.driver import (
     LiveInterface,
     MoveAsked,
     MoveProgress,
+    NicFacts,
 )
 from tasks.hypervisor.fake_backups import FakeBackups
 from tasks.hypervisor.fake_layers import disk_in
@@ -41,6 +43,7 @@ class FakeHypervisor(FakeStorage, FakeBackups):
     has_hook: bool = True
     can_open: bool = True  # a domain's disks while it is off
     on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
+    facts_of_nics: NicFacts = field(default_factory=NicFacts)
 
     def define(self, xml: str) -> None:
         self.enter("define")
@@ -120,6 +123,10 @@ class FakeHypervisor(FakeStorage, FakeBackups):
         self.enter("disk_sizes")
         targets = etree.fromstring(self.definitions[domain]).iterfind("devices/disk/target")
         return {str(node.get("dev")): 3 * 1024**3 for node in targets}
+
+    def nic_facts(self) -> NicFacts:
+        self.enter("nic_facts")
+        return self.facts_of_nics
 
     def files_in_use(self) -> frozenset[tuple[str, str]]:
         self.enter("files_in_use")
@@ -298,6 +305,9 @@ def _interfaces(xml: str) -> tuple[LiveInterface, ...]:
     found = []
     for number, node in enumerate(etree.fromstring(xml).iterfind("devices/interface")):
         interface_id, mac, source = interface_id_of(node), node.find("mac"), node.find("source")
+        past = None if interface_id else bypass_of(node, {})
+        if past is not None and mac is not None:
+            found.append(LiveInterface("", "", str(mac.get("address")).lower(), "", "", bypass=past))
         if interface_id and mac is not None:
             model = node.find("model")
             words = str(model.get("type")) if model is not None else "virtio"

@@ -8,6 +8,7 @@ from typing import Any
 import libvirt
 from lxml import etree
 
+from sdn.bundle.nics import bypass_of
 from tasks.hypervisor.driver import (
     Capacity,
     DomainState,
@@ -154,28 +155,28 @@ def _state_of(domain: Any) -> DomainState:
 
 
 def parse_interfaces(xml: str) -> tuple[LiveInterface, ...]:
-    """The NICs in a live domain's XML that carry an OVS interface id, or are on a Linux bridge of ours."""
+    """The NICs in a live domain's XML: those with an OVS interface id or on a Linux bridge of ours, and those past the switch."""
     root = etree.fromstring(xml)
     default_backend = "vhost-net" if root.get("type") == "kvm" else "qemu"
-    found = []
-    for node in root.iterfind("devices/interface"):
-        interface_id = interface_id_of(node)
-        if interface_id:
-            found.append(
-                LiveInterface(
-                    interface_id=interface_id,
-                    tap=_attribute(node, "target", "dev"),
-                    mac=_attribute(node, "mac", "address"),
-                    model=_attribute(node, "model", "type"),
-                    backend=_backend(node, default_backend),
-                    queues=_number(_attribute(node, "driver", "queues")) or 1,
-                    ring_size=_number(_attribute(node, "driver", "rx_queue_size")),
-                    bridge=_attribute(node, "source", "bridge"),
-                    link=_attribute(node, "link", "state"),
-                    offloads_off=_offloads_off(node),
-                )
-            )
-    return tuple(found)
+    nodes = [(node, interface_id_of(node)) for node in root.iterfind("devices/interface")]
+    found = [(node, own, None if own else bypass_of(node, {})) for node, own in nodes]
+    return tuple(
+        LiveInterface(
+            interface_id=interface_id,
+            tap=_attribute(node, "target", "dev"),
+            mac=_attribute(node, "mac", "address").lower(),
+            model=_attribute(node, "model", "type"),
+            backend=_backend(node, default_backend),
+            queues=_number(_attribute(node, "driver", "queues")) or 1,
+            ring_size=_number(_attribute(node, "driver", "rx_queue_size")),
+            bridge=_attribute(node, "source", "bridge"),
+            link=_attribute(node, "link", "state"),
+            offloads_off=_offloads_off(node),
+            bypass=bypass,
+        )
+        for node, interface_id, bypass in found
+        if interface_id or bypass is not None
+    )
 
 
 def _backend(node: etree._Element, default: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import libvirt
 from lxml import etree
 
-from tasks.hypervisor.driver import VolumeSeen
+from sdn.bundle.nics import format_address, forward_mode
+from tasks.hypervisor.driver import NicFacts, VolumeSeen
 from tasks.hypervisor.libvirt_connection import LibvirtConnection
 
 
@@ -38,6 +39,16 @@ class LibvirtLook(LibvirtConnection):
 
         return self.call("read the sizes of its disks", act)
 
+    def nic_facts(self) -> NicFacts:
+        def act(connection: Any) -> NicFacts:
+            modes = {}
+            for network in connection.listAllNetworks():
+                with suppress(libvirt.libvirtError):  # it went meanwhile
+                    modes[str(network.name())] = forward_mode(etree.fromstring(network.XMLDesc()))
+            return NicFacts(modes, _network_cards(connection))
+
+        return self.call("read its networks and cards", act)
+
     def files_in_use(self) -> frozenset[tuple[str, str]]:
         def act(connection: Any) -> frozenset[tuple[str, str]]:
             found: set[tuple[str, str]] = set()
@@ -55,6 +66,22 @@ class LibvirtLook(LibvirtConnection):
             return tuple(_seen(volume) for volume in found.listAllVolumes()) if found.isActive() else ()
 
         return self.call("list the volumes of a pool", act)
+
+
+def _network_cards(connection: Any) -> frozenset[str] | None:
+    """The addresses of PCI devices of class 02; a driver without node devices (libvirt's test driver) tells none."""
+    try:
+        devices = connection.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV)
+        texts = [device.XMLDesc() for device in devices]
+    except libvirt.libvirtError:
+        return None
+    parts = [part for text in texts if (part := etree.fromstring(text).find("capability[@type='pci']")) is not None]
+    return frozenset(_address(part) for part in parts if (part.findtext("class") or "").startswith("0x02"))
+
+
+def _address(part: etree._Element) -> str:
+    domain, bus, slot, function = (int(part.findtext(word) or "0") for word in ("domain", "bus", "slot", "function"))
+    return format_address(domain, bus, slot, function)
 
 
 def paths_in(xml: str) -> frozenset[str]:

@@ -44,7 +44,8 @@ class PreviewHypervisor(LibvirtHypervisor):
 
     def live_interfaces(self, domain: str) -> tuple[LiveInterface, ...]:
         """The test driver names every first NIC alike, so taps are named by the interface id as Neutron does."""
-        return tuple(replace(nic, tap=f"tap{nic.interface_id[:11]}") for nic in super().live_interfaces(domain))
+        plugged = (nic for nic in super().live_interfaces(domain) if nic.interface_id)
+        return tuple(replace(nic, tap=f"tap{nic.interface_id[:11]}") for nic in plugged)
 
     def plug_disk(self, domain: str, serial: str, xml: str) -> None:
         """The test driver plugs nothing; the definition has the disk."""

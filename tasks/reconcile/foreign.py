@@ -14,13 +14,14 @@ from portal.compute.foreign import facts_to_json
 from portal.compute.models import VM
 from portal.hosts.models import ForeignDomain, Host
 from tasks.hypervisor.domain_xml import is_ours
-from tasks.hypervisor.driver import Hypervisor, HypervisorError
+from tasks.hypervisor.driver import Hypervisor, HypervisorError, NicFacts
 from tasks.hypervisor.foreign_xml import parse_foreign
 from tasks.hypervisor.registry import hypervisor_of
 from tasks.sagas.engine import Hypervisors
 
 log = logging.getLogger("hopsight.foreign")
 MOST = 500  # of one host
+READING = 2  # raised when what is read of a definition grows
 
 
 def look_at_all(hypervisors: Hypervisors = hypervisor_of) -> None:
@@ -37,17 +38,18 @@ def look_at(host: Host, hypervisor: Hypervisor) -> None:
     states = hypervisor.states()
     ours = {vm.domain for vm in VM.objects.filter(host=host).only("uuid", "adopted")}
     names = [name for name in sorted(states) if name not in ours and not name.startswith("hs-")][:MOST]
+    facts = hypervisor.nic_facts() if names else NicFacts()
     for name in names:
-        _keep(host, hypervisor, name, str(states[name].value))
+        _keep(host, hypervisor, name, str(states[name].value), facts)
     ForeignDomain.objects.filter(host=host).exclude(name__in=names).delete()
 
 
 def digest_of(definition: str) -> str:
-    """Tells one definition from another."""
-    return hashlib.sha256(definition.encode()).hexdigest()
+    """Tells one definition from another; READING is in it, so that a newer way to read reads all once more."""
+    return hashlib.sha256(f"{READING} {definition}".encode()).hexdigest()
 
 
-def _keep(host: Host, hypervisor: Hypervisor, name: str, state: str) -> None:
+def _keep(host: Host, hypervisor: Hypervisor, name: str, state: str, nic_facts: NicFacts) -> None:
     definition = hypervisor.definition(name)
     if not definition or is_ours(definition) or len(name) > 200:
         return
@@ -55,7 +57,7 @@ def _keep(host: Host, hypervisor: Hypervisor, name: str, state: str) -> None:
     known = ForeignDomain.objects.filter(host=host, name=name)
     told: dict[str, object] = {"state": state, "seen_at": timezone.now()}
     if not known.filter(digest=digest).exists():
-        facts = parse_foreign(definition, hypervisor.disk_sizes(name))
+        facts = parse_foreign(definition, hypervisor.disk_sizes(name), nic_facts)
         uuid = UUID(etree.fromstring(definition).findtext("uuid") or "")
         told |= {"uuid": uuid, "facts": facts_to_json(facts), "digest": digest}
     with transaction.atomic():

@@ -16,7 +16,7 @@ from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation, lock_intent, only_ports
 from portal.networks.models import Port
 from portal.volumes.models import Volume
-from sdn.model.device import DeviceChain, chain_from_json, chain_to_json
+from sdn.model.device import DeviceChain, chain_from_json, chain_past, chain_to_json
 from sdn.model.plug import veth_names
 from tasks.hypervisor.disks import VMFiles, ensure_overlay, remove_file, write_file
 from tasks.hypervisor.domain_xml import DiskSpec, DomainSpec, KernelBoot, NicSpec, format_domain
@@ -121,7 +121,8 @@ def start(context: Context) -> str:
         # the boot whose time to SSH is kept: later ones leave it as it is
         started_at = vm.started_at if vm.ssh_at else timezone.now()
         update_vm(vm, started_at=started_at, live_vcpus=vm.vcpus, live_ram_mib=vm.ram_mib)
-    return "tap " + ", ".join(interface.tap for interface in interfaces) if interfaces else "no NIC"
+    plugged = [interface.tap or interface.mac for interface in interfaces if interface.bypass is None]
+    return "tap " + ", ".join(plugged) if plugged else "no NIC"
 
 
 def stop(context: Context) -> None:
@@ -142,7 +143,7 @@ def await_wired(context: Context) -> str:
     """Until every port of the VM has its flows; in words how long that took."""
     vm, _, _ = placed(context)
     begin = time.monotonic()
-    while unwired := list(vm.ports.filter(wired_at__isnull=True).values_list("name", flat=True)):
+    while unwired := [port.name for port in vm.ports.filter(wired_at__isnull=True) if not _is_past(port)]:
         stop_if_cancelled(context)
         now = time.monotonic()
         if now > context.deadline:
@@ -154,21 +155,32 @@ def await_wired(context: Context) -> str:
     return f"after {(time.monotonic() - begin) * 1000:.0f} ms"
 
 
+def _is_past(port: Port) -> bool:
+    """Is its NIC past the switch? Then no flow of it ever comes."""
+    return chain_from_json(port.device_chain).bypass is not None
+
+
 def record_interfaces(vm: VM, interfaces: tuple[LiveInterface, ...]) -> None:
-    """Keep what libvirt plugged: a NIC is known by its interface id (a tap's MAC is not the guest's)."""
-    by_id = {interface.interface_id: interface for interface in interfaces}
+    """Keep what libvirt plugged: a NIC is known by its interface id (a tap's MAC is not the guest's).
+
+    One that an adopted domain's definition has since put past Open vSwitch has none, and is known by its guest's MAC.
+    """
+    by_id = {interface.interface_id: interface for interface in interfaces if interface.interface_id}
+    past = {interface.mac: interface for interface in interfaces if interface.bypass is not None}
     for port in Port.objects.filter(vm=vm):
-        interface = by_id.get(str(port.uuid))
+        interface = by_id.get(str(port.uuid)) or past.get(port.mac)
         if interface is None:
             raise StageError(f"port {port.name} was not plugged: the running domain has no such NIC")
         Port.objects.filter(pk=port.pk).update(
-            tap=interface.switch_port[:15], nic_model=interface.model, backend=interface.backend,
+            tap="" if interface.bypass else interface.switch_port[:15], nic_model=interface.model, backend=interface.backend,
             device_chain=chain_to_json(chain_of(interface)),
         )  # fmt: skip
 
 
 def chain_of(interface: LiveInterface) -> DeviceChain:
     """What the live XML says of a NIC; the tap's own facts come when the switch has it."""
+    if interface.bypass is not None:
+        return chain_past(interface.bypass, interface.model, _now())
     return DeviceChain(
         model=interface.model,
         backend=interface.backend,

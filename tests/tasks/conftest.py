@@ -36,7 +36,7 @@ def world(db, tmp_path, monkeypatch):
     fake = FakeHypervisor()
 
     def wire(interfaces):
-        ids = [interface.interface_id for interface in interfaces]
+        ids = [interface.interface_id for interface in interfaces if interface.interface_id]
         Port.objects.filter(uuid__in=ids).update(wired_at=timezone.now())
 
     fake.on_start = wire

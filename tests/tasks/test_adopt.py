@@ -73,7 +73,7 @@ TOUCHING = {"define", "start", "destroy", "undefine", "shutdown", "reset", "rebo
 def adopted(world, domain, olga, wish=WISH):
     made = adopt(domain, olga, wish)
     assert run(world, made.operation).state == OperationState.DONE, made.operation.error
-    return VM.objects.select_related("team", "host", "image", "flavor").get(uuid=DOMAIN)
+    return VM.objects.select_related("team", "host", "image", "flavor").get(uuid=domain.uuid)
 
 
 def test_what_it_is_made_of_is_read(domain):
@@ -181,7 +181,7 @@ def test_every_problem_is_told_at_once(world, domain, olga):
     told = refused.value.errors
     assert "Payments has a VM legacy-db already" in told["name"][0] and "over quota: 2 vCPU" in told["team"][0]
     nics = " ".join(told["nics"])
-    for words in ("a port has its MAC already", "10.9.9.9 was given", "plugged into network default", "it has no NIC 52:54:00:ff:ff:ff"):  # fmt: skip
+    for words in ("a port has its MAC already", "10.9.9.9 was given", "plugged into libvirt's network default", "it has no NIC 52:54:00:ff:ff:ff"):  # fmt: skip
         assert words in nics, words
     assert not VM.objects.filter(uuid=DOMAIN).exists()
 

@@ -37,7 +37,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("source", nargs="?", help="the VM that sends, by its name or address; router:NAME; or outside:NETWORK")
+        add(
+            "source",
+            nargs="?",
+            help="the VM that sends, by its name or address; router:NAME; outside:NETWORK; or nic:MAC",
+        )
         add("target", nargs="?", help="name of the VM that receives, or any IPv4 or IPv6 address")
         add("--team", default="payments", help="slug of the sender's team (default: payments)")
         for name, kind in KINDS.items():
@@ -99,6 +103,8 @@ class Command(BaseCommand):
 
     def _live(self, options: dict[str, Any]) -> Trace:
         request = typed_request(options)
+        if request.result is not None:  # it ends at a NIC that no switch is asked about
+            return from_json(request.result)
         if options["next_one"] or options["deliver"]:
             return _stored(request, options)
         found = answer(request, Kept())
