@@ -25,7 +25,7 @@ FORMS = CORE | OPERATIONS | HOSTS | PAGES
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused"})
 SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})
-SAID |= {"where", "metric", "share", "verdict", "expected"}
+SAID |= {"asked", "rule", "where", "metric", "share", "verdict", "expected"}
 LISTED = frozenset({"problems", "seats"})
 MEASURED = frozenset({"value", "limit"})
 # What stands at a place is as narrow as it can be: short forms would take sentences of others apart else.
@@ -33,6 +33,8 @@ PLACES = dict.fromkeys(
     ("n", "total", "mib", "gib", "s", "ms", "percent", "most", "each", "cpus", "rate", "used"), r"[\d.,e+]+"
 )
 PLACES |= dict.fromkeys(("one", "two", "three"), r"\S+")
+PLACES["asked"] = r"(?:any protocol|icmp type \d+(?: code \d+)?|[a-z0-9]+(?:/\d+(?:-\d+)?)?)(?: over IPv6)?"
+PLACES["net"] = r"[0-9a-f.:]+(?:/\d+)?"
 _TITLES = {*TITLES.values(), *(title for stages in STAGES.values() for _, title in stages)}
 PLACES["title"] = "|".join(re.escape(title) for title in sorted(_TITLES, key=len, reverse=True))
 PLACE = re.compile(r"%\((\w+)\)s")
@@ -63,10 +65,11 @@ def _told_under(name: str, value: Any) -> Any:
 
 @lru_cache(maxsize=MOST_REMEMBERED)
 def _told(language: str, sentence: str) -> str:
-    for text in dict.fromkeys((sentence, sentence[0].lower() + sentence[1:])):
-        found = _of_form(text)
-        if found is not None:
-            return found if text == sentence else found[0].upper() + found[1:]
+    first, rest = sentence[0], sentence[1:]
+    for text, letter in ((sentence, str), (first.lower() + rest, str.upper), (first.upper() + rest, str.lower)):
+        found = _of_form(text) if text != sentence or letter is str else None
+        if found is not None:  # what begins with a name of capitals keeps it
+            return found if found[1:2].isupper() else letter(found[0]) + found[1:]
     for split, glue, tell in PIECES:
         if len(pieces := split.split(sentence)) > 1 and (shown := [tell(piece) for piece in pieces]) != pieces:
             return glue.join(shown)
@@ -87,6 +90,8 @@ def _filled(name: str, value: str) -> str:
         return "; ".join(_told_named(one) for one in value.split("; "))
     if name == "title":
         return gettext(value)
+    if name == "ways":
+        return gettext(" and ").join(told(one) for one in value.split(" and "))
     if name in MEASURED:
         return with_units(value)
     return told(value) if name in SAID else value

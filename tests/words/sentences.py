@@ -16,6 +16,7 @@ TOLD_BY = ("tell", "_note", "call", "if_there")
 # What some expressions are, which are words of other functions.
 ELSEWHERE = {
     "backup.get_kind_display().lower()": ("full", "incremental"),
+    "TITLES[bad.key]": ("From outside", "From where you log in", "From a VM beside it"),
     "row.title": ("Make the disk",),
     "row.state": ("done",),
     "choice.words": ("7: asked for by name",),
@@ -33,15 +34,15 @@ def sentences(path: Path, raised: tuple[str, ...], gives: bool = False) -> Itera
     for function in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)):
         names = _names(function)
         for node in ast.walk(function):
-            if (said := _said(node, raised, gives)) is not None:
+            for said in _said(node, raised, gives):
                 yield from (words for words in _strings(said, names) if " " in words.strip())
 
 
-def _said(node: ast.AST, raised: tuple[str, ...], gives: bool) -> ast.expr | None:
+def _said(node: ast.AST, raised: tuple[str, ...], gives: bool) -> list[ast.expr]:
     if isinstance(node, ast.Call) and node.args:
         called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        return node.args[0] if called in (*raised, *TOLD_BY) else None
-    return node.value if gives and isinstance(node, ast.Return) else None
+        return node.args if called in (*raised, *TOLD_BY) else []
+    return [node.value] if gives and isinstance(node, ast.Return) and node.value is not None else []
 
 
 def _names(function: ast.FunctionDef) -> dict[str, list[ast.expr]]:

@@ -31,7 +31,7 @@ SENTENCES = {
     "Unknown past here: the switch of hv2 did not answer within 5 s.": (
         "Дальше неизвестно: коммутатор hv2 не ответил за 5 с."
     ),
-    "Rule “tcp/22 from anywhere” of group default": "Правило «tcp/22 from anywhere» группы default",
+    "Rule “tcp/22 from anywhere” of group default": "Правило «tcp/22 отовсюду» группы default",
 }
 
 
