@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -13,6 +14,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import SESSION_KEY, may, refusal, require, team_for
+from portal.accounts.audit_file import MOST_ROWS, as_csv
 from portal.accounts.models import AuditRow, Invitation, Membership, Role, Team
 from portal.accounts.presentation import as_feed
 from portal.accounts.teams import (
@@ -27,6 +29,7 @@ from portal.accounts.teams import (
     remove_member,
 )
 from portal.accounts.views import person
+from portal.config.cut import cut
 
 ACTIVITY_SHOWN = 100
 
@@ -147,14 +150,25 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
 
 @require_safe
 def activity(request: HttpRequest) -> HttpResponse:
-    """Who changed what in the current team; ?object=<uuid> for one object."""
+    """Who changed what in the current team; ?object=<uuid> for one object, `form=csv` as a file, from `before` a row's id on."""
     team = team_for(request, "audit.see")
     rows = AuditRow.objects.filter(team_id=team.pk)
     asked = request.GET.get("object", "")[:40]
     if asked:
         rows = rows.filter(object_id=_canonical(asked))
-    context = {"team": team, "entries": as_feed(rows[:ACTIVITY_SHOWN]), "asked": asked}
+    if request.GET.get("form") == "csv":
+        return _audit_file(rows, request.GET.get("before", ""), f"activity-{team.slug}.csv")
+    found = cut(rows, request.GET, ACTIVITY_SHOWN)
+    context = {"team": team, "entries": as_feed(found.rows), "cut": found, "asked": asked}
     return render(request, "accounts/activity.html", context)
+
+
+def _audit_file(rows: QuerySet[AuditRow], before: str, name: str) -> HttpResponse:
+    if before.isascii() and before.isdecimal() and len(before) < 19:
+        rows = rows.filter(pk__lt=int(before))
+    answer = HttpResponse(as_csv(rows[:MOST_ROWS].iterator()), content_type="text/csv; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
 
 
 def _canonical(text: str) -> str:

@@ -69,7 +69,7 @@ BASELINE: dict[str, int] = {
     "tokens": 7,
     "sessions": 7,
     "members": 8,
-    "activity": 7,
+    "activity": 8,
     "hosts": 10,
     "host_load": 8,
     "search": 6,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -13,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from portal.accounts.audit import problems
+from portal.accounts.audit import problems, record
 from portal.accounts.models import ApiToken, AuditRow, Invitation, LogIn, Membership
 from portal.accounts.teams import TeamProblem, accept, change_role, invite, remove_member
 from portal.accounts.tokens import make_token, token_of
@@ -305,3 +307,23 @@ def test_a_row_that_was_changed_or_taken_away_shows(cast: Cast, change: Any, wor
 def test_a_change_that_was_rolled_back_leaves_no_row(cast: Cast) -> None:
     client_of(cast.alice).post(reverse("vm_create"), form(name="A B"))
     assert not AuditRow.objects.filter(action="vm.create").exists()
+
+
+def test_older_activity_is_a_page_on_and_all_of_it_is_a_file_with_its_seals(cast: Cast) -> None:
+    for number in range(101):
+        what = ("network", str(number), "=1+1" if number else "first")
+        record("network.create", cast.payments, cast.alice, what, after={"n": number})
+    record("vm.create", cast.search, cast.dana, ("vm", "x", "elsewhere"))
+    client, url = client_of(cast.charlie), reverse("activity")
+    assert ">first<" not in client.get(url).content.decode()
+    assert ">first<" in client.get(url, {"page": "2"}).content.decode()
+    answer = client.get(url, {"form": "csv"})
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="activity-payments.csv"'
+    rows = list(csv.DictReader(StringIO(answer.content.decode())))
+    kept = AuditRow.objects.filter(team_id=cast.payments.pk)
+    assert [(int(row["id"]), row["hash"], row["actor"]) for row in rows] == [(o.pk, o.hash, o.actor) for o in kept]
+    assert rows[0]["object_name"] == "'=1+1" and json.loads(rows[0]["after"]) == {"n": 100}
+    (older,) = csv.DictReader(StringIO(client.get(url, {"form": "csv", "before": rows[-2]["id"]}).content.decode()))
+    assert older == rows[-1]
+    one = client.get(url, {"form": "csv", "object": "7"}).content.decode()
+    assert len(list(csv.DictReader(StringIO(one)))) == 1
