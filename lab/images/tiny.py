@@ -101,7 +101,7 @@ def _archive(kernel: Path) -> Archive:
     for path, text in ETC.items():
         archive.file(path, text.encode())
     _add_programs(archive)
-    _add_modules(archive, kernel.name.removeprefix("vmlinuz-"))
+    add_modules(archive, kernel.name.removeprefix("vmlinuz-"), MODULES)
     return archive
 
 
@@ -124,24 +124,25 @@ def _libraries(program: str) -> list[str]:
     return re.findall(r"(?:=> )?(/\S+) \(0x", run("ldd", program))
 
 
-def _add_modules(archive: Archive, release: str) -> None:
+def add_modules(archive: Archive, release: str, modules: tuple[str, ...]) -> None:
+    """The modules and what they need under `lib/modules`, and in `lib/modules/order` their names as insmod wants them."""
     tree = Path("/lib/modules") / release
     order: list[str] = []
-    for name in load_order((tree / "modules.dep").read_text()):
+    for name in load_order((tree / "modules.dep").read_text(), modules):
         content = (tree / name).read_bytes()
         order.append(Path(name).name)
         archive.file(f"lib/modules/{Path(name).name}", content)
     archive.file("lib/modules/order", "".join(f"{name}\n" for name in order).encode())
 
 
-def load_order(dependencies: str) -> list[str]:
+def load_order(dependencies: str, modules: tuple[str, ...]) -> list[str]:
     """Module files in the order that insmod needs, from the text of modules.dep (which lists the deepest last)."""
     needs: dict[str, list[str]] = {}
     for line in dependencies.splitlines():
         path, _, rest = line.partition(":")
         needs[Path(path).name.split(".")[0]] = [path, *rest.split()]
     order: list[str] = []
-    for name in MODULES:
+    for name in modules:
         if name not in needs:
             raise LabError(f"the cloud kernel has no module {name}: install linux-image-cloud-amd64 again")
         order.extend(path for path in reversed(needs[name]) if path not in order)

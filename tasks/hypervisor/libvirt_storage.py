@@ -88,13 +88,16 @@ class LibvirtStorage(LibvirtConnection):
         self.call("copy the volume to another host", act, COPY_DEADLINE_S)
 
     def remove_volume(self, pool: str, name: str) -> None:
-        def act(connection: Any) -> None:
+        def look(connection: Any) -> tuple[Any, bool]:
             found = _pool_or_none(connection, pool)
             volume = _volume_or_none(found, name) if found is not None else None
-            if volume is not None:
-                volume.delete()
+            return volume, volume is not None and volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK
 
-        self.call("remove the volume", act)
+        volume, is_block = self.call("look for the volume", look)
+        if is_block:  # the next volume there would show what this one held
+            self.call("clear the volume", lambda _connection: volume.wipe(), COPY_DEADLINE_S)
+        if volume is not None:
+            self.call("remove the volume", lambda _connection: volume.delete())
 
     def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
         def act(connection: Any) -> None:

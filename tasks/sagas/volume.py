@@ -261,13 +261,13 @@ def release(context: Context) -> None:
     undefine(context)
 
 
-MAKE = Stage("make", make, unmake)
+MAKE = Stage("make", make, unmake, deadline_s=COPY_DEADLINE_S)
 PLUG = Stage("plug", plug, undo_plug)
 SAGAS: dict[str, Saga] = {
     "volume.create": (Stage("place", place, forget), MAKE),
     "volume.clone": (Stage("make", make, unmake, deadline_s=COPY_DEADLINE_S),),
     "volume.grow": (Stage("grow", grow, ungrow),),
-    "volume.delete": (Stage("remove", remove, unremove), Stage("release", forget, forget)),
+    "volume.delete": (Stage("remove", remove, unremove, deadline_s=COPY_DEADLINE_S), Stage("release", forget, forget)),
     "vm.volume_add": (Stage("place", place, forget), MAKE, Stage("define", define, undefine_made), PLUG),
     "vm.volume_attach": (Stage("define", define, undefine), PLUG),
     "vm.volume_detach": (Stage("unplug", unplug, plug_again), Stage("release", release)),

@@ -20,7 +20,7 @@ from lab.handmade import HandmadeGuest, plain_bridge, remove_guest, virsh
 from lab.images import TinyImage
 from lab.images.cpio import Archive
 from lab.images.seed import write_seed
-from lab.images.tiny import GUEST, load_order, newest_kernel
+from lab.images.tiny import GUEST, MODULES, load_order, newest_kernel
 from lab.paths import HypervisorPaths
 from tasks.agents import Patience
 from tasks.hypervisor.domain_xml import AGENT_CHANNEL
@@ -56,7 +56,7 @@ def with_agent(tiny: TinyImage, folder: Path) -> TinyImage:
     """The tiny guest with the channel's driver and the peer laid over it: the kernel unpacks both archives."""
     release = newest_kernel().name.removeprefix("vmlinuz-")
     tree = Path("/lib/modules") / release
-    order = [Path(name).name for name in load_order((tree / "modules.dep").read_text())]
+    order = [Path(name).name for name in load_order((tree / "modules.dep").read_text(), MODULES)]
     archive = Archive()
     archive.file("lib/modules/virtio_console.ko", (tree / "kernel/drivers/char/virtio_console.ko").read_bytes())
     archive.file("lib/modules/order", "".join(f"{name}\n" for name in [*order, "virtio_console.ko"]).encode())
