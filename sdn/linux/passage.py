@@ -185,12 +185,16 @@ def _hook(ruleset: Ruleset, families: tuple[str, ...], hook: str, frame: Frame, 
         yield _judged(chain, found, is_told)
 
 
+def _count_words(packets: int, size: int) -> str:
+    return f"counted {packets} packet{'s' * (packets != 1)}, {size} B so far" if packets else "counted none so far"
+
+
 def _judged(chain: Chain, found: ChainVerdict, is_told: bool) -> tuple[Station, str]:
     family, table, _ = chain.key
     place = f"{family} {table} {chain.hook}"
     rule, verdict = found.rule, found.verdict if is_told else "undecided"
     counted = rule.counter if rule else None
-    count = f"counted {counted[0]} packets, {counted[1]} B so far" if counted else ""
+    count = "" if counted is None else _count_words(*counted)
     looked = rule.text if rule else f"no rule decides: policy {chain.policy}"
     if rule is not None and rule.chain[2] != chain.key[2]:
         looked = f"chain {rule.chain[2]}: {looked}"

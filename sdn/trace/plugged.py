@@ -107,7 +107,7 @@ def _connection(journey: Journey, reading: BridgeReading, packet: Mapping[str, s
 
 def _shown(reading: BridgeReading, passage: Passage) -> Bridged:
     fdb = next((one for one in passage.stations if one.place == "fdb"), None)
-    table = f"fdb: {fdb.note}, {fdb.done}" if fdb else "fdb: not asked"
+    table = f"fdb: {fdb.done} ({fdb.note})" if fdb else "fdb: not asked"
     filters = [one for one in passage.stations if one.priority is not None]
     words = "netfilter was not read" if reading.ruleset is None else _filter_words(filters)
     return Bridged(
@@ -133,12 +133,12 @@ def _suggestion(station: Station, endpoint: Endpoint) -> str:
     """What an operator of the host can do; the place says what it was."""
     bridge, host = endpoint.chain.bridge, endpoint.host
     if station.priority is not None:
-        return f"Have an operator of {host} change that rule: `nft -a list ruleset` shows it with its handle."
+        return f"Have an operator of {host} change that rule: nft -a list ruleset shows it with its handle."
     if station.place == "fdb":
         return (
-            f"Have an operator of {host} look at `bridge fdb show br {bridge}`, and take the entry or the setting back."
+            f"Have an operator of {host} look at bridge fdb show br {bridge}, and take the entry or the setting back."
         )
-    return f"Have an operator of {host} look at `ip -d link show master {bridge}`, or stop and start {endpoint.name}: that cables it anew."
+    return f"Have an operator of {host} look at ip -d link show master {bridge}, or stop and start {endpoint.name}: that cables it anew."
 
 
 def with_crossing(before: Crossing, leg: Leg) -> Leg:
