@@ -15,6 +15,7 @@ from typing import Any
 from lxml import etree
 
 from portal.hosts.models import Host
+from sdn.transport.host_kernel import CONNECTIONS, RULES, KernelUnread, namespace_of, run_all
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, find_vswitchd_socket
 from tasks.hypervisor.driver import HypervisorError
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
@@ -22,6 +23,17 @@ from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 DEADLINE_S = 60
 VERSIONS = ("OpenFlow13", "OpenFlow14", "OpenFlow15")
 PER_BRIDGE = ("show", "dump-flows", "dump-groups", "dump-meters", "dump-tlv-map", "dump-ports-desc")
+# sos's file name → its folder, the command. JSON is judged when it is read back; the texts are for people and other tools
+KERNEL: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ip_-j_-d_link_show": ("networking", ("ip", "-j", "-d", "link", "show")),
+    "ip_-s_-d_link": ("networking", ("ip", "-s", "-d", "link")),
+    "bridge_-j_fdb_show": ("networking", ("bridge", "-j", "fdb", "show")),
+    "bridge_-s_-s_-d_-t_fdb_show": ("networking", ("bridge", "-s", "-s", "-d", "-t", "fdb", "show")),
+    "conntrack_-L_-o_extended": ("networking", ("cat", CONNECTIONS)),
+    "nft_-j_list_ruleset": ("firewall_tables", RULES["ruleset"]),
+    "nft_-a_list_ruleset": ("firewall_tables", RULES["listing"]),
+    "sysctl_net.bridge": ("kernel", ("sysctl", "net.bridge")),
+}
 _SECRET = re.compile(r'\b((?:psk|password|passwd|secret|private_key|token)"?\s*[=:]\s*)("[^"]*"|[^,}\s]+)', re.I)
 
 
@@ -35,6 +47,7 @@ def write_bundle(host: Host, folder: Path) -> list[str]:
     for name, argv in _commands(host, bridges):
         _keep(outputs / name, argv, problems)
     _control(host, bridges, outputs, problems)
+    _kernel(host, folder / "sos_commands", problems)
     _domains(host, folder / "run" / "libvirt" / "qemu", problems)
     if problems:
         (outputs / "errors").write_text("\n".join(problems) + "\n")
@@ -54,6 +67,22 @@ def _commands(host: Host, bridges: list[str]) -> Iterator[tuple[str, list[str]]]
         for version in VERSIONS:
             for verb in PER_BRIDGE:
                 yield f"ovs-ofctl_-O_{version}_{verb}_{bridge}", ["ovs-ofctl", "-O", version, verb, socket]
+
+
+def _kernel(host: Host, folder: Path, problems: list[str]) -> None:
+    """Linux bridges, netfilter and connections, where the host's kernel is this machine's own."""
+    try:
+        told = run_all(namespace_of(Path(host.ovs_rundir)), {name: argv for name, (_, argv) in KERNEL.items()}, DEADLINE_S)  # fmt: skip
+    except KernelUnread as problem:
+        problems.append(f"its Linux bridges and netfilter could not be read: {problem}")
+        return
+    for name, printed in told.items():
+        if printed.problem:
+            problems.append(f"{name}: {printed.problem}")
+            continue
+        path = folder / KERNEL[name][0] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(clean(printed.text))
 
 
 def _control(host: Host, bridges: list[str], outputs: Path, problems: list[str]) -> None:

@@ -12,7 +12,8 @@ from django.utils import timezone
 from portal.traces.packets import WITH_PORTS
 from sdn.bundle import Bundle, BundleShadow
 from sdn.bundle.values import BundleBridge, Guest
-from sdn.model.device import chain_past
+from sdn.linux.bridges import BridgeReading
+from sdn.model.device import DeviceChain, chain_past
 from sdn.model.trace import Trace
 from sdn.trace import LiveWorld, Question, TraceHost
 from sdn.trace.fields import flow_text
@@ -32,10 +33,14 @@ class BundleWorld(LiveWorld):
 
     def __init__(self, loaded: BundleShadow) -> None:
         super().__init__({loaded.bundle.host: loaded.rundir}, DEADLINE_S)
-        self._dump = loaded.bundle.conntrack
+        self._bundle = loaded.bundle
 
     def conntrack(self, host: str, zone: int) -> str:
-        return self._dump
+        return self._bundle.conntrack
+
+    def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
+        """As the bundle's files tell it."""
+        return self._bundle.linux.reading(bridge, self._bundle.conntrack)
 
 
 def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tuple[str, ...]) -> Trace:
@@ -118,13 +123,25 @@ def _endpoints(bundle: Bundle, bridge: BundleBridge) -> dict[int, Endpoint]:
                 found[interface.ofport] = Endpoint(
                     name=guest.domain, nic="NIC", mac=guest.mac, address=ip_address(ANY), host=bundle.host,
                     tap=interface.name, ofport=interface.ofport, nic_model=guest.model or "unknown model",
-                    backend="back end", domain=guest.domain,
+                    backend="back end", domain=guest.domain, chain=_chain(bundle, guest, interface.name),
                 )  # fmt: skip
     return found
 
 
+def _chain(bundle: Bundle, guest: Guest, port: str) -> DeviceChain:
+    """The Linux bridge between a guest's tap and the switch's port, where the bundle tells of one."""
+    bridge, cable = bundle.linux.cable_of(port)
+    if not bridge or bridge != guest.bridge:
+        return DeviceChain()
+    return DeviceChain(bridge=bridge, tap=guest.tap, veth=cable, bridge_ports=", ".join(bundle.linux.ports_of(bridge)))
+
+
 def _guest_of(bundle: Bundle, name: str, external_ids: Mapping[str, str]) -> Guest | None:
     iface_id, mac = external_ids.get("iface-id", ""), external_ids.get("attached-mac", "").lower()
+    bridge, _ = bundle.linux.cable_of(name)
+    bridged = [guest for guest in bundle.guests if bridge and guest.bridge == bridge]
+    if len(bridged) == 1:
+        return bridged[0]
     for guest in bundle.guests:
         if guest.tap == name or (iface_id and guest.interface_id == iface_id) or (mac and guest.mac.lower() == mac):
             return guest

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-Kind = Literal["show", "database", "interfaces", "ports", "bridges", "ofctl_show", "flows", "groups", "tlv_map", "fdb", "conntrack", "kernel_conntrack", "meters", "lspci"]  # fmt: skip
+Kind = Literal["show", "database", "interfaces", "ports", "bridges", "ofctl_show", "flows", "groups", "tlv_map", "fdb", "conntrack", "kernel_conntrack", "meters", "links", "links_json", "kernel_fdb", "kernel_fdb_json", "nft", "nft_json", "iptables", "sysctl", "lspci"]  # fmt: skip
 _OPTIONS = r"(?:_-t_\d+|_-f_list|_--names|_--no-names|_--no-stats|_-m|_-s|_--timeout.?\d+)*"
 _VERSION = rf"{_OPTIONS}(?:_-O_?(?P<version>\w+?))?{_OPTIONS}"
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
@@ -32,6 +32,14 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ("conntrack", rf"ovs-(?:appctl|dpctl){_OPTIONS}_(?:dpctl.)?dump-conntrack(?:_.*)?"),
         ("kernel_conntrack", r"conntrack_-L.*"),
         ("lspci", r"lspci_-n\w*"),
+        ("links_json", r"ip_-j_-d_link(?:_show)?"),
+        ("links", r"ip(?:_-s)?_-d_link(?:_show)?"),
+        ("kernel_fdb_json", r"bridge_-j_fdb_show"),
+        ("kernel_fdb", r"bridge(?:_-[sdt])*_fdb_show"),
+        ("nft_json", r"nft_-j_list_ruleset"),
+        ("nft", r"nft(?:_-a)?_list_ruleset"),
+        ("iptables", r"ip6?tables(?:-save|_-vnxL|_-t_\w+_-nvL)"),
+        ("sysctl", r"sysctl_-a|sysctl_net\.bridge.*"),
     )
 )
 _VERSIONS = ("OpenFlow15", "OpenFlow14", "OpenFlow13", "OpenFlow12", "OpenFlow11", "", "OpenFlow10")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lxml import etree
 
 from sdn.bundle import parse
 from sdn.bundle.files import CONF_DB, HOST_NAME, BundleFile, domain_files, find_files, find_root, network_files, newest
+from sdn.bundle.linux import BundleLinux, read_linux
 from sdn.bundle.nics import bypass_of, forward_mode, passed_devices
 from sdn.bundle.values import BundleBridge, BundleInterface, BundlePort, Guest
 from sdn.linux.conntrack import kernel_conntrack
@@ -34,6 +35,7 @@ class Bundle:
     conntrack: str
     guests: tuple[Guest, ...]
     missing: tuple[str, ...]
+    linux: BundleLinux = field(default_factory=BundleLinux)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -54,7 +56,7 @@ def read_bundle(folder: Path) -> Bundle:
     conntrack += "\n" + "\n".join(kernel_conntrack(file.text()) for file in files if file.kind == "kernel_conntrack")  # fmt: skip
     if not conntrack.strip():
         missing.append("no conntrack dump: each connection counts as not there yet")
-    return Bundle(_host_name(root), bridges, conntrack.strip(), _guests(root, files), tuple(missing))
+    return Bundle(_host_name(root), bridges, conntrack.strip(), _guests(root, files), tuple(missing), read_linux(files))
 
 
 def _database(root: Path, files: list[BundleFile]) -> tuple[Show, list[str]]:
@@ -208,7 +210,7 @@ def _guests(root: Path, files: list[BundleFile]) -> tuple[Guest, ...]:
         for guest in _guests_in(tree, path.stem, networks, cards):
             known = found.setdefault(guest.mac or f"{guest.domain} {guest.bypass}", guest)
             if not known.tap and guest.tap:
-                found[guest.mac] = replace(known, tap=guest.tap)
+                found[guest.mac] = replace(known, tap=guest.tap, bridge=guest.bridge)
     return tuple(found.values())
 
 
@@ -217,7 +219,7 @@ def _guests_in(tree: etree._ElementTree, stem: str, networks: Mapping[str, str],
     for nic in tree.iterfind(".//devices/interface"):
         guest = Guest(
             domain, _attribute(nic, "mac", "address"), _attribute(nic, "model", "type"), _attribute(nic, "target", "dev"),
-            _attribute(nic, "virtualport/parameters", "interfaceid"), bypass_of(nic, networks),
+            _attribute(nic, "virtualport/parameters", "interfaceid"), bypass_of(nic, networks), _linux_bridge(nic),
         )  # fmt: skip
         if guest.mac:
             yield guest
@@ -246,6 +248,13 @@ def _tree(path: Path) -> etree._ElementTree | None:
         return etree.parse(str(path), etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
     except (etree.XMLSyntaxError, OSError):
         return None
+
+
+def _linux_bridge(nic: etree._Element) -> str:
+    """The bridge that a NIC's tap is in, where that is no Open vSwitch's."""
+    virtual = nic.find("virtualport")
+    is_switch = virtual is not None and virtual.get("type") == "openvswitch"
+    return "" if is_switch else _attribute(nic, "source", "bridge") or _attribute(nic, "actual/source", "bridge")
 
 
 def _attribute(node: etree._Element, path: str, name: str) -> str:

@@ -64,3 +64,4 @@ class Guest:
     tap: str = ""
     interface_id: str = ""
     bypass: Bypass | None = None
+    bridge: str = ""  # the Linux bridge that its tap is in, "" where it is plugged into a switch

@@ -17,7 +17,7 @@ import pytest
 from lab.commands import run
 from lab.paths import hypervisor_paths, lab_netns
 from tests.e2e.api import Api
-from tests.e2e.conftest import Product
+from tests.e2e.conftest import ROOT, Product
 from tests.e2e.test_main_job import SSH_OPTIONS
 from tests.waiting import wait_for
 
@@ -101,6 +101,17 @@ def counted(listing: Callable[[], str]) -> int:
     return int(next(one["counter"]["packets"] for one in rule["expr"] if "counter" in one))
 
 
+def manage(product: Product, *argv: str) -> str:
+    """What a command of manage.py prints, on the product's own rows."""
+    done = subprocess.run([*product.python, str(ROOT / "manage.py"), *argv], env=product.environment(), capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert done.returncode == 0, (argv, done.stdout, done.stderr)
+    return done.stdout
+
+
+def ssh_between(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {"source": one["ports"][0]["uuid"], "target": other["ports"][0]["uuid"], "protocol": "tcp", "port_dst": 22}
+
+
 def traced(alice: Api, asked: dict[str, Any]) -> dict[str, Any]:
     """The answer, its probe included."""
     status, answer = alice.send("POST", "/traces", asked)
@@ -149,8 +160,7 @@ def test_a_spoofed_address_and_a_closed_port_are_dropped_with_their_reasons(
 def test_a_trace_passes_tap_linux_bridge_and_veth_on_both_hosts_and_back(
     product: Product, alice: Api, vms: list[dict[str, Any]]
 ) -> None:
-    one, other = vms
-    asked = {"source": one["ports"][0]["uuid"], "target": other["ports"][0]["uuid"], "protocol": "tcp", "port_dst": 22}
+    asked = ssh_between(*vms)
     told = traced(alice, asked)
     for way in ("result", "reply"):
         kinds = [hop["kind"] for hop in told[way]["hops"]]
@@ -193,6 +203,24 @@ def test_a_rule_of_the_hosts_own_drops_what_the_trace_says_it_drops_and_nothing_
             assert counted(inside) == before + 2, "real packets met the rule that the trace named"
         assert traced(alice, ping)["result"]["verdict"] == "delivered"
         assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 2 {other['address']}")
+
+
+def test_a_bundle_of_such_a_host_answers_alike(
+    product: Product, alice: Api, vms: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """As the target's host would get it from the tunnel; another machine has only the files."""
+    one, other = vms
+    with ruled(product, other["host"], "bridge", f"ether daddr {other['ports'][0]['mac']} tcp dport 22 counter drop"):
+        manage(product, "bundle", "--host", other["host"], str(tmp_path / "b"))
+    ends = f"dl_src={one['ports'][0]['mac']},dl_dst={other['ports'][0]['mac']},nw_src={one['address']},nw_dst={other['address']},nw_ttl=64"  # fmt: skip
+    came = next(hop for hop in traced(alice, ssh_between(one, other))["result"]["hops"] if hop["kind"] == "tunnel_decap")  # fmt: skip
+    vni, ofport = came["detail"].split("VNI ")[1].split(",")[0], came["detail"].rsplit("port ", 1)[1]
+    for port, verdict in ((22, "dropped"), (80, "delivered")):
+        flow = f"in_port={ofport},tun_id={int(vni):#x},tcp,{ends},tp_src=40000,tp_dst={port}"
+        bundle = ("--bundle", str(tmp_path / "b" / other["host"]), "--bridge", "br-int", "--flow", flow)
+        told = json.loads(manage(product, "trace", *bundle, "--expect", verdict, "--json"))
+        assert "linux_bridge" in [hop["kind"] for hop in told["hops"]], told["reason"]
+        assert ("tcp dport 22 counter drop" in told["reason"]) == (port == 22), told["reason"]
 
 
 def test_what_ips_chains_drop_between_bridge_ports_is_told_where_they_see_bridged_frames(

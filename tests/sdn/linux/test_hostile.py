@@ -8,10 +8,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdn.bundle.linux import fdb_of_text, links_of_text
 from sdn.linux.bridges import BridgeReading, parse_bridge, parse_bridge_ports, parse_fdb, parse_links
 from sdn.linux.frame import Frame
 from sdn.linux.passage import pass_bridge
 from sdn.linux.ruleset import Ruleset, RulesetUnread, parse_ruleset
+from tests.sdn.bundle.test_linux_bridge import FDB
+from tests.sdn.bundle.test_linux_bridge import LINKS as TEXT
 from tests.sdn.linux.rules import ACCEPT, ARP, DROP, ECHO6, SYN, ct, frame, meta, payload, sub_chain, text_of
 from tests.sdn.linux.test_judge import OF_SYN
 
@@ -75,6 +78,8 @@ def test_what_ip_and_bridge_print_is_read_whatever_it_is(junk: str, at: int, siz
         links = parse_links(text)
         reading = BridgeReading("qbr1", parse_bridge(links, "qbr1"), parse_bridge_ports(links, "qbr1"), parse_fdb(text))
         pass_bridge(reading, one)
+    texts = links_of_text(junk.replace(" ", "\n")) + links_of_text(TEXT[:at] + junk + TEXT[at + size :])
+    parse_bridge_ports(texts, "qbrdb"), parse_bridge(texts, "qbrdb"), fdb_of_text(FDB[:at] + junk + FDB[at + size :])
 
 
 @given(st.permutations([[meta("mark", 1), ACCEPT], [payload("tcp", "dport", 22), ACCEPT], [ct("state", "new"), ACCEPT]]), st.integers(0, 3))  # fmt: skip
