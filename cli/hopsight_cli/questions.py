@@ -17,7 +17,7 @@ from hopsight_cli.context import find_vm
 from hopsight_cli.output import clean
 from hopsight_cli.services import TO_ITSELF, Service
 
-NOT_A_VM = ("router", "outside")
+NOT_A_VM = ("router", "outside", "nic")
 Target = Annotated[str | None, typer.Argument(metavar="TARGET", help="A VM's name, or an address.")]
 Nic = Annotated[
     str | None, typer.Option(help="Which NIC of the VM sends: its network, or its address. The first if you do not say.")
@@ -44,7 +44,7 @@ At = Annotated[
 TYPED = {
     "header_fields": "--set, --flags", "source_address": "--as", "at": "--at", "size_bytes": "--size", "moment": "--moment",
     "deliver": "--deliver", "target": "TARGET", "source": "SOURCE", "router": "SOURCE", "outside": "SOURCE",
-    "seconds": "--seconds",
+    "nic": "SOURCE", "seconds": "--seconds",
 }  # fmt: skip
 PLAIN = {"size": "size_bytes", "moment": "moment", "comes_from": "source_address", "at": "at"}
 
@@ -84,14 +84,14 @@ def _fields(given: Mapping[str, Any]) -> str:
 
 
 def _port(api: Api, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The NIC that sends; None for a router's packet, or one from outside. Raises WrongWords."""
+    """The NIC that sends; None for what is no port: a router, an outside, a NIC past Open vSwitch. Raises WrongWords."""
     source, nic = str(given["source"]), given.get("nic")
     kind, _, name = source.partition(":")
     if name and kind in NOT_A_VM:
         return None
     row = find_vm(api, source)
     if not row["ports"]:
-        raise WrongWords(f"{clean(row['name'])} has no port yet")
+        raise WrongWords(f"{clean(row['name'])} has no port; a NIC past Open vSwitch is named as nic:MAC")
     if nic is None:
         first: dict[str, Any] = row["ports"][0]
         return first

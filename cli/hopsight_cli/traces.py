@@ -92,8 +92,8 @@ def trace(
 ) -> None:
     """Draw the way of a packet, and why it ends where it ends.
 
-    From a VM, from router:NAME, or from outside:NETWORK to a floating address; to another VM or to
-    an address. A ping if you do not say what.
+    From a VM, from router:NAME, from outside:NETWORK to a floating address, or from nic:MAC, a NIC
+    past Open vSwitch; to another VM or to an address. A ping if you do not say what.
 
     \b
       hopsight trace web-1 db-1 --tcp 5432
