@@ -12,11 +12,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from portal.accounts.audit import record
+from portal.checks.models import PathCheck
 from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.hosts.removed import FLOWS_REMOVED
 from portal.live.publishers import vm_changed
 from portal.live.transient import Change, TransientWriter
+from portal.networks.intent import bump_generation, only_ports
 from portal.networks.models import Port
 from portal.topology.bridges import bridges_topic
 from sdn.model.addresses import HostName, IfaceId
@@ -99,6 +101,8 @@ def _update_host(host: str, fresh: Mapping[str, object]) -> None:
 def _wire_ports(host: str, generation: int, ofports: Mapping[IfaceId, int], names: Mapping[IfaceId, str]) -> None:
     now = timezone.now()
     with transaction.atomic():
+        if moved_ids := _moved(host, ofports):
+            bump_generation(only_ports(moved_ids))
         mine = Q(host=None) | Q(host__name=host)  # a guest that is migrated has a tap on two hosts; its port is on one
         rows = Port.objects.select_for_update(of=("self",)).filter(mine, uuid__in=list(ofports))
         ports = list(rows.select_related("vm__team"))
@@ -114,6 +118,22 @@ def _wire_ports(host: str, generation: int, ofports: Mapping[IfaceId, int], name
                     vm_changed(port.vm)
         gone = Port.objects.filter(host__name=host, wired_at__isnull=False).exclude(uuid__in=list(ofports))
         gone.update(ofport=None, tap="", wired_at=None, wired_generation=None)
+
+
+def _moved(host: str, ofports: Mapping[IfaceId, int]) -> set[int]:
+    """The ports of which the switch alone makes a new generation, so that what was asked of the old one is asked again: those
+    that were put back under another number and, of those that a path check starts or ends at, those that came or went."""
+    mine = Q(host=None) | Q(host__name=host)
+    rows = Port.objects.filter(mine, uuid__in=list(ofports)).values_list("pk", "uuid", "ofport")
+    before = {pk: (ofport, ofports[IfaceId(str(uuid))]) for pk, uuid, ofport in rows}
+    gone = Port.objects.filter(host__name=host, wired_at__isnull=False).exclude(uuid__in=list(ofports))
+    came_or_went = {pk for pk, (was, _) in before.items() if was is None} | set(gone.values_list("pk", flat=True))
+    renumbered = {pk for pk, (was, now) in before.items() if was is not None and was != now}
+    if not came_or_went:
+        return renumbered
+    checked = PathCheck.objects.filter(Q(source__in=came_or_went) | Q(target__in=came_or_went))
+    ends = {pk for pair in checked.values_list("source_id", "target_id") for pk in pair}
+    return renumbered | {pk for pk in came_or_went if pk in ends}
 
 
 def _ssh_answered(iface_id: str) -> None:

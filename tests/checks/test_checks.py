@@ -18,8 +18,10 @@ from portal.networks.intent import bump_generation
 from portal.networks.models import Generation, Port
 from portal.networks.rule_check import RuleSpec
 from portal.traces.requests import TraceSpec
+from sdn.model.addresses import IfaceId
 from tasks.check_memory import CheckMemory
 from tasks.checks import PERIOD_S, run_checks
+from tasks.controller_observer import _wire_ports
 from tests.checks.conftest import Town
 from tests.portal.clients import client_of
 
@@ -109,6 +111,55 @@ def test_a_change_asks_only_the_checks_again_whose_packets_it_may_touch(town: To
     remove_rule(rule, town.cast.bob)
     run_checks()
     assert looked_at(check) and check.state == "passing"
+
+
+def seen_by_hv(port: Port, ofport: int) -> None:
+    """What the controller tells of the port's host: all its ports as they were, and this one under that number (0: gone)."""
+    assert port.host is not None
+    now = Generation.objects.get(id=1).value
+    rows = Port.objects.filter(host=port.host, ofport__isnull=False).exclude(pk=port.pk)
+    plugged = {IfaceId(str(uuid)): number or 0 for uuid, number in rows.values_list("uuid", "ofport")}
+    if ofport:
+        plugged[IfaceId(str(port.uuid))] = ofport
+    _wire_ports(port.host.name, now, plugged, {key: f"vnet{number}" for key, number in plugged.items()})
+
+
+def test_a_port_that_is_plugged_anew_under_another_number_asks_its_checks_again_at_once(town: Town) -> None:
+    """[web-1]--7→17--[br-int@hv1]==[br-int@hv2]--[db-1]: nobody asked for anything, a switch alone is other than it was."""
+    check = pinned(town)
+    target = TraceSpec(town.web_2, town.db_1, "tcp", 5432)
+    other = add_check(town.cast.payments, town.cast.alice, target, "dropped")
+    run_checks()
+    first, others, now = looked_at(check), looked_at(other), Generation.objects.get(id=1).value
+    seen_by_hv(town.web_1, 7)
+    assert Generation.objects.get(id=1).value == now, "as it was"
+    seen_by_hv(town.web_1, 17)
+    assert Generation.objects.get(id=1).value == now + 1
+    run_checks()
+    assert looked_at(check) > first and looked_at(other) == others, "web-2's packets never meet that port"
+    check.refresh_from_db()
+    assert (check.state, check.generation) == ("passing", now + 1)
+    seen_by_hv(town.web_1, 17)
+    assert Generation.objects.get(id=1).value == now + 1, "once"
+
+
+def test_a_checked_port_that_comes_or_goes_without_anybody_asking_is_noticed_at_once(town: Town) -> None:
+    add_rule(town.closed, RuleSpec(ports="5432"), town.cast.bob)
+    check = pinned(town, "delivered")
+    seen_by_hv(town.web_2, 8)
+    seen_by_hv(town.db_1, 9)
+    run_checks()
+    assert looked_at(check) and check.state == "passing"
+    seen_by_hv(town.db_1, 0)
+    run_checks()
+    assert looked_at(check) and (check.state, check.verdict) == ("failing", "dropped")
+    town.db_1.refresh_from_db()
+    seen_by_hv(town.db_1, 33)
+    run_checks()
+    assert looked_at(check) and check.state == "passing"
+    now = Generation.objects.get(id=1).value
+    seen_by_hv(town.web_2, 0)
+    assert Generation.objects.get(id=1).value == now, "no check starts or ends at web-2"
 
 
 def test_a_worker_asks_itself_what_another_one_told(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
