@@ -35,7 +35,7 @@ from sdn.model.flow import Flow
 from sdn.model.intent import HostView
 from sdn.model.switch import BridgeSeen, PortSeen, SwitchSeen
 from sdn.model.trace import to_json
-from sdn.reach import Changed, Service, changed_pairs, matrix
+from sdn.reach import Changed, Service, differing
 from sdn.reach.pairs import ServiceProtocol
 from sdn.shadow import ShadowError
 from sdn.transport.flowtext import decode_flow
@@ -48,7 +48,7 @@ from tasks.trace_then import doubts_of
 
 log = logging.getLogger("hopsight.what_ifs")
 VERBS = {"add": "add", "edit": "modify_strict", "remove": "delete_strict"}
-LINES_KEPT, PAIRS_KEPT, PORTS_ASKED, FINDINGS_KEPT = 200, 200, 120, 10
+LINES_KEPT, PAIRS_KEPT, PORTS_ASKED, FINDINGS_KEPT = 200, 200, 1000, 10
 PROTOCOLS: dict[str, ServiceProtocol] = {
     **{word: cast(ServiceProtocol, word.rstrip("6")) for word in ("icmp", "icmp6", "tcp", "tcp6", "udp", "udp6")},
     "sctp": "sctp", "sctp6": "sctp",
@@ -247,7 +247,6 @@ def _pairs(run: FlowWhatIf, switch: SwitchSeen, table: Table, diff: FlowDiff) ->
     names, on_host = _vm_ports({port.id for port in snapshot.ports}, host)
     ids = [*on_host, *(port for port in names if port not in on_host)]
     asked = ids[:PORTS_ASKED]
-    pairs = [(one, other) for one in asked for other in asked if one != other and (one in on_host or other in on_host)]
     services = _services(decode_flow(delta.flow) for delta in deltas_of(diff))
     edited = dict(table)
     for delta in deltas_of(diff):
@@ -257,21 +256,23 @@ def _pairs(run: FlowWhatIf, switch: SwitchSeen, table: Table, diff: FlowDiff) ->
         with desk.held() as held:
             before = held.stage(snapshot, views, given={host: _unlimited(table)})
             after = held.stage(snapshot, views, EDITED, given={host: _unlimited(edited)})
-            changed = [
-                pair
-                for service in services
-                for pair in changed_pairs(
-                    matrix(before.scene, before.world, service, asked, pairs),
-                    matrix(after.scene, after.world, service, asked, pairs),
-                )
-            ]
+            sides = (before.scene, before.world), (after.scene, after.world)
+            found = [differing(*sides, service, asked, on_host, PAIRS_KEPT) for service in services]
     except ShadowError as problem:
         return {**nothing, "unasked": f"Who reaches whom could not be asked: {_ovs_words(str(problem))}"}
-    cut = f"Asked for {PORTS_ASKED} of {len(ids)} VMs’ ports, those on {host} first." if len(ids) > PORTS_ASKED else ""
+    changed = [pair for one in found for pair in one.first][:PAIRS_KEPT]
     return {
-        "changed": [_as_json(one, names) for one in changed[:PAIRS_KEPT]], "changed_count": len(changed),
-        "services": [str(service) for service in services], "pairs": len(pairs) * len(services), "unasked": cut,
+        "changed": [_as_json(one, names) for one in changed], "changed_count": sum(one.count for one in found),
+        "services": [str(service) for service in services], "pairs": sum(one.pairs for one in found),
+        "unasked": _cut(len(ids), host),
     }  # fmt: skip
+
+
+def _cut(ports: int, host: str) -> str:
+    """Which ports were not asked for, and why; "" where all were."""
+    if ports <= PORTS_ASKED:
+        return ""
+    return f"Asked for {PORTS_ASKED} of {ports} VMs’ ports, those on {host} first: to sort more by what the flows can tell apart takes longer than anybody waits."
 
 
 def _vm_ports(known: set[int], host: str) -> tuple[dict[int, str], set[int]]:

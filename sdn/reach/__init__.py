@@ -1,5 +1,6 @@
 """Who reaches whom, by an intent: pairs, matrices, and what an edit would change. Pure; the switches are a TraceWorld."""
 
+from sdn.reach.among import Differing, differing
 from sdn.reach.classes import port_classes
 from sdn.reach.edits import (
     AddRule,
@@ -24,6 +25,7 @@ __all__ = [
     "Cell",
     "Changed",
     "Changes",
+    "Differing",
     "Edit",
     "Footprint",
     "Matrix",
@@ -34,6 +36,7 @@ __all__ = [
     "SwitchState",
     "Watched",
     "changed_pairs",
+    "differing",
     "edited",
     "flow_diff",
     "matrix",

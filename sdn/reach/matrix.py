@@ -38,7 +38,7 @@ class Cell:
         return Cell(self.verdict, reason, suggestion)
 
 
-_STRANGERS = Cell("dropped", f"{SOURCE} and {TARGET} have no address of one IP family.")
+STRANGERS = Cell("dropped", f"{SOURCE} and {TARGET} have no address of one IP family.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,17 @@ class Matrix:
 
 def matrix(scene: Scene, world: TraceWorld, service: Service, port_ids: Sequence[int], pairs: Iterable[tuple[int, int]] | None = None) -> Matrix:  # fmt: skip
     """The matrix of the ports, or of those `pairs` of them. Hosts that fail make cells unknown, never an exception."""
-    ways: dict[int, _Ways] = {}
+    ways: dict[int, Ways] = {}
     shared: dict[tuple[int, int], Cell] = {}
     every = pairs if pairs is not None else ((one, other) for one in port_ids for other in port_ids if one != other)
     for pair in every:
         source, target = scene.ports[pair[0]], scene.ports[pair[1]]
         family = scene.family_of(source, target)
         if family is None:
-            shared[pair] = _STRANGERS
+            shared[pair] = STRANGERS
             continue
         if family not in ways:
-            ways[family] = _Ways(scene, world, service, port_classes(scene, service, family, port_ids))
+            ways[family] = Ways(scene, world, service, port_classes(scene, service, family, port_ids))
         shared[pair] = ways[family].cell(source, target)
     cells = {pair: cell.named(scene.ports[pair[0]].name, scene.ports[pair[1]].name) for pair, cell in shared.items()}
     return Matrix(service, scene.snapshot.generation, cells, sum(way.traces for way in ways.values()), shared)
@@ -82,7 +82,7 @@ class _Onward:
     packet: tuple[tuple[str, str], ...]
 
 
-class _Ways:
+class Ways:
     """What becomes of pairs, host by host: one look at each switch for each class of senders and of receivers there."""
 
     def __init__(self, scene: Scene, world: TraceWorld, service: Service, classes: Mapping[str, Classes]) -> None:
@@ -93,8 +93,25 @@ class _Ways:
         self._plugged = {port_id: host for port_id, (host, _) in scene.ofports.items()}
         self.traces = 0
 
+    def kind(self, port: PortIntent) -> Hashable:
+        """Equal for ports that share every cell: on one host, and of one class to every host. One that is plugged nowhere is alone."""
+        host = self._plugged.get(port.id, "")
+        if host not in self._classes:
+            return port.id
+        return host, tuple((one.senders[port.id], one.receivers[port.id]) for one in self._classes.values())
+
     def cell(self, source: PortIntent, target: PortIntent) -> Cell:
         """The pair's cell, with place holders for the names of its ends."""
+        found = self.shared(source, target)
+        return found if found is not None else self.own(source, target)
+
+    def own(self, source: PortIntent, target: PortIntent) -> Cell:
+        """The pair's cell by a trace of its own."""
+        self.traces += 1
+        return _cell(self._scene, self._world, self._service, (source, target), (SOURCE, TARGET))
+
+    def shared(self, source: PortIntent, target: PortIntent) -> Cell | None:
+        """The cell of all pairs of these classes; None where a switch does more than one thing with the packet."""
         key = self._key(self._plugged.get(source.id, ""), source, target)
         if key not in self._first:
             self._first[key] = self._leave(source, target)
@@ -104,10 +121,7 @@ class _Ways:
             if key not in self._second:
                 self._second[key] = self._arrive(source, target, found)
             found = self._second[key]
-        if isinstance(found, Cell):
-            return found
-        self.traces += 1
-        return _cell(self._scene, self._world, self._service, (source, target), (SOURCE, TARGET))
+        return found if isinstance(found, Cell) else None
 
     def _key(self, host: str, source: PortIntent, target: PortIntent) -> tuple[Hashable, ...]:
         here = self._classes.get(host)
@@ -170,7 +184,7 @@ def _ends(question: Question) -> dict[str, str]:
 def trace_pair(scene: Scene, world: TraceWorld, service: Service, source: PortIntent, target: PortIntent) -> Cell:
     """One pair's cell by a trace of its own."""
     if scene.family_of(source, target) is None:
-        return _STRANGERS.named(source.name, target.name)
+        return STRANGERS.named(source.name, target.name)
     return _cell(scene, _Quiet(world), service, (source, target), ("", ""))
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdn.model.addresses import Mac, Vni
+from sdn.model.addresses import IfaceId, Mac, Vni
+from sdn.model.flow import Flow, FlowKey
 from sdn.model.intent import (
     Address,
     ExternalIntent,
@@ -28,6 +29,7 @@ from sdn.reach import (
     Scene,
     Service,
     changed_pairs,
+    differing,
     edited,
     matrix,
     touched_pairs,
@@ -152,6 +154,59 @@ def test_a_matrix_equals_a_trace_of_each_pair(world: ShadowWorld, snapshot: Inte
     found = matrix(scene, world, service, [port.id for port in snapshot.ports])
     assert len(found.cells) == len(snapshot.ports) * (len(snapshot.ports) - 1)
     assert_equals_tracing_each_pair(scene, world, found)
+
+
+@pytest.fixture(scope="module")
+def other(shadow: Shadow) -> Iterator[ShadowWorld]:
+    made = ShadowWorld(shadow, "b")
+    yield made
+    made.close()
+
+
+BLOCKS = (
+    (("tcp", ""), ("tp_dst", "22")), (("ip", ""), ("nw_dst", "10.20.0.11")), (("udp", ""),), (("dl_dst", "52:54:00:00:00:12"),), (),
+)  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    snapshot=grouped_worlds(), service=st.sampled_from(SERVICES), match=st.sampled_from(BLOCKS),
+    unplugged=st.frozensets(st.integers(1, 7), max_size=1), most=st.sampled_from((3, 200)),
+)  # fmt: skip
+def test_what_differs_class_by_class_is_what_two_matrices_differ_in(world: ShadowWorld, other: ShadowWorld, snapshot: IntentSnapshot, service: Service, match: tuple[tuple[str, str], ...], unplugged: frozenset[int], most: int) -> None:  # fmt: skip
+    """One host has a foreign flow more, which drops."""
+    scene, host = load(world, snapshot, unplugged), str(snapshot.hosts[0].name)
+    given_flows = {host: (*scene.flows[host], Flow(FlowKey(0, 60000, match), 0x77, ()))}
+    other.load(snapshot, scene.views, given_flows)
+    after = Scene(snapshot, scene.views, other.compiled)
+    ids = list(scene.ports)
+    here = {port.id for port in snapshot.ports if port.host == host}
+    pairs = [(one, two) for one in ids for two in ids if one != two and (one in here or two in here)]
+    wanted = list(changed_pairs(matrix(scene, world, service, ids, pairs), matrix(after, other, service, ids, pairs)))
+    found = differing((scene, world), (after, other), service, ids, here, most)
+    assert (found.count, found.pairs) == (len(wanted), len(pairs))
+    assert list(found.first) == wanted[:most]
+
+
+def test_sixty_ports_are_asked_by_a_few_looks(world: ShadowWorld, other: ShadowWorld) -> None:
+    """[30 VMs]--[br-int@hv1]==[br-int@hv2]--[30 VMs]: one group, and tcp/22 dropped on hv1."""
+    plain = make_world(2, 1, [(0, 0)])
+    ports = tuple(
+        replace(
+            plain.ports[0], id=number + 1, iface_id=IfaceId(f"port-{number}"), name=f"vm-{number}", host=plain.hosts[number % 2].name,
+            mac=Mac(f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}"), addresses=(IPv4Address("10.20.0.10") + number,),
+        )
+        for number in range(60)
+    )  # fmt: skip
+    scene = load(world, replace(plain, ports=ports))
+    drop = Flow(FlowKey(0, 60000, (("tcp", ""), ("tp_dst", "22"))), 0x77, ())
+    other.load(scene.snapshot, scene.views, {"hv1": (*scene.flows["hv1"], drop)})
+    after = Scene(scene.snapshot, scene.views, other.compiled)
+    here = {port.id for port in ports if port.host == "hv1"}
+    found = differing((scene, world), (after, other), Service("tcp", 22), list(scene.ports), here, 5)
+    assert found.pairs == 30 * 29 + 2 * 30 * 30 and found.count == found.pairs
+    assert [(one.source, one.target) for one in found.first] == [(1, 2), (1, 3), (1, 4), (1, 5), (1, 6)]
+    assert found.looks < 40
 
 
 def test_ports_of_the_same_groups_are_of_one_class_and_others_are_not(world: ShadowWorld) -> None:
