@@ -17,6 +17,7 @@ from bench.create_50 import create_50_parallel_s
 from bench.events import event_to_page_ms
 from bench.fan_out import fan_out
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
+from bench.migration import migration_lost_pings
 from bench.packet_ins import packet_ins
 from bench.page_ms import page_ms
 from bench.pages import flow_change_to_page
@@ -53,6 +54,7 @@ def main(wanted: list[str]) -> None:
         ("agreement_1000_packets", agreement_1000_packets),
         ("vms", measure_vms),
         ("create_50_parallel_s", create_50_parallel_s),
+        ("migration_lost_pings", migration_lost_pings),
         ("fan_out", fan_out),
         ("page_ms", page_ms),
         ("vm_list_10k_page_ms", vm_list_10k_page_ms),
