@@ -364,6 +364,6 @@ SAGAS: dict[str, Saga] = {
         Stage("volumes", make_volumes, unmake_volumes, deadline_s=LONG_S),
         Stage("move", move, unmove, deadline_s=LONG_S),
         Stage("run", run, deadline_s=vm_create.WIRE_DEADLINE_S),
-        Stage("tidy", tidy),
+        Stage("tidy", tidy, deadline_s=LONG_S),  # a logical volume is overwritten before it is removed
     ),
 }

@@ -20,7 +20,7 @@ from portal.compute.models import VM, Image, VMState
 from portal.hosts.models import Host
 from portal.operations.models import Operation, OperationState
 from portal.volumes.models import Pool, Volume, VolumeState
-from tasks.hypervisor.driver import CallFailed, Hypervisor
+from tasks.hypervisor.driver import CallFailed, Hypervisor, VolumeAsked
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.pools import look_at_pools
 from tasks.sagas import volume as sagas
@@ -35,7 +35,7 @@ pytestmark = [
 ]  # fmt: skip
 PATIENCE_S = 300.0  # libvirt's calls, in an emulated machine
 SECRET, DEEP = b"a secret of payments", 8 * 1024**2
-GIB = 1024**3
+MIB, GIB = 1024**2, 1024**3
 POOL = "<pool type='logical'><name>fast</name><source><name>vg0</name></source><target><path>/dev/vg0</path></target></pool>"
 
 
@@ -78,12 +78,12 @@ def made(world: SimpleNamespace, vm: VM, name: str) -> Volume:  # noqa: F811
     return volume
 
 
-def inside(machine: Machine, volume: Volume) -> bytes:
+def inside(machine: Machine, path: str) -> bytes:
     """What the host has of a volume, some MiB from its begin: LVM itself clears the first sectors of a new one."""
     connection = libvirt.open(machine.uri)
     try:
         stream = connection.newStream(0)
-        connection.storageVolLookupByPath(volume.path).download(stream, DEEP, len(SECRET), 0)
+        connection.storageVolLookupByPath(path).download(stream, DEEP, len(SECRET), 0)
         parts: list[bytes] = []
         stream.recvAll(lambda _stream, data, kept: kept.append(data), parts)
         stream.finish()
@@ -110,7 +110,7 @@ def test_a_volume_in_lvm_is_made_copied_and_removed_and_nobody_reads_what_was_in
     copy = Volume.objects.create(team=world.team, name="copy", size_gib=1, pool=pool)
     ended(world, "volume.clone", vm, copy, source_volume=str(volume.uuid))
     copy.refresh_from_db()
-    assert inside(machine, volume) == inside(machine, copy) == SECRET
+    assert inside(machine, volume.path) == inside(machine, copy.path) == SECRET
     with pytest.raises(CallFailed, match="grow the volume"):
         hypervisor.grow_volume("fast", volume.file_name, 2 * GIB)
     look_at_pools(lambda _host: hypervisor)
@@ -124,7 +124,23 @@ def test_a_volume_in_lvm_is_made_copied_and_removed_and_nobody_reads_what_was_in
     pool.refresh_from_db()
     assert pool.available_bytes // GIB == 3 and not Volume.objects.exists()
     for name in ("another", "third"):
-        assert not inside(machine, made(world, vm, name)).strip(b"\0")
+        assert not inside(machine, made(world, vm, name).path).strip(b"\0")
+
+
+def test_what_is_in_a_logical_volume_is_poured_into_another_hosts(
+    machine: Machine, hypervisor: Hypervisor, tmp_path: Path
+) -> None:
+    """As for a VM that is off and moves: by two connections, and with one machine as both hosts."""
+    (tmp_path / "secret").write_bytes(bytes(DEEP) + SECRET)
+    there = LibvirtHypervisor("hv2", machine.uri, PATIENCE_S)
+    paths = [hypervisor.make_volume(VolumeAsked("fast", f"hs-{name}", "raw", 64 * MIB)) for name in ("here", "there")]
+    try:
+        hypervisor.fill_volume("fast", "hs-here", str(tmp_path / "secret"))
+        hypervisor.copy_volume(("fast", "hs-here"), there, ("fast", "hs-there"))
+        assert [inside(machine, path) for path in paths] == [SECRET, SECRET]
+    finally:
+        for name in ("here", "there"):
+            hypervisor.remove_volume("fast", f"hs-{name}")
 
 
 def test_a_running_guest_gets_a_logical_volume_lets_it_go_and_has_it_after_its_next_start(
