@@ -10,10 +10,11 @@ from hopsight_cli.client import Api
 from hopsight_cli.context import AsJson, VmName, Wait, Yes, api_of, find_vm, follow, missing, sure
 from hopsight_cli.output import Columns, age, clean, show, table
 
-app = typer.Typer(no_args_is_help=True, help="Moments of a VM's disk, and of its memory.")
+app = typer.Typer(no_args_is_help=True, help="Moments of a VM's disks, and of its memory.")
 COLUMNS: Columns = {
     "NAME": lambda row: row["name"], "AGE": lambda row: age(row["created_at"]), "STATE": lambda row: row["state"],
-    "MEMORY": lambda row: row["has_memory"], "CURRENT": lambda row: row["is_current"], "FILE": lambda row: row["disk_name"],
+    "MEMORY": lambda row: row["has_memory"],
+    "VOLUMES": lambda row: ", ".join(one["name"] for one in row["volumes"]), "CURRENT": lambda row: row["is_current"], "FILE": lambda row: row["disk_name"],
 }  # fmt: skip
 Name = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Name or uuid of a snapshot.")]
 
@@ -33,12 +34,17 @@ def take_snapshot(
     vm: VmName,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: letters, digits and dashes.")],
     memory: Annotated[bool, typer.Option("--memory", help="Keep the running guest's memory, too.")] = False,
+    volume: Annotated[
+        list[str] | None, typer.Option("--volume", help="Only these of its volumes; more than once.")
+    ] = None,
+    without_volumes: Annotated[bool, typer.Option("--without-volumes", help="Its own disk alone.")] = False,
     wait: Wait = True,
 ) -> None:
-    """Take a snapshot of a VM, also while it runs."""
+    """Take a snapshot of a VM and its volumes, also while it runs."""
     api = api_of(ctx)
     path = f"/vms/{find_vm(api, vm)['uuid']}/snapshots"
-    follow(api, api.send("POST", path, {"name": name, "memory": memory})["operation"], wait)
+    body: dict[str, Any] = {"name": name, "memory": memory, "volumes": [] if without_volumes else volume or None}
+    follow(api, api.send("POST", path, body)["operation"], wait)
 
 
 @app.command("revert")
@@ -46,7 +52,8 @@ def revert(ctx: typer.Context, vm: VmName, snapshot: Name, yes: Yes = False, wai
     """Give a VM the disk of that moment back."""
     api = api_of(ctx)
     path, row = _find(api, vm, snapshot)
-    sure(f"Revert {clean(vm)} to {clean(row['name'])}, and lose what it wrote since its last snapshot?", yes)
+    stays = f" These volumes stay as they are: {clean(', '.join(row['stays']))}." if row["stays"] else ""
+    sure(f"Revert {clean(vm)} to {clean(row['name'])}, and lose what it wrote since its last snapshot?{stays}", yes)
     follow(api, api.send("POST", f"{path}/revert")["operation"], wait)
 
 

@@ -18,6 +18,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "vm.delete": (
         ("stop", _("Stop the domain")),
+        ("volumes", _("Merge its volumes’ layers into one file each")),
         ("undefine", _("Remove the domain")),
         ("files", _("Remove disk and seed")),
         ("release", _("Release address, port and quota")),
@@ -113,16 +114,17 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("unplug", _("Have the running guest let go of it")),
         ("release", _("Take it out of the definition")),
     ),
-    "vm.snapshot": (("freeze", _("Freeze its disk, and go on in a new layer")), ("define", _("Change the definition"))),
+    "vm.snapshot": (("freeze", _("Freeze its disks, and go on in new layers")), ("define", _("Change the definition"))),
     "vm.snapshot_revert": (
         ("stop", _("Cut its power")),
-        ("disk", _("Make a new layer on the snapshot")),
+        ("disk", _("Make new layers on the snapshot")),
         ("define", _("Change the definition")),
         ("start", _("Go on as it was")),
         ("wire", _("Install its flows")),
         ("drop", _("Remove what it wrote since")),
     ),
     "vm.snapshot_delete": (
+        ("volumes", _("Merge the layers of its volumes")),
         ("merge", _("Merge the layer above into it (block commit)")),
         ("drop", _("Remove what is not needed any more")),
     ),

@@ -11,7 +11,7 @@ from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.operations.models import Operation
 from portal.snapshots.models import Snapshot
-from portal.snapshots.requests import delete_snapshot, revert_to, take_snapshot
+from portal.snapshots.requests import SnapshotSpec, delete_snapshot, revert_to, take_snapshot
 
 
 def _take(operation: Operation, user: User) -> Operation:
@@ -20,7 +20,8 @@ def _take(operation: Operation, user: User) -> Operation:
         raise VMProblem(
             {"vm": [gettext("%(object_name)s is no longer there") % {"object_name": operation.object_name}]}
         )
-    return take_snapshot(vm, user, operation.params["name"], operation.params["memory"])
+    told = operation.params
+    return take_snapshot(vm, user, SnapshotSpec(told["name"], told["memory"], told.get("chosen")))
 
 
 def _snapshot(operation: Operation) -> Snapshot:

@@ -18,8 +18,8 @@ from portal.compute.models import VM
 from portal.compute.views import vms_of
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
-from portal.snapshots.models import Snapshot
-from portal.snapshots.requests import delete_snapshot, revert_to, set_plan, take_snapshot
+from portal.snapshots.models import Snapshot, SnapshotVolume
+from portal.snapshots.requests import SnapshotSpec, delete_snapshot, revert_to, set_plan, take_snapshot
 from portal.snapshots.tree import tree_of
 
 router = Router()
@@ -29,6 +29,15 @@ BIG = 2**31 - 1
 class SnapshotIn(Schema):
     name: str = Field(max_length=200)
     memory: bool = Field(False, description="keep the running guest's memory too: it pauses while that is written")
+    volumes: list[str] | None = Field(
+        None, max_length=64, description="the volumes of the VM that are in it, by name; null: all that can be"
+    )
+
+
+class KeptVolumeOut(Schema):
+    name: str
+    size_gib: int
+    file_name: str
 
 
 class SnapshotOut(Schema):
@@ -40,6 +49,8 @@ class SnapshotOut(Schema):
     has_memory: bool
     disk_name: str
     disk_gib: int
+    volumes: list[KeptVolumeOut] = Field(description="those that are in it, as they were at the same moment")
+    stays: list[str] = Field(description="volumes of the VM that a revert leaves as they are")
     is_scheduled: bool
     created_at: datetime
     no_revert: str = Field(description="why it cannot be reverted to now")
@@ -49,11 +60,13 @@ class SnapshotOut(Schema):
 class PlanIn(Schema):
     every_hours: int = Field(ge=-BIG, le=BIG, description="0: none")
     keep: int = Field(7, ge=-BIG, le=BIG, description="so many of those that the plan took")
+    volumes: bool = Field(True, description="with all volumes that can be in a snapshot")
 
 
 class PlanOut(Schema):
     every_hours: int
     keep: int
+    volumes: bool
     next_at: datetime | None
 
 
@@ -75,14 +88,21 @@ def list_snapshots(request: HttpRequest, uuid: UUID) -> Any:
                 "created_at",
             )
             told = {name: getattr(row, name) for name in names} | {"parent": row.parent.uuid if row.parent else None}
+            told |= {"volumes": [_kept(one) for one in line.volumes], "stays": list(line.stays)}
             shown.append(told | {"no_revert": line.no_revert, "no_delete": line.no_delete})
     return shown
+
+
+def _kept(one: SnapshotVolume) -> dict[str, Any]:
+    return {"name": one.volume.name, "size_gib": one.size_gib, "file_name": one.file_name}
 
 
 @router.post("/vms/{uuid}/snapshots", response={202: Accepted}, summary="Take a snapshot of a VM, also while it runs")
 def post_snapshot(request: HttpRequest, uuid: UUID, asked: SnapshotIn) -> Any:
     row = _vm(request, uuid)
-    return _accepted(take_snapshot(row, person(request), asked.name.replace("\0", "?"), asked.memory))
+    volumes = None if asked.volumes is None else [name.replace("\0", "?") for name in asked.volumes]
+    spec = SnapshotSpec(asked.name.replace("\0", "?"), asked.memory, volumes)
+    return _accepted(take_snapshot(row, person(request), spec))
 
 
 @router.post(
@@ -101,8 +121,9 @@ def remove_snapshot(request: HttpRequest, uuid: UUID, snapshot: UUID) -> Any:
 
 @router.put("/vms/{uuid}/snapshot-plan", response=PlanOut, summary="Take a snapshot every so often, and keep so many")
 def put_plan(request: HttpRequest, uuid: UUID, asked: PlanIn) -> Any:
-    plan = set_plan(_vm(request, uuid), person(request), asked.every_hours, asked.keep)
-    return plan or {"every_hours": 0, "keep": 0, "next_at": None}
+    plan = set_plan(_vm(request, uuid), person(request), asked.every_hours, asked.keep, asked.volumes)
+    told = {"volumes": asked.volumes, "next_at": plan.next_at if plan else None}
+    return told | {"every_hours": plan.every_hours if plan else 0, "keep": plan.keep if plan else 0}
 
 
 def _vm(request: HttpRequest, uuid: UUID, right: str = "vm.change") -> VM:

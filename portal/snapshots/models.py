@@ -8,10 +8,11 @@ from django.db import models
 
 from portal.accounts.models import User
 from portal.compute.models import VM
+from portal.volumes.models import Volume
 
 
 class Snapshot(models.Model):
-    """A VM's disk at one moment, and its memory if it ran. `disk_name` is the file that froze then; others lie on it."""
+    """A VM's disk at one moment, volumes of it, and its memory if it ran. `disk_name` is the file that froze then; others lie on it."""
 
     class State(models.TextChoices):
         TAKING = "taking", "Being taken"
@@ -49,6 +50,25 @@ class Snapshot(models.Model):
         return f"hs-{self.vm.uuid}-{self.uuid.hex[:12]}.qcow2"
 
 
+class SnapshotVolume(models.Model):
+    """A volume in a snapshot: the file of its that froze at the same moment. What lies on it is told by volume, for a volume
+    that a snapshot leaves out has fewer layers than the VM's own disk."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="volumes")
+    volume = models.ForeignKey(Volume, on_delete=models.CASCADE, related_name="moments")
+    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
+    is_current = models.BooleanField(default=False, help_text="what is written to the volume lies on this one")
+    file_name = models.CharField(max_length=100, default="", blank=True)
+    size_gib = models.PositiveIntegerField(help_text="what it may hold, and counts in the quota")
+
+    class Meta:
+        ordering = ["volume__name"]
+        constraints = [models.UniqueConstraint(fields=["snapshot", "volume"], name="volume_once_in_snapshot")]
+
+    def __str__(self) -> str:
+        return f"{self.volume.name} in {self.snapshot.name}"
+
+
 class SnapshotPlan(models.Model):
     """A snapshot every so often, of which the last so many are kept."""
 
@@ -56,6 +76,7 @@ class SnapshotPlan(models.Model):
     every_hours = models.PositiveIntegerField()
     keep = models.PositiveIntegerField()
     next_at = models.DateTimeField()
+    is_with_volumes = models.BooleanField(default=True, help_text="with all volumes that can be in a snapshot")
 
     def __str__(self) -> str:
         return f"every {self.every_hours} h, the last {self.keep}"

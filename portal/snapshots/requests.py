@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -15,7 +18,9 @@ from portal.compute.models import VM, VMState
 from portal.compute.requests import NAME, Use, VMProblem, over_quota_by, start_operation, use_of
 from portal.live.publishers import vm_changed
 from portal.operations.models import Operation
-from portal.snapshots.models import Snapshot, SnapshotPlan
+from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
+from portal.volumes.models import Volume
+from portal.volumes.rules import quota_problems
 
 MOST = 16  # of one VM: each is one more file to look through for every block that is read
 MOST_HOURS = 24 * 31
@@ -32,11 +37,25 @@ def take_refusal(vm: VM, memory: bool = False) -> str:
         return gettext("it is %(state)s; only a running VM has a memory to keep") % {
             "state": str(VMState(vm.state).label).lower()
         }
-    if memory and vm.volumes.exists():
-        return gettext(
-            "it has volumes, which a snapshot does not hold: its memory would not fit them when it is gone back to"
-        )
+    if memory and (out := [one.name for one in vm.volumes.all() if left_out_words(one)]):
+        return _memory_words(out)
     return ""
+
+
+def left_out_words(volume: Volume) -> str:
+    """Why the volume cannot be in a snapshot of its VM, or ""."""
+    if volume.pool is None or not volume.path:
+        return gettext("it is not made yet")
+    if volume.pool.can.disk_format != "qcow2":
+        return gettext("in a pool of %(kind)s it is raw, and only a qcow2 file has layers") % {
+            "kind": volume.pool.can.words
+        }
+    return ""
+
+
+def _memory_words(names: Sequence[str]) -> str:
+    words = gettext("with the memory all its volumes must be in it, and %(names)s would not be: it would not fit them")
+    return words % {"names": ", ".join(names)}
 
 
 def busy_words(vm: VM) -> str:
@@ -55,46 +74,102 @@ def refusals_of(snapshot: Snapshot, busy: str | None = None) -> dict[str, str]:
 def _revert_refusal(snapshot: Snapshot) -> str:
     if snapshot.state == Snapshot.State.DELETING:
         return gettext("its deletion has begun: it can only be deleted")
-    if snapshot.has_memory and snapshot.vm.volumes.exists():
-        return gettext("it keeps a memory, and the VM has volumes now: detach them first")
+    if snapshot.has_memory and (names := staying_of(snapshot)):
+        return gettext("it keeps a memory, which does not know %(names)s: detach that first") % {
+            "names": ", ".join(names)
+        }
     return ""
+
+
+def staying_of(snapshot: Snapshot) -> list[str]:
+    """The names of the volumes of its VM that a revert leaves as they are: they are not in it, or were attached since."""
+    inside = {one.volume_id for one in snapshot.volumes.all()}
+    return [one.name for one in snapshot.vm.volumes.all() if one.pk not in inside]
 
 
 def _delete_refusal(snapshot: Snapshot) -> str:
     lines = [child.name for child in snapshot.children.all()] + [gettext("the VM's disk")] * snapshot.is_current
-    return (
-        (gettext("%(lines)s lie on it: delete all but one of them first") % {"lines": gettext(" and ").join(lines)})
-        if len(lines) > 1
-        else ""
-    )
+    of_volumes = [_lines_of(part) for part in snapshot.volumes.all()]
+    too_many = next((one for one in (lines, *of_volumes) if len(one) > 1), [])
+    words = gettext("%(lines)s lie on it: delete all but one of them first")
+    return words % {"lines": gettext(" and ").join(too_many)} if too_many else ""
 
 
-def take_snapshot(vm: VM, user: User | None, name: str, memory: bool = False, is_scheduled: bool = False) -> Operation:
-    """The operation that freezes the VM's disk as it is, with its memory if asked for; it may hold as much as the disk."""
+def _lines_of(part: SnapshotVolume) -> list[str]:
+    """What lies on a volume's file in a snapshot."""
+    now = gettext("what is written to volume %(volume)s") % {"volume": part.volume.name}
+    return [child.snapshot.name for child in part.children.all()] + [now] * part.is_current
+
+
+def chosen_volumes(vm: VM, names: Sequence[str] | None) -> list[Volume]:
+    """The VM's volumes of these names; None is all that can be in a snapshot. Raises VMProblem."""
+    known = {one.name: one for one in vm.volumes.select_related("pool__host")}
+    if names is None:
+        return [one for one in known.values() if not left_out_words(one)]
+    problems = []
+    if unknown := [f"“{name[:63]}”" for name in dict.fromkeys(names) if name not in known]:
+        told = {"names": ", ".join(unknown[:8]), "vm": vm.name, "volumes": ", ".join(sorted(known)) or gettext("none")}
+        problems.append(gettext("%(names)s was given; %(vm)s has %(volumes)s") % told)
+    chosen = [known[name] for name in dict.fromkeys(names) if name in known]
+    problems += [f"{one.name}: {reason}" for one in chosen if (reason := left_out_words(one))]
+    if problems:
+        raise VMProblem({"volumes": problems[:8]})
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSpec:
+    """A snapshot as asked for. No `volumes`: all that can be in one, by name."""
+
+    name: str
+    memory: bool = False
+    volumes: Sequence[str] | None = None
+    is_scheduled: bool = False
+
+
+def take_snapshot(vm: VM, user: User | None, spec: SnapshotSpec) -> Operation:
+    """The operation that freezes the VM's disk and volumes as they are, with its memory if asked for; each may hold as much
+    as it has."""
     with transaction.atomic():
         fresh = locked_vm(vm, "snapshots")
-        errors: dict[str, list[str]] = {}
-        if not NAME.fullmatch(name):
-            errors["name"] = [
-                gettext("“%(name)s” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end")
-                % {"name": name[:40]}
-            ]
-        elif fresh.snapshots.filter(name=name).exists():
-            errors["name"] = [
-                gettext("%(fresh)s has a snapshot %(name)s already: choose another name")
-                % {"fresh": fresh.name, "name": name}
-            ]
-        if over := over_quota_by(fresh.team, use_of(fresh.team), Use(0, 0, fresh.disk_gib, 0)):
-            errors["snapshot"] = over
-        if reason := take_refusal(fresh, memory):
-            errors["memory" if memory and not take_refusal(fresh) else "snapshot"] = [f"{fresh.name}: {reason}"]
-        if errors:
+        volumes = chosen_volumes(fresh, spec.volumes)
+        if errors := _spec_errors(fresh, spec, volumes):
             raise VMProblem(errors)
         made = Snapshot.objects.create(
-            vm=fresh, name=name, has_memory=memory, disk_gib=fresh.disk_gib, created_by=user, is_scheduled=is_scheduled
+            vm=fresh, name=spec.name, has_memory=spec.memory, disk_gib=fresh.disk_gib, created_by=user,
+            is_scheduled=spec.is_scheduled,
+        )  # fmt: skip
+        SnapshotVolume.objects.bulk_create(
+            SnapshotVolume(snapshot=made, volume=one, size_gib=one.size_gib) for one in volumes
         )
-        params = {"snapshot": str(made.uuid), "name": name, "memory": memory}
-        return start_operation("vm.snapshot", fresh, user, params)
+        told = {"snapshot": str(made.uuid), "name": spec.name, "memory": spec.memory}
+        told |= {"volumes": ", ".join(one.name for one in volumes) or "none"}
+        chosen = None if spec.volumes is None else [one.name for one in volumes]
+        kept = {"chosen": chosen, "uuids": [str(one.uuid) for one in volumes]}
+        return start_operation("vm.snapshot", fresh, user, told | kept)
+
+
+def _spec_errors(vm: VM, spec: SnapshotSpec, volumes: Sequence[Volume]) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    if not NAME.fullmatch(spec.name):
+        errors["name"] = [
+            gettext("“%(name)s” was given; allowed are 1 to 63 of a-z, 0-9 and -, not at either end")
+            % {"name": spec.name[:40]}
+        ]
+    elif vm.snapshots.filter(name=spec.name).exists():
+        errors["name"] = [
+            gettext("%(fresh)s has a snapshot %(name)s already: choose another name")
+            % {"fresh": vm.name, "name": spec.name}
+        ]
+    if over := over_quota_by(vm.team, use_of(vm.team), Use(0, 0, vm.disk_gib, 0)):
+        errors["snapshot"] = over
+    if over := quota_problems(vm.team, 0, sum(one.size_gib for one in volumes)):
+        errors["volumes"] = over
+    if reason := take_refusal(vm, spec.memory):
+        errors["memory" if spec.memory and not take_refusal(vm) else "snapshot"] = [f"{vm.name}: {reason}"]
+    elif spec.memory and (out := [one.name for one in vm.volumes.all() if one not in volumes]):
+        errors["memory"] = [f"{vm.name}: {_memory_words(out)}"]
+    return errors
 
 
 def revert_to(snapshot: Snapshot, user: User) -> Operation:
@@ -103,9 +178,16 @@ def revert_to(snapshot: Snapshot, user: User) -> Operation:
         fresh = _locked(snapshot, "revert")
         vm = fresh.vm
         current = vm.snapshots.filter(is_current=True).first()
-        before = {"disk_name": vm.disk_name, "current": str(current.uuid) if current else ""}
+        before: dict[str, Any] = {"disk_name": vm.disk_name, "current": str(current.uuid) if current else ""}
+        before["volumes"] = [written_of(one.volume) for one in fresh.volumes.select_related("volume")]
         params = {"snapshot": str(fresh.uuid), "name": fresh.name, "before": before, "runs": vm.state in ON}
         return start_operation("vm.snapshot_revert", vm, user, params)
+
+
+def written_of(volume: Volume) -> dict[str, Any]:
+    """What is written to the volume now, for a revert that is undone."""
+    current = volume.moments.filter(is_current=True).first()
+    return {"volume": str(volume.uuid), "layer": volume.layer, "current": current.pk if current else None}
 
 
 def delete_snapshot(snapshot: Snapshot, user: User | None) -> Operation:
@@ -114,10 +196,12 @@ def delete_snapshot(snapshot: Snapshot, user: User | None) -> Operation:
         fresh = _locked(snapshot, "delete")
         fresh.state = Snapshot.State.DELETING
         fresh.save(update_fields=["state"])
-        return start_operation("vm.snapshot_delete", fresh.vm, user, {"snapshot": str(fresh.uuid), "name": fresh.name})
+        told: dict[str, Any] = {"snapshot": str(fresh.uuid), "name": fresh.name}
+        told |= {"uuids": [str(one.volume.uuid) for one in fresh.volumes.select_related("volume")]}
+        return start_operation("vm.snapshot_delete", fresh.vm, user, told)
 
 
-def set_plan(vm: VM, user: User, every_hours: int, keep: int) -> SnapshotPlan | None:
+def set_plan(vm: VM, user: User, every_hours: int, keep: int, with_volumes: bool = True) -> SnapshotPlan | None:
     """The VM's plan; every 0 hours is none."""
     with transaction.atomic():
         fresh = VM.objects.select_for_update().select_related("team").get(pk=vm.pk)
@@ -135,11 +219,12 @@ def set_plan(vm: VM, user: User, every_hours: int, keep: int) -> SnapshotPlan | 
             raise VMProblem(errors)
         plan = None
         if every_hours:
-            told = {"every_hours": every_hours, "keep": keep, "next_at": timezone.now() + timedelta(hours=every_hours)}
+            next_at = timezone.now() + timedelta(hours=every_hours)
+            told = {"every_hours": every_hours, "keep": keep, "next_at": next_at, "is_with_volumes": with_volumes}
             plan, _ = SnapshotPlan.objects.update_or_create(vm=fresh, defaults=told)
         else:
             SnapshotPlan.objects.filter(vm=fresh).delete()
-        after = {"every_hours": every_hours, "keep": keep if every_hours else 0}
+        after = {"every_hours": every_hours, "keep": keep if every_hours else 0, "volumes": with_volumes}
         record("vm.snapshot_plan", fresh.team, user, ("vm", str(fresh.uuid), fresh.name), after=after)
         vm_changed(fresh)
         return plan
@@ -162,7 +247,8 @@ def _keep(plan: SnapshotPlan) -> bool:
             return True
         if plan.next_at > now or take_refusal(plan.vm):
             return False
-        take_snapshot(plan.vm, None, f"auto-{now:%Y%m%d-%H%M%S}", is_scheduled=True)
+        volumes = None if plan.is_with_volumes else ()
+        take_snapshot(plan.vm, None, SnapshotSpec(f"auto-{now:%Y%m%d-%H%M%S}", volumes=volumes, is_scheduled=True))
         SnapshotPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours))
         return True
     except VMProblem:  # no quota left, or somebody was faster: the next look tries again

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.db.models import prefetch_related_objects
+
 from portal.compute.models import VM
-from portal.snapshots.models import Snapshot
-from portal.snapshots.requests import busy_words, refusals_of
+from portal.snapshots.models import Snapshot, SnapshotVolume
+from portal.snapshots.requests import busy_words, refusals_of, staying_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class Line:
     disk_name: str
     no_revert: str = ""
     no_delete: str = ""
+    volumes: tuple[SnapshotVolume, ...] = ()
+    stays: tuple[str, ...] = ()  # volumes of the VM that a revert leaves as they are
 
     @property
     def indent_px(self) -> int:
@@ -28,7 +32,9 @@ class Line:
 
 def tree_of(vm: VM, why: str = "") -> list[Line]:
     """The layers, each after the one that it lies on; `why` is a reason against every change."""
-    rows = list(vm.snapshots.prefetch_related("children").select_related("created_by", "parent"))
+    prefetch_related_objects([vm], "volumes__pool__host")
+    parts = ("children", "volumes__volume", "volumes__children__snapshot")
+    rows = list(vm.snapshots.prefetch_related(*parts).select_related("created_by", "parent"))
     known = {row.pk for row in rows}
     below: dict[int | None, list[Snapshot]] = {}
     for row in rows:
@@ -41,7 +47,8 @@ def tree_of(vm: VM, why: str = "") -> list[Line]:
     def lines(parent: Snapshot | None, depth: int) -> Iterator[Line]:
         for row in below.get(parent.pk if parent else None, []):
             reasons = refusals_of(row, busy)
-            yield Line(depth, row, row.disk_name, reasons["revert"], reasons["delete"])
+            inside, stays = tuple(row.volumes.all()), tuple(staying_of(row))
+            yield Line(depth, row, row.disk_name, reasons["revert"], reasons["delete"], inside, stays)
             yield from lines(row, depth + 1)
         if parent is current and rows:
             yield Line(depth, None, written.disk_name)

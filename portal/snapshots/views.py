@@ -19,7 +19,15 @@ from portal.compute.requests import VMProblem
 from portal.compute.views import _visible
 from portal.operations.models import Operation
 from portal.snapshots.models import Snapshot, SnapshotPlan
-from portal.snapshots.requests import delete_snapshot, revert_to, set_plan, take_refusal, take_snapshot
+from portal.snapshots.requests import (
+    SnapshotSpec,
+    delete_snapshot,
+    left_out_words,
+    revert_to,
+    set_plan,
+    take_refusal,
+    take_snapshot,
+)
 from portal.snapshots.tree import tree_of
 
 
@@ -42,6 +50,8 @@ def vm_snapshots(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "no_take": why or take_refusal(row),
         "no_memory": why or take_refusal(row, memory=True),
         "why": why,
+        "volumes": [(one, left_out_words(one)) for one in row.volumes.all()],
+        "chosen": request.POST.getlist("volume") if errors and "chosen" in request.POST else None,
         "plan": SnapshotPlan.objects.filter(vm=row).first(),
         "free_name": f"snap-{taken + 1}",
         "problems": [line for lines in errors.values() for line in lines],
@@ -54,9 +64,13 @@ def _change(row: VM, user: User, posted: Any) -> str:
     what = posted.get("what", "")
     if what == "take":
         name = posted.get("name", "").strip().replace("\0", "?")
-        return _page_of(take_snapshot(row, user, name, posted.get("memory") == "1"))
+        volumes = None  # a form without boxes is of a VM that had no volume
+        if "chosen" in posted:
+            volumes = [one.replace("\0", "?") for one in posted.getlist("volume")]
+        return _page_of(take_snapshot(row, user, SnapshotSpec(name, posted.get("memory") == "1", volumes)))
     if what == "plan":
-        set_plan(row, user, _number(posted.get("every_hours", "")), _number(posted.get("keep", "")))
+        every, keep = _number(posted.get("every_hours", "")), _number(posted.get("keep", ""))
+        set_plan(row, user, every, keep, posted.get("volumes") == "1")
         return reverse("vm_snapshots", args=[row.uuid])
     asked = {"revert": revert_to, "delete": delete_snapshot}.get(what)
     if asked is None:

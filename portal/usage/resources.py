@@ -12,7 +12,7 @@ from portal.accounts.models import Team
 from portal.accounts.team_admin import words_of
 from portal.accounts.team_admin_views import SHOWN, use_by_team
 from portal.networks.router_models import FloatingAddress
-from portal.snapshots.models import Snapshot
+from portal.snapshots.models import Snapshot, SnapshotVolume
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Resource:
 # A snapshot fills the disk's limit with what the disk may hold; it is priced apart, for it lies beside the disk.
 BESIDES = (
     Resource("snapshot_gib", "Snapshots, GiB", Snapshot, "vm__team", Sum("disk_gib")),
+    Resource("snapshot_volume_gib", "Volumes in snapshots, GiB", SnapshotVolume, "snapshot__vm__team", Sum("size_gib")),
     Resource("floating_addresses", "Floating addresses", FloatingAddress, "team", Count("id")),
 )
 RESOURCES = (*SHOWN, *(one.name for one in BESIDES))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import models
 
@@ -96,6 +97,9 @@ class Volume(models.Model):
     name = models.CharField(max_length=63)
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, null=True, blank=True, related_name="volumes")
     path = models.CharField(max_length=300, default="", blank=True, help_text="on its host, as libvirt told")
+    layer = models.CharField(
+        max_length=100, default="", blank=True, help_text="the file that is written, if snapshots gave it one"
+    )
     size_gib = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=VolumeState.choices, default=VolumeState.CREATING)
     vm = models.ForeignKey(VM, on_delete=models.PROTECT, null=True, blank=True, related_name="volumes")
@@ -118,9 +122,18 @@ class Volume(models.Model):
 
     @property
     def file_name(self) -> str:
-        """Its name in its pool: made of its uuid, never of what people call it."""
+        """The name in its pool of what is written: made of its uuid, never of what people call it."""
+        return self.layer or self.first_name
+
+    @property
+    def first_name(self) -> str:
+        """As `file_name` of a volume that is in no snapshot; those that are have it at the bottom of their layers."""
         ending = ".qcow2" if self.pool is not None and self.pool.can.disk_format == "qcow2" else ""
         return f"hs-vol-{self.uuid}{ending}"
+
+    def layer_of(self, moment: UUID) -> str:
+        """The name of the layer that this snapshot, or revert, begins."""
+        return f"hs-vol-{self.uuid}-{moment.hex[:12]}.qcow2"
 
     @property
     def serial(self) -> str:

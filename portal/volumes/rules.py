@@ -14,6 +14,7 @@ from portal.compute.models import VM
 from portal.config.told import told
 from portal.operations.models import UNFINISHED, Operation
 from portal.operations.stages import TITLES
+from portal.snapshots.models import SnapshotVolume
 from portal.volumes.models import Bus, Volume, VolumeState
 
 MOST_VOLUMES = 8  # of one VM
@@ -31,9 +32,10 @@ class VolumeUse:
 
 
 def use_of_volumes(team: Team) -> VolumeUse:
-    """The sum over the team's volume rows."""
+    """The sum over the team's volume rows; in a snapshot each may hold as much once more."""
     found = team.volumes.aggregate(count=Count("id"), gib=Sum("size_gib"))
-    return VolumeUse(found["count"], found["gib"] or 0)
+    kept = SnapshotVolume.objects.filter(snapshot__vm__team=team).aggregate(gib=Sum("size_gib"))["gib"] or 0
+    return VolumeUse(found["count"], (found["gib"] or 0) + kept)
 
 
 def quota_problems(team: Team, volumes: int, gib: int) -> list[str]:
@@ -128,6 +130,11 @@ def _refusal(volume: Volume, name: str) -> str:
         return gettext("it is attached to %(vm)s: detach it first") % {"vm": vm.name}
     if reason := changes_of(vm)["volumes"]:
         return f"{vm.name}: {reason}"
+    if name == "detach" and (names := [one.snapshot.name for one in volume.moments.all()]):
+        return gettext("it is in snapshots of %(vm)s, which would have no way back for it: delete %(names)s first") % {
+            "vm": vm.name,
+            "names": ", ".join(names),
+        }
     if name == "clone" and vm.state not in OFF:
         return gettext("%(vm)s may write to it: shut %(vm)s down, or detach it first") % {"vm": vm.name}
     return (_hot_refusal(vm, volume.bus) if name == "detach" else "") or _cannot_grow(volume, name)

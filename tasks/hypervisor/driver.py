@@ -179,19 +179,20 @@ class Storage(Protocol):
 
 
 class Layers(Protocol):
-    """The layers of a running domain's disk, each a file that lies on the next."""
+    """The layers of a running domain's disks, each a file that lies on the next. `written` is target → file."""
 
     def live_layers(self, domain: str, target: str) -> tuple[str, ...]:
         """Their paths, the one that is written first; none for a domain that is off."""
 
-    def take_snapshot(self, domain: str, target: str, new_path: str, memory_path: str = "") -> None:
-        """From now on a new layer is written; with a `memory_path`, the memory of that moment is kept there."""
+    def take_snapshot(self, domain: str, written: Mapping[str, str], memory_path: str = "") -> None:
+        """From now on these new layers are written, all from the same moment or none; with a `memory_path`, the memory of
+        that moment is kept there."""
 
     def commit_layer(self, domain: str, target: str, base: str, top: str) -> None:
         """What is in `top` is in `base`, on which it lies, and the guest has `top` no more; one that it has not is left alone."""
 
-    def restore_memory(self, domain: str, memory_path: str, target: str, disk_path: str) -> None:
-        """Go on from a memory that was kept, with that file as the disk; a running domain is left alone."""
+    def restore_memory(self, domain: str, memory_path: str, written: Mapping[str, str]) -> None:
+        """Go on from a memory that was kept, with these files as the disks; a running domain is left alone."""
 
 
 @dataclass(frozen=True, slots=True)

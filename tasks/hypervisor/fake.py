@@ -21,7 +21,7 @@ from tasks.hypervisor.driver import (
     NicFacts,
 )
 from tasks.hypervisor.fake_backups import FakeBackups
-from tasks.hypervisor.fake_layers import disk_in
+from tasks.hypervisor.fake_layers import disk_in, disks_in, others_in
 from tasks.hypervisor.fake_storage import FakeStorage, serials_of
 from tasks.hypervisor.libvirt_changes import interface_id_of
 from tasks.hypervisor.libvirt_look import paths_in
@@ -55,7 +55,7 @@ class FakeHypervisor(FakeStorage, FakeBackups):
             return
         self.running[domain] = _interfaces(self.definitions[domain])
         self.plugged[domain] = serials_of(self.definitions[domain])
-        self.written[domain] = disk_in(self.definitions[domain])
+        self._open(domain)
         if self.on_start is not None:
             self.on_start(self.running[domain])
 
@@ -66,22 +66,19 @@ class FakeHypervisor(FakeStorage, FakeBackups):
         if domain not in self.running:
             self.running[domain] = ()
             self.plugged[domain] = serials_of(self.definitions[domain])
-            self.written[domain] = disk_in(self.definitions[domain])
+            self._open(domain)
             self.paused.add(domain)
 
     def open_files(self, domain: str) -> dict[str, str]:
-        files = {}
-        for disk in etree.fromstring(self.definitions[domain]).iterfind("devices/disk"):
-            target, source = disk.find("target"), disk.find("source")
-            if target is not None and source is not None:
-                files[str(target.get("dev"))] = str(source.get("file") or source.get("dev"))
-        return {**files, next(iter(files)): self.written[domain]}
+        files = disks_in(self.definitions[domain])
+        return {**files, next(iter(files)): self.written[domain], **self.others[domain]}
 
-    def restore_memory(self, domain: str, memory_path: str, target: str, disk_path: str) -> None:
+    def restore_memory(self, domain: str, memory_path: str, written: Mapping[str, str]) -> None:
         self.enter("restore_memory")
         assert Path(memory_path).read_text() == "memory"
         self.start(domain)
-        self.written[domain] = disk_path
+        for target, path in written.items():
+            self.write_to(domain, target, path)
 
     def destroy(self, domain: str) -> None:
         self.enter("destroy")
@@ -221,10 +218,19 @@ class FakeHypervisor(FakeStorage, FakeBackups):
         taps = tuple(nic.tap for nics in self.running.values() for nic in nics if nic.interface_id == port)
         return (veth_names(port)[0], *taps) if port in self.bridges else ()
 
+    def plug_disk(self, domain: str, serial: str, xml: str) -> None:
+        super().plug_disk(domain, serial, xml)
+        self.others.setdefault(domain, {}).update(disks_in(f"<domain><devices>{xml}</devices></domain>"))
+
+    def _open(self, domain: str) -> None:
+        self.written[domain] = disk_in(self.definitions[domain])
+        self.others[domain] = others_in(self.definitions[domain])
+
     def _off(self, domain: str) -> None:
         self.running.pop(domain, None)
         self.plugged.pop(domain, None)
         self.written.pop(domain, None)
+        self.others.pop(domain, None)
         self.paused.discard(domain)
 
     def _state(self, domain: str) -> DomainState:

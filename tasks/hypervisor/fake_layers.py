@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,23 +14,26 @@ from tasks.hypervisor.fake_calls import FakeCalls
 
 @dataclass
 class FakeLayers(FakeCalls):
-    """`written` is the file that each running domain writes."""
+    """`written` is the file that each running domain writes as its own disk, `others` those of its further disks by target."""
 
     written: dict[str, str] = field(default_factory=dict)
+    others: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def live_layers(self, domain: str, target: str) -> tuple[str, ...]:
         self.enter("live_layers")
-        found, path = [], self.written.get(domain, "")
+        found, path = [], self.others.get(domain, {}).get(target) or self.written.get(domain, "")
         while path:
             found.append(path)
             path = backing_of(Path(path))
         return tuple(found)
 
-    def take_snapshot(self, domain: str, target: str, new_path: str, memory_path: str = "") -> None:
+    def take_snapshot(self, domain: str, written: Mapping[str, str], memory_path: str = "") -> None:
         self.enter("take_snapshot")
-        if self.written[domain] != new_path:
-            ensure_layer(Path(new_path), Path(self.written[domain]))
-            self.written[domain] = new_path
+        for target, path in written.items():
+            below = self.live_layers(domain, target)[0]
+            if below != path:
+                ensure_layer(Path(path), Path(below))
+                self.write_to(domain, target, path)
         if memory_path:
             Path(memory_path).write_text("memory")
 
@@ -39,12 +43,33 @@ class FakeLayers(FakeCalls):
             return
         commit_offline(Path(top), Path(base))
         if layers[0] == top:
-            self.written[domain] = base
+            self.write_to(domain, target, base)
         else:
             rebase_offline(Path(layers[layers.index(top) - 1]), Path(base))
+
+    def write_to(self, domain: str, target: str, path: str) -> None:
+        """From now on that disk of the running domain is that file."""
+        if target in self.others.get(domain, {}):
+            self.others[domain][target] = path
+        else:
+            self.written[domain] = path
 
 
 def disk_in(xml: str) -> str:
     """The path of the domain's first disk."""
-    source = etree.fromstring(xml).find("devices/disk/source")
-    return str(source.get("file")) if source is not None else ""
+    return next(iter(disks_in(xml).values()), "")
+
+
+def others_in(xml: str) -> dict[str, str]:
+    """Target → path of the disks after the first one."""
+    return dict(list(disks_in(xml).items())[1:])
+
+
+def disks_in(xml: str) -> dict[str, str]:
+    """Target → path of the domain's disks, in their order."""
+    found = {}
+    for disk in etree.fromstring(xml).iterfind("devices/disk"):
+        target, source = disk.find("target"), disk.find("source")
+        if target is not None and source is not None:
+            found[str(target.get("dev"))] = str(source.get("file") or source.get("dev"))
+    return found

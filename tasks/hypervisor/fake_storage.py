@@ -36,6 +36,10 @@ class FakeStorage(FakeCalls):
 
     def refresh_pool(self, name: str) -> None:
         self.enter("refresh_pool")
+        if self.volume_folder:
+            there = {(name, path.name): path.stat().st_size for path in Path(self.volume_folder).iterdir()}
+            self.volumes = {key: size for key, size in self.volumes.items() if key[0] != name or key in there}
+            self.volumes = there | self.volumes
 
     def pool_volumes(self, pool: str) -> tuple[VolumeSeen, ...]:
         self.enter("pool_volumes")

@@ -1,4 +1,4 @@
-"""libvirt's calls for the layers of a running domain's disk, and for a memory that was kept; a part of LibvirtHypervisor.
+"""libvirt's calls for the layers of a running domain's disks, and for a memory that was kept; a part of LibvirtHypervisor.
 
 Each may be asked twice: what a layer lies on is read from the live XML first. Snapshots leave no metadata in libvirt: our
 rows are what knows them, and a domain can be undefined without asking.
@@ -7,6 +7,7 @@ rows are what knows them, and a domain can be undefined without asking.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ MEMORY_DEADLINE_S, COMMIT_DEADLINE_S, LOOK_EVERY_S = 600.0, 3600.0, 0.1
 
 
 class LibvirtSnapshots(LibvirtConnection):
-    """What can be done with the layers of a running guest's disk."""
+    """What can be done with the layers of a running guest's disks."""
 
     def live_layers(self, domain: str, target: str) -> tuple[str, ...]:
         def act(connection: Any) -> tuple[str, ...]:
@@ -30,15 +31,15 @@ class LibvirtSnapshots(LibvirtConnection):
 
         return self.call("read the layers of its disk", act)
 
-    def take_snapshot(self, domain: str, target: str, new_path: str, memory_path: str = "") -> None:
+    def take_snapshot(self, domain: str, written: Mapping[str, str], memory_path: str = "") -> None:
         def act(connection: Any) -> None:
             found = connection.lookupByName(domain)
-            if _layers(found, target)[0] == new_path:
+            if all(_layers(found, target)[:1] == (path,) for target, path in written.items()):
                 return
             flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
             if not memory_path:
                 flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-            found.snapshotCreateXML(_snapshot_xml(found, target, new_path, memory_path), flags)
+            found.snapshotCreateXML(_snapshot_xml(found, written, memory_path), flags)
 
         self.call("take the snapshot", act, MEMORY_DEADLINE_S)
 
@@ -56,19 +57,15 @@ class LibvirtSnapshots(LibvirtConnection):
 
         self.call("merge two layers of its disk", act, COMMIT_DEADLINE_S)
 
-    def restore_memory(self, domain: str, memory_path: str, target: str, disk_path: str) -> None:
+    def restore_memory(self, domain: str, memory_path: str, written: Mapping[str, str]) -> None:
         def act(connection: Any) -> None:
             found = connection.lookupByName(domain)
             if found.isActive():
                 return
             flags = libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE
             root = etree.fromstring(connection.saveImageGetXMLDesc(memory_path, flags))
-            disk = _disk(root, target)
-            for old in disk.findall("backingStore"):
-                disk.remove(old)
-            source = disk.find("source")
-            if source is not None:
-                source.set("file", disk_path)
+            for target, path in written.items():
+                _set_file(_disk(root, target), path)
             xml = etree.tostring(root, encoding="unicode")
             connection.restoreFlags(memory_path, xml, libvirt.VIR_DOMAIN_SAVE_RUNNING)
 
@@ -115,15 +112,23 @@ def _disk(root: etree._Element, target: str) -> etree._Element:
     raise CallFailed(f"the domain has no disk {target}")
 
 
-def _snapshot_xml(domain: Any, target: str, new_path: str, memory_path: str) -> str:
+def _set_file(disk: etree._Element, path: str) -> None:
+    for old in disk.findall("backingStore"):
+        disk.remove(old)
+    source = disk.find("source")
+    if source is not None:
+        source.set("file", path)
+
+
+def _snapshot_xml(domain: Any, written: Mapping[str, str], memory_path: str) -> str:
     root = etree.Element("domainsnapshot")
     if memory_path:
         etree.SubElement(root, "memory", snapshot="external", file=memory_path)
     disks = etree.SubElement(root, "disks")
     for node in etree.fromstring(domain.XMLDesc()).iterfind("devices/disk/target"):
         name = str(node.get("dev"))
-        disk = etree.SubElement(disks, "disk", name=name, snapshot="external" if name == target else "no")
-        if name == target:
+        disk = etree.SubElement(disks, "disk", name=name, snapshot="external" if name in written else "no")
+        if name in written:
             etree.SubElement(disk, "driver", type="qcow2")
-            etree.SubElement(disk, "source", file=new_path)
+            etree.SubElement(disk, "source", file=written[name])
     return etree.tostring(root, encoding="unicode")

@@ -28,7 +28,7 @@ def read_books(uuids: Iterable[UUID]) -> Books:
     asked = list(dict.fromkeys(uuids))
     rows = VM.objects.filter(uuid__in=asked).select_related("host", "team").prefetch_related("snapshots")
     vms = {vm.uuid: vm for vm in rows}
-    of_volumes = Volume.objects.filter(uuid__in=asked).select_related("team", "pool__host")
+    of_volumes = Volume.objects.filter(uuid__in=asked).select_related("team", "pool__host").prefetch_related("moments")
     volumes = {volume.uuid: volume for volume in of_volumes}
     gone = [uuid for uuid in asked if uuid not in vms and uuid not in volumes]
     return Books(vms, volumes, _busy(), _past(gone))

@@ -40,7 +40,8 @@ log = logging.getLogger("hopsight.orphans")
 UUID_TEXT = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 DOMAIN = re.compile(rf"hs-({UUID_TEXT})")
 FILE = re.compile(rf"hs-({UUID_TEXT})([.-].*)")
-VOLUME = re.compile(rf"hs-vol-({UUID_TEXT})(\.[a-z0-9.]+)?")
+VOLUME = re.compile(rf"hs-vol-({UUID_TEXT})(-[0-9a-f]{{12}})?(\.[a-z0-9.]+)?")
+LAYER = re.compile(rf"hs-vol-{UUID_TEXT}-")
 # How the rest of a file's name says what it is; the first that fits counts.
 SORTS: tuple[tuple[str, str], ...] = (
     (r".*\.new", "half-written file"),
@@ -183,7 +184,7 @@ class _Look:
                 continue
             changed = datetime.fromtimestamp(int(seen.changed_at), UTC) if seen.changed_at else None
             refusal = self._why_it_stays(volume, pool) if volume else "" if uuid in self._books.past else UNKNOWN
-            was = _was_volume(volume) if volume else self._books.past.get(uuid, "nothing that the books know")
+            was = _was_volume(volume, seen) if volume else self._books.past.get(uuid, "nothing that the books know")
             yield Found(
                 OrphanKind.VOLUME, f"{pool}/{seen.name}", seen.path, was, seen.size_bytes, changed, refusal
             )  # fmt: skip
@@ -191,7 +192,7 @@ class _Look:
     def _is_where_it_is(self, volume: Volume, pool: str, seen: VolumeSeen) -> bool:
         """Its row is of this host, or of another one's pool that is the same storage."""
         if volume.pool is None or volume.pool.host_id == self._host.pk:
-            return not seen.name.endswith(PROBE_ENDING)
+            return not seen.name.endswith(PROBE_ENDING) and not _is_stray_layer(volume, seen)
         mine = self._pools.get(pool)
         return mine is None or is_same_storage(mine, volume.pool)
 
@@ -274,7 +275,26 @@ def _files_that_it_has(vm: VM) -> frozenset[str]:
     return frozenset(filter(None, names))
 
 
-def _was_volume(volume: Volume) -> str:
+def _is_stray_layer(volume: Volume, seen: VolumeSeen) -> bool:
+    """A layer that no row names, and that nothing which is written, or froze in a snapshot, lies on."""
+    names = {volume.file_name, *(one.file_name for one in volume.moments.all())}
+    if not LAYER.match(seen.name) or seen.name in names:
+        return False
+    folder, below = Path(volume.path).parent, set[str]()
+    try:
+        for name in filter(None, names):
+            path = folder / name
+            while path.is_file() and path.name not in below:
+                below.add(path.name)
+                path = Path(backing_of(path) or folder)
+    except DiskProblem:  # a file that cannot be read may lie on any other
+        return False
+    return seen.name not in below
+
+
+def _was_volume(volume: Volume, seen: VolumeSeen) -> str:
+    if volume.pool is not None and LAYER.match(seen.name):
+        return f"layer of a snapshot of volume {volume.name} of team {volume.team.name}, which has it no more"
     return f"volume {volume.name} of team {volume.team.name}, which is in {volume.pool} now"
 
 

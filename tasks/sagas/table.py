@@ -19,6 +19,7 @@ from tasks.sagas import (
     vm_migrate,
     vm_nics,
     vm_restore,
+    vm_snapshot_delete,
     vm_snapshots,
     volume,
 )
@@ -34,6 +35,7 @@ SAGAS: Mapping[str, Saga] = {
     **vm_devices.SAGAS,
     **volume.SAGAS,
     **vm_snapshots.SAGAS,
+    **vm_snapshot_delete.SAGAS,
     **vm_backup.SAGAS,
     **vm_restore.SAGAS,
     **vm_migrate.SAGAS,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from portal.compute.models import VMState
 from tasks.hypervisor.disks import remove_file
+from tasks.hypervisor.libvirt_snapshots import COMMIT_DEADLINE_S
 from tasks.sagas.engine import Context, Saga, Stage
+from tasks.sagas.layers import flatten_volumes
 from tasks.sagas.plugs import remove_bridges
 from tasks.sagas.rows import not_deleted_words, placed_or_none, release, update_vm, vm_or_none
 
@@ -42,6 +44,7 @@ def release_rows(context: Context) -> None:
 
 SAGA: Saga = (
     Stage("stop", stop, keep),
+    Stage("volumes", flatten_volumes, deadline_s=COMMIT_DEADLINE_S),
     Stage("undefine", undefine),
     Stage("files", remove_files),
     Stage("release", release_rows),

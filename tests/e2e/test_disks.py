@@ -178,6 +178,66 @@ def words_at(product: Product, key: Path, vm: dict[str, Any], device: str, place
     return in_guest(product, key, vm, get).stdout.split()
 
 
+def test_a_volume_goes_back_with_its_vm_running_and_off(
+    product: Product, api: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    """[vda] ← [warm] ← [cold] ← …, [its volume] ← [warm] ← [cold] ← …: both are of the same moment, and read again together."""
+    at = f"/vms/{vm['uuid']}"
+
+    def comes_up() -> None:
+        wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 90, "the key lets in", 0.3)
+
+    def device() -> str:
+        return wait_for(lambda: device_of(product, key, vm, volume["serial"]), 20, "the guest has the disk", 0.3)
+
+    def writes(word: str) -> None:
+        put(product, key, vm, "vda", word, 30)
+        put(product, key, vm, device(), word, 3)
+
+    def reads() -> tuple[list[str], list[str]]:
+        in_guest(product, key, vm, "echo 3 > /proc/sys/vm/drop_caches")
+        return words_at(product, key, vm, "vda", "30"), words_at(product, key, vm, device(), "3")
+
+    def snapshot(name: str) -> str:
+        return next(f"{at}/snapshots/{one['uuid']}" for one in api.get(f"{at}/snapshots") if one["name"] == name)
+
+    if api.get(at)["state"] == "stopped":
+        asked(api, "POST", f"{at}/actions/start")
+    comes_up()
+    volume = asked(api, "POST", "/volumes", {"name": "goes-along", "size_gib": 1, "vm": "vols-1"})["volume"]
+    pool = api.get(f"/volumes/{volume['uuid']}")["pool"]
+    writes("one")
+    asked(api, "POST", f"{at}/snapshots", {"name": "warm", "memory": True})
+    assert [one["name"] for one in api.get(f"{at}/snapshots")[0]["volumes"]] == ["goes-along"]
+    writes("two")
+    asked(api, "POST", f"{snapshot('warm')}/revert")
+    comes_up()
+    assert reads() == (["one"], ["one"]), "it goes on from its memory, on the disks of then"
+    status, answer = api.send("POST", f"/volumes/{volume['uuid']}/detach")
+    assert status == 422 and "delete warm first" in str(answer["errors"])
+
+    writes("three")
+    asked(api, "POST", f"{at}/actions/force_off")
+    asked(api, "POST", f"{at}/snapshots", {"name": "cold"})
+    asked(api, "POST", f"/volumes/{volume['uuid']}/grow", {"size_gib": 2})
+    asked(api, "POST", f"{at}/actions/start")
+    comes_up()
+    writes("four")
+    asked(api, "POST", f"{snapshot('cold')}/revert")
+    comes_up()
+    assert reads() == (["three"], ["three"])
+    assert in_guest(product, key, vm, f"cat /sys/block/{device()}/size").stdout.strip() == str(2 * GIB_SECTORS)
+
+    writes("five")
+    for name in ("warm", "cold"):  # one between the layers, and the one that is written
+        asked(api, "DELETE", snapshot(name))
+        assert reads() == (["five"], ["five"]), "the guest runs on, and has lost nothing"
+    folder = Path(next(one["target"] for one in api.get("/pools") if one["name"] == pool))
+    assert [path.name for path in folder.glob(f"hs-vol-{volume['uuid']}*")] == [f"hs-vol-{volume['uuid']}.qcow2"]
+    asked(api, "POST", f"/volumes/{volume['uuid']}/detach")
+    asked(api, "DELETE", f"/volumes/{volume['uuid']}")
+
+
 def one_bit_turned(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

@@ -15,10 +15,11 @@ from portal.accounts.models import AuditRow, Team
 from portal.compute.models import VM, Image
 from portal.compute.requests import use_of
 from portal.operations.models import Operation
-from portal.snapshots.models import Snapshot, SnapshotPlan
+from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
 from portal.snapshots.requests import MOST, keep_plans
 from portal.snapshots.tree import tree_of
-from portal.volumes.models import Volume
+from portal.volumes.models import Pool, Volume
+from portal.volumes.rules import use_of_volumes
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_snapshot, made_vm, made_volume
 
@@ -58,8 +59,6 @@ def test_what_cannot_be_is_refused_and_nothing_is_stored(cast: Cast, vm: VM) -> 
     made_snapshot(vm, "taken")
     assert "1 to 63 of a-z" in words(ask(cast, vm, "POST", "s", {"name": "<script>"}))
     assert "has a snapshot taken already" in words(ask(cast, vm, "POST", "s", {"name": "taken"}))
-    Volume.objects.filter(pk=made_volume(cast).pk).update(vm=vm, target="vdd", state="attached")
-    assert "which a snapshot does not hold" in words(ask(cast, vm, "POST", "s", {"name": "a", "memory": True}))
     VM.objects.update(state="stopped")
     assert "only a running VM has a memory" in words(ask(cast, vm, "POST", "s", {"name": "a", "memory": True}))
     VM.objects.update(rescue_image=Image.objects.get())
@@ -72,6 +71,73 @@ def test_what_cannot_be_is_refused_and_nothing_is_stored(cast: Cast, vm: VM) -> 
         made_snapshot(vm, f"s{number}")
     assert "that is the most" in words(ask(cast, vm, "POST", "s", {"name": "a"}))
     assert Snapshot.objects.count() == MOST and not Operation.objects.exclude(state="done").exists()
+
+
+def attached(cast: Cast, vm: VM, name: str = "data", kind: str = "dir") -> Volume:
+    volume = made_volume(cast, name, vm.host)
+    if kind != "dir":
+        told = {"host": vm.host, "name": kind, "kind": kind, "is_active": True, "is_offered": True}
+        volume.pool = Pool.objects.create(**told)
+    volume.vm, volume.target, volume.state = vm, f"vd{'defgh'[vm.volumes.count()]}", "attached"
+    volume.save()
+    return volume
+
+
+def test_volumes_are_in_it_count_in_the_quota_and_stay_attached_while_they_are(cast: Cast, vm: VM) -> None:
+    volume = attached(cast, vm)
+    Team.objects.update(max_volume_gib=3)
+    assert "over quota: 2 GiB of volumes asked, 1 GiB of 3 GiB left" in words(ask(cast, vm, "POST", "s", {"name": "a"}))
+    Team.objects.update(max_volume_gib=4)
+    assert ask(cast, vm, "POST", "s", {"name": "a", "memory": True}).status_code == 202
+    assert use_of_volumes(cast.payments).gib == 4 and use_of_volumes(cast.payments).volumes == 1
+    Operation.objects.update(state="done")
+    (told,) = ask(cast, vm, "GET", "s").json()
+    assert [(one["name"], one["size_gib"]) for one in told["volumes"]] == [("data", 2)] and told["stays"] == []
+    refused = client_of(cast.bob).post(f"/api/v1/volumes/{volume.uuid}/detach")
+    assert "it is in snapshots of web-1" in words(refused) and "delete a first" in words(refused)
+    assert "data" in client_of(cast.bob).get(reverse("vm_snapshots", args=[vm.uuid])).content.decode()
+
+
+def test_a_volume_that_cannot_be_in_it_is_named_beforehand_and_a_memory_would_not_fit_it(cast: Cast, vm: VM) -> None:
+    attached(cast, vm), attached(cast, vm, "fast", "logical")
+    page = client_of(cast.bob).get(reverse("vm_snapshots", args=[vm.uuid])).content.decode()
+    assert "Left out: in a pool of LVM it is raw, and only a qcow2 file has layers" in page
+    assert "fast would not be" in words(ask(cast, vm, "POST", "s", {"name": "a", "memory": True}))
+    said = words(ask(cast, vm, "POST", "s", {"name": "a", "volumes": ["fast", "none"]}))
+    assert "“none” was given; web-1 has data, fast" in said and "fast: in a pool of LVM" in said
+    assert not Snapshot.objects.exists()
+    assert ask(cast, vm, "POST", "s", {"name": "a"}).status_code == 202
+    assert [one.volume.name for one in SnapshotVolume.objects.all()] == ["data"]
+
+
+def test_what_a_revert_leaves_as_it_is_is_said_and_a_memory_that_does_not_know_a_volume_is_refused(
+    cast: Cast, vm: VM
+) -> None:
+    one = made_snapshot(vm)
+    attached(cast, vm, "since")
+    (told,) = ask(cast, vm, "GET", "s").json()
+    assert (told["stays"], told["no_revert"]) == (["since"], "")
+    page = client_of(cast.bob).get(reverse("vm_snapshots", args=[vm.uuid])).content.decode()
+    assert "a revert leaves it as it is: since" in page
+    Snapshot.objects.update(has_memory=True)
+    assert "which does not know since: detach that first" in words(ask(cast, vm, "POST", f"s/{one.uuid}/revert"))
+
+
+def test_a_form_takes_the_volumes_that_are_ticked_and_a_plan_all_or_none(cast: Cast, vm: VM) -> None:
+    attached(cast, vm), attached(cast, vm, "logs")
+    page, bob = reverse("vm_snapshots", args=[vm.uuid]), client_of(cast.bob)
+    refused = bob.post(page, {"what": "take", "name": "a", "chosen": "1", "volume": ["logs"], "memory": "1"})
+    assert refused.status_code == 422 and "data would not be" in refused.content.decode()
+    assert bob.post(page, {"what": "take", "name": "a", "chosen": "1", "volume": ["logs"]}).status_code == 302
+    assert [one.volume.name for one in SnapshotVolume.objects.all()] == ["logs"]
+    Operation.objects.update(state="done")
+    for posted, expected in (({"volumes": "1"}, 2), ({}, 0)):
+        assert bob.post(page, {"what": "plan", "every_hours": "1", "keep": "9", **posted}).status_code == 302
+        SnapshotPlan.objects.update(next_at=timezone.now() - timedelta(hours=1))
+        assert keep_plans() == 1
+        assert Snapshot.objects.latest("id").volumes.count() == expected
+        Operation.objects.update(state="done")
+        Snapshot.objects.latest("id").delete()
 
 
 def test_a_snapshot_that_two_lines_lie_on_is_not_deleted_and_the_tree_shows_both(cast: Cast, vm: VM) -> None:

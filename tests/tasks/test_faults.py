@@ -126,7 +126,9 @@ def olga():
 
 
 def deletion(scene, kind):
+    """With snapshots, whose layers of its volume are merged for those who have that next."""
     vm = there(scene)
+    test_snapshots.three_writes(scene, vm)
     VM.objects.update(state=VMState.DELETING)
     return scene.ask(kind, vm)
 
@@ -481,6 +483,7 @@ def assert_settled(scene, may_have_orphans=False):
     for host in Host.objects.all():
         fake = scene.fakes[host.name]
         record_states(host, fake.states(), now)  # the collector's part
+        look_at_pools(lambda host: scene.fakes[host.name])
         assert may_have_orphans or [(one.kind, one.name, one.was) for one in find_orphans(host, fake)] == []
     for model, states in HALF_WAY.items():
         assert list(model.objects.filter(state__in=states)) == []

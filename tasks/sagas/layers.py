@@ -1,0 +1,216 @@
+"""Layers of disks that snapshots made: merged, on a running guest or by qemu-img; and the volumes' part of snapshots.
+
+[frozen at s1] ← [frozen at s2] ← [what is written: Volume.path]
+
+A volume's layers are told by `SnapshotVolume`, in the same words as the VM's own disk's by `Snapshot`. They lie in the volume's
+pool, whose folder the worker must see, as it sees the folder of VMs' own disks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from portal.compute.models import VM
+from portal.snapshots.models import Snapshot, SnapshotVolume
+from portal.volumes.models import Volume
+from tasks.hypervisor.disks import commit_offline, ensure_layer, grow_file, rebase_offline, remove_file
+from tasks.hypervisor.driver import Hypervisor, HypervisorError
+from tasks.sagas.engine import Context, StageError
+from tasks.sagas.rows import placed_or_none
+from tasks.sagas.volume import ROWS, update_volume
+
+
+def merge_layers(
+    hypervisor: Hypervisor, disk: tuple[str, str], base: Path, top: Path, above: Iterable[Path] = ()
+) -> None:
+    """What is in `top` is in `base`, on which it lies, and what lay `above` it lies on `base`. `disk` is (domain, target)."""
+    layers = hypervisor.live_layers(*disk)
+    if str(base) in layers:
+        hypervisor.commit_layer(*disk, str(base), str(top))
+        layers = hypervisor.live_layers(*disk)
+    elif top.exists():
+        commit_offline(top, base)
+    for path in above:  # what a running guest has open, libvirt has told already
+        if str(path) not in layers:
+            rebase_offline(path, base)
+
+
+def parts_of(snapshot: Snapshot) -> list[SnapshotVolume]:
+    """The volumes in a snapshot. StageError when the worker does not see their files."""
+    rows = list(snapshot.volumes.select_related("volume__pool__host", "volume__team", "parent").order_by("id"))
+    for one in rows:
+        if not Path(one.volume.path).is_file():
+            raise StageError(
+                f"the file of volume {one.volume.name}, {one.volume.path}, is not there where the worker runs: "
+                "its pool's folder must be the same there, or the volume be left out"
+            )
+    return rows
+
+
+def path_of(volume: Volume, name: str) -> Path:
+    """A file beside what is written to the volume."""
+    return Path(volume.path).with_name(name)
+
+
+def new_layers(parts: Sequence[SnapshotVolume]) -> dict[str, str]:
+    """Target → the file that will be written once the snapshot is taken; none of them is there."""
+    found = {}
+    for one in parts:
+        path = path_of(one.volume, one.volume.layer_of(one.snapshot.uuid))
+        remove_file(path)
+        found[one.volume.target] = str(path)
+    return found
+
+
+def lay(parts: Sequence[SnapshotVolume]) -> None:
+    """As `new_layers`, the files being there: nobody has the volumes open."""
+    for one, path in zip(parts, new_layers(parts).values(), strict=True):
+        ensure_layer(Path(path), Path(one.volume.path))
+
+
+def record_frozen(parts: Sequence[SnapshotVolume]) -> None:
+    """Rows say what froze, and what is written now. Runs in the caller's transaction."""
+    for one in parts:
+        one.parent = one.volume.moments.filter(is_current=True).first()
+        one.file_name = one.volume.file_name
+        one.save(update_fields=["parent", "file_name"])
+        _switch(one.volume, one.volume.layer_of(one.snapshot.uuid), one)
+
+
+def unfreeze_volumes(hypervisor: Hypervisor, vm: VM, snapshot: Snapshot) -> None:
+    """What was written to each volume since is in the file that was written before."""
+    for one in snapshot.volumes.select_related("volume__pool", "volume__team", "parent"):
+        volume = one.volume
+        new = path_of(volume, volume.layer_of(snapshot.uuid))
+        if volume.layer == new.name or str(new) in hypervisor.live_layers(vm.domain, volume.target):
+            old = path_of(volume, one.file_name or volume.file_name)
+            merge_layers(hypervisor, (vm.domain, volume.target), old, new)
+            with transaction.atomic():
+                _switch(volume, old.name, one.parent)
+        remove_file(new)
+
+
+def lay_on(parts: Sequence[SnapshotVolume], revert: UUID) -> None:
+    """Each has a fresh layer on what froze then, as large as the volume is now."""
+    for one in parts:
+        new = path_of(one.volume, one.volume.layer_of(revert))
+        if not new.exists():
+            ensure_layer(new, path_of(one.volume, one.file_name))
+            grow_file(new, one.volume.size_gib)
+
+
+def record_reverted(parts: Sequence[SnapshotVolume], revert: UUID) -> None:
+    """Rows say that those are written. Runs in the caller's transaction."""
+    for one in parts:
+        _switch(one.volume, one.volume.layer_of(revert), one)
+
+
+def return_volumes(before: Sequence[dict[str, Any]]) -> None:
+    """Rows say that what was written before the revert is written again. Runs in the caller's transaction."""
+    for told in before:
+        if volume := ROWS.filter(uuid=told["volume"]).first():
+            _switch(volume, told["layer"], volume.moments.filter(pk=told["current"]).first())
+
+
+def drop_reverted(revert: UUID, before: Sequence[dict[str, Any]]) -> None:
+    """The layers that the revert made are gone."""
+    for volume in ROWS.filter(uuid__in=[told["volume"] for told in before]):
+        remove_file(path_of(volume, volume.layer_of(revert)))
+
+
+def drop_before(before: Sequence[dict[str, Any]]) -> None:
+    """What was written to them before the revert is lost."""
+    for told in before:
+        volume = ROWS.filter(uuid=told["volume"]).first()
+        if volume is not None and volume.file_name != (told["layer"] or volume.first_name):
+            remove_file(path_of(volume, told["layer"] or volume.first_name))
+
+
+def merge_part(hypervisor: Hypervisor, vm: VM, part: SnapshotVolume) -> Path:
+    """What lies on the part is in its file; the file that is then not needed any more. Rows are as before."""
+    child, base = part.children.first(), path_of(part.volume, part.file_name)
+    if child is None and not part.is_current:
+        return base
+    top = _top_of(part, child)
+    above = [path_of(part.volume, row.file_name) for row in child.children.all()] if child else []
+    if child is not None and child.is_current:
+        above.append(Path(part.volume.path))
+    merge_layers(hypervisor, (vm.domain, part.volume.target), base, top, above)
+    return top
+
+
+def record_merged_part(part: SnapshotVolume) -> None:
+    """The snapshot has the volume no more; its file is what lay on it. Runs in the caller's transaction."""
+    if child := part.children.first():
+        SnapshotVolume.objects.filter(pk=child.pk).update(file_name=part.file_name, parent=part.parent)
+    elif part.is_current:
+        _switch(part.volume, part.file_name, part.parent)
+    part.delete()
+
+
+def too_many_on(part: SnapshotVolume) -> bool:
+    """Whether more than one layer lies on it."""
+    return part.children.count() + part.is_current > 1
+
+
+def is_merged_live(hypervisor: Hypervisor, vm: VM, part: SnapshotVolume) -> bool:
+    """Whether the running guest has the layer on it no more, though rows do not say so yet."""
+    child = part.children.first()
+    if too_many_on(part) or not (child or part.is_current):
+        return False
+    top = _top_of(part, child)
+    layers = hypervisor.live_layers(vm.domain, part.volume.target)
+    return str(path_of(part.volume, part.file_name)) in layers and str(top) not in layers
+
+
+def _top_of(part: SnapshotVolume, child: SnapshotVolume | None) -> Path:
+    return path_of(part.volume, child.file_name) if child else Path(part.volume.path)
+
+
+def refresh_pools(hypervisor: Hypervisor, volumes: Iterable[Volume]) -> None:
+    """libvirt knows the files that came or went in the volumes' pools; a host that is away now, by the next look at pools."""
+    with suppress(HypervisorError):
+        for name in sorted({one.pool.name for one in volumes if one.pool is not None}):
+            hypervisor.refresh_pool(name)
+
+
+def flatten_volumes(context: Context) -> str:
+    """A deletion's: the volumes, which outlive their VM, hold in one file what they hold; no layer is left of them."""
+    names = []
+    if (found := placed_or_none(context)) and not found[0].adopted:
+        vm, hypervisor, _ = found
+        for volume in ROWS.filter(vm=vm).exclude(path=""):
+            first, written = path_of(volume, volume.first_name), Path(volume.path)
+            if volume.layer and written != first and first.parent.is_dir():
+                names.append(volume.name)
+                if written.is_file():  # one that somebody removed has nothing to merge
+                    commit_offline(written, first)
+            with transaction.atomic():
+                volume.moments.all().delete()
+                if volume.layer:
+                    _switch(volume, first.name, None)
+            _remove_layers(volume)
+        refresh_pools(hypervisor, ROWS.filter(vm=vm))
+    return f"{', '.join(names)} in one file each" if names else "none has layers"
+
+
+def _remove_layers(volume: Volume) -> None:
+    folder = Path(volume.path).parent
+    if folder.is_dir():
+        for path in folder.glob(f"hs-vol-{volume.uuid}-*"):
+            remove_file(path)
+
+
+def _switch(volume: Volume, name: str, current: SnapshotVolume | None) -> None:
+    """From now on that file is written, which lies on what froze at `current`. Runs in the caller's transaction."""
+    SnapshotVolume.objects.filter(volume=volume, is_current=True).update(is_current=False)
+    if current is not None:
+        SnapshotVolume.objects.filter(pk=current.pk).update(is_current=True)
+    name = name or volume.first_name
+    update_volume(volume, layer="" if name == volume.first_name else name, path=str(path_of(volume, name)))

@@ -1,0 +1,158 @@
+"""A snapshot's end: the one layer that lies on each of its files is merged into it, so that the file lives on as that layer's.
+
+Its volumes' first, one by one, then the VM's own disk's, and then the row goes. Once a merge began there is no way back for
+that disk, only on: a snapshot that could not be deleted after all is one without the volumes that it lost so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import transaction
+
+from portal.compute.hardware import disk_target
+from portal.compute.models import VM
+from portal.live.publishers import vm_changed
+from portal.snapshots.models import Snapshot, SnapshotVolume
+from tasks.hypervisor.disks import files_of, remove_file
+from tasks.hypervisor.driver import Hypervisor
+from tasks.hypervisor.libvirt_snapshots import COMMIT_DEADLINE_S
+from tasks.sagas import vm_create
+from tasks.sagas.engine import Context, Saga, Stage, StageError
+from tasks.sagas.layers import (
+    is_merged_live,
+    merge_layers,
+    merge_part,
+    parts_of,
+    record_merged_part,
+    refresh_pools,
+    too_many_on,
+)
+from tasks.sagas.rows import placed, placed_or_none
+from tasks.sagas.vm_snapshots import note, snapshot_of, snapshot_or_none, switch
+from tasks.sagas.volume import params_of
+
+
+def merge_volumes(context: Context) -> str:
+    vm, hypervisor, _ = placed(context)
+    parts = parts_of(snapshot_of(context))
+    for one in parts:
+        if too_many_on(one):
+            raise StageError(f"more than one layer of {one.volume.name} lies on it: delete all but one of them first")
+    for one in parts:
+        _merge_part(context, vm, hypervisor, one)
+    _drop_left_of_volumes(context)
+    refresh_pools(hypervisor, vm.volumes.select_related("pool"))
+    return ", ".join(one.volume.name for one in parts) or "none are in it"
+
+
+def _merge_part(context: Context, vm: VM, hypervisor: Hypervisor, part: SnapshotVolume) -> None:
+    left = merge_part(hypervisor, vm, part)
+    with transaction.atomic():
+        record_merged_part(part)
+        note(context, left_of_volumes=[*params_of(context).get("left_of_volumes", ()), str(left)])
+
+
+def _drop_left_of_volumes(context: Context) -> None:
+    """The definition names them no more before they go."""
+    if left := params_of(context).get("left_of_volumes"):
+        vm_create.define(context)
+        for path in left:
+            remove_file(Path(path))
+
+
+def finish_volumes(context: Context) -> None:
+    """What was merged stays merged; a memory that knew those volumes fits the VM no more."""
+    found, snapshot = placed_or_none(context), snapshot_or_none(context)
+    if found is None:
+        return
+    vm, hypervisor, files = found
+    for one in snapshot.volumes.select_related("volume__pool", "volume__team", "parent") if snapshot else ():
+        if is_merged_live(hypervisor, vm, one):
+            _merge_part(context, vm, hypervisor, one)
+    _drop_left_of_volumes(context)
+    refresh_pools(hypervisor, vm.volumes.select_related("pool"))
+    if snapshot is not None:
+        kept = {"has_memory": False} if params_of(context).get("left_of_volumes") else {}
+        with transaction.atomic():
+            Snapshot.objects.filter(pk=snapshot.pk).update(state=Snapshot.State.THERE, **kept)
+            vm_changed(vm)
+        if kept:
+            remove_file(files.beside(snapshot.memory_name))
+
+
+def merge(context: Context) -> str:
+    vm, hypervisor, files = placed(context)
+    snapshot = snapshot_of(context)
+    if params_of(context).get("is_merged"):
+        return "merged"
+    children = list(snapshot.children.order_by("id"))
+    if len(children) + snapshot.is_current > 1:
+        raise StageError("more than one layer lies on it: delete all but one of them first")
+    if not children and not snapshot.is_current:
+        note(context, is_merged=True, left=snapshot.disk_name)
+        return "nothing lies on it"
+    base = files.beside(snapshot.disk_name)
+    top = files.beside(children[0].disk_name) if children else files.disk
+    above = [files.beside(row.disk_name) for row in children[0].children.all()] if children else []
+    if children and children[0].is_current:
+        above.append(files.disk)
+    merge_layers(hypervisor, (vm.domain, disk_target(vm.disk_bus, 0)), base, top, above)
+    with transaction.atomic():
+        _record_own(context, vm, snapshot, children[0] if children else None)
+    return f"{top.name} into {base.name}"
+
+
+def _record_own(context: Context, vm: VM, snapshot: Snapshot, child: Snapshot | None) -> None:
+    left = child.disk_name if child else vm.disk_name
+    if child is None:
+        switch(vm, snapshot.disk_name, snapshot.parent)
+    else:
+        Snapshot.objects.filter(pk=child.pk).update(disk_name=snapshot.disk_name, parent=snapshot.parent)
+    note(context, is_merged=True, left=left)
+
+
+def finish_merge(context: Context) -> None:
+    """A merge that went through, on the running guest too, is carried on to its end, whatever failed after it; one that did
+    not leaves the snapshot there, to be deleted again."""
+    found, snapshot = placed_or_none(context), snapshot_or_none(context)
+    if found is None or snapshot is None:
+        return
+    if params_of(context).get("is_merged"):
+        return drop(context)
+    vm, hypervisor, files = found
+    children = list(snapshot.children.all())
+    child = children[0] if children else None
+    top = files.beside(child.disk_name) if child else files.disk
+    layers = hypervisor.live_layers(vm.domain, disk_target(vm.disk_bus, 0))
+    is_alone = len(children) + snapshot.is_current == 1
+    if is_alone and str(files.beside(snapshot.disk_name)) in layers and str(top) not in layers:
+        merge(context)
+        return drop(context)
+    with transaction.atomic():
+        Snapshot.objects.filter(pk=snapshot.pk).update(state=Snapshot.State.THERE)
+        vm_changed(vm)
+
+
+def drop(context: Context) -> None:
+    """The layer that was merged, the memory and the row are gone, and the definition names what is left."""
+    vm, _, files = placed(context)
+    params = params_of(context)
+    if not params.get("is_merged"):
+        return
+    vm_create.define(context)
+    remove_file(files_of(str(files.disk.parent), vm.uuid, params["left"]).disk)
+    if snapshot := snapshot_or_none(context):
+        remove_file(files.beside(snapshot.memory_name))
+        with transaction.atomic():
+            snapshot.delete()
+            vm_changed(vm)
+
+
+SAGAS: dict[str, Saga] = {
+    "vm.snapshot_delete": (
+        Stage("volumes", merge_volumes, finish_volumes, deadline_s=COMMIT_DEADLINE_S),
+        Stage("merge", merge, finish_merge, deadline_s=COMMIT_DEADLINE_S),
+        Stage("drop", drop, drop),
+    ),
+}
