@@ -17,6 +17,7 @@ TOLD_BY = ("tell", "_note", "call", "if_there")
 ELSEWHERE = {
     "backup.get_kind_display().lower()": ("full", "incremental"),
     "TITLES[bad.key]": ("From outside", "From where you log in", "From a VM beside it"),
+    "', '.join(left)": ("its files", "its files, volume 7", "volume 7"),
     "row.title": ("Make the disk",),
     "row.state": ("done",),
     "choice.words": ("7: asked for by name",),
