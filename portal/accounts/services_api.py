@@ -116,6 +116,11 @@ def post_service(request: HttpRequest, asked: ServiceIn) -> Any:
     return Status(201, _row(user.memberships.get()))
 
 
+@router.get("/service-accounts/{number}", response=ServiceRow, summary="One service account")
+def get_service(request: HttpRequest, number: Number) -> Any:
+    return _row(_service(request, number, "service.see").memberships.get())
+
+
 @router.patch("/service-accounts/{number}", response=ServiceRow, summary="Give a service account another role")
 def patch_service(request: HttpRequest, number: Number, asked: RoleIn) -> Any:
     user = _service(request, number, "service.manage")

@@ -260,6 +260,12 @@ def post_subnet(request: HttpRequest, uuid: UUID, asked: SubnetIn) -> Any:
     return Status(201, subnet_as_json(made))
 
 
+@routes.get("/networks/{uuid}/subnets/{number}", response=SubnetOut, summary="One subnet")
+def get_subnet(request: HttpRequest, uuid: UUID, number: Number) -> Any:
+    row = get_object_or_404(_networks(team_for(request, "network.see")), uuid=uuid)
+    return subnet_as_json(get_object_or_404(Subnet, network=row, pk=number))
+
+
 @routes.patch("/networks/{uuid}/subnets/{number}", response=SubnetOut, summary="Change a subnet's pool or name servers")
 def patch_subnet(request: HttpRequest, uuid: UUID, number: Number, asked: SubnetPatch) -> Any:
     row = get_object_or_404(Subnet, network=get_object_or_404(_own_networks(_writing(request)), uuid=uuid), pk=number)
@@ -351,6 +357,11 @@ def post_floating(request: HttpRequest, asked: FloatingIn) -> Any:
     if asked.port is not None:
         associate(made, _port(team, asked.port))
     return Status(201, floating_as_json(made))
+
+
+@routes.get("/floating-addresses/{uuid}", response=FloatingOut, summary="One floating address")
+def get_floating(request: HttpRequest, uuid: UUID) -> Any:
+    return floating_as_json(get_object_or_404(_floating(team_for(request, "network.see")), uuid=uuid))
 
 
 @routes.patch("/floating-addresses/{uuid}", response=FloatingOut, summary="Change a floating address")

@@ -64,6 +64,11 @@ def post_provider(request: HttpRequest, asked: ProviderIn) -> Any:
     return Status(201, provider_as_json(made))
 
 
+@routes.get("/provider-networks/{uuid}", response=ProviderOut, summary="One provider network")
+def get_provider(request: HttpRequest, uuid: UUID) -> Any:
+    return provider_as_json(get_object_or_404(_providers(request), uuid=uuid))
+
+
 @routes.patch("/provider-networks/{uuid}", response=ProviderOut, summary="Change a provider network's sharing")
 def patch_provider(request: HttpRequest, uuid: UUID, asked: ProviderChange) -> Any:
     row = get_object_or_404(_providers(request), uuid=uuid)

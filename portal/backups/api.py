@@ -17,7 +17,7 @@ from portal.accounts.views import person
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted, VMCreated
 from portal.backups.listing import Line, backups_of, line_as_json, lines_of, store_as_json
-from portal.backups.models import Backup, BackupStore
+from portal.backups.models import Backup, BackupPlan, BackupStore
 from portal.backups.requests import PlanAsked, delete_backup, set_plan, take_backup
 from portal.backups.restores import RestoreSpec, restore_backup
 from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
@@ -196,10 +196,19 @@ def post_backup(request: HttpRequest, uuid: UUID, asked: BackupIn) -> Any:
     return _accepted(take_backup(vm, person(request), _plain(asked.store), asked.full, volumes=asked.volumes))
 
 
+@router.get("/vms/{uuid}/backup-plan", response=BackupPlanOut, summary="How often a VM is backed up")
+def get_backup_plan(request: HttpRequest, uuid: UUID) -> Any:
+    rows = BackupPlan.objects.select_related("store")
+    return _plan(rows.filter(vm=_vm(request, uuid, "backup.see")).first())
+
+
 @router.put("/vms/{uuid}/backup-plan", response=BackupPlanOut, summary="Back up a VM every so often, and keep so many")
 def put_backup_plan(request: HttpRequest, uuid: UUID, asked: BackupPlanIn) -> Any:
     wanted = PlanAsked(asked.every_hours, asked.full_every, asked.keep, _plain(asked.store), asked.volumes)
-    plan = set_plan(_vm(request, uuid), person(request), wanted)
+    return _plan(set_plan(_vm(request, uuid), person(request), wanted))
+
+
+def _plan(plan: BackupPlan | None) -> dict[str, Any]:
     if plan is None:
         return {"every_hours": 0, "full_every": 0, "keep": 0, "volumes": False, "store": "", "next_at": None}
     return {
@@ -219,6 +228,12 @@ def list_stores(request: HttpRequest) -> Any:
 def post_store(request: HttpRequest, asked: StoreIn) -> Any:
     require(request, "store.manage")
     return Status(201, store_as_json(make_store(person(request), StoreSpec(**asked.dict())), True))
+
+
+@router.get("/backup-stores/{uuid}", response=StoreOut, summary="One store of backups")
+def get_store(request: HttpRequest, uuid: UUID) -> Any:
+    require(request, "person.see")
+    return store_as_json(get_object_or_404(BackupStore, uuid=uuid), may(request, "store.manage"))
 
 
 @router.patch("/backup-stores/{uuid}", response=StoreOut, summary="Let a store take new backups, or change its keys")

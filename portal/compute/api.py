@@ -12,7 +12,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
-from portal.api.schemas import MAX_ID, Accepted, VMCreated
+from portal.api.schemas import MAX_ID, Accepted, PortOut, VMCreated
 from portal.compute.bulk import MOST, act_on_many
 from portal.compute.changes import clone_vm, rebuild_vm, resize_vm
 from portal.compute.devices import report_as_json, reports_of, set_devices, warning_of
@@ -20,7 +20,7 @@ from portal.compute.forms import images_for
 from portal.compute.models import VM, Flavor, Snippet
 from portal.compute.nics import add_nic, move_nic, remove_nic, set_nic_model
 from portal.compute.requests import VMProblem
-from portal.compute.serialize import vm_as_json
+from portal.compute.serialize import port_as_json, vm_as_json
 from portal.compute.snippets import entries_of, forget_snippet, keep_snippet
 from portal.compute.views import vms_of
 from portal.images.from_vm import image_of_vm
@@ -197,6 +197,12 @@ def post_nic(request: HttpRequest, uuid: UUID, asked: NicIn) -> Any:
     row = _vm(request, uuid, "vm.change")
     network = Network.objects.filter(team=row.team, name=_plain(asked.network)).first()
     return _accepted(add_nic(row, person(request), network, model=asked.model, address=asked.address))
+
+
+@router.get("/vms/{uuid}/nics/{port}", response=PortOut, summary="One NIC of a VM")
+def get_nic(request: HttpRequest, uuid: UUID, port: UUID) -> Any:
+    row = _vm(request, uuid, "vm.see")
+    return port_as_json(get_object_or_404(Port.objects.select_related("network"), uuid=port, vm=row))
 
 
 @router.patch(

@@ -28,6 +28,11 @@ class MaintenanceIn(Schema):
     note: str = Field("", max_length=120)
 
 
+class MaintenanceOut(Schema):
+    in_maintenance: bool
+    note: str
+
+
 class MoveIn(Schema):
     vm: UUID
     host: str = Field("", max_length=40, description="none: the best one")
@@ -37,6 +42,13 @@ class TargetOut(Schema):
     host: str
     problems: list[str] = Field(description="all that is missing there; none: the VM can go there")
     volumes: list[str] = Field(description="what becomes of each of its volumes there")
+
+
+@router.get("/hosts/{host}/maintenance", response=MaintenanceOut, summary="Whether a host is in maintenance")
+def get_maintenance(request: HttpRequest, host: str) -> Any:
+    require(request, "host.see")
+    row = _host(host)
+    return {"in_maintenance": row.in_maintenance, "note": row.maintenance_note}
 
 
 @router.put("/hosts/{host}/maintenance", response=HostOut, summary="Put a host into maintenance, or out of it")

@@ -6,26 +6,29 @@ from typing import Any
 
 from portal.compute.models import VM
 from portal.compute.presentation import ssh_line
+from portal.networks.models import Port
+
+
+def port_as_json(port: Port) -> dict[str, Any]:
+    """A VM's port as its VM lists it."""
+    return {
+        "uuid": str(port.uuid),
+        "name": port.name,
+        "mac": port.mac,
+        "network": port.network.name,
+        "model": port.model,
+        "tap": port.tap,
+        "ofport": port.ofport,
+        "addresses": [row.address for row in port.addresses.all()],
+        "groups": [group.name for group in port.groups.all()],
+        "is_secured": port.is_secured,
+        "conflicts": [row["address"] for row in port.conflicts],
+    }
 
 
 def vm_as_json(vm: VM) -> dict[str, Any]:
     """The whole VM with its ports and addresses."""
-    ports = [
-        {
-            "uuid": str(port.uuid),
-            "name": port.name,
-            "mac": port.mac,
-            "network": port.network.name,
-            "model": port.model,
-            "tap": port.tap,
-            "ofport": port.ofport,
-            "addresses": [row.address for row in port.addresses.all()],
-            "groups": [group.name for group in port.groups.all()],
-            "is_secured": port.is_secured,
-            "conflicts": [row["address"] for row in port.conflicts],
-        }
-        for port in vm.ports.all()
-    ]
+    ports = [port_as_json(port) for port in vm.ports.all()]
     address = next((row.address for port in vm.ports.all() for row in port.addresses.all()), None)
     return {
         "uuid": str(vm.uuid),

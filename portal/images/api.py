@@ -129,10 +129,20 @@ def get_image(request: HttpRequest, slug: str) -> Any:
     return _detail(request, looked_at(request, slug))
 
 
+@router.get("/images/{slug}/shares", response=SharesIn, summary="Which teams an image of the team is shared with")
+def get_shares(request: HttpRequest, slug: str) -> Any:
+    return {"teams": _detail(request, _own(request, slug, "image.share"))["shared_with"]}
+
+
 @router.put("/images/{slug}/shares", response=ImageDetailOut, summary="Share an image of the team with these teams")
 def put_shares(request: HttpRequest, slug: str, asked: SharesIn) -> Any:
     row = _own(request, slug, "image.share")
     return _detail(request, share_image(row, person(request), asked.teams))
+
+
+@router.get("/images/{slug}/public", response=PublicIn, summary="Whether every team is offered an image")
+def get_public(request: HttpRequest, slug: str) -> Any:
+    return {"is_public": image_as_json(looked_at(request, slug))["is_public"]}
 
 
 @router.put("/images/{slug}/public", response=ImageDetailOut, summary="Offer a team's image to every team, or no more")

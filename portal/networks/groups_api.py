@@ -122,12 +122,22 @@ def delete_rule(request: HttpRequest, uuid: UUID, rule_id: RuleId) -> Any:
     return Status(204, None)
 
 
+@router.get("/ports/{uuid}/groups", response=PortSecurityOut, summary="A port's groups")
+def get_port_groups(request: HttpRequest, uuid: UUID) -> Any:
+    return _seen(request, uuid)
+
+
 @router.put("/ports/{uuid}/groups", response=PortSecurityOut, summary="Put a port in other groups, all of them")
 def put_port_groups(request: HttpRequest, uuid: UUID, asked: PortGroupsIn) -> Any:
     port = _port(request, uuid)
     require(request, "port.change", owner_of(port))
     set_port_groups(port, groups_named(owner_of(port), asked.groups), person(request))
     return _port_as_json(port)
+
+
+@router.get("/ports/{uuid}/security", response=PortSecurityOut, summary="Whether a port's security is on")
+def get_port_security(request: HttpRequest, uuid: UUID) -> Any:
+    return _seen(request, uuid)
 
 
 @router.put("/ports/{uuid}/security", response=PortSecurityOut, summary="Switch a port's security on or off")
@@ -185,6 +195,12 @@ def _port(request: HttpRequest, uuid: UUID) -> Port:
     if not getattr(request.user, "is_operator", False):
         ports = ports.filter(owned_by_person(request.user.pk or 0))
     return get_object_or_404(ports, uuid=uuid)
+
+
+def _seen(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
+    port = _port(request, uuid)
+    require(request, "vm.look", owner_of(port))
+    return _port_as_json(port)
 
 
 def _port_as_json(port: Port) -> dict[str, Any]:

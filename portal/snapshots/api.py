@@ -18,11 +18,12 @@ from portal.compute.models import VM
 from portal.compute.views import vms_of
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
-from portal.snapshots.models import Snapshot, SnapshotVolume
+from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
 from portal.snapshots.requests import SnapshotSpec, delete_snapshot, revert_to, set_plan, take_snapshot
 from portal.snapshots.tree import tree_of
 
 router = Router()
+NO_PLAN = {"every_hours": 0, "keep": 0, "is_with_volumes": True, "next_at": None}
 BIG = 2**31 - 1
 
 
@@ -66,7 +67,7 @@ class PlanIn(Schema):
 class PlanOut(Schema):
     every_hours: int
     keep: int
-    volumes: bool
+    volumes: bool = Field(alias="is_with_volumes")
     next_at: datetime | None
 
 
@@ -119,11 +120,15 @@ def remove_snapshot(request: HttpRequest, uuid: UUID, snapshot: UUID) -> Any:
     return _accepted(delete_snapshot(_snapshot(request, uuid, snapshot), person(request)))
 
 
+@router.get("/vms/{uuid}/snapshot-plan", response=PlanOut, summary="How often a snapshot of a VM is taken")
+def get_plan(request: HttpRequest, uuid: UUID) -> Any:
+    return SnapshotPlan.objects.filter(vm=_vm(request, uuid, "vm.see")).first() or NO_PLAN
+
+
 @router.put("/vms/{uuid}/snapshot-plan", response=PlanOut, summary="Take a snapshot every so often, and keep so many")
 def put_plan(request: HttpRequest, uuid: UUID, asked: PlanIn) -> Any:
     plan = set_plan(_vm(request, uuid), person(request), asked.every_hours, asked.keep, asked.volumes)
-    told = {"volumes": asked.volumes, "next_at": plan.next_at if plan else None}
-    return told | {"every_hours": plan.every_hours if plan else 0, "keep": plan.keep if plan else 0}
+    return plan or NO_PLAN
 
 
 def _vm(request: HttpRequest, uuid: UUID, right: str = "vm.change") -> VM:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema, Status
@@ -168,8 +169,17 @@ def post_volume_clone(request: HttpRequest, uuid: UUID, asked: VolumeCloneIn) ->
 @router.get("/pools", response=list[PoolOut], summary="Storage pools that teams may use; operators see all")
 def list_pools(request: HttpRequest) -> Any:
     require(request, "person.see")
-    rows = Pool.objects.select_related("host") if person(request).is_operator else offered_pools()
-    return [pool_as_json(one) for one in rows]
+    return [pool_as_json(one) for one in _pools(request)]
+
+
+@router.get("/pools/{uuid}", response=PoolOut, summary="One storage pool")
+def get_pool(request: HttpRequest, uuid: UUID) -> Any:
+    require(request, "person.see")
+    return pool_as_json(get_object_or_404(_pools(request), uuid=uuid))
+
+
+def _pools(request: HttpRequest) -> QuerySet[Pool]:
+    return Pool.objects.select_related("host") if person(request).is_operator else offered_pools()
 
 
 @router.patch("/pools/{uuid}", response=PoolOut, summary="Offer a host's storage pool to teams, or no more")

@@ -21,6 +21,8 @@ from portal.live.events import publish
 from portal.live.hub import hub
 from portal.live.models import Event
 from portal.live.stream import MAX_STREAMS, open_streams, stream
+from portal.networks.groups import add_rule, create_group
+from portal.networks.rule_check import RuleSpec
 from tests.cast import Cast, make_cast
 from tests.portal.clients import client_of, form, made_vm
 
@@ -57,8 +59,9 @@ def test_a_change_is_made_only_of_what_was_read(cast: Cast) -> None:
 def test_an_if_match_tells_a_stranger_nothing(cast: Cast) -> None:
     path = f"/api/v1/vms/{made_vm(cast).uuid}"
     assert client_of(cast.dana).delete(path, headers={"If-Match": '"x"'}).status_code == 404
-    no_tag = client_of(cast.bob).put(
-        f"/api/v1/ports/{VM.objects.get().ports.get().uuid}/groups", {"groups": []}, **JSON, headers={"If-Match": '"x"'}
+    rule = add_rule(create_group(cast.payments, "web"), RuleSpec())
+    no_tag = client_of(cast.bob).delete(
+        f"/api/v1/security-groups/{rule.group.uuid}/rules/{rule.pk}", headers={"If-Match": '"x"'}
     )
     assert no_tag.status_code == 412 and "has no ETag" in no_tag.json()["errors"]["If-Match"][0]
 

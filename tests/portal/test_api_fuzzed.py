@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -36,16 +37,19 @@ from tests.portal.clients import (
     made_flow_record,
     made_flow_what_if,
     made_host,
+    made_image,
     made_import,
     made_mirror,
     made_port_trace,
     made_probing,
+    made_provider,
     made_store,
     made_topology_record,
     made_trace,
     made_vm,
     made_volume,
 )
+from tests.portal.walked import number_of
 
 EXAMPLES = 8
 DOCUMENT = json.loads(json.dumps(api.get_openapi_schema(), default=str))
@@ -86,6 +90,7 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     floating = str(allocate_floating(cast.payments, cast.external).uuid)
     known = {"/routers/": str(cast.router.uuid), "/floating-addresses/": floating}
     known |= {"/security-groups/": str(default_group(cast.payments.pk).uuid)}
+    known |= {"/provider-networks/": str(made_provider(cast).uuid)}
     known |= {"/networks/": str(cast.network.uuid), "/external-networks/": str(cast.external.uuid)}
     known |= {"/ports/": str(vm.ports.get().uuid), "/captures/": str(made_capture(cast, trace).uuid)}
     known |= {"/probings/": str(made_probing(cast, trace).uuid)}
@@ -111,6 +116,8 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
         "/port-traces/": str(made_port_trace(cast, host).uuid),
     }
     known |= {"/diagnoses/": str(ask_why(vm.ports.get(), cast.alice).uuid)}
+    uuid = next((value for noun, value in known.items() if noun in path), str(vm.uuid))
+    there = {"uuid": uuid, "host": "hv1", "bridge": "br-int", "port": known["/ports/"], "number": number_of(path, cast)}
     turn = iter(range(10**6))
     answered: set[int] = set()
 
@@ -118,13 +125,12 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
     @given(case=one.as_strategy())
     def run(case: Any) -> None:
         number = next(turn)
-        if number % 3 == 0 and "uuid" in (case.path_parameters or {}):
-            case.path_parameters["uuid"] = next((value for noun, value in known.items() if noun in path), str(vm.uuid))
-        if number % 3 == 0 and "bridge" in (case.path_parameters or {}):
-            case.path_parameters |= {"host": "hv1", "bridge": "br-int"}
-            case.query = {}
-        elif number % 3 == 0 and "host" in (case.path_parameters or {}):
-            case.path_parameters |= {"host": "hv1"}
+        if number % 3 == 0:
+            case.path_parameters = {
+                name: there.get(name, drawn) for name, drawn in (case.path_parameters or {}).items()
+            }
+            if "bridge" in case.path_parameters:
+                case.query = {}
         case.headers = {**(case.headers or {}), "Authorization": f"Bearer {tokens[number % len(tokens)]}"}
         case.headers.pop("Hopsight-Team", None)
         # a part of an answer, when some fields alone are asked for, is no whole one
@@ -132,12 +138,8 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
         answered.add(case.call_and_validate(checks=checks).status_code)
 
     run()
-    known_path = (
-        path.replace("{host}", "hv1")
-        .replace("{username}", "bob")
-        .replace("{slug}", "tiny" if "/images/" in path else "payments")
-    )
-    known_path = known_path.replace("{uuid}", next((value for noun, value in known.items() if noun in path), "{uuid}"))
+    by_name = there | {"slug": made_image(cast).slug if "/images/" in path else "payments", "username": "bob"}
+    known_path = re.sub(r"\{(\w+)\}", lambda place: str(by_name.get(place[1], place[0])), path)
     if method == "GET" and "{" not in known_path:  # of all that is drawn, one who may ask may never have asked well
         answered |= {Client(headers={"Authorization": f"Bearer {one}"}).get(known_path).status_code for one in tokens}
     assert 401 not in answered, "the tokens are known"

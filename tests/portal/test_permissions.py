@@ -243,6 +243,22 @@ def test_an_api_operation_answers_each_of_the_cast_as_the_table_says(world: Worl
             assert answer.status_code in _expected(API[operation], person, of_object, person == "olga"), told
 
 
+CHANGES = sorted(one for one in BODIES if one.startswith(("PUT ", "PATCH ")))
+
+
+@pytest.mark.parametrize("operation", CHANGES)
+def test_what_can_be_changed_is_read_at_the_same_address_and_changed_only_as_it_was_read(
+    world: World, operation: str
+) -> None:
+    world.cast.alice.is_operator = True
+    world.cast.alice.save()
+    method, url, options = _request(world, operation)
+    stale = _rolled_back("alice", world, method, url, **options, headers={"If-Match": '"other"'})
+    assert stale.status_code == 412 and stale.headers.get("ETag"), f"{operation}: {stale.content[:300]!r}"
+    fresh = _rolled_back("alice", world, method, url, **options, headers={"If-Match": stale.headers["ETag"]})
+    assert fresh.status_code in (200, 202, 422), f"{operation}: {fresh.status_code} {fresh.content[:300]!r}"
+
+
 def test_an_operation_takes_a_token_that_has_its_scope_and_no_other(world: World) -> None:
     alice = world.cast.alice
     alice.is_operator = True

@@ -222,7 +222,8 @@ def number_of(path: str, cast: Cast) -> int:
     if "/invitations/" in path:
         return invite(cast.payments, cast.alice, "viewer", 7)[0].pk
     if "/service-accounts/" in path:
-        return cast.payments.services.get().pk
+        made = cast.payments.services.first() or create_service(cast.payments, cast.alice, "deploy", "member")
+        return made.pk
     if "/subnets/" in path:
         return cast.network.subnets.all()[0].pk
     if "/ports/" in path:
