@@ -34,9 +34,7 @@ class LibvirtStorage(LibvirtConnection):
 
     def ensure_pool(self, name: str, folder: str) -> None:
         def act(connection: Any) -> None:
-            found = _pool_or_none(connection, name)
-            if found is None:
-                found = connection.storagePoolDefineXML(_folder_pool(name, folder))
+            found = _pool_or_none(connection, name) or _defined(connection, name, folder)
             if not found.isActive():
                 _activate(found)
 
@@ -188,6 +186,17 @@ def _pour(connection: Any, source: Any, there: Any, target: Any) -> None:
     finally:
         with suppress(libvirt.libvirtError):
             down.finish()
+
+
+def _defined(connection: Any, name: str, folder: str) -> Any:
+    """The pool, newly defined; somebody else may have done so since it was looked for."""
+    try:
+        return connection.storagePoolDefineXML(_folder_pool(name, folder))
+    except libvirt.libvirtError:
+        found = _pool_or_none(connection, name)
+        if found is None:
+            raise
+        return found
 
 
 def _activate(pool: Any) -> None:
