@@ -64,7 +64,7 @@ BASELINE: dict[str, int] = {
     "security_groups": 7,
     "security_group": 11,
     "operations": 7,
-    "trace_new": 12,
+    "trace_new": 13,
     "keys": 7,
     "tokens": 7,
     "sessions": 7,
