@@ -48,7 +48,7 @@ from tasks.trace_then import doubts_of
 
 log = logging.getLogger("hopsight.what_ifs")
 VERBS = {"add": "add", "edit": "modify_strict", "remove": "delete_strict"}
-LINES_KEPT, PAIRS_KEPT, PORTS_ASKED, FINDINGS_KEPT = 200, 200, 1000, 10
+LINES_KEPT, PAIRS_KEPT, PORTS_ASKED, FINDINGS_KEPT = 200, 200, 300, 10
 PROTOCOLS: dict[str, ServiceProtocol] = {
     **{word: cast(ServiceProtocol, word.rstrip("6")) for word in ("icmp", "icmp6", "tcp", "tcp6", "udp", "udp6")},
     "sctp": "sctp", "sctp6": "sctp",
@@ -272,7 +272,7 @@ def _cut(ports: int, host: str) -> str:
     """Which ports were not asked for, and why; "" where all were."""
     if ports <= PORTS_ASKED:
         return ""
-    return f"Asked for {PORTS_ASKED} of {ports} VMs’ ports, those on {host} first: to sort more by what the flows can tell apart takes longer than anybody waits."
+    return f"Asked for {PORTS_ASKED} of {ports} VMs’ ports, those on {host} first: more takes longer than the 3 s that anybody waits."
 
 
 def _vm_ports(known: set[int], host: str) -> tuple[dict[int, str], set[int]]:
