@@ -249,6 +249,7 @@ FORMS = frozenset(
         _("disk from before a rebuild"),
         _("layer of a snapshot"),
         _("memory of a snapshot"),
+        _("layer of a snapshot of volume %(one)s of team %(two)s, which has it no more"),
         _("file"),
         _("domain"),
         _("rate limits are not enforced: its datapath has no meters"),

@@ -133,6 +133,10 @@ FORMS = frozenset(
         _("while it is off"),
         _("while it runs, %(mib)s MiB of memory kept"),
         _("while it is off, %(mib)s MiB of memory kept"),
+        _("while it runs, with %(names)s"),
+        _("while it is off, with %(names)s"),
+        _("while it runs, with %(names)s, %(mib)s MiB of memory kept"),
+        _("while it is off, with %(names)s, %(mib)s MiB of memory kept"),
         _("of %(time)s UTC"),
         _("it was off and stays off"),
         _("it starts anew: the snapshot keeps no memory; %(words)s"),
@@ -140,6 +144,12 @@ FORMS = frozenset(
         _("it starts anew: the snapshot keeps no memory;"),
         _("more than one layer lies on it: delete all but one of them first"),
         _("nothing lies on it"),
+        _("more than one layer of %(one)s lies on it: delete all but one of them first"),
+        _("%(names)s in one file each"),
+        _("none has layers"),
+        _(
+            "the file of volume %(one)s, %(two)s, is not there where the worker runs: its pool's folder must be the same there, or the volume be left out"
+        ),
         _("%(one)s into %(two)s"),
         _("merged"),
         # volumes

@@ -13,16 +13,13 @@ from portal.volumes.models import Pool, Volume
 
 def volumes_of(team: Team) -> QuerySet[Volume]:
     """The team's volumes with what lists show."""
-    return _shown(Volume.objects.filter(team=team))
+    return Volume.objects.filter(team=team).select_related("team", "pool__host", "vm__host", "vm__team")
 
 
 def volumes_for(user: User) -> QuerySet[Volume]:
     """The volumes of all the person's teams."""
-    return _shown(Volume.objects.filter(team__memberships__user=user))
-
-
-def _shown(rows: QuerySet[Volume]) -> QuerySet[Volume]:
-    return rows.select_related("team", "pool__host", "vm__host", "vm__team").prefetch_related("moments__snapshot")
+    rows = Volume.objects.filter(team__memberships__user=user)
+    return rows.select_related("team", "pool__host", "vm__host", "vm__team")
 
 
 def offered_pools() -> QuerySet[Pool]:

@@ -352,5 +352,7 @@ def test_a_layer_of_a_volume_that_no_row_names_is_an_orphan_and_one_that_is_in_u
     ensure_layer(stray, Path(volume.path))
     world.fake.refresh_pool("hopsight")
     (found,) = [one for one in find_orphans(world.host, world.fake) if one.kind == "volume"]
-    assert found.name == f"hopsight/{stray.name}" and "of volume data of team Payments, which has it no more" in found.was
+    assert (
+        found.name == f"hopsight/{stray.name}" and "of volume data of team Payments, which has it no more" in found.was
+    )
     assert found.refusal == ""
