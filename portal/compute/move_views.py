@@ -61,5 +61,7 @@ def vm_move(request: HttpRequest, uuid: UUID) -> HttpResponse:
         .prefetch_related("stages")
         .first()
     )
-    context = {"vm": row, "targets": targets_of(row), "lines": lines, "operation": move}
+    targets = targets_of(row)
+    can_move = any(not target.problems for target in targets)
+    context = {"vm": row, "targets": targets, "can_move": can_move, "lines": lines, "operation": move}
     return render(request, "compute/vm_move.html", context, status=422 if lines else 200)
