@@ -7,7 +7,7 @@ None, and so is every match on it. A key that the frame cannot have (a TCP port 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 Value = int | str
@@ -37,6 +37,7 @@ WORDS: dict[str, Mapping[str, int]] = {
     "ct state": CT_STATES, "nfproto": {"ipv4": 2, "ipv6": 10}, "direction": {"original": 0, "reply": 1}, "number": {},
     "pkttype": {"host": 0, "broadcast": 1, "multicast": 2, "other": 3},
 }  # fmt: skip
+UNICAST = -1
 FLAG_KINDS = ("tcp flags", "ct state")
 _PROTOCOL_WORDS = {"icmp": 1, "tcp": 6, "tcp6": 6, "udp": 17, "udp6": 17, "sctp": 132, "sctp6": 132, "icmp6": 58}
 
@@ -57,6 +58,12 @@ class Frame:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ether_type", _ether_type(self.fields))
         object.__setattr__(self, "l4", _l4(self.fields))
+
+    def at_hook(self, hook: str) -> Frame:
+        """The frame as rules of that hook see it: on the way in it goes to no device yet, on the way out it comes from none."""
+        if hook in ("ingress", "prerouting"):
+            return replace(self, goes_out="")
+        return replace(self, came_in="") if hook in ("postrouting", "egress") else self
 
     @property
     def is_group(self) -> bool:
@@ -192,9 +199,11 @@ def ct_key(frame: Frame, name: str) -> Key:
 
 
 def _group_kind(frame: Frame) -> int | None:
-    """Of a unicast frame it depends on whose MAC its port has."""
-    if not frame.is_group:
+    """Of a unicast frame it depends on whose MAC its port has: UNICAST stands for "host" or "other"."""
+    if canon("mac", frame.fields.get("dl_dst")) is None:
         return None
+    if not frame.is_group:
+        return UNICAST
     return 1 if frame.fields.get("dl_dst", "").lower() == "ff:ff:ff:ff:ff:ff" else 2
 
 
@@ -204,15 +213,24 @@ def _nfproto(frame: Frame, is_bridge: bool) -> int | None:
     return {0x0800: 2, 0x86DD: 10}.get(frame.ether_type or 0)
 
 
+def _device(frame: Frame, is_bridge: bool, port: str) -> Key:
+    """The device of one side: the port, to IP's chains the bridge; "" where the hook has none."""
+    return Key("name", port if is_bridge or not port else frame.bridge)
+
+
+def _bridge(frame: Frame, port: str) -> Key:
+    return Key("name", frame.bridge if port else "")
+
+
 _METAS: dict[str, Callable[[Frame, bool], Key]] = {
-    "iifname": lambda frame, is_bridge: Key("name", frame.came_in if is_bridge else frame.bridge),
-    "oifname": lambda frame, is_bridge: Key("name", frame.goes_out if is_bridge else frame.bridge),
-    "iif": lambda frame, is_bridge: Key("name", frame.came_in if is_bridge else frame.bridge),
-    "oif": lambda frame, is_bridge: Key("name", frame.goes_out if is_bridge else frame.bridge),
-    "ibrname": lambda frame, is_bridge: Key("name", frame.bridge),
-    "obrname": lambda frame, is_bridge: Key("name", frame.bridge),
-    "ibriport": lambda frame, is_bridge: Key("name", frame.bridge),
-    "obriport": lambda frame, is_bridge: Key("name", frame.bridge),
+    "iifname": lambda frame, is_bridge: _device(frame, is_bridge, frame.came_in),
+    "oifname": lambda frame, is_bridge: _device(frame, is_bridge, frame.goes_out),
+    "iif": lambda frame, is_bridge: _device(frame, is_bridge, frame.came_in),
+    "oif": lambda frame, is_bridge: _device(frame, is_bridge, frame.goes_out),
+    "ibrname": lambda frame, is_bridge: _bridge(frame, frame.came_in),
+    "obrname": lambda frame, is_bridge: _bridge(frame, frame.goes_out),
+    "ibriport": lambda frame, is_bridge: _bridge(frame, frame.came_in),
+    "obriport": lambda frame, is_bridge: _bridge(frame, frame.goes_out),
     "protocol": lambda frame, is_bridge: Key("ether type", frame.ether_type),
     "l4proto": lambda frame, is_bridge: Key("l4", frame.l4, None if frame.ether_type is None else frame.ether_type in (0x0800, 0x86DD)),
     "nfproto": lambda frame, is_bridge: Key("nfproto", _nfproto(frame, is_bridge)),

@@ -129,10 +129,10 @@ class _Judge:
         """A verdict map: the first element that the key is in."""
         keys = keys_of(value.get("key"), self.frame, rule.chain) if isinstance(value, dict) else None
         pairs = self._pairs(value.get("data"), rule.chain) if isinstance(value, dict) else None
+        if keys is not None and any(key.is_there is False for key in keys):
+            return False, {}
         if keys is None or pairs is None or len(keys) != 1 or keys[0].value is None:
             return sure, {"unknown": rule}
-        if keys[0].is_there is False:
-            return False, {}
         kind, at, doubtful = keys[0].kind, keys[0].value, keys[0].is_there is None
         hits = [(is_in(kind, at, one, rule.chain, self.ruleset), verdict) for one, verdict in pairs]
         if any_of(hit for hit, _ in hits) is None or doubtful:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sdn.linux.frame import FLAG_KINDS, Frame, Key, Value, canon, ct_key, meta_key, payload_key
+from sdn.linux.frame import FLAG_KINDS, UNICAST, Frame, Key, Value, canon, ct_key, meta_key, payload_key
 from sdn.linux.ruleset import ChainKey, Ruleset
 
 Maybe = bool | None
@@ -16,6 +16,7 @@ _ORDERS: dict[str, Callable[[int, int], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
 }
+GROUPS = (1, 2)  # pkttype's broadcast and multicast
 DEEPEST = 8  # of sets in sets: nft nests two
 
 
@@ -85,13 +86,19 @@ def _compare(op: object, keys: tuple[Key, ...], right: object, chain: ChainKey, 
     key = keys[0]
     if key.value is None:
         return None
+    if key.kind == "pkttype" and key.value == UNICAST:
+        found = False if canon(key.kind, right) in GROUPS else None
+        return found if op == "==" else _not(found) if op == "!=" else None
     if op == "in" and key.kind in FLAG_KINDS:
         mask = _flags(key.kind, right)
         return None if mask is None or not isinstance(key.value, int) else bool(key.value & mask)
     if op in ("==", "in"):
         return is_in(key.kind, key.value, right, chain, ruleset)
     if op == "!=":
-        return _not(is_in(key.kind, key.value, right, chain, ruleset))
+        is_none = (
+            key.kind == "name" and not key.value
+        )  # a hook without such a device: kernels differ in what that is unequal to
+        return None if is_none else _not(is_in(key.kind, key.value, right, chain, ruleset))
     order, other = _ORDERS.get(str(op)), canon(key.kind, right)
     if order is None or not isinstance(key.value, int) or not isinstance(other, int):
         return None

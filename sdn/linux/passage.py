@@ -178,7 +178,7 @@ def _hook(ruleset: Ruleset, families: tuple[str, ...], hook: str, frame: Frame, 
     for chain in ruleset.base_chains(families, hook):
         if device and chain.devices and device not in chain.devices:
             continue
-        found = judge_chain(ruleset, chain, frame)
+        found = judge_chain(ruleset, chain, frame.at_hook(hook))
         is_told = not device or bool(chain.devices)
         if not is_told and found.verdict == "accept":
             continue  # of which device it is was not told, and it matters not

@@ -74,6 +74,9 @@ def test_a_statement_before_a_drop_tells_whether_a_syn_is_dropped(statement: Any
         (ARP, payload("tcp", "dport", 22, "!="), NO),
         (ARP, meta("pkttype", "broadcast"), YES),
         (SYN, meta("pkttype", "host"), NOBODY_KNOWS),
+        (SYN, meta("pkttype", "broadcast"), NO),
+        (SYN, meta("pkttype", "multicast", "!="), YES),
+        ({"tcp": ""}, meta("pkttype", "broadcast"), NOBODY_KNOWS),
         (ECHO6, payload("icmpv6", "type", {"set": ["nd-neighbor-solicit", "echo-request"]}), YES),
         (ECHO6, payload("ip6", "daddr", {"prefix": {"addr": "fd00::", "len": 64}}), YES),
         (ECHO6, payload("icmp", "type", "echo-request"), NO),
@@ -153,6 +156,12 @@ def test_a_verdict_map_decides_by_its_element(data: Any, verdict: str) -> None:
     named = {"map": {"family": "bridge", "table": "t", "name": "m", "type": "ifname", "elem": [["vnet*", DROP]]}}
     more = (named, *sub_chain("sub", [{"reject": None}]))
     assert judged([{"vmap": {"key": {"meta": {"key": "iifname"}}, "data": data}}], more=more).verdict == verdict
+
+
+def test_a_verdict_map_of_what_the_frame_has_not_decides_nothing() -> None:
+    by_port = {"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": {"set": [[22, DROP]]}}}
+    assert judged([by_port], fields=ECHO6).verdict == "accept"
+    assert judged([by_port], fields=SYN).verdict == "drop"
 
 
 def test_iptables_targets_are_known_by_their_names() -> None:

@@ -119,6 +119,21 @@ def test_each_hook_of_the_bridge_counts_and_those_of_the_host_itself_do_not(hook
     assert pass_bridge(replace(BRIDGE, ruleset=ruleset_of([DROP], hook="input")), frame()).outcome == "passed"
 
 
+@pytest.mark.parametrize(
+    ("hook", "key", "outcome"),
+    [
+        ("prerouting", "iifname", "dropped"), ("prerouting", "oifname", "passed"), ("forward", "iifname", "dropped"),
+        ("forward", "oifname", "dropped"), ("postrouting", "iifname", "passed"), ("postrouting", "oifname", "dropped"),
+    ],
+)  # fmt: skip
+def test_a_hook_knows_the_device_of_its_own_side_only(hook: str, key: str, outcome: str) -> None:
+    """As the kernel has it: on the way in there is no device out yet, on the way out none in any more."""
+    port = {"iifname": "vnet1", "oifname": "qvb1"}[key]
+    assert pass_bridge(replace(BRIDGE, ruleset=ruleset_of([meta(key, port), DROP], hook=hook)), frame()).outcome == outcome  # fmt: skip
+    own = replace(BRIDGE, sees_ip=True, ruleset=ruleset_of([meta(key, "qbr1"), DROP], hook=hook, family="ip"))
+    assert pass_bridge(own, frame()).outcome == outcome
+
+
 def test_a_drop_counts_past_a_rule_that_nobody_can_tell() -> None:
     doubt = [meta("mark", 1), DROP]
     assert pass_bridge(replace(BRIDGE, ruleset=ruleset_of(doubt)), frame()).outcome == "undecided"
