@@ -145,8 +145,10 @@ def _switch_pid(rundir: Path) -> int:
     except (OSError, UnixctlError) as problem:
         raise KernelUnread(f"its switch does not answer here: {problem}") from problem
     pid = int(struct.unpack("3i", credentials)[0])
+    if not pid:  # of another PID namespace: the kernel gives its peer no number here
+        raise KernelUnread("its switch runs outside of the container that Hopsight's worker is in")
     try:
-        command = Path(f"/proc/{pid}/comm").read_text().strip() if pid else ""
+        command = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         command = ""
     if command != SWITCH:
