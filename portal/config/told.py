@@ -14,6 +14,7 @@ from typing import Any
 
 from django.utils.translation import get_language, gettext
 
+from portal.config.told_bridges import FORMS as BRIDGES
 from portal.config.told_forms import FORMS as CORE
 from portal.config.told_hosts import FORMS as HOSTS
 from portal.config.told_operations import FORMS as OPERATIONS
@@ -21,7 +22,7 @@ from portal.config.told_pages import FORMS as PAGES
 from portal.config.units import with_units
 from portal.operations.stages import STAGES, TITLES
 
-FORMS = CORE | OPERATIONS | HOSTS | PAGES
+FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused"})
 SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})

@@ -31,6 +31,10 @@ SENTENCES = {
     "Unknown past here: the switch of hv2 did not answer within 5 s.": (
         "Дальше неизвестно: коммутатор hv2 не ответил за 5 с."
     ),
+    "Dropped on hv1 in the Linux bridge qbr1: rule 2 of chain c, table bridge t, drops it: tcp dport 22 drop (it has counted 3 packets, 252 B so far). This is the host's own doing, not Hopsight's.": (
+        "Отброшен на hv1 в мосту Linux qbr1: правило 2 цепочки c таблицы bridge t отбрасывает его: tcp dport 22 drop "
+        "(пока насчитано: пакетов 3, байт 252). Это дело самого хоста, не Hopsight."
+    ),
     "Rule “tcp/22 from anywhere” of group default": "Правило «tcp/22 отовсюду» группы default",
 }
 
