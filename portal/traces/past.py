@@ -34,6 +34,7 @@ NIC = "nic:"  # before the MAC of a sender that is such a NIC
 MOST_LISTED = 200
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _NOBODY, _NO_MAC = ip_address("0.0.0.0"), "00:00:00:00:00:00"
+_UNKNOWN = (str(_NOBODY), "::", _NO_MAC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +87,23 @@ def answer_past(spec: TraceSpec, trace_id: str) -> Trace:
     source = spec.past.endpoint if spec.past else _end_of(spec.source)
     target = spec.past_target.endpoint if spec.past_target else _end_of(spec.target) if spec.target else None
     now = timezone.now().isoformat()
-    to = ip_address(spec.address) if spec.address else _NOBODY
+    to = ip_address(spec.address) if spec.address else target.address if target else _NOBODY
+    own = source.address if source.address.version == to.version else ip_address("::" if to.version == 6 else "0.0.0.0")
     packet = Packet(
         KINDS[spec.protocol].wire, Mac(source.mac or _NO_MAC), Mac(target.mac if target and target.mac else _NO_MAC),
-        ip_address("::") if to.version == 6 else _NOBODY, to,
-        port_dst=spec.port_dst, size_bytes=frame_bytes(spec.size_bytes),
+        own, to, port_dst=spec.port_dst, size_bytes=frame_bytes(spec.size_bytes),
     )  # fmt: skip
     question = Question(trace_id, source, target, packet, (), 0, now)
     advice = ""
     if spec.past is None and spec.past_target is not None:  # in English, as all of a stored trace is
         advice = f"Give the address that {spec.past_target.name} has as the target: the packet is then followed to where it leaves Open vSwitch."
-    trace = predict_past(question, packet_fields(packet), advice)
+    trace = predict_past(question, _known(packet_fields(packet)), advice)
     return replace(trace, question=_asked(spec, now))
+
+
+def _known(fields: dict[str, str]) -> dict[str, str]:
+    """The packet without what nobody here knows of it: a NIC past Open vSwitch has no address in our rows."""
+    return {name: value for name, value in fields.items() if value not in _UNKNOWN and (name, value) != ("tp_src", "0")}
 
 
 def _asked(spec: TraceSpec, now: str) -> Asked:
@@ -121,4 +127,6 @@ def _end_of(port: Port | None) -> Endpoint:
     """A port's end as far as words need it; nothing of its way is asked here."""
     if port is None:
         return Endpoint("", "", "", _NOBODY, "", "", None, "", "", "-")
-    return Endpoint(port.name, "eth0", port.mac, _NOBODY, port.host.name if port.host else "", port.tap, port.ofport, port.nic_model, port.backend, "-")  # fmt: skip
+    own = next((ip_address(row.address) for row in port.addresses.all()), _NOBODY)
+    host = port.host.name if port.host else ""
+    return Endpoint(port.name, "eth0", port.mac, own, host, port.tap, port.ofport, port.nic_model, port.backend, "-")

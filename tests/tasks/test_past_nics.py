@@ -35,6 +35,7 @@ from tasks.reconcile.foreign import look_at_all
 from tasks.sagas.vm_create import record_interfaces
 from tasks.trace_kept import Kept
 from tasks.traces import answer
+from tests.portal.clients import client_of
 from tests.tasks.test_adopt import adopted
 
 NAME, UUID = "sriov", "aaaaaaaa-0000-4000-8000-000000000009"
@@ -117,6 +118,8 @@ def test_the_plan_says_what_each_nic_is(world, sriov) -> None:
 
 
 def test_the_device_chain_and_the_report_show_it_as_passed_through(sriov) -> None:
+    page = client_of(User.objects.get(username="olga")).get(reverse("vm", args=[sriov.uuid])).content.decode()
+    assert "SR-IOV virtual function 0000:3b:10.2, VLAN 42" in page
     shown = devices_of(sriov, None)
     assert [device.title for device in shown][:2] == [
         "NIC, passthrough",
@@ -151,6 +154,7 @@ def test_a_trace_from_such_a_nic_ends_at_it_with_the_words(world, sriov, member)
     assert [hop.kind for hop in trace.hops] == ["guest_nic", "backend"]
     assert "virsh nodedev-dumpxml pci_0000_3b_10_2" in trace.hops[-1].commands
     assert trace.question is not None and (trace.question.nic, trace.question.target) == (VF, str(web.uuid))
+    assert trace.packet["nw_dst"] == web.addresses.get().address and "nw_src" not in trace.packet, "nobody knows it"
     page = member.get(reverse("trace", args=[row.uuid])).content.decode()
     assert "sriov-1" in page and "VLAN 42" in page and "a VM that is gone" not in page
 
