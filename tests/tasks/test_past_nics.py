@@ -210,6 +210,8 @@ def test_a_port_whose_nic_was_put_past_the_switch_is_matched_by_its_mac(world) -
     record_interfaces(vm, parse_interfaces(etree.tostring(root, encoding="unicode")))
     port.refresh_from_db()
     assert port.tap == "" and chain_from_json(port.device_chain).bypass == KNOWN[VF]
+    told = {report.vm.name: report.past for report in reports_of(VM.objects.all(), with_past=True)}
+    assert [device.kind for device in told["web-2"]] == ["passthrough"] and "db-2" not in told
     for ends in ((port, other), (other, port)):
         found = answer(
             TraceRequest(team=world.team, source=ends[0], target=ends[1], protocol="icmp", size_bytes=84), Kept()
