@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from django.utils.translation import gettext
 
@@ -60,7 +59,7 @@ def choose_places(volumes: Iterable[Volume], pools: list[Pool], target: Host) ->
     left = {pool.pk: pool.available_bytes for pool in pools}
     places, missing = [], []
     for volume in sorted(volumes, key=lambda one: (-one.size_gib, one.pk)):
-        if PurePath(volume.path).name != volume.file_name:
+        if volume.layer and not any(_is_the_same(volume, pool) for pool in pools):
             words = gettext("its volume %(name)s is written in a layer of its snapshots: delete those first")
             missing.append(words % {"name": volume.name})
             continue
@@ -78,6 +77,11 @@ def choose_places(volumes: Iterable[Volume], pools: list[Pool], target: Host) ->
 
 def _is_shared(volume: Volume, pool: Pool) -> bool:
     return volume.pool is not None and is_same_storage(volume.pool, pool)
+
+
+def _is_the_same(volume: Volume, pool: Pool) -> bool:
+    """The same storage under the same path, by which layers name what they lie on."""
+    return volume.pool is not None and _is_shared(volume, pool) and pool.target == volume.pool.target and pool.is_active
 
 
 def _rank(volume: Volume, pool: Pool, left_bytes: int) -> tuple[bool, bool, bool, int, int]:

@@ -57,7 +57,7 @@ def _moving(place: Place) -> Moving:
     volume = place.volume
     assert volume.pool is not None
     ending = ".qcow2" if place.pool.can.disk_format == "qcow2" else ""
-    there = (place.pool.name, f"hs-vol-{volume.uuid}{ending}")
+    there = (place.pool.name, volume.layer or f"hs-vol-{volume.uuid}{ending}")
     return Moving(str(volume.uuid), volume.name, (volume.pool.name, volume.file_name), there, place.is_shared)
 
 

@@ -16,6 +16,7 @@ from portal.hosts.models import Host
 from portal.operations.models import Operation, OperationState
 from portal.topology.models import HostSeen
 from portal.volumes.models import Pool, Volume, VolumeState
+from portal.volumes.places import places_on
 from tasks.hypervisor.disks import files_of
 from tasks.hypervisor.domain_xml import format_domain
 from tasks.hypervisor.driver import DomainState, HostUnreachable, PoolSeen
@@ -178,10 +179,23 @@ def test_volumes_share_the_room_of_a_pool(moving):
 
 def test_one_that_is_written_in_a_layer_is_refused_by_its_name(moving):
     _, vm, there = moving
-    Volume.objects.update(path="/hopsight/hs-vol-layer.qcow2")
+    volume = Volume.objects.get()
+    Volume.objects.update(layer=volume.layer_of(vm.uuid), path=f"/hopsight/{volume.layer_of(vm.uuid)}")
     with pytest.raises(VMProblem, match="web-1") as problem:
         request_move(vm, None, there)
     assert "its volume data is written in a layer of its snapshots" in str(problem.value.errors)
+
+
+@pytest.mark.parametrize(("target", "stays"), [("/mnt/nfs", True), ("/srv/nfs", False)])
+def test_layers_stay_where_both_hosts_have_them_under_the_same_path(pair, target, stays):
+    """A layer names what it lies on by its path."""
+    fakes, vm, there = pair
+    look(fakes, NFS)
+    volume = attach(fakes, vm, "nfs")
+    Volume.objects.update(layer=volume.layer_of(vm.uuid), path=f"/nfs/{volume.layer_of(vm.uuid)}")
+    Pool.objects.filter(host=there, name="nfs").update(target=target)
+    places, missing = places_on(vm, there)
+    assert [one.is_shared for one in places] == [True] * stays and bool(missing) is not stays
 
 
 @pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.STOPPED])
