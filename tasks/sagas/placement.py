@@ -6,7 +6,7 @@ The choice is told whole: the operation keeps each host with the reason why it w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
@@ -25,7 +25,8 @@ GONE = (VMState.DELETING, VMState.DELETED)  # they hold their memory, but keep n
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a VM needs of its host. `vm_id` is left out of what hosts hold; `not_on` are names of hosts."""
+    """What a VM needs of its host. `vm_id` is left out of what hosts hold; `not_on` are names of hosts, `lacking` says of
+    hosts by name what else is missing there."""
 
     ram_mib: int
     vcpus: int = 1
@@ -38,6 +39,7 @@ class Wish:
     machine: str = "q35"
     disk_bus: str = "virtio"
     not_on: frozenset[str] = frozenset()
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _refusal(host: Host, wish: Wish, ram_left_mib: int, vcpus_used: int, togethe
         return f"has given {vcpus_used} of {most} vCPUs ({settings.VCPUS_PER_CPU} for each of its {host.vcpus} CPUs)"
     if wish.apart_must and together:
         return f"has a VM of group {wish.apart}, and they must be apart"
-    return _lacks(host, wish)
+    return _lacks(host, wish) or wish.lacking.get(host.name, "")
 
 
 def _lacks(host: Host, wish: Wish) -> str:

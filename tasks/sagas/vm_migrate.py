@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from portal.compute.hardware import disk_target
 from portal.compute.models import VM
-from portal.compute.moves import move_problems
+from portal.compute.moves import move_problems, targets_of
 from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation, lock_intent, only_ports
@@ -79,11 +79,10 @@ def check(context: Context) -> str:
 
 
 def _wish(vm: VM, params: dict[str, object]) -> Wish:
-    wish = wish_of(vm, frozenset({str(params["from"])}))
-    return Wish(
-        wish.ram_mib, wish.vcpus, wish.vm_id, wish.team_id, wish.apart, wish.apart_must, str(params["to"] or ""),
-        wish.cpu_model, wish.machine, wish.disk_bus, wish.not_on,
-    )  # fmt: skip
+    """To the host that was asked for, which `check` looks at; else to the best one of those where nothing is missing."""
+    to = str(params["to"] or "")
+    lacking = {} if to else {one.host.name: "; ".join(one.problems) for one in targets_of(vm) if one.problems}
+    return replace(wish_of(vm, frozenset({str(params["from"])})), host=to, lacking=lacking)
 
 
 def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:

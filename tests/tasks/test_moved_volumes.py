@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -167,6 +169,24 @@ def test_what_is_missing_for_it_is_named_before_anything_is_done(moving, pools, 
         request_move(vm, None, there)
     assert words in str(problem.value.errors) and "its volume data of 2 GiB" in str(problem.value.errors)
     assert not Operation.objects.filter(kind="vm.migrate").exists()
+
+
+def test_the_best_host_is_one_with_room_for_its_volumes(moving):
+    fakes, vm, roomy = moving
+    other = Host.objects.get(pk=roomy.pk)
+    other.pk, other.uuid, other.name, other.disks_dir = None, uuid4(), "hv3", f"{roomy.disks_dir}-3"
+    other.ram_mib, other.underlay_ip = roomy.ram_mib // 2, "192.0.2.13"
+    other.save(force_insert=True)
+    os.mkdir(other.disks_dir)
+    HostSeen.objects.create(host=other, switch=test_migrate.SEEN)
+    fakes["hv3"] = FakeHypervisor(on_start=fakes["hv2"].on_start)
+    look(fakes)
+    Pool.objects.filter(host=roomy).update(available_bytes=GIB)
+    operation = move(fakes, request_move(vm, None))
+    assert operation.state == OperationState.DONE, operation.error
+    assert str(Volume.objects.get().pool) == "hv3/hopsight"
+    seats = {one["name"]: one["words"] for one in operation.params["placement"]["hosts"]}
+    assert "its volume data of 2 GiB has no place on hv2" in seats["hv2"]
 
 
 def test_volumes_share_the_room_of_a_pool(moving):
