@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 
@@ -62,9 +63,9 @@ class Channel(models.Model):
     """Where a team is told. `seq` is the last event of the team's topic that was taken up for it."""
 
     class Kind(models.TextChoices):
-        WEBHOOK = "webhook", "Webhook, signed"
+        WEBHOOK = "webhook", _("Webhook, signed")
         CHAT = "chat", "Slack, Matrix, Mattermost"
-        EMAIL = "email", "E-mail"
+        EMAIL = "email", _("E-mail")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="channels")
@@ -90,9 +91,9 @@ class Delivery(models.Model):
     """One message to one channel. `next_at` is when it is tried (again); while it is being sent, when the sender is given up."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "waiting"
-        DONE = "done", "arrived"
-        FAILED = "failed", "given up"
+        WAITING = "waiting", _("waiting")
+        DONE = "done", _("arrived")
+        FAILED = "failed", _("given up")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")

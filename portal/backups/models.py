@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.compute.models import VM, Flavor, Image
@@ -19,7 +20,7 @@ class BackupStore(models.Model):
     """
 
     class Kind(models.TextChoices):
-        DIRECTORY = "directory", "Directory"
+        DIRECTORY = "directory", _("Directory")
         S3 = "s3", "S3"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -63,14 +64,14 @@ class Backup(models.Model):
     """
 
     class Kind(models.TextChoices):
-        FULL = "full", "Full"
-        INCREMENTAL = "incremental", "Incremental"
+        FULL = "full", _("Full")
+        INCREMENTAL = "incremental", _("Incremental")
 
     class State(models.TextChoices):
-        TAKING = "taking", "Being taken"
-        THERE = "there", "There"
-        DELETING = "deleting", "Deleting"
-        DAMAGED = "damaged", "Damaged"
+        TAKING = "taking", _("Being taken")
+        THERE = "there", _("There")
+        DELETING = "deleting", _("Deleting")
+        DAMAGED = "damaged", _("Damaged")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="backups")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import User
 
@@ -13,9 +14,9 @@ class SupportBundle(models.Model):
     """One host as its report tells. `facts`: {"bridges": [{"name", "ports": [{"name", "ofport"}], "flows"}], "guests": [name], "past": [{"guest", "mac", "words", "truth"}]}."""
 
     class State(models.TextChoices):
-        READING = "reading", "Being read"
-        READY = "ready", "Ready"
-        FAILED = "failed", "Not readable"
+        READING = "reading", _("Being read")
+        READY = "ready", _("Ready")
+        FAILED = "failed", _("Not readable")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=120, help_text="the archive's own")
@@ -37,9 +38,9 @@ class BundleTrace(models.Model):
     """One packet's way through a bundle's host; `result` is the JSON of sdn.model.trace.Trace."""
 
     class State(models.TextChoices):
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     bundle = models.ForeignKey(SupportBundle, on_delete=models.CASCADE, related_name="traces")

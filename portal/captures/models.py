@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.traces.models import TraceRequest
@@ -14,10 +15,10 @@ class Capture(models.Model):
     """One capture. `points` is what portal.captures.points made; `rows` and `meetings` are what its page shows."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Waiting for the controller"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
+        WAITING = "waiting", _("Waiting for the controller")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="captures")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.hosts.models import Host
@@ -13,14 +14,14 @@ from portal.traces.models import TraceRequest
 
 
 class RunState(models.TextChoices):
-    RUNNING = "running", "Running"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
 
 
 class Expected(models.TextChoices):
-    DELIVERED = "delivered", "delivered"
-    DROPPED = "dropped", "dropped"
+    DELIVERED = "delivered", _("delivered")
+    DROPPED = "dropped", _("dropped")
 
 
 class MatrixRun(models.Model):
@@ -49,9 +50,9 @@ class PathCheck(models.Model):
     """A path that must stay as it is. `since` is when it last turned; `generation` is what it was last looked at as of."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "not looked at yet"
-        PASSING = "passing", "as expected"
-        FAILING = "failing", "not as expected"
+        WAITING = "waiting", _("not looked at yet")
+        PASSING = "passing", _("as expected")
+        FAILING = "failing", _("not as expected")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="checks")
@@ -111,9 +112,9 @@ class WhatIf(models.Model):
     """
 
     class Action(models.TextChoices):
-        ADD = "add", "add it"
-        REMOVE = "remove", "remove it"
-        REPLACE = "replace", "put it in place of another"  # of a route to the same destination
+        ADD = "add", _("add it")
+        REMOVE = "remove", _("remove it")
+        REPLACE = "replace", _("put it in place of another")  # of a route to the same destination
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="what_ifs")
@@ -150,9 +151,9 @@ class FlowWhatIf(models.Model):
     """
 
     class Action(models.TextChoices):
-        ADD = "add", "add it"
-        EDIT = "edit", "give it other actions"
-        REMOVE = "remove", "remove it"
+        ADD = "add", _("add it")
+        EDIT = "edit", _("give it other actions")
+        REMOVE = "remove", _("remove it")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="+")

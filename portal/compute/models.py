@@ -28,8 +28,8 @@ class Image(models.Model):
     """A disk image, or a kernel with an initramfs and an empty disk. Paths are on the image cache."""
 
     class Boot(models.TextChoices):
-        DISK = "disk", "from its disk"
-        KERNEL = "kernel", "kernel given by the host"
+        DISK = "disk", _("from its disk")
+        KERNEL = "kernel", _("kernel given by the host")
 
     slug = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=60)

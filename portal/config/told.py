@@ -89,7 +89,7 @@ def _of_form(text: str) -> str | None:
 def _filled(name: str, value: str) -> str:
     if name in LISTED:
         return "; ".join(_told_named(one) for one in value.split("; "))
-    if name == "title":
+    if name in ("title", "limit_of"):
         return gettext(value)
     if name == "ways":
         return gettext(" and ").join(told(one) for one in value.split(" and "))

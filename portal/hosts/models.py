@@ -8,17 +8,19 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
 
 
 class Accelerator(models.TextChoices):
-    UNKNOWN = "", "not probed"
+    UNKNOWN = "", _("not probed")
     KVM = "kvm", "KVM"
-    TCG = "tcg", "TCG (emulated)"
+    TCG = "tcg", _("TCG (emulated)")
 
 
 class Plug(models.TextChoices):
-    DIRECT = "direct", "br-int itself"
-    BRIDGE = "bridge", "a Linux bridge"
+    DIRECT = "direct", _("br-int itself")
+    BRIDGE = "bridge", _("a Linux bridge")
 
 
 class Host(models.Model):
@@ -64,6 +66,12 @@ class Host(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def plug_english(self) -> str:
+        """What guests are plugged into, as events and the API say it: they are for readers of every language."""
+        with override("en"):
+            return str(Plug(self.plug).label)
 
     @property
     def limits_words(self) -> str:

@@ -14,7 +14,7 @@ def host_as_json(host: Host) -> dict[str, Any]:
         "enabled": host.enabled,
         "in_maintenance": host.in_maintenance,
         "maintenance_note": host.maintenance_note,
-        "plug": host.get_plug_display(),
+        "plug": host.plug_english,
         "vcpus": host.vcpus,
         "ram_mib": host.ram_mib,
         "accelerator": host.accelerator,

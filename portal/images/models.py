@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.compute.models import Image
@@ -15,9 +16,9 @@ class ImageImport(models.Model):
     """One import. `image` is set when it ended well; one that ended badly has no row, only its operation's words."""
 
     class Source(models.TextChoices):
-        UPLOAD = "upload", "uploaded"
-        URL = "url", "fetched"
-        VM = "vm", "made of a VM"
+        UPLOAD = "upload", _("uploaded")
+        URL = "url", _("fetched")
+        VM = "vm", _("made of a VM")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="image_imports")
@@ -60,9 +61,9 @@ class ImageCopy(models.Model):
     """An image's file on a host, where VMs' disks lie on it. An operator's wish for one is a row without a path."""
 
     class State(models.TextChoices):
-        WANTED = "wanted", "to be pulled"
-        THERE = "there", "there"
-        LEAVING = "leaving", "to be evicted"
+        WANTED = "wanted", _("to be pulled")
+        THERE = "there", _("there")
+        LEAVING = "leaving", _("to be evicted")
 
     image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="copies")
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="image_copies")

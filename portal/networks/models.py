@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team
 from portal.hosts.models import Host
@@ -50,10 +51,10 @@ class Generation(models.Model):
 class NetworkKind(models.TextChoices):
     """How a network is carried between hosts: `sdn.model.mtu.Encapsulation`."""
 
-    VXLAN = "vxlan", "VXLAN overlay"
-    GENEVE = "geneve", "Geneve overlay"
+    VXLAN = "vxlan", _("VXLAN overlay")
+    GENEVE = "geneve", _("Geneve overlay")
     VLAN = "vlan", "VLAN"
-    FLAT = "flat", "flat"
+    FLAT = "flat", _("flat")
 
 
 class Network(models.Model):
@@ -126,12 +127,12 @@ class Subnet(models.Model):
 
 
 class Direction(models.TextChoices):
-    INGRESS = "ingress", "in"
-    EGRESS = "egress", "out"
+    INGRESS = "ingress", _("in")
+    EGRESS = "egress", _("out")
 
 
 class Protocol(models.TextChoices):
-    ANY = "any", "any"
+    ANY = "any", _("any")
     TCP = "tcp", "tcp"
     UDP = "udp", "udp"
     ICMP = "icmp", "icmp"
@@ -177,13 +178,13 @@ class SecurityRule(models.Model):
 
 class PortKind(models.TextChoices):
     VM = "vm", "VM"
-    ACCESS = "access", "Access from the lab's machine"
-    RESERVED = "reserved", "Reserved"
+    ACCESS = "access", _("Access from the lab's machine")
+    RESERVED = "reserved", _("Reserved")
 
 
 class NicModel(models.TextChoices):
-    VIRTIO = "virtio", "virtio (paravirtual)"
-    E1000E = "e1000e", "e1000e (emulated Intel 82574)"
+    VIRTIO = "virtio", _("virtio (paravirtual)")
+    E1000E = "e1000e", _("e1000e (emulated Intel 82574)")
 
 
 class Port(models.Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import User
 from portal.compute.models import VM
@@ -15,9 +16,9 @@ class Snapshot(models.Model):
     """A VM's disk at one moment, volumes of it, and its memory if it ran. `disk_name` is the file that froze then; others lie on it."""
 
     class State(models.TextChoices):
-        TAKING = "taking", "Being taken"
-        THERE = "there", "There"
-        DELETING = "deleting", "Deleting"
+        TAKING = "taking", _("Being taken")
+        THERE = "there", _("There")
+        DELETING = "deleting", _("Deleting")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     vm = models.ForeignKey(VM, on_delete=models.CASCADE, related_name="snapshots")

@@ -4,6 +4,7 @@ the rows again, and their history begins anew."""
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.hosts.models import Host
 
@@ -26,15 +27,15 @@ class TopologyChange(models.Model):
     had by undoing the later ones (portal.topology.topology_rows)."""
 
     class Kind(models.TextChoices):
-        CHANGED = "changed", "changed"
-        FOUND = "found", "found changed after a gap"
-        GAP = "gap", "not known"
+        CHANGED = "changed", _("changed")
+        FOUND = "found", _("found changed after a gap")
+        GAP = "gap", _("not known")
 
     class By(models.TextChoices):
-        OPERATION = "operation", "operation"
-        PERSON = "person", "person"
-        RECONCILER = "reconciler", "Hopsight itself"
-        FOREIGN = "foreign", "foreign"
+        OPERATION = "operation", _("operation")
+        PERSON = "person", _("person")
+        RECONCILER = "reconciler", _("Hopsight itself")
+        FOREIGN = "foreign", _("foreign")
 
     seen = models.ForeignKey(HostSeen, on_delete=models.CASCADE, related_name="changes")
     at = models.DateTimeField()
@@ -85,9 +86,9 @@ class FlowChange(models.Model):
     """What changed at an instant, or a gap in which nobody could tell. `lines` are packed changes, in order."""
 
     class Kind(models.TextChoices):
-        CHANGED = "changed", "changed"
-        FOUND = "found", "found changed after a gap"
-        GAP = "gap", "not known"
+        CHANGED = "changed", _("changed")
+        FOUND = "found", _("found changed after a gap")
+        GAP = "gap", _("not known")
 
     record = models.ForeignKey(FlowRecord, on_delete=models.CASCADE, related_name="changes")
     at = models.DateTimeField()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from portal.networks.models import Port
 
@@ -31,10 +31,10 @@ KINDS: dict[str, PacketKind] = {
     "tcp": PacketKind("TCP", "tcp", asks_port=True),
     "udp": PacketKind("UDP", "udp", asks_port=True),
     "sctp": PacketKind("SCTP", "sctp", asks_port=True),
-    "arp": PacketKind("ARP: who has this IPv4 address?", "arp", family=4, has_answer=False),
-    "nd": PacketKind("ND: who has this IPv6 address?", "nd", family=6, has_answer=False),
-    "dhcp": PacketKind("DHCP: which address is mine?", "udp", ports=(68, 67), family=4, has_answer=False),
-    "dns": PacketKind("DNS: a question to a name server", "udp", ports=(49152, 53)),
+    "arp": PacketKind(gettext_noop("ARP: who has this IPv4 address?"), "arp", family=4, has_answer=False),
+    "nd": PacketKind(gettext_noop("ND: who has this IPv6 address?"), "nd", family=6, has_answer=False),
+    "dhcp": PacketKind(gettext_noop("DHCP: which address is mine?"), "udp", ports=(68, 67), family=4, has_answer=False),
+    "dns": PacketKind(gettext_noop("DNS: a question to a name server"), "udp", ports=(49152, 53)),
 }
 PROTOCOLS = tuple(KINDS)
 WITH_PORTS = tuple(name for name, kind in KINDS.items() if kind.asks_port)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.compute.models import VM
@@ -79,14 +80,14 @@ class Pool(models.Model):
 class Bus(models.TextChoices):
     VIRTIO = "virtio", "virtio-blk"
     SCSI = "scsi", "virtio-scsi"
-    SATA = "sata", "SATA, emulated"
+    SATA = "sata", _("SATA, emulated")
 
 
 class VolumeState(models.TextChoices):
-    CREATING = "creating", "Creating"
-    AVAILABLE = "available", "Available"
-    ATTACHED = "attached", "Attached"
-    DELETING = "deleting", "Deleting"
+    CREATING = "creating", _("Creating")
+    AVAILABLE = "available", _("Available")
+    ATTACHED = "attached", _("Attached")
+    DELETING = "deleting", _("Deleting")
 
 
 class Volume(models.Model):

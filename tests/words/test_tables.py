@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.apps import apps
 from django.urls import reverse
 from django.utils import translation
 
@@ -12,6 +13,7 @@ from portal.accounts import audit, scopes
 from portal.accounts.templatetags.hopsight import said
 from portal.compute.actions import ACTIONS
 from portal.compute.bulk import BULK
+from portal.compute.hardware import CHOICES as HARDWARE
 from portal.compute.listing import SORTS
 from portal.config.told import told
 from portal.dashboards.layout import KINDS as WIDGETS
@@ -86,3 +88,28 @@ def test_an_operation_is_stored_in_english_and_shown_in_russian() -> None:
     assert told["stages"][0]["title"] == "Choose a host"
     feed = client.get(reverse("activity")).content.decode()
     assert "запрашивает ВМ" in feed
+
+
+SAME_LABELS = {"KVM", "VM", "tcp", "udp", "icmp", "sctp", "virtio-blk", "virtio-scsi", "Slack, Matrix, Mattermost"}
+
+
+def test_each_choice_of_a_column_is_a_russian_one_on_pages() -> None:
+    columns = [
+        column
+        for model in apps.get_models()
+        for column in model._meta.get_fields()
+        if model.__module__.startswith("portal.")
+    ]
+    labels = [label for column in columns for _, label in getattr(column, "choices", None) or ()]
+    english = {str(label) for label in labels} - SAME_LABELS
+    with translation.override("ru"):
+        shown = {str(label) for label in labels}
+        assert {label for label in english & shown if has_words(label) and told(label) == label} == set()
+    assert len(english) > 60
+
+
+def test_what_a_vm_s_machine_may_be_made_of_is_told_in_russian() -> None:
+    words = {words for choices in HARDWARE.values() for one in choices for words in (one.title, one.note)}
+    with translation.override("ru"):
+        same = {one for one in words if has_words(one) and " " in one and said(one) == one}
+    assert same == {"e1000e (Intel 82574)", "q35 (PCI Express)", "SATA (AHCI)"}
