@@ -1,4 +1,5 @@
 /** Numbers as people read them. */
+import { gettext, gettext_noop } from "./gettext";
 
 export function count(value: number): string {
   if (value < 100_000) return value.toLocaleString("en-GB", { maximumFractionDigits: 0 });
@@ -6,14 +7,20 @@ export function count(value: number): string {
 }
 
 export function bytes(value: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
+  const units = [
+    gettext_noop("B"),
+    gettext_noop("kB"),
+    gettext_noop("MB"),
+    gettext_noop("GB"),
+    gettext_noop("TB"),
+  ];
   let at = 0;
   let amount = value;
   while (amount >= 1000 && at < units.length - 1) {
     amount /= 1000;
     at += 1;
   }
-  return `${at === 0 ? amount.toFixed(0) : amount.toFixed(1)} ${units[at]}`;
+  return `${at === 0 ? amount.toFixed(0) : amount.toFixed(1)} ${gettext(units[at] ?? "")}`;
 }
 
 export function rate(pps: number): string {

@@ -1,4 +1,5 @@
 /** Samples over time as the API tells them, and their values as people read them. */
+import { gettext, gettext_noop } from "./gettext";
 
 export interface Line {
   name: string;
@@ -16,10 +17,34 @@ export interface History {
 }
 
 const LARGE: Record<string, [number, string[]]> = {
-  bytes: [1024, ["B", "KiB", "MiB", "GiB", "TiB"]],
-  "bytes/s": [1000, ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]],
-  "bit/s": [1000, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"]],
-  "packets/s": [1000, ["/s", "k/s", "M/s", "G/s", "T/s"]],
+  bytes: [
+    1024,
+    [gettext_noop("B"), gettext_noop("KiB"), gettext_noop("MiB"), gettext_noop("GiB"), gettext_noop("TiB")],
+  ],
+  "bytes/s": [
+    1000,
+    [
+      gettext_noop("B/s"),
+      gettext_noop("kB/s"),
+      gettext_noop("MB/s"),
+      gettext_noop("GB/s"),
+      gettext_noop("TB/s"),
+    ],
+  ],
+  "bit/s": [
+    1000,
+    [
+      gettext_noop("bit/s"),
+      gettext_noop("kbit/s"),
+      gettext_noop("Mbit/s"),
+      gettext_noop("Gbit/s"),
+      gettext_noop("Tbit/s"),
+    ],
+  ],
+  "packets/s": [
+    1000,
+    [gettext_noop("/s"), gettext_noop("k/s"), gettext_noop("M/s"), gettext_noop("G/s"), gettext_noop("T/s")],
+  ],
 };
 
 /** 1234567 bit/s → `1.23 Mbit/s`; the same words as portal/history/asked.py has. */
@@ -35,7 +60,7 @@ export function quantity(value: number | null, unit: string): string {
     amount /= base;
     at += 1;
   }
-  return `${digits(amount)} ${names[at]}`;
+  return `${digits(amount)} ${gettext(names[at] ?? "")}`;
 }
 
 function digits(value: number): string {
