@@ -67,6 +67,8 @@ class Team(models.Model):
     )
     max_volumes = models.PositiveIntegerField(default=20)
     max_volume_gib = models.PositiveIntegerField(default=100)
+    max_networks = models.PositiveIntegerField(default=100)
+    max_floating_addresses = models.PositiveIntegerField(default=50)
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         User, through="Membership", related_name="teams"
     )

@@ -78,6 +78,7 @@ from portal.networks.ipam_api import router as ipam_router
 from portal.networks.limits_api import router as limits_router
 from portal.networks.mirrors_api import router as mirrors_router
 from portal.networks.owners import network_named
+from portal.networks.quota import use_of_network
 from portal.operations.api import router as operations_router
 from portal.operations.serialize import operation_as_json
 from portal.search.api import router as search_router
@@ -255,7 +256,7 @@ def usage(request: HttpRequest) -> Any:
     use = use_of(team)
     volumes = use_of_volumes(team)
     used = {name: getattr(use, name) for name in ("vcpus", "ram_mib", "disk_gib", "vms")}
-    used |= {"volumes": volumes.volumes, "volume_gib": volumes.gib}
+    used |= {"volumes": volumes.volumes, "volume_gib": volumes.gib, **use_of_network(team)}
     return {"team": team.slug} | {
         name: {"used": value, "limit": getattr(team, f"max_{name}")} for name, value in used.items()
     }

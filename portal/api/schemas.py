@@ -275,6 +275,8 @@ class UsageOut(Schema):
     vms: UsageLine
     volumes: UsageLine
     volume_gib: UsageLine
+    networks: UsageLine
+    floating_addresses: UsageLine
 
 
 class AuditOut(Schema):

@@ -11,6 +11,7 @@ from portal.networks.external_requests import take_address
 from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import ExternalNetwork, FixedAddress, FloatingAddress, Port, Router
 from portal.networks.problems import Findings, NetworkProblem
+from portal.networks.quota import floating_refusal
 from portal.networks.router_models import family_of
 
 
@@ -18,6 +19,8 @@ def allocate_floating(team: Team, external: ExternalNetwork, address: str = "", 
     """A floating address of the team, standing for nothing yet; of the family, where none is named. Raises NetworkProblem."""
     with transaction.atomic():
         bump_generation(NO_PORT)
+        if refused := floating_refusal(team):
+            raise NetworkProblem({"external": [refused]})
         made = FloatingAddress.objects.create(team=team, address=take_address(external, address, family))
         audit("allocate", made, after={"external": external.name})
         return made

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext, ngettext
 
 from portal.accounts.models import Team
-from portal.networks import numbers
+from portal.networks import numbers, quota
 from portal.networks.audited import audit
 from portal.networks.intent import bump_generation
 from portal.networks.models import FloatingAddress, Network, NetworkKind, Port, PortKind, Subnet
@@ -20,7 +20,7 @@ from sdn.model.mtu import Encapsulation
 PREFIX_LENGTHS = {4: (8, 29), 6: (64, 64)}
 SLAAC_POOL = (0x10, 0xFFFF)  # of an IPv6 subnet, where addresses are made of MACs and the pool is for the rest
 MOST_DNS = 4
-OVERLAYS = (NetworkKind.VXLAN.value, NetworkKind.GENEVE.value)  # what a team makes by itself
+OVERLAYS = quota.OVERLAYS  # what a team makes by itself
 NAMED_IN_USE = 5  # how many users of a thing are named in the reason why it stays
 
 
@@ -66,6 +66,7 @@ def create_network(team: Team, spec: NetworkSpec) -> Network:
                 gettext("%(kind)s was given; %(overlays)s are allowed")
                 % {"kind": shown(spec.kind), "overlays": gettext(" and ").join(OVERLAYS)},
             )
+        findings.add("name", quota.network_refusal(team))
         made = store_network(team, spec, findings)
         audit("create", made, after={"cidr": spec.subnet.cidr, "vni": made.vni, "mtu": made.mtu})
         return made
