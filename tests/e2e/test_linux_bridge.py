@@ -16,8 +16,12 @@ import pytest
 
 from lab.commands import run
 from lab.paths import hypervisor_paths, lab_netns
+from portal.hosts.models import Host
+from sdn.bundle import BundleShadow, read_bundle
+from tasks.bundle_writer import write_bundle
+from tasks.bundles import trace_bundle
 from tests.e2e.api import Api
-from tests.e2e.conftest import ROOT, Product
+from tests.e2e.conftest import Product
 from tests.e2e.test_main_job import SSH_OPTIONS
 from tests.waiting import wait_for
 
@@ -99,13 +103,6 @@ def counted(listing: Callable[[], str]) -> int:
     """Packets that the only rule has counted."""
     rule = next(one["rule"] for one in json.loads(listing())["nftables"] if "rule" in one)
     return int(next(one["counter"]["packets"] for one in rule["expr"] if "counter" in one))
-
-
-def manage(product: Product, *argv: str) -> str:
-    """What a command of manage.py prints, on the product's own rows."""
-    done = subprocess.run([*product.python, str(ROOT / "manage.py"), *argv], env=product.environment(), capture_output=True, text=True, timeout=120)  # fmt: skip
-    assert done.returncode == 0, (argv, done.stdout, done.stderr)
-    return done.stdout
 
 
 def ssh_between(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -210,17 +207,20 @@ def test_a_bundle_of_such_a_host_answers_alike(
 ) -> None:
     """As the target's host would get it from the tunnel; another machine has only the files."""
     one, other = vms
+    paths = hypervisor_paths(product.lab, int(other["host"][2:]))
+    host = Host(name=other["host"], libvirt_uri=paths.libvirt_uri, ovsdb=paths.ovsdb, ovs_rundir=str(paths.ovs_rundir))
     with ruled(product, other["host"], "bridge", f"ether daddr {other['ports'][0]['mac']} tcp dport 22 counter drop"):
-        manage(product, "bundle", "--host", other["host"], str(tmp_path / "b"))
+        problems = write_bundle(host, tmp_path)
+    assert not [problem for problem in problems if "nft" in problem or "fdb_show" in problem], problems
     ends = f"dl_src={one['ports'][0]['mac']},dl_dst={other['ports'][0]['mac']},nw_src={one['address']},nw_dst={other['address']},nw_ttl=64"  # fmt: skip
     came = next(hop for hop in traced(alice, ssh_between(one, other))["result"]["hops"] if hop["kind"] == "tunnel_decap")  # fmt: skip
     vni, ofport = came["detail"].split("VNI ")[1].split(",")[0], came["detail"].rsplit("port ", 1)[1]
-    for port, verdict in ((22, "dropped"), (80, "delivered")):
-        flow = f"in_port={ofport},tun_id={int(vni):#x},tcp,{ends},tp_src=40000,tp_dst={port}"
-        bundle = ("--bundle", str(tmp_path / "b" / other["host"]), "--bridge", "br-int", "--flow", flow)
-        told = json.loads(manage(product, "trace", *bundle, "--expect", verdict, "--json"))
-        assert "linux_bridge" in [hop["kind"] for hop in told["hops"]], told["reason"]
-        assert ("tcp dport 22 counter drop" in told["reason"]) == (port == 22), told["reason"]
+    with BundleShadow(read_bundle(tmp_path)) as loaded:
+        for port, verdict in ((22, "dropped"), (80, "delivered")):
+            flow = f"in_port={ofport},tun_id={int(vni):#x},tcp,{ends},tp_src=40000,tp_dst={port}"
+            told = trace_bundle(loaded, "br-int", flow, ())
+            assert told.verdict == verdict and "linux_bridge" in [hop.kind for hop in told.hops], told.reason
+            assert ("tcp dport 22 counter drop" in told.reason) == (port == 22), told.reason
 
 
 def test_what_ips_chains_drop_between_bridge_ports_is_told_where_they_see_bridged_frames(
