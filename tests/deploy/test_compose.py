@@ -46,12 +46,18 @@ class Deployment:
         assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         return done.stdout
 
+    def inside(self, service: str, script: str, given: str = "") -> str:
+        """What a shell in a service's container says, whose standard input is `given`; nothing when it fails."""
+        argv = ["docker-compose", "-p", "hopsight-test", *self.files, "exec", "-T", service, "sh", "-c", script]
+        done = subprocess.run(argv, env=self.environment, cwd=ROOT, input=given, capture_output=True, text=True, timeout=120)  # fmt: skip
+        return done.stdout if done.returncode == 0 else ""
+
     def curl(self, path: str, *words: str) -> str:
         """What the front answers, from inside the namespace that the engine's networks are in."""
         argv = ["ip", "netns", "exec", self.netns, "curl", "-sk", "--max-time", "20", *words]
         return subprocess.run([*argv, f"https://localhost:{PORT}{path}"], capture_output=True, text=True).stdout
 
-    def api(self, token: str, path: str, body: dict[str, str] | None = None) -> Any:
+    def api(self, token: str, path: str, body: dict[str, Any] | None = None) -> Any:
         words = ["-H", f"Authorization: Bearer {token}"]
         if body is not None:
             words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
@@ -109,25 +115,60 @@ def test_every_service_runs_and_stays_without_root_or_a_writable_root(deployment
         assert "Read-only" in deployment.compose("exec", "-T", service, "sh", "-c", "touch /x 2>&1 || true")
 
 
-def test_a_vm_is_made_and_reached(deployment: Deployment) -> None:
+def test_the_front_hands_a_body_on_as_it_comes_and_the_web_process_bounds_it(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "body").write_text("x" * 300_000)
+    words = ("-H", "Transfer-Encoding: chunked", "-H", "Expect:", "--data-binary", f"@{tmp_path / 'body'}")
+    told = deployment.curl("/api/v1/vms", *words)
+    assert json.loads(told)["status"] == 413 and "262144 bytes" in json.loads(told)["errors"]["body"][0], told
+
+
+def test_two_vms_are_made_reached_by_ssh_and_the_way_between_them_is_told(
+    deployment: Deployment, tmp_path: Path
+) -> None:
     wait_for(lambda: "password" in deployment.compose("logs", "--no-color", "lab"), 180, "the lab is up", 1.0)
     wait_for(lambda: "Reach guests" in deployment.compose("logs", "--no-color", "lab"), 180, "the lab is seen", 1.0)
-    token = re.search(r"hst_\S+", _python(deployment, TOKEN))
-    assert token, "no token"
-    body = {"name": "web-1", "image": "tiny", "flavor": "nano", "network": "payments-net"}
-    made = deployment.api(token[0], "/vms", body)
-    uuid = made["vm"]["uuid"]
-
-    def running() -> bool:
-        return deployment.api(token[0], f"/vms/{uuid}").get("state") == "running"
-
-    wait_for(running, 120, f"the VM runs: {made}", 1.0)
-    address = re.search(r"10\.20\.0\.\d+", json.dumps(deployment.api(token[0], f"/vms/{uuid}")))
-    assert address
-    ping = ("exec", "-T", "lab", "ip", "netns", "exec", "hs-main-access", "ping", "-c1", "-W2", address[0])
-    wait_for(lambda: "1 received" in deployment.compose(*ping, check=False), 60, "the guest answers", 1.0)
+    found = re.search(r"hst_\S+", _python(deployment, TOKEN))
+    assert found, "no token"
+    token, key = found[0], tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_text()
+    number = deployment.api(token, "/keys", {"name": "test", "public_key": public})["id"]
+    web, db = [_made(deployment, token, name, number) for name in ("web-1", "db-1")]
+    told = _traced(deployment, token, {"source": web["ports"][0]["uuid"], "target": "db-1"})
+    assert told["result"]["verdict"] == "delivered", told
+    ssh = f"{SSH} {web['login_user']}@{web['address']} ping -c 1 {db['address']}"
+    script = f"umask 77; cat >/tmp/key; ip netns exec hs-main-access {ssh}"
+    wait_for(lambda: "1 packets received" in deployment.inside("lab", script, key.read_text()), 120, "a ping by SSH", 1)
 
 
+def _made(deployment: Deployment, token: str, name: str, key: int) -> Any:
+    """The VM, running, on a host of its own."""
+    body = {"name": name, "image": "tiny", "flavor": "nano", "network": "payments-net", "key": key}
+    made = deployment.api(token, "/vms", {**body, "apart": "tier", "apart_must": True})
+
+    def running() -> Any:
+        vm = deployment.api(token, f"/vms/{made['vm']['uuid']}")
+        return vm if vm.get("state") == "running" else None
+
+    return wait_for(running, 120, f"the VM runs: {made}", 1.0)
+
+
+def _traced(deployment: Deployment, token: str, asked: dict[str, Any]) -> Any:
+    """The trace with its answer."""
+    made = deployment.api(token, "/traces", asked)
+
+    def done() -> Any:
+        told = deployment.api(token, f"/traces/{made['uuid']}")
+        return told if told["state"] in ("done", "failed") else None
+
+    return wait_for(done, 60, f"the trace is answered: {made}", 1.0)
+
+
+SSH = (
+    "ssh -i /tmp/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=10 -o BatchMode=yes"
+)
 TOKEN = """
 from portal.accounts.models import User
 from portal.accounts.tokens import make_token
