@@ -19,14 +19,15 @@ from portal.config.told_forms import FORMS as CORE
 from portal.config.told_hosts import FORMS as HOSTS
 from portal.config.told_operations import FORMS as OPERATIONS
 from portal.config.told_pages import FORMS as PAGES
+from portal.config.told_past import FORMS as PAST
 from portal.config.units import with_units
 from portal.operations.stages import STAGES, TITLES
 
-FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES
+FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused"})
 SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})
-SAID |= {"asked", "rule", "where", "metric", "share", "verdict", "expected"}
+SAID |= {"asked", "rule", "where", "metric", "share", "verdict", "expected", "label", "truth", "parent"}
 LISTED = frozenset({"problems", "seats"})
 MEASURED = frozenset({"value", "limit"})
 # What stands at a place is as narrow as it can be: short forms would take sentences of others apart else.
@@ -35,11 +36,16 @@ PLACES = dict.fromkeys(
 )
 PLACES |= dict.fromkeys(("one", "two", "three"), r"\S+")
 PLACES["asked"] = r"(?:any protocol|icmp type \d+(?: code \d+)?|[a-z0-9]+(?:/\d+(?:-\d+)?)?)(?: over IPv6)?"
+PLACES["guest"] = r"\S+"  # after a sentence that may be of such a form too
+PLACES |= dict.fromkeys(("label", "truth"), r"(?:[^.]|\.(?! ))+?")  # within one sentence
+PLACES |= dict.fromkeys(("verdict", "expected"), r"[^:]+?")
+PLACES["vlan"] = r"\d+(?:, \d+)*"
+PLACES["mode"] = r"\S*"
 PLACES["net"] = r"[0-9a-f.:]+(?:/\d+)?"
 _TITLES = {*TITLES.values(), *(title for stages in STAGES.values() for _, title in stages)}
 PLACES["title"] = "|".join(re.escape(title) for title in sorted(_TITLES, key=len, reverse=True))
 PLACE = re.compile(r"%\((\w+)\)s")
-SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-ZА-ЯЁ“])")
+SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-ZА-ЯЁ“]|\S+'s NIC is )")  # the last begins with a name
 MOST_REMEMBERED = 4096
 
 

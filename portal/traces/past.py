@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 NIC = "nic:"  # before the MAC of a sender that is such a NIC
 MOST_LISTED = 200
+# In English, as all of a stored trace is.
+ADVICE = "Give the address that %(vm)s has as the target: the packet is then followed to where it leaves Open vSwitch."
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _NOBODY, _NO_MAC = ip_address("0.0.0.0"), "00:00:00:00:00:00"
 _UNKNOWN = (str(_NOBODY), "::", _NO_MAC)
@@ -95,8 +97,8 @@ def answer_past(spec: TraceSpec, trace_id: str) -> Trace:
     )  # fmt: skip
     question = Question(trace_id, source, target, packet, (), 0, now)
     advice = ""
-    if spec.past is None and spec.past_target is not None:  # in English, as all of a stored trace is
-        advice = f"Give the address that {spec.past_target.name} has as the target: the packet is then followed to where it leaves Open vSwitch."
+    if spec.past is None and spec.past_target is not None:
+        advice = ADVICE % {"vm": spec.past_target.name}
     trace = predict_past(question, _known(packet_fields(packet)), advice)
     return replace(trace, question=_asked(spec, now))
 

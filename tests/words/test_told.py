@@ -11,6 +11,8 @@ from portal.config.told import FORMS, PLACE, PLACES, told
 from portal.networks.claims import KINDS
 from portal.networks.conflicts import DROPPED
 from portal.networks.hint_models import HintSource
+from portal.traces.past import ADVICE
+from sdn.model.bypass import LABELS, TRUTHS, Bypass
 from sdn.pipeline import DROP_REASONS, TABLES
 from sdn.trace.words import REFUSALS, SUGGESTIONS
 from tests.words.texts import has_words
@@ -50,9 +52,27 @@ def test_what_the_pipeline_and_the_traces_say_by_their_tables_has_a_form() -> No
     said = {reason.words for reason in DROP_REASONS} | {table.purpose for table in TABLES}
     said |= {words for _, words in REFUSALS}
     said |= {re.sub(r"{(\w+)}", r"%(\1)s", words) for words in SUGGESTIONS.values()}
-    said |= {DROPPED, *map(str, dict(HintSource.choices).values())}
+    said |= {DROPPED, ADVICE, *map(str, dict(HintSource.choices).values())}
     said |= {re.sub(r"{(\w+)}", r"%(\1)s", words) for kind in KINDS for words in (kind.words, kind.advice)}
+    past = {words for kind, words in {**LABELS, **TRUTHS}.items() if kind != "other"}
+    said |= {words.replace("{device}", "%(parent)s").replace("{mode}", "%(mode)s") for words in past}
     assert said - FORMS == set()
+
+
+def _past(kind: str, mode: str = "") -> list[str]:
+    """What a trace says of a NIC past Open vSwitch: what it sends, and what is for it beside what is told of the way."""
+    nic = Bypass(kind, "eth0.42", mode, "42")
+    return [nic.label, nic.truth, nic.words_from("db-1"), f"{nic.words_from('db-1')} {nic.words_to('web-1')}"]
+
+
+@pytest.mark.parametrize("kind", [*TRUTHS, "pool", "macvtap"])
+def test_what_is_said_of_a_nic_past_open_vswitch_is_told_whole(kind: str) -> None:
+    own = re.compile(r"db-1|web-1|eth0\.42|bridge|vepa|private|passthrough|macvtap|vhost-user")
+    with translation.override("ru"):
+        english = {
+            word for said in map(told, _past(*kind.split())) for word in re.findall(r"\b[a-z]{3,}\b", own.sub("", said))
+        }
+    assert english <= {"libvirt", "tap"}
 
 
 def _value(name: str) -> str:
