@@ -31,7 +31,6 @@ from tasks.hypervisor.libvirt_look import paths_in
 class FakeHypervisor(FakeStorage, FakeBackups):
     """Domains by name. `is_down` refuses every call, `is_deaf` guests hear no ACPI; `on_start` sees the taps that a started domain plugs."""
 
-    definitions: dict[str, str] = field(default_factory=dict)
     running: dict[str, tuple[LiveInterface, ...]] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     autostarted: set[str] = field(default_factory=set)

@@ -14,8 +14,10 @@ from tasks.hypervisor.fake_calls import FakeCalls
 
 @dataclass
 class FakeLayers(FakeCalls):
-    """`written` is the file that each running domain writes as its own disk, `others` those of its further disks by target."""
+    """`written` is the file that each running domain writes as its own disk, `others` those of its further disks by target.
+    As libvirt does, what a disk is switched to is at once what the domain's definition names."""
 
+    definitions: dict[str, str] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
     others: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -53,6 +55,15 @@ class FakeLayers(FakeCalls):
             self.others[domain][target] = path
         else:
             self.written[domain] = path
+        self._define_disk(domain, target, path)
+
+    def _define_disk(self, domain: str, target: str, path: str) -> None:
+        root = etree.fromstring(self.definitions[domain])
+        for disk in root.iterfind("devices/disk"):
+            place, source = disk.find("target"), disk.find("source")
+            if place is not None and source is not None and place.get("dev") == target:
+                source.set("file", path)
+        self.definitions[domain] = etree.tostring(root, encoding="unicode")
 
 
 def disk_in(xml: str) -> str:

@@ -19,11 +19,21 @@ from django.db import transaction
 from portal.compute.models import VM
 from portal.snapshots.models import Snapshot, SnapshotVolume
 from portal.volumes.models import Volume
+from tasks.hypervisor.chains import chain_of, file_of_disk, lies_on
 from tasks.hypervisor.disks import commit_offline, ensure_layer, grow_file, rebase_offline, remove_file
 from tasks.hypervisor.driver import Hypervisor, HypervisorError
 from tasks.sagas.engine import Context, StageError
 from tasks.sagas.rows import placed_or_none
 from tasks.sagas.volume import ROWS, update_volume
+
+
+def standing_layers(hypervisor: Hypervisor, disk: tuple[str, str]) -> tuple[str, ...]:
+    """The files of a disk, the one that is written first: as the guest has them open, or would open them if it started now.
+
+    A worker that died knows no more what libvirt did for it. The definition does, also once the guest has powered off: it
+    follows each snapshot and each merge. `disk` is (domain, target).
+    """
+    return hypervisor.live_layers(*disk) or chain_of(file_of_disk(hypervisor.definition(disk[0]), disk[1]))
 
 
 def merge_layers(
@@ -34,11 +44,28 @@ def merge_layers(
     if str(base) in layers:
         hypervisor.commit_layer(*disk, str(base), str(top))
         layers = hypervisor.live_layers(*disk)
-    elif top.exists():
+    elif top.exists() and not is_merged(hypervisor, disk, base, top):
         commit_offline(top, base)
     for path in above:  # what a running guest has open, libvirt has told already
         if str(path) not in layers:
             rebase_offline(path, base)
+
+
+def is_merged(hypervisor: Hypervisor, disk: tuple[str, str], base: Path, top: Path) -> bool:
+    """Whether the disk lies on `base` without `top`: then the guest may have written to `base` since, and what is left of
+    `top` is older."""
+    layers = standing_layers(hypervisor, disk)
+    return str(base) in layers and str(top) not in layers
+
+
+def lay_over(hypervisor: Hypervisor, disk: tuple[str, str], new: Path, below: Path) -> None:
+    """`new` lies on `below`; nobody has the disk open. One that does already may be what the guest wrote until it powered
+    off, libvirt having switched to it: it is kept as it is."""
+    if new.exists() and not lies_on(new, below):
+        if str(new) in standing_layers(hypervisor, disk):
+            raise StageError(f"{new.name} is what the VM writes, and does not lie on {below.name}: it is left as it is")
+        remove_file(new)
+    ensure_layer(new, below)
 
 
 def parts_of(snapshot: Snapshot) -> list[SnapshotVolume]:
@@ -68,10 +95,11 @@ def new_layers(parts: Sequence[SnapshotVolume]) -> dict[str, str]:
     return found
 
 
-def lay(parts: Sequence[SnapshotVolume]) -> None:
-    """As `new_layers`, the files being there: nobody has the volumes open."""
-    for one, path in zip(parts, new_layers(parts).values(), strict=True):
-        ensure_layer(Path(path), Path(one.volume.path))
+def lay(hypervisor: Hypervisor, vm: VM, parts: Sequence[SnapshotVolume]) -> None:
+    """The layers of `new_layers` are there: nobody has the volumes open."""
+    for one in parts:
+        new = path_of(one.volume, one.volume.layer_of(one.snapshot.uuid))
+        lay_over(hypervisor, (vm.domain, one.volume.target), new, Path(one.volume.path))
 
 
 def record_frozen(parts: Sequence[SnapshotVolume]) -> None:
@@ -87,12 +115,13 @@ def unfreeze_volumes(hypervisor: Hypervisor, vm: VM, snapshot: Snapshot) -> None
     """What was written to each volume since is in the file that was written before."""
     for one in snapshot.volumes.select_related("volume__pool", "volume__team", "parent"):
         volume = one.volume
-        new = path_of(volume, volume.layer_of(snapshot.uuid))
-        if volume.layer == new.name or str(new) in hypervisor.live_layers(vm.domain, volume.target):
+        new, disk = path_of(volume, volume.layer_of(snapshot.uuid)), (vm.domain, volume.target)
+        if volume.layer == new.name or str(new) in standing_layers(hypervisor, disk):
             old = path_of(volume, one.file_name or volume.file_name)
-            merge_layers(hypervisor, (vm.domain, volume.target), old, new)
-            with transaction.atomic():
-                _switch(volume, old.name, one.parent)
+            merge_layers(hypervisor, disk, old, new)
+            if volume.layer == new.name:  # else no row told yet that it froze, and what it lies on is as it was
+                with transaction.atomic():
+                    _switch(volume, old.name, one.parent)
         remove_file(new)
 
 
@@ -159,14 +188,13 @@ def too_many_on(part: SnapshotVolume) -> bool:
     return part.children.count() + part.is_current > 1
 
 
-def is_merged_live(hypervisor: Hypervisor, vm: VM, part: SnapshotVolume) -> bool:
-    """Whether the running guest has the layer on it no more, though rows do not say so yet."""
+def is_part_merged(hypervisor: Hypervisor, vm: VM, part: SnapshotVolume) -> bool:
+    """Whether the VM has the layer on it no more, though rows do not say so yet."""
     child = part.children.first()
     if too_many_on(part) or not (child or part.is_current):
         return False
-    top = _top_of(part, child)
-    layers = hypervisor.live_layers(vm.domain, part.volume.target)
-    return str(path_of(part.volume, part.file_name)) in layers and str(top) not in layers
+    base = path_of(part.volume, part.file_name)
+    return is_merged(hypervisor, (vm.domain, part.volume.target), base, _top_of(part, child))
 
 
 def _top_of(part: SnapshotVolume, child: SnapshotVolume | None) -> Path:

@@ -20,7 +20,8 @@ from tasks.hypervisor.libvirt_snapshots import COMMIT_DEADLINE_S
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
 from tasks.sagas.layers import (
-    is_merged_live,
+    is_merged,
+    is_part_merged,
     merge_layers,
     merge_part,
     parts_of,
@@ -68,7 +69,7 @@ def finish_volumes(context: Context) -> None:
         return
     vm, hypervisor, files = found
     for one in snapshot.volumes.select_related("volume__pool", "volume__team", "parent") if snapshot else ():
-        if is_merged_live(hypervisor, vm, one):
+        if is_part_merged(hypervisor, vm, one):
             _merge_part(context, vm, hypervisor, one)
     _drop_left_of_volumes(context)
     refresh_pools(hypervisor, vm.volumes.select_related("pool"))
@@ -124,9 +125,8 @@ def finish_merge(context: Context) -> None:
     children = list(snapshot.children.all())
     child = children[0] if children else None
     top = files.beside(child.disk_name) if child else files.disk
-    layers = hypervisor.live_layers(vm.domain, disk_target(vm.disk_bus, 0))
-    is_alone = len(children) + snapshot.is_current == 1
-    if is_alone and str(files.beside(snapshot.disk_name)) in layers and str(top) not in layers:
+    base, disk = files.beside(snapshot.disk_name), (vm.domain, disk_target(vm.disk_bus, 0))
+    if len(children) + snapshot.is_current == 1 and is_merged(hypervisor, disk, base, top):
         merge(context)
         return drop(context)
     with transaction.atomic():

@@ -2,9 +2,9 @@
 
 [image] ← [frozen at s1] ← [frozen at s2] ← [what the VM writes: VM.disk_name]
 
-Rows say which file is which; a stage that was cut is found out by what the running domain has. A deletion merges the one
-layer that lies on the snapshot's into it, so that its file lives on as that layer's: once that began there is no way back,
-only on.
+Rows say which file is which; how far a stage came that was cut is told by what the domain has open, or would open if it
+started now. A deletion merges the one layer that lies on the snapshot's into it, so that its file lives on as that layer's:
+once that began there is no way back, only on.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tasks.sagas.layers import (
     drop_reverted,
     lay,
     lay_on,
+    lay_over,
     merge_layers,
     new_layers,
     parts_of,
@@ -34,6 +35,7 @@ from tasks.sagas.layers import (
     record_reverted,
     refresh_pools,
     return_volumes,
+    standing_layers,
     unfreeze_volumes,
 )
 from tasks.sagas.rows import placed, placed_or_none
@@ -84,11 +86,10 @@ def freeze(context: Context) -> str:
     target, parts = disk_target(vm.disk_bus, 0), parts_of(snapshot)
     layers = hypervisor.live_layers(vm.domain, target)
     if not layers:
-        if snapshot.has_memory:
+        if snapshot.has_memory and str(new) not in standing_layers(hypervisor, (vm.domain, target)):
             raise StageError(f"{vm.name} was shut down meanwhile: it has no memory to keep")
-        remove_file(new)
-        ensure_layer(new, files.disk)
-        lay(parts)
+        lay_over(hypervisor, (vm.domain, target), new, files.disk)
+        lay(hypervisor, vm, parts)
     elif layers[0] != str(new):
         remove_file(new)
         remove_file(memory)
@@ -115,11 +116,12 @@ def unfreeze(context: Context) -> None:
     new = files.beside(snapshot.next_disk_name)
     disk = vm.domain, disk_target(vm.disk_bus, 0)
     unfreeze_volumes(hypervisor, vm, snapshot)
-    if vm.disk_name == new.name or str(new) in hypervisor.live_layers(*disk):
+    if vm.disk_name == new.name or str(new) in standing_layers(hypervisor, disk):
         old = files.beside(snapshot.disk_name) if snapshot.disk_name else files.disk
         merge_layers(hypervisor, disk, old, new)
-        with transaction.atomic():
-            switch(vm, old.name, snapshot.parent)
+        if vm.disk_name == new.name:  # else no row told yet that it froze, and what it lies on is as it was
+            with transaction.atomic():
+                switch(vm, old.name, snapshot.parent)
         vm_create.define(context)
     refresh_pools(hypervisor, vm.volumes.select_related("pool"))
     remove_file(new)
