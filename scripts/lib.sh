@@ -34,6 +34,7 @@ ping:iputils-ping:the tests' real packets
 syslinux:syslinux:a disk that boots by itself, for the tests
 mcopy:mtools:a disk that boots by itself, for the tests
 iperf3:iperf3:the tests' traffic under a restart
+lldpd:lldpd:the tests' LLDP neighbours
 pkill:procps:the tests"
 TOOLS_BENCH="ovn-nbctl:ovn-central:the reference of port_wired_ms
 ovn-controller:ovn-host:the reference of port_wired_ms"

@@ -34,6 +34,7 @@ from tasks.hypervisor.driver import Capacity, DomainState, Hypervisor, Hyperviso
 from tasks.hypervisor.events import register_asyncio_events
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
+from tasks.neighbours import keep_neighbours
 
 log = logging.getLogger("hopsight.collector")
 EVERY_S, RETRY_S, HOSTS_EVERY_S = 2.0, 2.0, 5.0
@@ -47,6 +48,7 @@ async def collect() -> None:
     sampler = HostSampler()
     writer = asyncio.create_task(keep_hosts_sampled(sampler), name="samples")
     agents = asyncio.create_task(keep_agents(), name="agents")
+    neighbours = asyncio.create_task(keep_neighbours(), name="neighbours")
     watched: dict[int, asyncio.Task[None]] = {}
     try:
         while True:
@@ -58,7 +60,7 @@ async def collect() -> None:
                     )
             await asyncio.sleep(HOSTS_EVERY_S)
     finally:
-        for task in (writer, agents, *watched.values()):
+        for task in (writer, agents, neighbours, *watched.values()):
             task.cancel()
 
 

@@ -21,6 +21,8 @@ from portal.hosts.manage_views import switch_of
 from portal.hosts.models import Host
 from portal.hosts.register import HostSpec, enable_host, register_host, remove_host
 from portal.hosts.requests import set_plug
+from portal.topology.models import HostSeen
+from portal.topology.neighbours import lldp_from_json, lldp_to_json
 
 router = Router()
 Text = Annotated[str, Field(max_length=300)]
@@ -31,6 +33,28 @@ COLUMNS = tuple(one.name for one in fields(HostSpec))
 class TroubleOut(Schema):
     words: str
     do: str = Field(description="what to do")
+
+
+class NeighbourOut(Schema):
+    """What is at the other end of a NIC's cable, in its own words by LLDP."""
+
+    nic: str
+    protocol: str
+    system: str
+    chassis: str
+    port: str = Field(description="the neighbour's own end")
+    description: str
+    vlan: int = Field(description="its untagged VLAN, 0 where it tells none")
+    vlans: list[int]
+    addresses: list[str] = Field(description="where it is managed")
+
+
+class LldpOut(Schema):
+    state: str = Field(
+        description='answers, absent (no lldpd to be asked), unread (see "problem"), or empty: not yet asked'
+    )
+    problem: str
+    neighbours: list[NeighbourOut]
 
 
 class HostDetail(Schema):
@@ -57,6 +81,7 @@ class HostDetail(Schema):
     vms: int
     troubles: list[TroubleOut]
     switch: dict[str, Any] | None
+    lldp: LldpOut = Field(description="who is at the other ends of its NICs' cables, where its lldpd tells")
 
 
 class HostIn(Schema):
@@ -138,4 +163,6 @@ def _detail(row: Host) -> dict[str, Any]:
     switch = switch_of(row)
     columns = {name: getattr(row, name) for name in HostDetail.model_fields if hasattr(row, name) and name != "vms"}
     told = [asdict(one) for one in troubles(row, switch, timezone.now())]
-    return {**columns, "vms": row.vms.count(), "troubles": told, "switch": asdict(switch) if switch else None}
+    lldp = HostSeen.objects.filter(host=row).values_list("lldp", flat=True).first()
+    seen = {"switch": asdict(switch) if switch else None, "lldp": lldp_to_json(lldp_from_json(lldp))}
+    return {**columns, "vms": row.vms.count(), "troubles": told, **seen}

@@ -19,7 +19,10 @@ from portal.networks.models import FixedAddress, Generation, Network, Port, Port
 from portal.networks.owners import owned_by, usable_by
 from portal.networks.router_models import FloatingAddress, Router, RouterPort
 from portal.topology.models import HostSeen
+from portal.topology.neighbours import NOT_LOOKED, lldp_from_json
+from sdn.linux.lldp import Neighbour
 from sdn.model.switch import BridgeSeen, PortSeen, SwitchSeen, switch_from_json
+from sdn.transport.lldpd import LldpSeen
 
 OUR_BRIDGES = ("br-int", "br-ex")
 INTEGRATION = "br-int"
@@ -140,6 +143,9 @@ class HostOnMap:
     seen: bool
     bridges: tuple[Bridge, ...]
     others: Others
+    lldp: str  # sdn.transport.lldpd's state; "" not looked at, and for teams, who are not told of neighbours
+    lldp_problem: str
+    neighbours: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,7 @@ class _Seen:
 
     switch: SwitchSeen | None
     domains: tuple[ForeignGuest, ...]
+    lldp: LldpSeen = NOT_LOOKED
 
 
 @dataclass(slots=True)
@@ -233,13 +240,15 @@ def _host(scope: Scope, row: Host, seen: _Seen, sums: _Sums, shown: int, ours: s
     taps = set() if scope.team else {tap for domain in seen.domains for tap in domain.taps}
     bridges, hidden = _bridges(scope, seen.switch, ours, taps)
     guests = sums.guests[row.name] - shown + (len(seen.domains) if scope.team else 0)
+    lldp = NOT_LOOKED if scope.team else seen.lldp
     trouble = "; ".join(filter(None, (row.libvirt_error, row.ovs_error)))
     return HostOnMap(
         name=row.name, underlay_ip=row.underlay_ip, mtu=row.underlay_mtu, vcpus=row.vcpus, ram_mib=row.ram_mib,
         vcpus_used=sums.vcpus[row.name], ram_used_mib=sums.ram_mib[row.name], accelerator=row.accelerator,
         ovs_version=row.ovs_version, enabled=row.enabled, reached=not trouble,
         trouble="" if scope.team else trouble, seen=seen.switch is not None, bridges=bridges,
-        others=replace(hidden, guests=max(guests, 0)),
+        others=replace(hidden, guests=max(guests, 0)), lldp=lldp.state, lldp_problem=lldp.problem,
+        neighbours=lldp.neighbours,
     )  # fmt: skip
 
 
@@ -303,14 +312,15 @@ def _port(bridge: BridgeSeen, port: PortSeen) -> SwitchPort:
 
 def _seen() -> dict[str, _Seen]:
     found = {}
-    for name, switch, domains in HostSeen.objects.values_list("host__name", "switch", "foreign_domains"):
+    columns = ("host__name", "switch", "foreign_domains", "lldp")
+    for name, switch, domains, lldp in HostSeen.objects.values_list(*columns):
         parsed = switch_from_json(switch) if switch else None
         taps = _taps_by_domain(parsed)
         guests = (
             ForeignGuest(one["name"], one["uuid"], name, one["state"], tuple(taps.get(one["uuid"], ())))
             for one in domains
         )
-        found[name] = _Seen(parsed, tuple(guests))
+        found[name] = _Seen(parsed, tuple(guests), lldp_from_json(lldp))
     return found
 
 

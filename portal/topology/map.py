@@ -81,6 +81,7 @@ def _tables(inventory: Inventory) -> dict[str, Any]:
         for router in inventory.routers
     ]
     return {
+        "heard": [host for host in inventory.hosts if inventory.scope.team is None],
         "routers": routers,
         "rows": rows,
         "guests": guests,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from portal.topology.models import HostSeen, TopologyChange
+from portal.topology.neighbours import neighbour_objects
 from portal.topology.topology_objects import (
     ObjectChange,
     Objects,
@@ -39,7 +40,11 @@ def objects_at(seen: HostSeen, at: datetime, changes: Iterable[TopologyChange]) 
     read after `seen` was: one that came between is undone though `seen` has it not, which changes nothing."""
     if seen.known_from is None or at < seen.known_from:
         return None
-    objects = {**switch_objects(read_switch(seen.switch)), **domain_objects(seen.foreign_domains)}
+    objects = {
+        **switch_objects(read_switch(seen.switch)),
+        **domain_objects(seen.foreign_domains),
+        **neighbour_objects(seen.lldp),
+    }
     for row in changes:
         if row.at > at:
             undo(objects, ObjectChange(row.object, row.before, row.after))

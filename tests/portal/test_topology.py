@@ -19,12 +19,16 @@ from portal.networks.models import Network, Port
 from portal.networks.router_models import Router, RouterPort
 from portal.topology.inventory import Scope, load_inventory
 from portal.topology.models import HostSeen
+from portal.topology.neighbours import lldp_to_json
 from portal.topology.serialize import inventory_as_state
+from sdn.linux.lldp import Neighbour
 from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen, switch_to_json
+from sdn.transport.lldpd import LldpSeen
 from sdn.transport.port_counters import PortCounters, rates_between
 from tasks.foreign_domains import record_foreign_domains
 from tasks.hypervisor.driver import DomainState
 from tasks.inventory import record_switch
+from tasks.neighbours import record_lldp
 from tasks.topology_watch import MapTopic, changes_between, ports_to_name, traffic_data
 from tests.cast import Cast
 
@@ -36,10 +40,12 @@ SECRETS = (
     "Payments",
     "br-pay",
     "pay-foreign",
+    "pay-leaf",
     "uplink-pay",
     "52:54:00:aa",
 )
 DANAS = ("search-1", "vnet9")
+LEAF = Neighbour("eth1", "LLDP", "pay-leaf", "02:00:00:00:0a:01", "Gi1/0/3", "to hv1", 200, (200,), ("198.51.100.7",))
 
 
 def client_of(user: object) -> Client:
@@ -91,6 +97,7 @@ def world(cast: Cast) -> Cast:
     )  # fmt: skip
     row = HostSeen.objects.create(host=host, switch=switch_to_json(seen))
     row.foreign_domains = [{"name": "pay-foreign", "uuid": "uuid-f", "state": "running"}]
+    row.lldp = lldp_to_json(LldpSeen("answers", "", (LEAF,)))
     row.save()
     return cast
 
@@ -119,6 +126,35 @@ def test_an_operator_sees_all_of_it_and_what_is_foreign(world: Cast) -> None:
     assert state["foreign:hv1/pay-foreign"]["taps"] == ["vnetpay2"]
     assert state["host:hv1"]["others"] == {"guests": 0, "ports": 0, "bridges": 0}
     assert state["host:hv1"]["trouble"]
+
+
+def test_neighbours_by_lldp_are_operators_to_see_and_none_is_said_with_its_reason(world: Cast) -> None:
+    host = inventory_as_state(load_inventory(Scope(None)))["host:hv1"]
+    assert (host["lldp"], [one["system"] for one in host["neighbours"]]) == ("answers", ["pay-leaf"])
+    told = inventory_as_state(load_inventory(Scope(world.payments)))["host:hv1"]
+    assert (told["lldp"], told["lldp_problem"], told["neighbours"]) == ("", "", [])
+    client = client_of(world.olga)
+    page = client.get(reverse("topology")).content.decode()
+    assert "pay-leaf" in page and "Gi1/0/3" in page and "200 untagged" in page and "198.51.100.7" in page
+    reasons = {
+        LldpSeen("answers"): "has heard no neighbour",
+        LldpSeen("absent"): "No lldpd was found beside its Open vSwitch",
+        LldpSeen("unread", "Permission denied <b>"): "Its lldpd could not be asked: Permission denied &lt;b&gt;",
+    }
+    for seen, words in reasons.items():
+        record_lldp(Host.objects.get(name="hv1").pk, seen)
+        assert words in client.get(reverse("topology")).content.decode()
+    HostSeen.objects.update(lldp={"another": "Hopsight's"})
+    assert client.get("/api/v1/hosts/hv1").json()["lldp"] == {"state": "", "problem": "", "neighbours": []}
+
+
+def test_what_lldpd_tells_again_is_no_change_of_the_map(world: Cast) -> None:
+    host, before = Host.objects.get(name="hv1"), HostSeen.objects.get().changed_at
+    record_lldp(host.pk, LldpSeen("answers", "", (LEAF,)))
+    assert HostSeen.objects.get().changed_at == before
+    record_lldp(host.pk, LldpSeen("answers"))
+    assert HostSeen.objects.get().changed_at > before
+    record_lldp(0, LldpSeen("answers"))
 
 
 @pytest.mark.parametrize("path", ["topology", "topology_inventory"])

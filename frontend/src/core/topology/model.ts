@@ -47,6 +47,19 @@ export interface BridgeData {
   ports: PortData[];
 }
 
+/** Who is at the other end of a NIC's cable, in its own words. */
+export interface NeighbourData {
+  nic: string;
+  protocol: string;
+  system: string;
+  chassis: string;
+  port: string;
+  description: string;
+  vlan: number;
+  vlans: number[];
+  addresses: string[];
+}
+
 export interface HostData {
   name: string;
   underlay_ip: string;
@@ -63,6 +76,10 @@ export interface HostData {
   seen: boolean;
   bridges: BridgeData[];
   others: { guests: number; ports: number; bridges: number };
+  /** Of its lldpd: answers, absent, unread; "" where it is not told. */
+  lldp?: string;
+  lldp_problem?: string;
+  neighbours?: NeighbourData[];
 }
 
 export interface NetworkData {

@@ -2,6 +2,7 @@
 import { gettext } from "../gettext";
 import { bridgeId, portId } from "./cards";
 import { type Inventory, naturally } from "./model";
+import { namesAt } from "./neighbours";
 
 export interface Found {
   id: string;
@@ -65,7 +66,7 @@ function* entries(inventory: Inventory): Generator<Entry> {
     };
   }
   for (const [name, host] of inventory.hosts) {
-    yield { id: `host:${name}`, name, note: gettext("host"), words: [host.underlay_ip] };
+    yield { id: `host:${name}`, name, note: gettext("host"), words: [host.underlay_ip, ...namesAt(host)] };
     for (const bridge of host.bridges) {
       yield {
         id: bridgeId(host, bridge.name),

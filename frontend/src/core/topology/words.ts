@@ -3,6 +3,16 @@ import { gettext, gettext_noop, ngettext } from "../gettext";
 import { BRIDGE } from "./cards";
 import { type Thing, thingOf, tunnelsOf } from "./lookup";
 import type { GuestData, HostData, Inventory, NetworkData } from "./model";
+import {
+  atNic,
+  carriesUnderlay,
+  lldpWords,
+  nearWords,
+  neighbourRows,
+  nicRows,
+  underlayKnown,
+  underlayLine,
+} from "./neighbours";
 import type { Box } from "./scene";
 
 export interface Label {
@@ -39,7 +49,8 @@ export function labelOf(inventory: Inventory, box: Box): Label {
     case "nic":
       return label(
         gettext("underlay NIC"),
-        gettext("%(address)s, not on a bridge", { address: thing.host.underlay_ip }),
+        nearWords(carriesUnderlay(thing.host)) ||
+          gettext("%(address)s, not on a bridge", { address: thing.host.underlay_ip }),
       );
     case "more":
       return label(gettext("%(count)s more", { count: box.ports.length }));
@@ -50,10 +61,7 @@ export function labelOf(inventory: Inventory, box: Box): Label {
       return label(router?.name ?? "", router?.addresses.join(", ") ?? "", true);
     }
     case "wire":
-      return label(
-        gettext("underlay"),
-        gettext("what happens between the hosts' NICs is not seen: no LLDP neighbour is known"),
-      );
+      return label(gettext("underlay"), underlayLine(inventory));
     default:
       return label("");
   }
@@ -105,6 +113,8 @@ function portLine(thing: Extract<Thing, { kind: "tap" }>): string {
   if (guest) return guest[2].ofport ? gettext("port %(number)s", { number: guest[2].ofport }) : "";
   if (!data) return "";
   if (data.kind === "tunnel") return data.remote_ip === "flow" ? gettext("to any host") : data.remote_ip;
+  const near = nearWords(atNic(thing.host, data));
+  if (near) return near;
   const speed = data.speed_bps
     ? `${data.speed_bps / 1e9 >= 1 ? `${data.speed_bps / 1e9}G` : `${data.speed_bps / 1e6}M`}`
     : "";
@@ -267,6 +277,7 @@ function portFacts(inventory: Inventory, thing: Extract<Thing, { kind: "tap" }>,
     ["MTU", data?.mtu ? String(data.mtu) : ""],
     [gettext("Driver"), data?.driver ?? ""],
     [gettext("Trouble"), data?.error ?? ""],
+    ...(data ? nicRows(host, data) : []),
   ];
   const own = gettext(guest ? "Tap" : (PORT_KINDS[data?.kind ?? ""] ?? "Port"));
   const kind = data?.foreign ? gettext("Foreign port, %(kind)s", { kind: own }) : own;
@@ -331,6 +342,8 @@ function hostFacts(inventory: Inventory, host: HostData, urls: Urls): Facts {
       [gettext("Runs on"), host.accelerator.toUpperCase()],
       ["Open vSwitch", host.ovs_version],
       [gettext("Tunnels"), tunnelsOf(host).join(", ")],
+      ...neighbourRows(host.neighbours ?? [], true),
+      ["LLDP", lldpWords(host)],
       [gettext("New VMs"), host.enabled ? "" : gettext("none, it is being drained")],
     ],
     commands: ["virsh list --all", "ovs-vsctl show"],
@@ -411,16 +424,18 @@ function meshFacts(inventory: Inventory, hosts: string[]): Facts {
   );
 }
 
+const MOST_ROWS = 60;
+
 function wireFacts(inventory: Inventory): Facts {
   const ends = [...inventory.hosts.values()].map((host) => host.underlay_ip);
   return facts(gettext("Underlay"), gettext("underlay"), {
     rows: [
       [gettext("Joins"), ends.length > 6 ? hostsWords(ends.length) : ends.join(", ")],
-      [
-        gettext("Known"),
-        gettext("only its ends: no LLDP neighbour is known, so what is between them is inferred"),
-      ],
-    ],
+      [gettext("Known"), underlayKnown(inventory)],
+      ...[...inventory.hosts.values()].flatMap((host) =>
+        neighbourRows(host.neighbours ?? [], true).map(([, words]): [string, string] => [host.name, words]),
+      ),
+    ].slice(0, MOST_ROWS) as [string, string][],
     commands: ["ip -d link", "lldpctl"],
   });
 }
