@@ -69,6 +69,10 @@ class Team(models.Model):
     max_volume_gib = models.PositiveIntegerField(default=100)
     max_networks = models.PositiveIntegerField(default=100)
     max_floating_addresses = models.PositiveIntegerField(default=50)
+    max_snapshots = models.PositiveIntegerField(default=100)
+    max_vm_vcpus = models.PositiveIntegerField(default=64)
+    max_vm_ram_mib = models.PositiveIntegerField(default=262_144)
+    max_vm_disk_gib = models.PositiveIntegerField(default=2048)
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         User, through="Membership", related_name="teams"
     )

@@ -20,7 +20,7 @@ LIMITS: tuple[str, ...] = tuple(
     column.name for column in Team._meta.fields
     if column.name.startswith("max_") and isinstance(column, models.PositiveIntegerField)
 )  # fmt: skip
-WORDS = {"max_vms": "VMs", "max_vcpus": "vCPUs", "max_ram_mib": "Memory, MiB", "max_disk_gib": "Disk, GiB", "max_volume_gib": "Volumes, GiB"}  # fmt: skip
+WORDS = {"max_vms": "VMs", "max_vcpus": "vCPUs", "max_ram_mib": "Memory, MiB", "max_disk_gib": "Disk, GiB", "max_volume_gib": "Volumes, GiB", "max_vm_vcpus": "vCPUs of one VM", "max_vm_ram_mib": "Memory of one VM, MiB", "max_vm_disk_gib": "Disk of one VM, GiB"}  # fmt: skip
 
 
 @dataclass(frozen=True)

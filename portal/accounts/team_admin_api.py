@@ -12,7 +12,7 @@ from pydantic import Field
 from portal.accounts.access import require
 from portal.accounts.models import Team
 from portal.accounts.team_admin import LIMITS, MOST, TeamSpec, change_team, create_team, limits_of
-from portal.accounts.team_admin_views import use_by_team
+from portal.accounts.team_admin_views import use_of_limits
 from portal.accounts.views import person
 from portal.api.paging import Page, PageQuery, as_page, page_of
 
@@ -50,7 +50,7 @@ class TeamChange(Schema):
 def list_teams(request: HttpRequest, paging: Query[PageQuery]) -> Any:
     require(request, "team.list")
     found, after = page_of(Team.objects.order_by("pk"), paging)
-    use = use_by_team(found)
+    use = use_of_limits(found)
     return as_page([_row(team, use[team.pk]) for team in found], after)
 
 
@@ -80,6 +80,6 @@ def _named(slug: str) -> Team:
 
 
 def _row(team: Team, used: dict[str, int] | None = None) -> dict[str, Any]:
-    used = use_by_team([team])[team.pk] if used is None else used
+    used = use_of_limits([team])[team.pk] if used is None else used
     columns = {"slug": team.slug, "name": team.name, "needs_second_factor": team.needs_second_factor}
     return {**columns, "limits": limits_of(team), "used": used}

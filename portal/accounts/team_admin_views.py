@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, Sum
+from django.db.models import Count, Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
@@ -18,6 +18,9 @@ from portal.accounts.team_admin import LIMITS, TeamSpec, change_team, create_tea
 from portal.accounts.teams import TeamProblem
 from portal.accounts.views import person
 from portal.compute.models import VM
+from portal.networks.models import FloatingAddress, Network
+from portal.networks.quota import OVERLAYS
+from portal.snapshots.models import Snapshot
 from portal.volumes.models import Volume
 
 # What fills a limit: the rows of the team, and what is summed of them.
@@ -34,6 +37,13 @@ SUMS: tuple[tuple[Any, dict[str, Any]], ...] = (
     (Volume, {"max_volumes": Count("id"), "max_volume_gib": Sum("size_gib")}),
 )
 SHOWN = tuple(name for _, sums in SUMS for name in sums)
+# What fills the other limits: the way from a row to its team, and what is looked at. They are priced otherwise, or not at all.
+MORE: tuple[tuple[Any, str, dict[str, Any]], ...] = (
+    (Snapshot.objects, "vm__team", {"max_snapshots": Count("id")}),
+    (Network.objects.filter(kind__in=OVERLAYS), "team", {"max_networks": Count("id")}),
+    (FloatingAddress.objects, "team", {"max_floating_addresses": Count("id")}),
+    (VM.objects, "team", {"max_vm_vcpus": Max("vcpus"), "max_vm_ram_mib": Max("ram_mib"), "max_vm_disk_gib": Max("disk_gib")}),
+)  # fmt: skip
 
 
 def use_by_team(teams: Iterable[Team]) -> dict[int, dict[str, int]]:
@@ -45,9 +55,18 @@ def use_by_team(teams: Iterable[Team]) -> dict[int, dict[str, int]]:
     return found
 
 
-def use_row(team: Team, used: dict[str, int]) -> list[dict[str, Any]]:
-    """Name, words, used and limit of what is summed of the team's rows."""
-    return [{"name": name, "words": words_of(name), "used": used[name], "limit": getattr(team, name)} for name in SHOWN]
+def use_of_limits(teams: Iterable[Team]) -> dict[int, dict[str, int]]:
+    """Team → each limit → what is used of it, of a VM's size the largest."""
+    found = {team: dict.fromkeys(LIMITS, 0) | used for team, used in use_by_team(teams).items()}
+    for rows, way, sums in MORE:
+        for row in rows.filter(**{f"{way}__in": found}).values(way).annotate(**sums).order_by():
+            found[row[way]] |= {name: row[name] or 0 for name in sums}
+    return found
+
+
+def use_row(team: Team, used: dict[str, int], names: Iterable[str] = SHOWN) -> list[dict[str, Any]]:
+    """Name, words, used and limit of what is counted of the team's rows."""
+    return [{"name": name, "words": words_of(name), "used": used[name], "limit": getattr(team, name)} for name in names]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -92,7 +111,7 @@ def team(request: HttpRequest, slug: str) -> HttpResponse:
             errors = problem.errors
     context = {
         "row": row,
-        "use": use_row(row, use_by_team([row])[row.pk]),
+        "use": use_row(row, use_of_limits([row])[row.pk], LIMITS),
         "members": row.memberships.filter(user__service_of=None)
         .select_related("user")
         .order_by("role", "user__username"),

@@ -58,6 +58,7 @@ from portal.compute.models import Flavor, VMState
 from portal.compute.moves_api import router as moves_router
 from portal.compute.requests import VMProblem, VMSpec, create_vm, delete_vm, use_of
 from portal.compute.serialize import vm_as_json
+from portal.compute.size_cap import largest_vm
 from portal.compute.tags import set_tags
 from portal.compute.views import vms_of
 from portal.console.api import router as console_router
@@ -83,6 +84,7 @@ from portal.operations.api import router as operations_router
 from portal.operations.serialize import operation_as_json
 from portal.search.api import router as search_router
 from portal.snapshots.api import router as snapshots_router
+from portal.snapshots.requests import snapshots_of
 from portal.topology.history_api import router as flow_history_router
 from portal.topology.topology_history_api import router as topology_history_router
 from portal.traces.api import TraceLine, list_traces
@@ -257,6 +259,7 @@ def usage(request: HttpRequest) -> Any:
     volumes = use_of_volumes(team)
     used = {name: getattr(use, name) for name in ("vcpus", "ram_mib", "disk_gib", "vms")}
     used |= {"volumes": volumes.volumes, "volume_gib": volumes.gib, **use_of_network(team)}
+    used |= {"snapshots": snapshots_of(team), **largest_vm(team)}
     return {"team": team.slug} | {
         name: {"used": value, "limit": getattr(team, f"max_{name}")} for name, value in used.items()
     }

@@ -277,6 +277,10 @@ class UsageOut(Schema):
     volume_gib: UsageLine
     networks: UsageLine
     floating_addresses: UsageLine
+    snapshots: UsageLine
+    vm_vcpus: UsageLine = Field(description="of the largest VM, as the two below")
+    vm_ram_mib: UsageLine
+    vm_disk_gib: UsageLine
 
 
 class AuditOut(Schema):

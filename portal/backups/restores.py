@@ -20,7 +20,7 @@ from portal.compute.requests import (
     Use,
     VMProblem,
     check_name,
-    over_quota_by,
+    over_quota_of,
     start_operation,
     use_of,
 )
@@ -118,7 +118,7 @@ def _problems(team: Team, backup: Backup, spec: RestoreSpec, network: Network | 
         errors["name"] = [problem]
     told = backup.manifest.get("vm", {})
     size = Use(int(told.get("vcpus", 1)), int(told.get("ram_mib", 0)), backup.disk_gib, 1)
-    if over := over_quota_by(team, use_of(team), size):
+    if over := over_quota_of(team, use_of(team), size):
         errors.setdefault("backup", []).extend(over)
     if network is None:
         names = ", ".join(usable_networks(team).values_list("name", flat=True)[:20])

@@ -19,7 +19,7 @@ from portal.accounts.models import Team, User
 from portal.compute.actions import unfinished_of
 from portal.compute.foreign import Facts, ForeignNic, facts_from_json
 from portal.compute.models import VM, Flavor, Image
-from portal.compute.requests import Creation, Use, VMProblem, check_name, over_quota_by, start_operation, use_of
+from portal.compute.requests import Creation, Use, VMProblem, check_name, over_quota_of, start_operation, use_of
 from portal.hosts.models import ForeignDomain, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import Touched, bump_generation, lock_intent
@@ -131,7 +131,7 @@ def _problems(domain: ForeignDomain, facts: Facts, team: Team | None, wish: Wish
     if problem := check_name(team, wish.name):
         errors["name"] = [problem]
     more = Use(facts.vcpus, facts.ram_mib, facts.disk_gib, 1)
-    if over := over_quota_by(team, use_of(team), more):
+    if over := over_quota_of(team, use_of(team), more):
         errors["team"] = over
     for nic in facts.nics:
         if found := _nic_problems(nic, team, wish):

@@ -28,9 +28,11 @@ from portal.compute.requests import (
     check_name,
     delete_vm,
     over_quota_by,
+    over_quota_of,
     start_operation,
     use_of,
 )
+from portal.compute.size_cap import over_cap
 from portal.hosts.models import Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation
@@ -172,7 +174,7 @@ def growth_to(vm: VM, flavor: Flavor) -> Use:
 def resize_problems(vm: VM, flavor: Flavor, room: Room) -> list[str]:
     """Why the VM cannot have that size: its team's quota, its host's memory, its image."""
     more = growth_to(vm, flavor)
-    found = over_quota_by(vm.team, room.use, more)
+    found = over_quota_by(vm.team, room.use, more) + _over_cap_with(vm, flavor, more)
     if flavor.pk == vm.flavor_id and more == Use(0, 0, 0, 0):
         found.append(gettext("it has this size already"))
     if flavor.ram_mib < vm.image.min_ram_mib:
@@ -186,6 +188,12 @@ def resize_problems(vm: VM, flavor: Flavor, room: Room) -> list[str]:
             % {"ram_mib": more.ram_mib, "host": room.host, "ram_left_mib": room.ram_left_mib}
         )
     return found
+
+
+def _over_cap_with(vm: VM, flavor: Flavor, more: Use) -> list[str]:
+    """What grows beyond the largest VM of its team; a VM that is larger already may stay so, or shrink."""
+    vcpus, ram_mib = flavor.vcpus * (more.vcpus > 0), flavor.ram_mib * (more.ram_mib > 0)
+    return over_cap(vm.team, vcpus, ram_mib, flavor.disk_gib * (more.disk_gib > 0))
 
 
 def rebuild_vm(vm: VM, user: User, image: Image | None) -> Operation:
@@ -237,7 +245,7 @@ def clone_vm(vm: VM, user: User, name: str, request_key: str = "") -> Creation:
         if problem := check_name(source.team, name):
             errors["name"] = [problem]
         size = Use(source.vcpus, source.ram_mib, source.disk_gib, 1)
-        if over := over_quota_by(source.team, use_of(source.team), size):
+        if over := over_quota_of(source.team, use_of(source.team), size):
             errors["vm"] = over
         port = source.ports.select_related("network").first()
         if port is None:

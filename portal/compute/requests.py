@@ -15,6 +15,7 @@ from django.utils.translation import gettext, gettext_noop
 from portal.accounts.models import Team, User
 from portal.compute.hardware import USUAL, Hardware, hardware_problems
 from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
+from portal.compute.size_cap import over_cap
 from portal.compute.user_data import user_data_problems
 from portal.hosts.models import Host
 from portal.live.publishers import vm_changed
@@ -111,8 +112,13 @@ def use_of(team: Team) -> Use:
 
 
 def over_quota(team: Team, use: Use, flavor: Flavor) -> list[str]:
-    """Why a size does not fit the team's quota; empty when it does."""
-    return over_quota_by(team, use, Use(flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1))
+    """Why a VM of that size is none for the team; empty when it is."""
+    return over_quota_of(team, use, Use(flavor.vcpus, flavor.ram_mib, flavor.disk_gib, 1))
+
+
+def over_quota_of(team: Team, use: Use, vm: Use) -> list[str]:
+    """Why one more VM, which has so much, does not fit the team's quota, or is larger than one may be."""
+    return over_quota_by(team, use, vm) + over_cap(team, vm.vcpus, vm.ram_mib, vm.disk_gib)
 
 
 def over_quota_by(team: Team, use: Use, more: Use) -> list[str]:

@@ -204,5 +204,10 @@ WORDS = (
     _("Volumes"),
     _("Volumes, GiB"),
     _("Snapshots, GiB"),
+    _("Snapshots"),
+    _("Networks"),
+    _("vCPUs of one VM"),
+    _("Memory of one VM, MiB"),
+    _("Disk of one VM, GiB"),
     _("Floating addresses"),
 )

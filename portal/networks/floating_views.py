@@ -25,6 +25,7 @@ from portal.networks.floating_requests import (
 from portal.networks.models import ExternalNetwork, FixedAddress, FloatingAddress, Port
 from portal.networks.owners import owned_by
 from portal.networks.problems import Errors, NetworkProblem
+from portal.networks.quota import full_words, use_of_network
 from portal.networks.router_models import family_of
 from portal.networks.router_views import external_of
 
@@ -123,13 +124,14 @@ def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
         "address__network", "fixed__port__vm", "fixed__subnet"
     )
     free = FixedAddress.objects.filter(port__vm__team=team, floating=None).select_related("port__vm", "port__network")
-    found, listed = cut(rows, request.GET), few(free)
+    found, listed, use = cut(rows, request.GET), few(free), use_of_network(team)
     ports: dict[int, dict[int, Port]] = {4: {}, 6: {}}
     for one in listed or ():
         ports[family_of(one.address)][one.port_id] = one.port
     context = {
         "team": team, "errors": errors, "may": may(request, "network.change", team), "cut": found,
         "rows": [(row, list(ports[row.family].values())) for row in found.rows], "is_typed": listed is None,
-        "externals": ExternalNetwork.objects.all(),
+        "externals": ExternalNetwork.objects.all(), "use": use,
+        "full": full_words(team, "floating_addresses", use),
     }  # fmt: skip
     return render(request, "networks/floating.html", context, status=422 if errors else 200)

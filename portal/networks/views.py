@@ -30,6 +30,7 @@ from portal.networks.network_requests import (
 )
 from portal.networks.owners import owned_by, owned_by_person, usable_networks, visible_networks
 from portal.networks.problems import Errors, NetworkProblem, all_at_once
+from portal.networks.quota import full_words, use_of_network
 from portal.networks.subnet_requests import reservations
 from sdn.model.mtu import PROVIDER_KINDS
 
@@ -49,7 +50,7 @@ def networks(request: HttpRequest) -> HttpResponse:
     prefetch_related_objects(short, Prefetch("ports", _shown_ports().filter(owned_by(team)), "listed"))
     context = {
         "networks": [(row, counts.get(row.pk, 0)) for row in found.rows], "cut": found, "team": team,
-        "may": may(request, "network.change", team), "ports_shown": PORTS_SHOWN,
+        "may": may(request, "network.change", team), "ports_shown": PORTS_SHOWN, "use": use_of_network(team),
     }  # fmt: skip
     return render(request, "networks/networks.html", context)
 
@@ -68,9 +69,10 @@ def network_create(request: HttpRequest) -> HttpResponse:
         except NetworkProblem as problem:
             errors = problem.errors
     values = {field: request.POST.get(field, "") for field in FIELDS}
+    use = use_of_network(team)
     context = {
         "team": team, "values": values, "errors": errors, "default_mtu": network_mtu(),
-        "largest_mtu": numbers.largest_mtu(),
+        "largest_mtu": numbers.largest_mtu(), "use": use, "full": full_words(team, "networks", use),
     }  # fmt: skip
     return render(request, "networks/network_create.html", context, status=422 if errors else 200)
 

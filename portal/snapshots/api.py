@@ -23,7 +23,7 @@ from portal.snapshots.requests import SnapshotSpec, delete_snapshot, revert_to, 
 from portal.snapshots.tree import tree_of
 
 router = Router()
-NO_PLAN = {"every_hours": 0, "keep": 0, "is_with_volumes": True, "next_at": None}
+NO_PLAN = {"every_hours": 0, "keep": 0, "is_with_volumes": True, "next_at": None, "problem": ""}
 BIG = 2**31 - 1
 
 
@@ -69,6 +69,7 @@ class PlanOut(Schema):
     keep: int
     volumes: bool = Field(alias="is_with_volumes")
     next_at: datetime | None
+    problem: str = Field(description="why one that is due is not taken, or nothing")
 
 
 @router.get("/vms/{uuid}/snapshots", response=list[SnapshotOut], summary="A VM's snapshots, each after what it lies on")

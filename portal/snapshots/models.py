@@ -78,6 +78,7 @@ class SnapshotPlan(models.Model):
     keep = models.PositiveIntegerField()
     next_at = models.DateTimeField()
     is_with_volumes = models.BooleanField(default=True, help_text="with all volumes that can be in a snapshot")
+    problem = models.CharField(max_length=300, default="", blank=True, help_text="why one that is due is not taken")
 
     def __str__(self) -> str:
         return f"every {self.every_hours} h, the last {self.keep}"

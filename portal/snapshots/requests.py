@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from portal.accounts.audit import record
-from portal.accounts.models import User
+from portal.accounts.models import Team, User
 from portal.compute.changes import changes_of, locked_vm
 from portal.compute.models import VM, VMState
 from portal.compute.requests import NAME, Use, VMProblem, over_quota_by, start_operation, use_of
@@ -33,6 +33,8 @@ def take_refusal(vm: VM, memory: bool = False) -> str:
         return reason
     if vm.snapshots.count() >= MOST:
         return gettext("it has %(most)s snapshots; that is the most: delete one first") % {"most": MOST}
+    if reason := _team_refusal(vm.team):
+        return reason
     if memory and vm.state != VMState.RUNNING:
         return gettext("it is %(state)s; only a running VM has a memory to keep") % {
             "state": str(VMState(vm.state).label).lower()
@@ -40,6 +42,19 @@ def take_refusal(vm: VM, memory: bool = False) -> str:
     if memory and (out := [one.name for one in vm.volumes.all() if left_out_words(one)]):
         return _memory_words(out)
     return ""
+
+
+def snapshots_of(team: Team) -> int:
+    """How many snapshots the team's VMs have, those that plans took and those that are being deleted too."""
+    return Snapshot.objects.filter(vm__team=team).count()
+
+
+def _team_refusal(team: Team) -> str:
+    told = {"used": snapshots_of(team), "limit": team.max_snapshots}
+    words = gettext(
+        "over quota: %(used)s of %(limit)s snapshots of the team are there; delete one, or ask an operator for more"
+    )
+    return words % told if told["used"] >= told["limit"] else ""
 
 
 def left_out_words(volume: Volume) -> str:
@@ -220,7 +235,13 @@ def set_plan(vm: VM, user: User, every_hours: int, keep: int, with_volumes: bool
         plan = None
         if every_hours:
             next_at = timezone.now() + timedelta(hours=every_hours)
-            told = {"every_hours": every_hours, "keep": keep, "next_at": next_at, "is_with_volumes": with_volumes}
+            told = {
+                "every_hours": every_hours,
+                "keep": keep,
+                "next_at": next_at,
+                "is_with_volumes": with_volumes,
+                "problem": "",
+            }
             plan, _ = SnapshotPlan.objects.update_or_create(vm=fresh, defaults=told)
         else:
             SnapshotPlan.objects.filter(vm=fresh).delete()
@@ -245,14 +266,36 @@ def _keep(plan: SnapshotPlan) -> bool:
         if old and not refusals_of(old[-1])["delete"]:
             delete_snapshot(old[-1], None)
             return True
-        if plan.next_at > now or take_refusal(plan.vm):
+        if plan.next_at > now:
             return False
+        if reason := take_refusal(plan.vm):
+            return _make_room(plan) or _tell(plan, reason)
         volumes = None if plan.is_with_volumes else ()
         take_snapshot(plan.vm, None, SnapshotSpec(f"auto-{now:%Y%m%d-%H%M%S}", volumes=volumes, is_scheduled=True))
-        SnapshotPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours))
+        SnapshotPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours), problem="")
         return True
-    except VMProblem:  # no quota left, or somebody was faster: the next look tries again
+    except VMProblem as problem:  # no quota left, or somebody was faster: the next look tries again
+        _tell(plan, str(problem))
         return False
+
+
+def _make_room(plan: SnapshotPlan) -> bool:
+    """Delete the plan's oldest where its team has no room for one more and it has as many as it keeps; whether that began."""
+    own = list(plan.vm.snapshots.filter(is_scheduled=True).order_by("id"))
+    if len(own) < plan.keep or not _team_refusal(plan.vm.team) or refusals_of(own[0])["delete"]:
+        return False
+    delete_snapshot(own[0], None)
+    return True
+
+
+def _tell(plan: SnapshotPlan, reason: str) -> bool:
+    """Keep why none was taken, for its page; nothing was begun."""
+    told = reason[:300]
+    if told != plan.problem:
+        with transaction.atomic():
+            SnapshotPlan.objects.filter(pk=plan.pk).update(problem=told)
+            vm_changed(plan.vm)
+    return False
 
 
 def _locked(snapshot: Snapshot, change: str) -> Snapshot:

@@ -25,6 +25,7 @@ from portal.snapshots.requests import (
     left_out_words,
     revert_to,
     set_plan,
+    snapshots_of,
     take_refusal,
     take_snapshot,
 )
@@ -54,6 +55,7 @@ def vm_snapshots(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "chosen": request.POST.getlist("volume") if errors and "chosen" in request.POST else None,
         "plan": SnapshotPlan.objects.filter(vm=row).first(),
         "free_name": f"snap-{taken + 1}",
+        "used": snapshots_of(row.team),
         "problems": [line for lines in errors.values() for line in lines],
         "operation": Operation.objects.filter(object_uuid=row.uuid, kind__startswith="vm.snapshot").first(),
     }

@@ -29,6 +29,8 @@ def test_a_network_over_the_limit_is_refused_and_one_that_goes_makes_room(cast: 
     words = "over quota: 2 of 2 networks are made; delete one, or ask an operator for more"
     assert refused.status_code == 422 and refused.json()["errors"]["name"] == [words]
     assert client.get("/api/v1/usage").json()["networks"] == {"used": 2, "limit": 2}
+    assert "2 of 2 networks of Payments are made." in client.get(reverse("networks")).content.decode()
+    assert words in client.get(reverse("network_create")).content.decode()
     page = client.post(reverse("network_create"), {"name": "third", "cidr": "10.31.0.0/24"})
     assert page.status_code == 422 and words in page.content.decode()
     delete_network(Network.objects.get(name="back"))
