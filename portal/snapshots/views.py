@@ -18,6 +18,7 @@ from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.compute.views import _visible
 from portal.operations.models import Operation
+from portal.snapshots.chain import chains_of
 from portal.snapshots.models import Snapshot, SnapshotPlan
 from portal.snapshots.requests import (
     SnapshotSpec,
@@ -48,6 +49,7 @@ def vm_snapshots(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = {
         "vm": row,
         "lines": tree_of(row, why),
+        "chains": chains_of(row),
         "no_take": why or take_refusal(row),
         "no_memory": why or take_refusal(row, memory=True),
         "why": why,

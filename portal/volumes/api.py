@@ -19,6 +19,7 @@ from portal.api.schemas import Accepted, OperationOut
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.operations.serialize import operation_as_json
+from portal.snapshots.chain import chain_of, layer_as_json
 from portal.volumes.lookup import offered_pools, pool_named, vm_named, volumes_of
 from portal.volumes.models import Bus, Pool, Volume
 from portal.volumes.requests import (
@@ -81,6 +82,19 @@ class VolumeOut(Schema):
     created_at: datetime
 
 
+class LayerOut(Schema):
+    file_name: str
+    below: str | None = Field(description="the file that it lies on")
+    size_gib: int
+    snapshot: str | None = Field(description="the VM's snapshot that froze it; none: it is what is written")
+    snapshot_uuid: UUID | None
+    frozen_at: datetime | None
+
+
+class VolumeWhole(VolumeOut):
+    layers: list[LayerOut] = Field(description="its backing chain: each file after the one that it lies on")
+
+
 class VolumeMade(Schema):
     volume: VolumeOut
     operation: OperationOut
@@ -127,9 +141,10 @@ def post_volume(request: HttpRequest, asked: VolumeIn) -> Any:
     return _made(*create_volume(team, person(request), spec))
 
 
-@router.get("/volumes/{uuid}", response=VolumeOut, summary="One volume")
+@router.get("/volumes/{uuid}", response=VolumeWhole, summary="One volume, with its backing chain")
 def get_volume(request: HttpRequest, uuid: UUID) -> Any:
-    return volume_as_json(_volume(request, uuid, "volume.see"))
+    row = _volume(request, uuid, "volume.see")
+    return volume_as_json(row) | {"layers": [layer_as_json(one) for one in chain_of(row)]}
 
 
 @router.get("/volumes/{uuid}/changes", response=list[ChangeOut], summary="What can be done with a volume, and why not")

@@ -20,6 +20,7 @@ from portal.accounts.views import person
 from portal.compute.requests import VMProblem
 from portal.config.cut import cut, few
 from portal.operations.models import Operation
+from portal.snapshots.chain import chain_of
 from portal.volumes.lookup import (
     offered_pools,
     pool_named,
@@ -141,6 +142,7 @@ def _context(request: HttpRequest, row: Volume, asked: str, errors: Errors) -> d
     entries = AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]
     return {
         "volume": row,
+        "layers": chain_of(row),
         "reasons": {name: why or reason for name, reason in refusals_of(row).items()},
         "asked": asked,
         "given": request.POST,

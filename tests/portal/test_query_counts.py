@@ -52,7 +52,7 @@ BASELINE: dict[str, int] = {
     "snippets": 7,
     "images": 11,
     "volumes": 15,
-    "volume": 12,
+    "volume": 13,
     "pools": 8,
     "networks": 16,
     "network": 17,

@@ -197,3 +197,34 @@ def test_a_stranger_finds_nothing_and_a_viewer_may_not(cast: Cast, vm: VM) -> No
     assert client_of(cast.dana).post(page, posted).status_code == 404
     assert client_of(cast.charlie).post(page, posted).status_code == 403
     assert client_of(cast.bob).post(page, posted).status_code == 302
+
+
+def test_a_volume_shows_its_files_as_the_tree_that_they_are(cast: Cast, vm: VM) -> None:
+    """[first] ← [second]; and [first] ← what is written since a revert. `third` is only being taken."""
+    volume = made_volume(cast, "data", vm.host)
+    Volume.objects.update(vm=vm, state="attached", target="vdd", path=f"/pool/hs-vol-{volume.uuid}-b.qcow2", layer="b")
+    url = f"/api/v1/volumes/{volume.uuid}"
+    first, second, third = (made_snapshot(vm, name) for name in ("first", "second", "third"))
+    below = SnapshotVolume.objects.create(snapshot=first, volume=volume, size_gib=1, file_name="a", is_current=True)
+    SnapshotVolume.objects.create(snapshot=second, volume=volume, size_gib=2, file_name="c", parent=below)
+    SnapshotVolume.objects.create(snapshot=third, volume=volume, size_gib=2)
+    told = client_of(cast.bob).get(url).json()["layers"]
+    assert [(one["file_name"], one["below"], one["size_gib"], one["snapshot"]) for one in told] == [
+        ("a", None, 1, "first"),
+        ("c", "a", 2, "second"),
+        ("b", "a", volume.size_gib, None),
+    ]
+    for page in (reverse("volume", args=[volume.uuid]), reverse("vm_snapshots", args=[vm.uuid])):
+        text = client_of(cast.bob).get(page).content.decode()
+        assert f"what {vm.name} writes now" in text
+        assert text.index(">a</code>") < text.index(">c</code>") < text.index(">b</code>")
+
+
+def test_a_volume_in_no_snapshot_is_one_file_and_one_that_is_not_made_yet_none(cast: Cast, vm: VM) -> None:
+    volume = made_volume(cast, "data", vm.host)
+    url = f"/api/v1/volumes/{volume.uuid}"
+    Volume.objects.update(path="")
+    assert client_of(cast.bob).get(url).json()["layers"] == []
+    Volume.objects.update(path=f"/pool/{volume.first_name}")
+    (told,) = client_of(cast.bob).get(url).json()["layers"]
+    assert (told["file_name"], told["below"], told["snapshot"]) == (volume.first_name, None, None)
