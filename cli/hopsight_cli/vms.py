@@ -66,6 +66,15 @@ def create_vm(
     nic: Annotated[str, typer.Option(help="virtio or e1000e.")] = "virtio",
     lease_days: Annotated[int, typer.Option(min=0, help="Its lease ends so many days from now; 0: none.")] = 0,
     autostart: Annotated[bool, typer.Option(help="Start it with its host.")] = False,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GIB[:NAME[:BUS]]", help="A volume to make: 10 or 10:data:scsi; may be given several times."
+        ),
+    ] = None,
+    attach: Annotated[
+        list[str] | None, typer.Option(help="A free volume, as `volume list` shows; may be given several times.")
+    ] = None,
     wait: Wait = True,
     ssh: Annotated[bool, typer.Option("--ssh", help="Wait until the guest answers SSH, too.")] = False,
     as_json: AsJson = False,
@@ -79,6 +88,7 @@ def create_vm(
         "user_data": _read(user_data) if user_data else "",
         "host": host, "apart": apart, "cpu_model": cpu, "machine": machine, "disk_bus": disk_bus, "disk_cache": disk_cache,
         "nic_model": nic, "lease_days": lease_days, "is_autostarted": autostart,
+        "volumes": [_new_volume(one) for one in volume or ()], "attach": attach or [],
     }  # fmt: skip
     made = api.send("POST", "/vms", body)
     follow(api, made["operation"], wait or ssh)
@@ -115,6 +125,16 @@ def set_vm(
     flags = {"is_autostarted": autostart, "is_protected": protect}
     changed = {name: value for name, value in flags.items() if value is not None}
     show(lambda: api.send("PATCH", f"/vms/{uuid}", changed), _about, as_json)
+
+
+def _new_volume(text: str) -> dict[str, Any]:
+    size, _, rest = text.partition(":")
+    name, _, bus = rest.partition(":")
+    if not (size.isascii() and size.isdecimal()):
+        raise WrongWords(
+            f"“{clean(text)}” was given for --volume: say GiB, or GiB:NAME, or GiB:NAME:BUS, as 10:data:scsi"
+        )
+    return {"size_gib": int(size), "name": name, "bus": bus or "virtio"}
 
 
 def _power(name: str, words: str) -> None:

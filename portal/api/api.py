@@ -99,7 +99,8 @@ from portal.traces.requests import create_trace
 from portal.traces.waiting import WAITING, preferred_wait_s, wait_for
 from portal.usage.api import router as usage_router
 from portal.volumes.api import router as volumes_router
-from portal.volumes.rules import use_of_volumes
+from portal.volumes.quota import use_of_volumes
+from portal.volumes.with_vm import NewVolume, VolumesAsked
 
 api = HopsightAPI(title="Hopsight", version="1", auth=[TokenAuth(), PersonAuth()], docs_url=None)
 install(api)
@@ -158,6 +159,9 @@ def post_vm(request: HttpRequest, asked: VMIn) -> Any:
         apart_must=asked.apart_must,
         lease_days=asked.lease_days,
         is_autostarted=asked.is_autostarted,
+        volumes=VolumesAsked(
+            tuple(NewVolume(one.size_gib, one.name, one.bus) for one in asked.volumes), tuple(asked.attach)
+        ),
     )
     made = create_vm(team, user, spec)
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})

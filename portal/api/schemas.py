@@ -12,6 +12,14 @@ from pydantic import Field
 MAX_ID = 2**53 - 1  # what JSON's readers hold exactly
 
 
+class NewVolumeIn(Schema):
+    size_gib: int = Field(ge=1, le=MAX_ID)
+    name: str = Field(
+        "", max_length=63, description="what follows the VM's name: data makes web-1-data; none: the next"
+    )
+    bus: str = Field("virtio", max_length=10, description="virtio, scsi or sata")
+
+
 class VMIn(Schema):
     name: str
     image: str
@@ -32,6 +40,8 @@ class VMIn(Schema):
     nic_model: str = Field("virtio", max_length=10)
     lease_days: int = Field(0, ge=0, le=3650)
     is_autostarted: bool = False
+    volumes: list[NewVolumeIn] = Field([], max_length=50, description="volumes to make, which it has at its first boot")
+    attach: list[str] = Field([], max_length=50, description="names or uuids of free volumes; it lies on their host")
 
 
 class VMFlags(Schema):

@@ -13,7 +13,7 @@ from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.live.publishers import volume_changed
 from portal.volumes.models import Volume
-from portal.volumes.rules import quota_problems
+from portal.volumes.quota import quota_problems
 
 MOST_NAME = 63
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,10 +17,12 @@ from django.utils.translation import gettext, gettext_noop
 from portal.accounts.keys import KeyProblem, parse_public_key
 from portal.accounts.models import Team, User
 from portal.accounts.views import add_key
+from portal.compute.bars import QuotaBar
 from portal.compute.hardware import HARDWARE_FIELDS, Hardware
 from portal.compute.models import Flavor, Image
 from portal.compute.requests import Use, VMSpec, largest_host_ram_mib, next_name, over_quota
 from portal.compute.snippets import text_of
+from portal.compute.volume_fields import volumes_posted
 from portal.hosts.models import Host
 from portal.networks.group_forms import chosen_names, posted_groups
 from portal.networks.models import Network
@@ -35,39 +38,6 @@ class SizeTile:
 
 
 @dataclass(frozen=True)
-class QuotaBar:
-    label: str
-    used: float
-    adds: float
-    limit: float
-    unit: str
-
-    @property
-    def after(self) -> str:
-        return _shown(self.used + self.adds)
-
-    @property
-    def now(self) -> str:
-        return _shown(self.used)
-
-    @property
-    def most(self) -> str:
-        return _shown(self.limit)
-
-    @property
-    def left(self) -> str:
-        return _shown(max(0, self.limit - self.used))
-
-    @property
-    def used_percent(self) -> str:
-        return f"{min(100, 100 * self.used / self.limit) if self.limit else 100:.1f}"
-
-    @property
-    def adds_percent(self) -> str:
-        return f"{max(0, min(100 - float(self.used_percent), 100 * self.adds / self.limit if self.limit else 0)):.1f}"
-
-
-@dataclass(frozen=True)
 class HostsFor:
     """How many hosts can take a VM of a size now, and that as words."""
 
@@ -75,10 +45,12 @@ class HostsFor:
     words: str
 
 
-def hosts_for(flavor: Flavor | None) -> HostsFor:
-    """The hosts that are up, enabled and have the memory; the worker decides again when it places the VM."""
+def hosts_for(flavor: Flavor | None, pinned: Sequence[str] = ()) -> HostsFor:
+    """The hosts that are up, enabled and have the memory; the worker decides again when it places the VM. `pinned`
+    are the hosts of the volumes that it shall have."""
     oldest = timezone.now() - UP_WITHIN
     taking = Host.objects.filter(enabled=True, in_maintenance=False).annotate(used=Coalesce(Sum("vms__ram_mib"), 0))
+    taking = taking.filter(name__in=pinned) if pinned else taking
     rows = list(taking.only("name", "ram_mib", "libvirt_seen_at"))  # of 1,000 hosts the least
     up = [row for row in rows if row.libvirt_seen_at and row.libvirt_seen_at > oldest]
     fitting = [row for row in up if flavor is None or row.ram_mib - row.used >= flavor.ram_mib]
@@ -109,10 +81,6 @@ def hosts_for(flavor: Flavor | None) -> HostsFor:
 def images_for(team: Team) -> list[Image]:
     """Images that the team may boot."""
     return list(Image.for_team(team).select_related("team"))
-
-
-def _shown(value: float) -> str:
-    return f"{round(value, 2):g}"
 
 
 def size_tiles(team: Team, use: Use) -> list[SizeTile]:
@@ -169,6 +137,7 @@ def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str
         apart_must="apart_must" in posted,
         lease_days=_number(posted, "lease_days", 0, errors),
         is_autostarted="is_autostarted" in posted,
+        volumes=volumes_posted(posted, errors),
     )
     return spec, errors
 

@@ -15,6 +15,8 @@ from portal.compute.models import Flavor, Image
 from portal.compute.requests import Creation, Use, VMProblem, VMSpec, create_vm, over_quota_by, use_of
 from portal.networks.intent import lock_intent
 from portal.networks.owners import usable_networks
+from portal.volumes.quota import quota_problems
+from portal.volumes.with_vm import volumes_asked_from
 
 MOST_AT_ONCE = 20
 
@@ -38,6 +40,7 @@ def spec_from(team: Team, user: User, asked: dict[str, Any]) -> VMSpec:
         address=asked.get("address"),
         groups=None if groups is None else tuple(team.security_groups.filter(name__in=groups)),
         hardware=Hardware(**asked.get("hardware", {})),
+        volumes=volumes_asked_from(asked.get("volumes", {})),
         **{
             name: asked[name]
             for name in ("host", "apart", "apart_must", "lease_days", "is_autostarted")
@@ -91,9 +94,20 @@ def count_problems(team: Team, spec: VMSpec, count: int) -> dict[str, list[str]]
         errors["address"] = [
             gettext("%(count)s VMs cannot have the same address: leave it out, or make one") % {"count": count}
         ]
+    if count > 1 and spec.volumes.attach:
+        errors["attach"] = [
+            gettext("%(count)s VMs cannot have the same volume: leave it out, or make one") % {"count": count}
+        ]
     is_known = team.vms.filter(request_key=spec.request_key).exists()
-    if count > 1 and spec.flavor is not None and not is_known:
-        size = Use(spec.flavor.vcpus * count, spec.flavor.ram_mib * count, spec.flavor.disk_gib * count, count)
-        if over := over_quota_by(team, use_of(team), size):
-            errors["count"] = over
+    if count > 1 and not is_known and (over := _over_quota(team, spec, count)):
+        errors["count"] = over
     return errors
+
+
+def _over_quota(team: Team, spec: VMSpec, count: int) -> list[str]:
+    over: list[str] = []
+    if spec.flavor is not None:
+        size = Use(spec.flavor.vcpus * count, spec.flavor.ram_mib * count, spec.flavor.disk_gib * count, count)
+        over = over_quota_by(team, use_of(team), size)
+    new = spec.volumes.new
+    return over + (quota_problems(team, len(new) * count, spec.volumes.gib * count) if new else [])

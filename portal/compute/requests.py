@@ -27,6 +27,7 @@ from portal.networks.owners import usable_networks
 from portal.operations.models import Operation, OperationState
 from portal.operations.requests import Subject, begin_operation
 from portal.snapshots.models import Snapshot
+from portal.volumes.with_vm import NONE_ASKED, VolumesAsked, make_rows, volume_errors
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 APART = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -53,6 +54,7 @@ class VMSpec:
     apart_must: bool = False
     lease_days: int = 0
     is_autostarted: bool = False
+    volumes: VolumesAsked = NONE_ASKED
 
     def as_asked(self) -> dict[str, Any]:
         """What a retry needs: kept with the operation until it is done."""
@@ -71,6 +73,7 @@ class VMSpec:
             "apart_must": self.apart_must,
             "lease_days": self.lease_days,
             "is_autostarted": self.is_autostarted,
+            "volumes": self.volumes.as_asked(),
         }
 
 
@@ -170,7 +173,8 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
             Port.objects.filter(pk=port.pk).update(model=spec.hardware.nic_model)
         except AddressProblem as problem:
             raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
-        operation = start_operation("vm.create", vm, user, {"asked": spec.as_asked()})
+        new = make_rows(vm, user, spec.volumes)
+        operation = start_operation("vm.create", vm, user, {"asked": spec.as_asked(), "new_volumes": new})
         bump_generation(Touched(frozenset({port.id})))
         vm_changed(vm)
         return Creation(vm, operation)
@@ -220,7 +224,8 @@ def start_operation(kind: str, vm: VM, user: User | None, params: dict[str, Any]
 
 
 def _audited(vm: VM) -> dict[str, object]:
-    return {"image": vm.image.slug, "size": vm.flavor.name}
+    volumes = list(vm.volumes.values_list("name", flat=True))
+    return {"image": vm.image.slug, "size": vm.flavor.name} | ({"volumes": volumes} if volumes else {})
 
 
 def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
@@ -255,7 +260,8 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
         ]
     if problems := user_data_problems(spec.user_data):
         errors["user_data"] = problems
-    return errors | hardware_problems(spec.hardware) | _place_problems(spec)
+    volumes = volume_errors(team, spec.name, spec.volumes, spec.host)
+    return errors | volumes | hardware_problems(spec.hardware) | _place_problems(spec)
 
 
 def _place_problems(spec: VMSpec) -> dict[str, list[str]]:

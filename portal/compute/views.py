@@ -40,6 +40,7 @@ from portal.compute.requests import Use, VMProblem, check_spec, delete_vm, use_o
 from portal.compute.snippets import entries_of
 from portal.compute.tags import kept_of
 from portal.compute.virt_install import virt_install_lines
+from portal.compute.volume_fields import copy_volumes, effect_of_volumes, volume_fields
 from portal.config.context import url_or_nothing
 from portal.config.cut import few
 from portal.drops.presentation import drops_context, drops_of_port
@@ -59,7 +60,7 @@ from portal.operations.models import Operation
 LABELS = {
     "cpu_model": "CPU model", "machine": "Machine", "disk_bus": "Disk bus", "disk_cache": "Disk cache", "nic_model": "NIC model",
 }  # fmt: skip
-ADVANCED = {"address", "user_data", "count", "host", "apart", "lease_days", *HARDWARE_FIELDS}
+ADVANCED = {"address", "user_data", "count", "host", "apart", "lease_days", "volumes", "attach", *HARDWARE_FIELDS}
 SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is still coming up
 
 
@@ -124,7 +125,10 @@ def _create_context(team: Team, request: HttpRequest, errors: dict[str, list[str
     values = form_values(team, person(request), request.POST if request.method == "POST" else None, sizes)
     asked = QueryDict(mutable=True)
     asked.update({name: value for name, value in values.items() if isinstance(value, str) and name != "new_key"})
+    copy_volumes(request.POST, asked)
+    fields = volume_fields(team, request.POST, errors)
     return _effect_context(team, request, asked, use, problems=False) | {
+        "volumes": fields,
         "choices": [
             (name, LABELS[name], CHOICES[name], values.get(name, ""), errors.get(name)) for name in HARDWARE_FIELDS
         ],
@@ -132,7 +136,9 @@ def _create_context(team: Team, request: HttpRequest, errors: dict[str, list[str
         "groups_apart": sorted(set(team.vms.exclude(apart="").values_list("apart", flat=True)[:100])),
         "snippets": entries_of(team),
         "most_at_once": MOST_AT_ONCE,
-        "advanced": bool(set(errors) & ADVANCED) or any(values.get(name) for name in ("address", "user_data", "host")),
+        "advanced": bool(set(errors) & ADVANCED)
+        or fields.is_filled
+        or any(values.get(name) for name in ("address", "user_data", "host")),
         "team": team,
         "values": values,
         "errors": errors,
@@ -153,13 +159,16 @@ def _effect_context(
     count = min(max(1, count_of(asked, errors)), MOST_AT_ONCE)
     if problems:
         errors = check_spec(team, user, spec) | count_problems(team, spec, count) | errors
-    hosts = hosts_for(spec.flavor)
+    names = names_for(team, spec.name, count)[:4] if count > 1 and not errors.get("name") else []
+    volumes = effect_of_volumes(team, names or [spec.name], spec.volumes, count)
+    hosts = hosts_for(spec.flavor, volumes.pinned)
     return {
         "team": team,
-        "bars": quota_bars(team, use, spec.flavor, count),
+        "bars": [*quota_bars(team, use, spec.flavor, count), *volumes.bars],
         "count": count,
-        "names": names_for(team, spec.name, count)[:4] if count > 1 and not errors.get("name") else [],
-        "command": virt_install_lines(spec),
+        "names": names,
+        "command": virt_install_lines(spec, volumes.attached),
+        "volumes_effect": volumes,
         "hosts_words": hosts.words,
         "hosts_missing": not hosts.fitting,
         "problems": errors if problems else {},

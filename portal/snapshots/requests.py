@@ -20,7 +20,7 @@ from portal.live.publishers import vm_changed
 from portal.operations.models import Operation
 from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
 from portal.volumes.models import Volume
-from portal.volumes.rules import quota_problems
+from portal.volumes.quota import quota_problems
 
 MOST = 16  # of one VM: each is one more file to look through for every block that is read
 MOST_HOURS = 24 * 31

@@ -20,7 +20,8 @@ from portal.live.publishers import volume_changed
 from portal.operations.models import Operation
 from portal.operations.requests import Subject, begin_operation
 from portal.volumes.models import Bus, Pool, Volume, VolumeState
-from portal.volumes.rules import attach_refusal, free_target, quota_problems, refusals_of, size_problems, vm_refusal
+from portal.volumes.quota import free_target, quota_problems, size_problems
+from portal.volumes.rules import attach_refusal, refusals_of, vm_refusal
 
 Errors = dict[str, list[str]]
 

@@ -31,6 +31,7 @@ from portal.volumes.lookup import (
     volumes_of,
 )
 from portal.volumes.models import Bus, Pool, Volume
+from portal.volumes.quota import use_of_volumes
 from portal.volumes.requests import (
     Errors,
     VolumeSpec,
@@ -42,7 +43,7 @@ from portal.volumes.requests import (
     grow_volume,
     offer_pool,
 )
-from portal.volumes.rules import refusals_of, use_of_volumes
+from portal.volumes.rules import refusals_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -23,8 +23,8 @@ from tasks.hypervisor.chains import chain_of, file_of_disk, lies_on
 from tasks.hypervisor.disks import commit_offline, ensure_layer, grow_file, rebase_offline, remove_file
 from tasks.hypervisor.driver import Hypervisor, HypervisorError
 from tasks.sagas.engine import Context, StageError
-from tasks.sagas.rows import placed_or_none
-from tasks.sagas.volume import ROWS, update_volume
+from tasks.sagas.rows import placed_or_none, update_volume
+from tasks.sagas.volume import ROWS
 
 
 def standing_layers(hypervisor: Hypervisor, disk: tuple[str, str]) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ from tasks.hypervisor.disks import VMFiles, copy_disk, rebase_offline, remove_fi
 from tasks.hypervisor.driver import Hypervisor, VolumeAsked
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, StageError
-from tasks.sagas.rows import operation_params, placed
-from tasks.sagas.volume import GIB, ROWS, choose_pool, update_volume
+from tasks.sagas.rows import operation_params, placed, update_volume
+from tasks.sagas.volume import GIB, ROWS, choose_pool
 
 
 def links_with_files(context: Context, links: list[Backup], files: VMFiles) -> list[tuple[BackupVolume, Path]]:

@@ -12,7 +12,7 @@ from portal.live.publishers import vm_changed, vm_deleted, volume_changed
 from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.models import FixedAddress, Port
 from portal.operations.models import Operation
-from portal.volumes.models import VolumeState
+from portal.volumes.models import Volume, VolumeState
 from tasks.hypervisor.disks import VMFiles, files_of
 from tasks.hypervisor.driver import Hypervisor
 from tasks.sagas.engine import Context, StageError
@@ -73,6 +73,15 @@ def update_vm(vm: VM, **columns: object) -> None:
             for name, value in columns.items():
                 setattr(vm, name, value)
             vm_changed(vm)
+
+
+def update_volume(volume: Volume, **columns: object) -> None:
+    """Change columns of the volume's row, and tell the team."""
+    with transaction.atomic():
+        if Volume.objects.filter(pk=volume.pk).update(**columns):
+            for name, value in columns.items():
+                setattr(volume, name, value)
+            volume_changed(volume)
 
 
 def release(uuid: UUID) -> None:

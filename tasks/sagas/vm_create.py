@@ -28,6 +28,7 @@ from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancell
 from tasks.sagas.placement import choose_host, keep_placement, wish_of
 from tasks.sagas.plugs import remove_bridges, settle_plugs
 from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
+from tasks.sagas.vm_volumes import forget_volumes, give_pools, lacking_for, make_volumes, unmake_volumes
 
 WIRE_DEADLINE_S = 45.0  # on a machine where fifty guests boot at once the switches get their turn late
 HOTPLUG_VCPUS = 16  # room for so many, or what the host has
@@ -40,9 +41,10 @@ def place(context: Context) -> str:
         vm = vm_of(context)
         if vm.host is not None:
             return vm.host.name
-        choice = choose_host(wish_of(vm))
+        choice = choose_host(replace(wish_of(vm), lacking=lacking_for(vm)))
         vm.host = choice.host
         vm.save(update_fields=["host"])
+        give_pools(vm, choice.host)
         vm.ports.update(host=choice.host, tap="", ofport=None, wired_at=None, wired_generation=None)
         bump_generation(only_ports(vm.ports.values_list("id", flat=True)))
         vm_changed(vm)
@@ -51,6 +53,7 @@ def place(context: Context) -> str:
 
 
 def unplace(context: Context) -> None:
+    forget_volumes(context)
     release(context.operation.object_uuid)
 
 
@@ -58,7 +61,8 @@ def make_disk(context: Context) -> str:
     vm, _, files = placed(context)
     base = base_on(context, vm.image, vm.host)
     ensure_overlay(files.disk, base.path, vm.image.disk_format, vm.disk_gib)
-    return f"{vm.disk_gib} GiB over " + (base.words or vm.image.name)
+    words = f"{vm.disk_gib} GiB over " + (base.words or vm.image.name)
+    return f"{words}; {volumes}" if (volumes := make_volumes(context)) else words
 
 
 def base_on(context: Context, image: Image, host: Host | None, like: str = "") -> Base:
@@ -73,6 +77,7 @@ def base_on(context: Context, image: Image, host: Host | None, like: str = "") -
 
 
 def unmake_disk(context: Context) -> None:
+    unmake_volumes(context)
     if found := placed_or_none(context):
         remove_file(found[2].disk)
 

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from portal.compute.models import VM
 from portal.networks.intent import bump_generation, only_ports
-from portal.volumes.rules import free_target
+from portal.volumes.quota import free_target
 from tasks.hypervisor.driver import DomainState
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from portal.live.publishers import volume_changed, volume_deleted
+from portal.live.publishers import volume_deleted
 from portal.operations.models import Operation
 from portal.volumes.models import Pool, Volume, VolumeState
 from tasks.hypervisor.domain_xml import format_disk
@@ -21,7 +21,7 @@ from tasks.hypervisor.driver import CallFailed, DomainState, Hypervisor, VolumeA
 from tasks.hypervisor.libvirt_storage import COPY_DEADLINE_S
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.rows import placed, placed_or_none
+from tasks.sagas.rows import placed, placed_or_none, update_volume
 
 GIB = 1024**3
 LET_GO_S, ASKED_AGAIN_EVERY_S, LOOK_EVERY_S = 20.0, 5.0, 0.1
@@ -54,15 +54,6 @@ def stored(context: Context) -> tuple[Volume, Pool, Hypervisor]:
     if volume.pool is None:
         raise StageError(f"{volume.name} has no storage pool")
     return volume, volume.pool, context.hypervisors(volume.pool.host)
-
-
-def update_volume(volume: Volume, **columns: object) -> None:
-    """Change columns of the volume's row, and tell the team."""
-    with transaction.atomic():
-        if Volume.objects.filter(pk=volume.pk).update(**columns):
-            for name, value in columns.items():
-                setattr(volume, name, value)
-            volume_changed(volume)
 
 
 # Made, copied, grown, removed.

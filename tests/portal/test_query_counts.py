@@ -47,7 +47,7 @@ BASELINE: dict[str, int] = {
     "flow_what_if_new": 8,
     "flow_what_if": 8,
     "vm_list": 12,
-    "vm_create": 36,
+    "vm_create": 37,
     "vm_effect": 13,
     "snippets": 7,
     "images": 11,

@@ -19,7 +19,7 @@ from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
 from portal.snapshots.requests import MOST, keep_plans
 from portal.snapshots.tree import tree_of
 from portal.volumes.models import Pool, Volume
-from portal.volumes.rules import use_of_volumes
+from portal.volumes.quota import use_of_volumes
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_snapshot, made_vm, made_volume
 

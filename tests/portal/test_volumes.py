@@ -15,7 +15,7 @@ from portal.hosts.models import Host
 from portal.live.topics import snapshot_of
 from portal.operations.models import Operation
 from portal.volumes.models import Pool, Volume
-from portal.volumes.rules import MOST_VOLUMES
+from portal.volumes.quota import MOST_VOLUMES
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_vm, made_volume
 

@@ -54,6 +54,7 @@ from tests.tasks import (
     test_adopt,
     test_backups,
     test_changes,
+    test_created_volumes,
     test_devices,
     test_image_of_vm,
     test_images,
@@ -123,6 +124,12 @@ def olga():
 
 
 # How each kind is begun, the rows being as its request leaves them.
+
+
+def creation(scene, kind):
+    """With a volume that is made for it, and one that was there and free."""
+    vm = scene.make_vm()
+    return test_created_volumes.asked(scene, vm, test_created_volumes.kept_free(scene, vm))
 
 
 def deletion(scene, kind):
@@ -215,7 +222,7 @@ def of_vm(ready: Callable[..., object]) -> Callable[..., object]:
 
 
 BEGIN = {
-    "vm.create": lambda scene, kind: scene.ask(kind, scene.make_vm()),
+    "vm.create": creation,
     "vm.delete": deletion,
     **dict.fromkeys((f"vm.{name}" for name in (*ENDS, "autostart")), power),
     **dict.fromkeys(test_changes.KINDS, of_vm(test_changes.ready)),

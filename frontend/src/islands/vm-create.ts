@@ -1,6 +1,6 @@
 /**
  * The create form: while fields change, the server answers what they would do (quota, host, command) and what is wrong
- * with them, into `[data-effect]`. Ctrl+Enter submits. A snippet that is chosen fills the user-data, unless that was
+ * with them, into `[data-effect]`. Ctrl+Enter submits. A volume's row that gets a size is followed by an empty one. A snippet that is chosen fills the user-data, unless that was
  * written by hand.
  */
 const PAUSE_MS = 120;
@@ -23,6 +23,8 @@ export function vmCreate(form: HTMLElement): void {
     timer = setTimeout(() => void look(), PAUSE_MS);
   });
   fillFromSnippets(form);
+  const volumes = form.querySelector<HTMLElement>("[data-volumes]");
+  volumes?.addEventListener("input", () => keepEmptyRow(volumes));
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
@@ -40,6 +42,31 @@ export function questionOf(form: HTMLFormElement): FormData {
   const given = new FormData(form);
   given.delete("new_key");
   return given;
+}
+
+/** While every row has a size and there may be more, one more: a copy of the last, without its size and with the next name. */
+export function keepEmptyRow(volumes: HTMLElement): void {
+  const rows = [...volumes.querySelectorAll<HTMLElement>("[data-volume]")];
+  const last = rows[rows.length - 1];
+  if (!last || rows.length >= Number(volumes.dataset.volumes)) return;
+  if (rows.some((row) => !row.querySelector<HTMLInputElement>("[name=volume_size_gib]")?.value.trim())) return;
+  const fresh = last.cloneNode(true) as HTMLElement;
+  const number = rows.length + 1;
+  const names = rows.map((row) => row.querySelector<HTMLInputElement>("[name=volume_name]")?.value);
+  fresh.querySelector(".vol-err")?.remove();
+  for (const field of fresh.querySelectorAll<HTMLInputElement | HTMLSelectElement>("input, select")) {
+    const label = fresh.querySelector<HTMLLabelElement>(`label[for="${field.id}"]`);
+    field.id = field.id.replace(/\d+$/, String(number));
+    if (label) label.htmlFor = field.id;
+    field.removeAttribute("aria-invalid");
+    if (field.name === "volume_size_gib") field.value = "";
+    if (field.name === "volume_name") field.value = freeName(names, number);
+  }
+  last.after(fresh);
+}
+
+function freeName(taken: (string | undefined)[], number: number): string {
+  for (let next = number; ; next += 1) if (!taken.includes(`data-${next}`)) return `data-${next}`;
 }
 
 function fillFromSnippets(form: HTMLFormElement): void {
