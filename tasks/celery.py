@@ -113,6 +113,15 @@ def trace_port(trace_id: int) -> None:
     run_port_trace(trace_id)
 
 
+@app.task(name="hopsight.take_screens")  # type: ignore[untyped-decorator]
+def take_screens(host_id: int) -> None:
+    """Take the pictures of guests' screens that are wanted of a host."""
+    from tasks.screens import take_screens as take
+
+    close_old_connections()
+    take(host_id)
+
+
 @app.task(name="hopsight.run_checks")  # type: ignore[untyped-decorator]
 def run_checks(check_id: int = 0) -> None:
     """Look at one path check, or at those that are due."""

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_noop as _
 
 from portal.accounts.models import Team
 from portal.compute.models import VM, VMState, VMTag
+from portal.console.access import has_screen
 from portal.networks.claims import RIGHT
 from portal.networks.models import FixedAddress
 
@@ -132,8 +133,8 @@ def listed(team: Team, rows: QuerySet[VM], asked: Asked) -> Listed:
 
 
 def with_words(rows: list[VM]) -> None:
-    """Gives each row its `address_words`, `conflicts` (addresses), `tag_names`, `url` and `action_url` (up to the action's
-    name), in two queries for all."""
+    """Gives each row its `address_words`, `conflicts` (addresses), `tag_names`, `url`, `screen_url` (none without a screen)
+    and `action_url` (up to the action's name), in two queries for all."""
     ids = [row.pk for row in rows]
     addresses: dict[int, list[str]] = defaultdict(list)
     differ: dict[int, dict[str, None]] = defaultdict(dict)
@@ -145,9 +146,11 @@ def with_words(rows: list[VM]) -> None:
     for vm_id, name in VMTag.objects.filter(vm__in=ids).order_by("name").values_list("vm", "name"):
         tags[vm_id].append(name)
     one, action = reverse("vm", args=[NOBODY]), reverse("vm_action", args=[NOBODY, "start"]).removesuffix("start/")
+    screen = reverse("vm_screen", args=[NOBODY])
     for row in rows:
         row.address_words = " ".join(addresses[row.pk])  # type: ignore[attr-defined]
         row.conflicts = ", ".join(differ[row.pk])  # type: ignore[attr-defined]
+        row.screen_url = screen.replace(str(NOBODY), str(row.uuid)) if has_screen(row) else ""  # type: ignore[attr-defined]
         row.tag_names = tags[row.pk]  # type: ignore[attr-defined]
         row.url = one.replace(str(NOBODY), str(row.uuid))  # type: ignore[attr-defined]
         row.action_url = action.replace(str(NOBODY), str(row.uuid))  # type: ignore[attr-defined]

@@ -43,6 +43,7 @@ from portal.compute.virt_install import virt_install_lines
 from portal.compute.volume_fields import copy_volumes, effect_of_volumes, volume_fields
 from portal.config.context import url_or_nothing
 from portal.config.cut import few
+from portal.console.access import has_screen
 from portal.drops.presentation import drops_context, drops_of_port
 from portal.history import series
 from portal.history.asked import charts_of, range_of
@@ -218,6 +219,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "volumes": list(row.volumes.select_related("pool__host")),
         "commands": commands_of(row, port),
         "refusal": refusal(request, "vm.delete", row.team),
+        "has_screen": has_screen(row),
         "own_disk": disk_target(row.disk_bus, 1),
         "lease": reminder_of(row),
         "may": may(request, "vm.power", row.team),

@@ -15,6 +15,7 @@ from portal.compute.models import VM
 from portal.compute.presentation import virsh_line
 from portal.compute.views import _visible
 from portal.console.access import NO_SCREEN, NOT_ON, has_screen, not_possible
+from portal.console.screens import MEDIA_TYPE, picture_of
 from portal.console.tickets import LIFE_S, Holder, issue_ticket
 from portal.console.wire import Kind
 
@@ -47,6 +48,23 @@ def console_ticket(request: HttpRequest, uuid: UUID) -> HttpResponse:
     ticket = issue_ticket(Holder(person(request).pk, request.session.session_key or "", str(row.uuid), kind))
     path = f"/ws/vms/{row.uuid}/console/{kind}"
     return JsonResponse({"ticket": ticket, "socket": path, "expires_s": LIFE_S})
+
+
+@require_safe
+def vm_screen(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The small picture of one VM's screen; 204 while there is none."""
+    mine = VM.objects.filter(team__memberships__user_id=request.user.pk or 0).select_related("team", "image")
+    row = get_object_or_404(mine, uuid=uuid)
+    require(request, "console.see", row.team)
+    return picture_answer(row)
+
+
+def picture_answer(vm: VM) -> HttpResponse:
+    """The answer with a VM's picture, which nobody on the way keeps."""
+    png = picture_of(vm)
+    answer = HttpResponse(status=204) if png is None else HttpResponse(png, content_type=MEDIA_TYPE)
+    answer.headers["Cache-Control"] = "private, no-store"
+    return answer
 
 
 def _watched_vm(request: HttpRequest, uuid: UUID) -> VM:

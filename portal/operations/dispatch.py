@@ -79,8 +79,13 @@ def enqueue_checks(check_id: int = 0) -> None:
     _send("hopsight.run_checks", check_id)
 
 
-def _send(name: str, *object_ids: int) -> None:
+def enqueue_screens(host_id: int, within_s: float) -> None:
+    """Ask a worker for pictures of guests' screens; who looks asks again when this was lost, or came too late."""
+    _send("hopsight.take_screens", host_id, expires_s=within_s)
+
+
+def _send(name: str, *object_ids: int, expires_s: float | None = None) -> None:
     try:
-        _celery().send_task(name, list(object_ids), retry=False)
+        _celery().send_task(name, list(object_ids), retry=False, expires=expires_s)
     except Exception as problem:  # the process's edge: whatever the broker's client raises, the row is kept and re-sent
         log.warning("not sent task=%s id=%s problem=%s", name, object_ids, problem)

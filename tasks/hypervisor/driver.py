@@ -344,6 +344,9 @@ class Hypervisor(Storage, Layers, Checkpoints, Protocol):
     def state(self, domain: str) -> DomainState:
         """The domain's state now."""
 
+    def screenshot(self, domain: str, most_bytes: int) -> bytes:
+        """What a running domain's screen shows, as PNG or PPM; CallFailed where it has none or shows more than that."""
+
     def live_interfaces(self, domain: str) -> tuple[LiveInterface, ...]:
         """The NICs of a running domain."""
 

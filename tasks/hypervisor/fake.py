@@ -41,6 +41,7 @@ class FakeHypervisor(FakeStorage, FakeBackups):
     bridges: set[str] = field(default_factory=set)  # the ports that have a Linux bridge
     has_hook: bool = True
     can_open: bool = True  # a domain's disks while it is off
+    screens: dict[str, bytes] = field(default_factory=dict)  # what running domains show
     on_start: Callable[[tuple[LiveInterface, ...]], None] | None = None
     facts_of_nics: NicFacts = field(default_factory=NicFacts)
 
@@ -119,6 +120,12 @@ class FakeHypervisor(FakeStorage, FakeBackups):
         self.enter("disk_sizes")
         targets = etree.fromstring(self.definitions[domain]).iterfind("devices/disk/target")
         return {str(node.get("dev")): 3 * 1024**3 for node in targets}
+
+    def screenshot(self, domain: str, most_bytes: int) -> bytes:
+        self.enter("screenshot")
+        if domain not in self.screens or len(self.screens[domain]) > most_bytes:
+            raise CallFailed("the fake host could not take a picture of the screen: there is none, or it is too large")
+        return self.screens[domain]
 
     def nic_facts(self) -> NicFacts:
         self.enter("nic_facts")

@@ -11,7 +11,9 @@ from lxml import etree
 
 from sdn.bundle.nics import format_address, forward_mode
 from tasks.hypervisor.driver import NicFacts, VolumeSeen
-from tasks.hypervisor.libvirt_connection import LibvirtConnection
+from tasks.hypervisor.libvirt_connection import LibvirtConnection, Refused
+
+CHUNK_BYTES = 256 * 1024
 
 
 class LibvirtLook(LibvirtConnection):
@@ -27,6 +29,20 @@ class LibvirtLook(LibvirtConnection):
                 raise
 
         return self.call("read the domain's definition", act)
+
+    def screenshot(self, domain: str, most_bytes: int) -> bytes:
+        def act(connection: Any) -> bytes:
+            stream, taken = connection.newStream(0), bytearray()
+            connection.lookupByName(domain).screenshot(stream, 0, 0)
+            while piece := stream.recv(CHUNK_BYTES):
+                taken += piece
+                if len(taken) > most_bytes:
+                    stream.abort()
+                    raise Refused(f"the screen shows more than {most_bytes} bytes")
+            stream.finish()
+            return bytes(taken)
+
+        return self.call("take a picture of the screen", act)
 
     def disk_sizes(self, domain: str) -> Mapping[str, int]:
         def act(connection: Any) -> dict[str, int]:

@@ -144,6 +144,7 @@ def _of_hosts(cast: Cast, host: Host, vm: VM) -> Arguments:
         "foreign_domain": {"name": host.name, "uuid": made_foreign(host).uuid},
         "snippet_delete": {"number": Snippet.objects.get_or_create(team=cast.payments, name="Motd")[0].pk},
         "console": {"uuid": vm.uuid},
+        "vm_screen": {"uuid": vm.uuid},
         "console_ticket": {"uuid": vm.uuid},
         **{
             name: {"uuid": Operation.objects.get(object_uuid=vm.uuid).uuid}

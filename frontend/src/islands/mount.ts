@@ -10,6 +10,7 @@ import { operation } from "./operation";
 import { palette } from "./palette";
 import { passkey } from "./passkey";
 import { probing } from "./probing";
+import { screens } from "./screens";
 import { status } from "./status";
 import { topology } from "./topology";
 import { trace } from "./trace";
@@ -27,6 +28,7 @@ const ISLANDS: Record<string, Island> = {
   palette,
   passkey,
   probing,
+  screens,
   status,
   "vm-create": vmCreate,
   trace,
