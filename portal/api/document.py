@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
@@ -39,8 +40,15 @@ FIELDS = {
     "schema": {"type": "string"},
     "description": "names by comma: only these fields come, of each item of a list",
 }
+LANGUAGE = {
+    "name": "Hopsight-Language",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "enum": [code for code, _ in settings.LANGUAGES]},
+    "description": "the language of words for people; English without it",
+}
 COMMON = {
-    "get": [TEAM, FIELDS],
+    "get": [TEAM, FIELDS, LANGUAGE],
     "post": [TEAM, IDEMPOTENCY],
     "put": [TEAM, MATCH],
     "patch": [TEAM, MATCH],

@@ -14,6 +14,7 @@ from django.middleware.http import ConditionalGetMiddleware
 from portal.api.answers import CHANGING, only_fields, refuse_stale
 from portal.api.models import KeptAnswer
 from portal.api.problems import MEDIA_TYPE, TITLES, problem
+from portal.api.spoken import spoken
 from portal.config.bodies import refusal_words, refused_status
 
 PREFIX = "/api/"
@@ -48,7 +49,7 @@ class ApiAnswers:
 
     def _unless_stale(self, request: HttpRequest) -> HttpResponseBase:
         if "If-Match" not in request.headers or request.method not in CHANGING:
-            return self.next(request)
+            return spoken(request, self.next)
         with transaction.atomic():
             return refuse_stale(request, self.next) or self.next(request)
 

@@ -17,19 +17,20 @@ from django.utils.translation import get_language, gettext
 from portal.config.told_bridges import FORMS as BRIDGES
 from portal.config.told_forms import FORMS as CORE
 from portal.config.told_hosts import FORMS as HOSTS
+from portal.config.told_observed import FORMS as OBSERVED
 from portal.config.told_operations import FORMS as OPERATIONS
 from portal.config.told_pages import FORMS as PAGES
 from portal.config.told_past import FORMS as PAST
 from portal.config.units import with_units
 from portal.operations.stages import STAGES, TITLES
 
-FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST
+FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST | OBSERVED
 # The words of a stored trace, by their keys.
-OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused"})
+OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused", "sentence", "explained_by"})
 SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})
-SAID |= {"asked", "rule", "where", "metric", "share", "verdict", "expected", "label", "truth", "parent"}
+SAID |= {"asked", "rule", "where", "metric", "share", "verdict", "expected", "label", "truth", "parent", "many"}
 LISTED = frozenset({"problems", "seats"})
-MEASURED = frozenset({"value", "limit"})
+MEASURED = frozenset({"value", "limit", "pace"})
 # What stands at a place is as narrow as it can be: short forms would take sentences of others apart else.
 PLACES = dict.fromkeys(
     ("n", "total", "mib", "gib", "s", "ms", "percent", "most", "each", "cpus", "rate", "used"), r"[\d.,e+]+"
@@ -39,6 +40,8 @@ PLACES["asked"] = r"(?:any protocol|icmp type \d+(?: code \d+)?|[a-z0-9]+(?:/\d+
 PLACES["guest"] = r"\S+"  # after a sentence that may be of such a form too
 PLACES |= dict.fromkeys(("label", "truth"), r"(?:[^.]|\.(?! ))+?")  # within one sentence
 PLACES |= dict.fromkeys(("verdict", "expected"), r"[^:]+?")
+PLACES["pace"] = r"[\d.]+ packets/s, [\d.]+ [kM]?bit/s"
+PLACES["far"] = r"\S+"
 PLACES["vlan"] = r"\d+(?:, \d+)*"
 PLACES["mode"] = r"\S*"
 PLACES["net"] = r"[0-9a-f.:]+(?:/\d+)?"

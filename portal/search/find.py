@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from portal.accounts.access import current_team, may, memberships_of
 from portal.compute.models import VM, VMState
@@ -46,10 +47,11 @@ def find(request: HttpRequest, text: str) -> list[Found]:
 def _places(request: HttpRequest, text: str) -> Iterator[Found]:
     team = current_team(request)
     for place in PLACES:
-        said = f"{place.title} {place.words}".lower()
+        title = gettext(place.title)
+        said = f"{title} {place.title} {place.words}".lower()
         if may(request, place.right, team) and all(word in said for word in text.split()):
-            kind = "Action" if place.is_action else "Page"
-            yield Found(kind, place.title, "", reverse(place.url_name), place.icon, place.keys)
+            kind = gettext("Action") if place.is_action else gettext("Page")
+            yield Found(kind, title, "", reverse(place.url_name), place.icon, place.keys)
 
 
 def _teams(request: HttpRequest, text: str) -> Iterator[Found]:
@@ -57,7 +59,7 @@ def _teams(request: HttpRequest, text: str) -> Iterator[Found]:
     for row in memberships_of(request):
         if row.team != here and text.lower() in row.team.name.lower():
             url = reverse("team_switch", args=[row.team.slug])
-            yield Found("Team", row.team.name, "switch to it", url, "users", post=True)
+            yield Found(gettext("Team"), row.team.name, gettext("switch to it"), url, "users", post=True)
 
 
 def _vms(request: HttpRequest, text: str) -> Iterator[Found]:
@@ -66,32 +68,36 @@ def _vms(request: HttpRequest, text: str) -> Iterator[Found]:
     for vm in rows.filter(Q(name__icontains=text) | Q(pk__in=by_address)).order_by("name")[:OF_A_KIND]:
         addresses = " ".join(one.address for port in vm.ports.all() for one in port.addresses.all())
         detail = f"{VMState(vm.state).label}, {vm.team.name} {addresses}".strip()
-        yield Found("VM", vm.name, detail, reverse("vm", args=[vm.uuid]), "vm")
+        yield Found(gettext("VM"), vm.name, detail, reverse("vm", args=[vm.uuid]), "vm")
 
 
 def _networks(request: HttpRequest, text: str) -> Iterator[Found]:
     rows = Network.objects.filter(team__in=_team_ids(request)).select_related("team")
     named = Q(name__icontains=text) | Q(subnets__cidr__startswith=text)
     for row in rows.filter(named).distinct().order_by("name")[:OF_A_KIND]:
-        yield Found("Network", row.name, f"{row.team.name}, VNI {row.vni}", reverse("network", args=[row.uuid]), "net")
+        yield Found(
+            gettext("Network"), row.name, f"{row.team.name}, VNI {row.vni}", reverse("network", args=[row.uuid]), "net"
+        )
 
 
 def _groups(request: HttpRequest, text: str) -> Iterator[Found]:
     rows = SecurityGroup.objects.filter(team__in=_team_ids(request), name__icontains=text).select_related("team")
     for row in rows.order_by("name")[:OF_A_KIND]:
-        yield Found("Security group", row.name, row.team.name, reverse("security_group", args=[row.uuid]), "shield")
+        yield Found(
+            gettext("Security group"), row.name, row.team.name, reverse("security_group", args=[row.uuid]), "shield"
+        )
 
 
 def _traces(request: HttpRequest, text: str) -> Iterator[Found]:
     rows = TraceRequest.objects.filter(team__in=_team_ids(request), title__icontains=text).select_related("team")
     for row in rows.defer("result", "reply").order_by("-id")[:3]:
-        yield Found("Trace", row.title, row.team.name, reverse("trace", args=[row.uuid]), "path")
+        yield Found(gettext("Trace"), row.title, row.team.name, reverse("trace", args=[row.uuid]), "path")
 
 
 def _hosts(request: HttpRequest, text: str) -> Iterator[Found]:
     if may(request, "host.see"):
         for row in Host.objects.filter(name__icontains=text)[:OF_A_KIND]:
-            yield Found("Host", row.name, row.underlay_ip, reverse("host_load", args=[row.name]), "switch")
+            yield Found(gettext("Host"), row.name, row.underlay_ip, reverse("host_load", args=[row.name]), "switch")
 
 
 def _team_ids(request: HttpRequest) -> list[int]:

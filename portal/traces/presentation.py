@@ -99,6 +99,7 @@ def island_data(request_row: TraceRequest, value: dict[str, Any] | None, directi
         "source": _end(source, names[0]),
         "target": _end(target, names[1]),
         "probing": direction == "forward" and _is_of_now(request_row),
+        "observable": _is_observable(request_row),
         "probe": told_value(probe_data(request_row)) if direction == "forward" else None,
     }
 
@@ -118,6 +119,11 @@ def _is_of_now(row: TraceRequest) -> bool:
     """May a real packet be sent beside it: now, from a port to somewhere, as its guest would?"""
     is_between = row.source_id is not None and (row.target_id is not None or row.address != "")
     return is_between and row.outside_id is None and row.router_id is None and row.at is None and not row.header_fields
+
+
+def _is_observable(row: TraceRequest) -> bool:
+    """Is real traffic looked for (tasks.observe_watch): from a port on, towards something that has an address?"""
+    return row.source_id is not None and (row.target_id is not None or row.address != "")
 
 
 def probe_data(request_row: TraceRequest) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from portal.compute.presentation import devices_of
 from portal.hosts.models import ForeignDomain
 from portal.networks.models import Port
 from portal.traces.models import TraceRequest
+from portal.traces.presentation import island_data
 from sdn.model.bypass import LABELS, TRUTHS, Bypass
 from sdn.model.device import chain_from_json
 from sdn.model.trace import from_json
@@ -167,6 +168,14 @@ def test_a_trace_to_one_ends_at_it_and_says_how_to_go_on(world, sriov, member, t
     web = Port.objects.get(vm=world.make_vm("web-2"))
     trace = from_json(asked(member, source=str(web.uuid), target=target).result)
     assert trace.verdict == "unknown" and words in trace.reason and "Give the address" in trace.suggestion
+
+
+def test_its_page_has_no_real_traffic_to_look_for_and_is_told_in_russian(world, sriov, member) -> None:
+    row = asked(member, nic=VF, target="10.10.0.9")
+    assert island_data(row, row.result, "forward")["observable"] is False
+    member.cookies["django_language"] = "ru"
+    page = member.get(reverse("trace", args=[row.uuid])).content.decode()
+    assert "Путь кончается на сетевой карте" in page and "The way ends" not in page
 
 
 def test_the_form_offers_it_and_the_terminal_takes_the_vms_name(world, sriov, member, capsys) -> None:

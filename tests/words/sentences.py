@@ -20,6 +20,11 @@ ELSEWHERE = {
     "', '.join(left)": ("its files", "its files, volume 7", "volume 7"),
     "row.title": ("Make the disk",),
     "row.state": ("done",),
+    "rate_words(rate)": ("7.0 packets/s, 7.0 kbit/s",),
+    "rate_words(seeing.rate(passage.host, last))": ("7.0 packets/s, 7.0 kbit/s",),
+    "' and '.join(loose)": ("its source", "its source and its target", "its port"),
+    "_port_words(last, predicted)": ("web-1", "port 7"),
+    "_drop_words(last, seeing)": ("on hv1", "in table 65 (ingress_rules) of hv1, no ingress rule allows it"),
     "choice.words": ("7: asked for by name",),
     "vm_create.await_wired(context)": ("after 7 ms",),
     "vm_create.start(context)": ("tap 7",),
@@ -77,6 +82,8 @@ def _strings(node: ast.expr, names: dict[str, list[ast.expr]]) -> list[str]:
             return ["".join(pair) for pair in pairs]
         case ast.BinOp(op=ast.Mult()):
             return ["", *found] if (found := _strings(node.left, names)) else []
+        case ast.Tuple():
+            return [words for part in node.elts for words in _strings(part, names)]
         case ast.Name():
             rest = {name: values for name, values in names.items() if name != node.id}
             return [words for value in names.get(node.id, ()) for words in _strings(value, rest)]

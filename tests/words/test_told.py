@@ -75,10 +75,11 @@ def test_what_is_said_of_a_nic_past_open_vswitch_is_told_whole(kind: str) -> Non
     assert english <= {"libvirt", "tap"}
 
 
+TOLD_TOO = {"title": "Create VM", "pace": "7.0 packets/s, 7.0 kbit/s"}  # which are not in the sentence as they were
+
+
 def _value(name: str) -> str:
-    if name == "title":
-        return "Create VM"
-    return "7" if name in PLACES else f"{name}-7"
+    return TOLD_TOO.get(name) or ("7" if name in PLACES else f"{name}-7")
 
 
 def test_each_form_is_taken_apart_as_it_was_put_together() -> None:
@@ -89,7 +90,7 @@ def test_each_form_is_taken_apart_as_it_was_put_together() -> None:
             sentence = form % values if values else form
             shown = told(sentence)
             is_told = RUSSIAN.search(shown) or not has_words(PLACE.sub("", form))
-            if not is_told or any(value not in shown for name, value in values.items() if name != "title"):
+            if not is_told or any(value not in shown for name, value in values.items() if name not in TOLD_TOO):
                 lost.append(sentence)
     assert lost == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_what_a_diagnosis_or_a_broken_trace_says_is_told_in_russian(path: Path) 
     said = {words for words in sentences(path, (*SAYS, "TraceFailed"), gives=True) if has_words(words)}
     with translation.override("ru"):
         assert {words for words in said if told(words) == words} == set()
+
+
+@pytest.mark.parametrize("name", ["observed", "look"])
+def test_what_real_traffic_does_is_told_in_russian(name: str) -> None:
+    source = settings.BASE_DIR / "sdn" / "observe" / f"{name}.py"
+    said = {words for words in sentences(source, ("LookFailed", "Divergence"), gives=True) if words[0].isupper()}
+    assert said
+    with translation.override("ru"):
+        left = {words for words in said if re.search(r"\b(the|and|real|packets|is|at|of)\b", told(words))}
+    assert left == set()
 
 
 def test_each_look_of_a_diagnosis_has_its_title_in_russian() -> None:

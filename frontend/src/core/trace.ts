@@ -116,6 +116,11 @@ function naturalRow(hop: Hop): number {
   return hop.kind === "bridge" || hop.kind === "router" || hop.kind === "conntrack" ? 4 : 3;
 }
 
+/** What the hop is called: names of the hosts' things as they are, the network of wires in words. */
+export function hopName(hop: Hop): string {
+  return hop.kind === "underlay" ? gettext("underlay") : hop.object;
+}
+
 /** Is the hop drawn between the columns? The network of wires has no host of ours. */
 function isWire(hop: Hop): boolean {
   return hop.kind === "underlay" || (hop.kind === "external" && hop.host === "");

@@ -2,6 +2,7 @@
  * The command palette: Ctrl-K searches everything that the person may see, “?” shows the keys, letters go to pages.
  * The element is a link to the search page, which does the same without script; `data-search` is what is asked.
  */
+import { pageHeaders } from "../core/ask";
 import { gettext } from "../core/gettext";
 import { type Heard, meaningOf } from "../core/keys";
 
@@ -58,9 +59,7 @@ export function palette(element: HTMLElement): void {
 /** Asks the server; an answer that comes after a younger question's is nobody's. */
 function asker(url: string): (text: string) => Promise<Found[]> {
   return async (text) => {
-    const answer = await fetch(`${url}?q=${encodeURIComponent(text)}`, {
-      headers: { Accept: "application/json" },
-    });
+    const answer = await fetch(`${url}?q=${encodeURIComponent(text)}`, { headers: pageHeaders() });
     return answer.ok ? ((await answer.json()) as Found[]) : [];
   };
 }

@@ -16,6 +16,8 @@ export interface TraceInput {
   target: { name: string; host: string };
   /** What a real packet did: null while it is under way, or on the way back, where none is sent. */
   probing: boolean;
+  /** May there be real traffic to look at? A way from or to a NIC past Open vSwitch has none that a switch counts. */
+  observable: boolean;
   probe: { trace: Trace; divergence: Divergence | null } | { refused: string } | null;
 }
 
