@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from portal.accounts.audit import words_of
+from portal.accounts.audit_words import field_words, value_words
 from portal.accounts.models import AuditRow
 
 LINKED = {"vm": "vm", "trace": "trace", "volume": "volume", "group": "security_group"}
@@ -45,17 +45,11 @@ def change_words(before: dict[str, Any] | None, after: dict[str, Any] | None) ->
     for name in sorted({*old, *new}):
         if old.get(name) == new.get(name):
             continue
-        sides = [_text(side[name]) for side in (old, new) if name in side]
-        told.append(f"{name} {' → '.join(sides)}")
+        sides = [value_words(name, side[name]) for side in (old, new) if name in side]
+        told.append(f"{field_words(name)} {' → '.join(sides)}")
     return ", ".join(told)
 
 
 def tint_of(name: str) -> str:
     """A person's colour: the same on every page."""
     return ("", "avatar--b", "avatar--c", "avatar--s")[sum(name.encode()) % 4]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(_text, value)) or "none"
-    return value if isinstance(value, str) else json.dumps(value)

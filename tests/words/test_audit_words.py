@@ -1,0 +1,44 @@
+"""What an audit row's values say is told in Russian: the names of values by a table, rules and yes or no in words, names as they are."""
+
+from __future__ import annotations
+
+import ast
+
+from django.conf import settings
+from django.utils import translation
+
+from portal.accounts.audit_words import FIELDS
+from portal.accounts.presentation import change_words
+
+
+def _recorded() -> set[str]:
+    """The keys of the dicts that sources write into the audit as they stand."""
+    found: set[str] = set()
+    for folder in ("portal", "tasks"):
+        for path in (settings.BASE_DIR / folder).rglob("*.py"):
+            for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+                changes = [one.value for one in call.keywords if one.arg in ("before", "after")]
+                keys = [key for change in changes if isinstance(change, ast.Dict) for key in change.keys]
+                found |= {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    return found
+
+
+def test_each_value_that_is_recorded_has_its_name() -> None:
+    recorded = _recorded()
+    assert len(recorded) > 30
+    assert recorded - set(FIELDS) == set()
+
+
+def test_a_change_is_told_in_russian() -> None:
+    change = {"role": "member", "enabled": True, "rule": "tcp/22 from anywhere", "name": "network", "hours": 2}
+    with translation.override("ru"):
+        assert change_words({"role": "viewer"}, change) == (
+            "включено да, часы 2, имя network, роль наблюдатель → участник, правило tcp/22 отовсюду"
+        )
+        assert change_words({"groups": ["web", "db"]}, {"groups": []}) == "группы web db → нет"
+
+
+def test_an_english_page_has_the_keys_as_the_rows_have_them() -> None:
+    assert (
+        change_words({"role": "viewer"}, {"role": "member", "next_hop": False}) == "next_hop no, role viewer → member"
+    )
