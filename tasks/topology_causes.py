@@ -20,6 +20,7 @@ from portal.compute.models import VM
 from portal.networks.models import Port
 from portal.operations.models import Operation
 from portal.topology.models import HostSeen, TopologyChange
+from portal.topology.neighbours import NEIGHBOUR
 from portal.topology.topology_objects import ObjectChange
 from sdn.transport.ovsdb import BRIDGE, CABLE, CABLE_FAR_END, EXTERNAL_BRIDGE, GENEVE, TUNNEL
 
@@ -117,6 +118,8 @@ def _fields(change: ObjectChange) -> set[str]:
 def _foreign_words(change: ObjectChange) -> str:
     if change.sign == "~" and _fields(change) <= set(TOLD):
         return f"{NOT_OURS}: the switch tells it"
+    if change.name.startswith(f"{NEIGHBOUR} "):
+        return f"{NOT_OURS}: the host’s lldpd tells it"
     return NOT_OURS
 
 

@@ -10,6 +10,7 @@ from sdn.linux.lldp import Neighbour
 from sdn.transport.lldpd import LldpSeen
 
 NOT_LOOKED = LldpSeen("")
+NEIGHBOUR = "neighbour"  # an object's kind in the topology's history
 LISTS = ("vlans", "addresses")
 
 
@@ -37,7 +38,7 @@ def neighbour_objects(value: Mapping[str, Any] | None) -> dict[str, dict[str, An
             "vlans": list(one.vlans),
             "addresses": list(one.addresses),
         }
-        name = f"neighbour {one.nic}/{one.system or one.chassis}/{one.port}"
+        name = f"{NEIGHBOUR} {one.nic}/{one.system or one.chassis}/{one.port}"
         found[name] = {field: value for field, value in told.items() if value} | {"chassis": one.chassis}
     return found
 

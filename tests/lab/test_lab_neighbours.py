@@ -24,7 +24,8 @@ from django.utils import timezone
 from portal.hosts.models import Host
 from portal.topology.inventory import Scope, load_inventory
 from portal.topology.models import HostSeen, TopologyChange
-from sdn.transport.lldpd import ABSENT, ANSWERS, UNREAD, read_lldp
+from portal.topology.neighbours import lldp_from_json
+from sdn.transport.lldpd import ABSENT, ANSWERS, UNREAD, LldpSeen, read_lldp
 from tasks.neighbours import _look
 from tests.cast import Cast
 from tests.sdn.linux import lldp
@@ -99,28 +100,26 @@ def host(street: Street) -> Host:
     return made
 
 
-def look(host: Host) -> HostSeen:
-    """One look of the collector's."""
+def look(host: Host) -> LldpSeen:
+    """One look of the collector's, and what the row has then."""
     asyncio.run(_look(asyncio.Semaphore(1), host.pk, Path(host.ovs_rundir)))
-    return HostSeen.objects.get(host=host)
+    return lldp_from_json(HostSeen.objects.get(host=host).lldp)
 
 
-def told(host: Host, until: Callable[[HostSeen], bool], what: str) -> HostSeen:
-    def is_so() -> HostSeen | None:
+def told(host: Host, until: Callable[[LldpSeen], bool], what: str) -> LldpSeen:
+    def is_so() -> LldpSeen | None:
         seen = look(host)
         return seen if until(seen) else None
 
-    return wait_for(is_so, 30, what, 0.3) or HostSeen()
+    return wait_for(is_so, 30, what, 0.3) or LldpSeen("")
 
 
 def test_what_a_real_lldpd_hears_is_on_the_map_and_gone_with_it(cast: Cast, street: Street, host: Host) -> None:
-    assert look(host).lldp["state"] == ABSENT
+    assert look(host).state == ABSENT
     daemon = street.start_lldpd()
-    told(
-        host, lambda seen: seen.lldp["state"] == ANSWERS and not seen.lldp["neighbours"], "an lldpd without neighbours"
-    )
+    told(host, lambda seen: seen.state == ANSWERS and not seen.neighbours, "an lldpd without neighbours")
     street.start(sys.executable, str(PROGRAM), "far0", "leaf-1", "Gi1/0/3", "to hv1")
-    told(host, lambda seen: bool(seen.lldp["neighbours"]), "a neighbour")
+    told(host, lambda seen: bool(seen.neighbours), "a neighbour")
 
     (neighbour,) = load_inventory(Scope(None)).hosts[0].neighbours
     assert (neighbour.nic, neighbour.protocol, neighbour.system, neighbour.chassis) == (
@@ -133,12 +132,13 @@ def test_what_a_real_lldpd_hears_is_on_the_map_and_gone_with_it(cast: Cast, stre
     assert client.get("/api/v1/hosts/hv1").json()["lldp"]["neighbours"][0]["system"] == "leaf-1"
 
     street.end(daemon)
-    gone = told(host, lambda seen: not seen.lldp["neighbours"], "an lldpd that is no more")
-    assert gone.lldp["state"] in (ABSENT, UNREAD)
+    gone = told(host, lambda seen: not seen.neighbours, "an lldpd that is no more")
+    assert gone.state in (ABSENT, UNREAD)
     came, went = TopologyChange.objects.order_by("id")
     assert came.object == went.object == "neighbour uplink0/leaf-1/Gi1/0/3"
     assert came.before is None and went.after is None and came.after == went.before
-    assert came.after["vlan"] == lldp.VLAN
+    assert came.after is not None and came.after["vlan"] == lldp.VLAN
+    assert came.cause == went.cause == "not by Hopsight: the host’s lldpd tells it"
 
 
 def test_a_socket_that_nobody_listens_at_is_said_and_not_taken_for_no_neighbour(street: Street) -> None:
