@@ -46,11 +46,13 @@ class WrongWords(CliError):
 class Api:
     """One person's connection."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, reason: str = "") -> None:
         self.profile = profile
         headers = {"User-Agent": "hopsight-cli"}
         headers |= {"Authorization": f"Bearer {profile.token}"} if profile.token else {}
         headers |= {"Hopsight-Team": profile.team} if profile.team else {}
+        # One line, as a header is; bytes, for httpx takes only ASCII as text.
+        self._reason: dict[str, Any] = {"X-Reason": " ".join(reason.split()).encode()} if reason.strip() else {}
         self._http = httpx.Client(
             base_url=f"{profile.url}/api/v1",
             headers=headers,
@@ -93,6 +95,7 @@ class Api:
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         again = method == "GET" or "Idempotency-Key" in options["headers"]
+        options["headers"] |= {} if method == "GET" else self._reason
         for left in reversed(range(TRIES if again else 1)):
             try:
                 return self._http.request(method, path, **options)

@@ -31,7 +31,7 @@ def api_of(ctx: typer.Context) -> Api:
     """The connection, as the options and the stored log-in say."""
     if ctx.obj is None or not isinstance(ctx.find_root().obj, Api):
         given: dict[str, str] = ctx.find_root().params
-        ctx.find_root().obj = Api(profile_of(given.get("url"), given.get("team")))
+        ctx.find_root().obj = Api(profile_of(given.get("url"), given.get("team")), given.get("reason") or "")
     found = ctx.find_root().obj
     assert isinstance(found, Api)
     return found

@@ -69,6 +69,9 @@ def options(
         str | None, typer.Option(help="Another server than the one you logged in to (or HOPSIGHT_URL).")
     ] = None,
     team: Annotated[str | None, typer.Option(help="Team to work in, by its slug (or HOPSIGHT_TEAM).")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why, in your words: kept in the activity with what is changed.")
+    ] = None,
 ) -> None:
     """Read where they are needed: hopsight_cli.context.api_of."""
 

@@ -27,6 +27,7 @@ class Source:
     address: str = ""
     request_id: str = ""
     who: Callable[[], User | None] = lambda: None  # the request's person, once it is known
+    why: Callable[[], str] = str  # what the request gives as its reason
 
 
 UNKNOWN = Source()
@@ -56,6 +57,7 @@ def record(
             after=change.get("after"),
             address=where.address,
             request_id=where.request_id,
+            reason=where.why(),
         )
         row.hash = chained(head.hash, row)
         row.save(force_insert=True)
@@ -64,10 +66,11 @@ def record(
 
 
 def chained(previous: str, row: AuditRow) -> str:
-    """SHA-256 over the previous hash and the row's columns in one canonical form."""
+    """SHA-256 over the previous hash and the row's columns in one canonical form. A row without a reason has no such column,
+    as all had none that were written before there were reasons."""
     columns = [
         row.pk, row.at.astimezone(UTC).isoformat(), row.team_id, row.actor, row.action, row.object_type, row.object_id,
-        row.object_name, row.before, row.after, row.address, row.request_id,
+        row.object_name, row.before, row.after, row.address, row.request_id, *([row.reason] if row.reason else []),
     ]  # fmt: skip
     text = json.dumps([previous, *columns], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -12,7 +12,7 @@ from portal.accounts.models import AuditRow
 MOST_ROWS = 100_000  # of one file; the next begins where it ended, by `before`
 COLUMNS = (
     "id", "at", "actor", "action", "object_type", "object_id", "object_name", "before", "after", "address", "request_id",
-    "hash",
+    "reason", "hash",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

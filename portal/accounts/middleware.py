@@ -18,6 +18,7 @@ from portal.accounts.access import memberships_of
 from portal.accounts.audit import Source, source
 from portal.accounts.factors import missing
 from portal.accounts.models import LogIn, User
+from portal.accounts.reasons import reason_of
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
 WITHOUT_FACTOR = {
@@ -35,7 +36,14 @@ class RequestContext:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        token = source.set(Source(str(request.META.get("REMOTE_ADDR", ""))[:45], request_id, partial(_person, request)))
+        token = source.set(
+            Source(
+                str(request.META.get("REMOTE_ADDR", ""))[:45],
+                request_id,
+                partial(_person, request),
+                partial(reason_of, request),
+            )
+        )
         try:
             _note_use(request)
             response = self.get_response(request)

@@ -175,6 +175,7 @@ class AuditRow(models.Model):
     after = models.JSONField(null=True)
     address = models.CharField(max_length=45, blank=True)
     request_id = models.CharField(max_length=40, blank=True)
+    reason = models.CharField(max_length=200, default="", blank=True, help_text="why, in its person's words")
     hash = models.CharField(max_length=64)
 
     class Meta:

@@ -25,6 +25,7 @@ class Entry:
     change: str
     source: str
     tint: str
+    reason: str
 
 
 def as_feed(rows: Iterable[AuditRow]) -> list[Entry]:
@@ -33,6 +34,7 @@ def as_feed(rows: Iterable[AuditRow]) -> list[Entry]:
         Entry(
             row.at, row.actor, words_of(row.action), row.object_name, LINKED.get(row.object_type, ""), row.object_id,
             change_words(row.before, row.after), f"{row.address} {row.request_id}".strip(), tint_of(row.actor),
+            row.reason,
         )
         for row in rows
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
+from portal.accounts.reasons import HEADER, MOST_REASON
 from portal.api.problems import MEDIA_TYPE
 from portal.api.schemas import ProblemOut
 
@@ -47,12 +48,19 @@ LANGUAGE = {
     "schema": {"type": "string", "enum": [code for code, _ in settings.LANGUAGES]},
     "description": "the language of words for people; English without it",
 }
+REASON = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": MOST_REASON},
+    "description": "why, in your words (UTF-8): it is kept in the activity with what is changed",
+}
 COMMON = {
     "get": [TEAM, FIELDS, LANGUAGE],
-    "post": [TEAM, IDEMPOTENCY],
-    "put": [TEAM, MATCH],
-    "patch": [TEAM, MATCH],
-    "delete": [TEAM, MATCH],
+    "post": [TEAM, IDEMPOTENCY, REASON],
+    "put": [TEAM, MATCH, REASON],
+    "patch": [TEAM, MATCH, REASON],
+    "delete": [TEAM, MATCH, REASON],
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.http import ConditionalGetMiddleware
 
+from portal.accounts.reasons import HEADER, reason_refusal
 from portal.api.answers import CHANGING, only_fields, refuse_stale
 from portal.api.models import KeptAnswer
 from portal.api.problems import MEDIA_TYPE, TITLES, problem
@@ -24,6 +25,7 @@ UNKEPT = (
     PREFIX + "v1/teams",
     PREFIX + "v1/invitations",
 )  # their answers are secrets, which the database is not to hold
+WRITING = ("POST", *CHANGING)
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -40,6 +42,8 @@ class ApiAnswers:
         if status := refused_status(request):
             words = refusal_words(request, status)
             return problem(status, words, {"body": [words]})
+        if request.method in WRITING and (words := reason_refusal(request)):
+            return problem(422, "The request does not have the right form", {HEADER: [words]})
         response = self._once(request) if request.method == "POST" else self._unless_stale(request)
         response = only_fields(request, response)
         if response.status_code >= 400 and response.headers.get("Content-Type") != MEDIA_TYPE:

@@ -305,6 +305,7 @@ class AuditOut(Schema):
     after: dict[str, Any] | None
     address: str
     request_id: str
+    reason: str = Field(description="what the request gave as X-Reason, or its form")
     hash: str
 
 

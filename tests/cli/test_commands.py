@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
-from portal.accounts.models import ApiToken
+from portal.accounts.models import ApiToken, AuditRow
 from portal.accounts.tokens import TokenSpec, make_scoped
 from portal.compute.models import VM
 from portal.operations.models import Operation
@@ -122,6 +122,17 @@ def test_a_log_in_by_the_browser_is_kept_for_its_owner_alone_and_ended(
     assert person.run("--url", url.replace("localhost", "127.0.0.1"), "whoami").code == 3, "a token is one server's"
     person.ok("logout")
     assert not kept.exists() and ApiToken.objects.count() == 0
+
+
+def test_a_reason_goes_with_the_change_and_with_nothing_that_is_read(
+    terminal: People, served: tuple[str, Cast]
+) -> None:
+    bob = terminal("bob")
+    bob.ok("--reason", "ticket 4711,\n ночью", "network", "create", "back", "10.30.0.0/24")
+    assert AuditRow.objects.get(action="network.create").reason == "ticket 4711, ночью"
+    assert bob.ok("--reason", "x" * 300, "vm", "list").code == 0
+    said = bob.run("--reason", "x" * 300, "network", "create", "third", "10.31.0.0/24")
+    assert said.code == 1 and "X-Reason: 300 characters were given; at most 200 are allowed" in said.err
 
 
 def test_a_person_chooses_the_language_and_the_zone_of_the_pages(terminal: People, served: tuple[str, Cast]) -> None:
