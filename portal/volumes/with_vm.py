@@ -74,7 +74,9 @@ def names_of(vm_name: str, new: Sequence[NewVolume], taken: frozenset[str]) -> l
 
 def taken_names(team: Team, vm_name: str) -> frozenset[str]:
     """The names of the team's volumes that begin as those of a VM of that name."""
-    if not TAIL.fullmatch(vm_name):  # no VM is called so: nor is there such a name for the database to hold
+    if len(vm_name) > MOST_NAME or not TAIL.fullmatch(
+        vm_name
+    ):  # no VM is called so: nor is there such a name for the database to hold
         return frozenset()
     return frozenset(team.volumes.filter(name__startswith=f"{vm_name}-").values_list("name", flat=True))
 

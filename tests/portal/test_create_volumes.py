@@ -158,5 +158,7 @@ def test_a_name_that_is_taken_or_too_long_is_told(cast: Cast, kept: Volume) -> N
     errors = ask(cast, volumes=[{"size_gib": 1, "name": "data"}, {"size_gib": 1, "name": "x" * 60}]).json()["errors"]
     assert "Payments has a volume web-1-data already" in errors["volume_1_name"][0]
     assert "it has 66 characters; 63 are allowed" in errors["volume_2_name"][0]
+    for name in ("a" * 60000, "a\0b"):
+        assert ask(cast, name=name, volumes=[{"size_gib": 1}]).status_code == 422
     assert ask(cast, volumes=[{"size_gib": 1}]).status_code == 202, "without a name it gets the next one"
     assert Volume.objects.filter(name="web-1-data-2").exists()
