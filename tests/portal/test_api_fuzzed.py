@@ -56,6 +56,8 @@ DOCUMENT = json.loads(json.dumps(api.get_openapi_schema(), default=str))
 OPERATIONS = sorted(
     f"{method.upper()} {path}" for path, item in DOCUMENT["paths"].items() for method in item if "/events/" not in path
 )
+# What a GET answers when it is asked well where that is not 200: the VM is off (tests/console/test_screens.py has others).
+OF_NOTHING = {path: 422 for path in DOCUMENT["paths"] if path.endswith("/screenshot")}
 CHECKS: list[Any] = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 
@@ -144,4 +146,4 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
         answered |= {Client(headers={"Authorization": f"Bearer {one}"}).get(known_path).status_code for one in tokens}
     assert 401 not in answered, "the tokens are known"
     if method == "GET" and "{topic}" not in path:
-        assert 200 in answered, answered
+        assert OF_NOTHING.get(path, 200) in answered, answered
