@@ -28,7 +28,7 @@ from portal.traces.presentation import VERDICT_WORDS, verdict_words
 from portal.volumes.models import KINDS as POOLS
 from portal.volumes.models import Pool
 from tasks.reconcile.orphans import SORTS as ORPHANS
-from tests.cast import make_cast
+from tests.cast import Cast, make_cast
 from tests.portal.clients import client_of, made_vm
 from tests.words.texts import has_words
 
@@ -106,6 +106,13 @@ def test_each_choice_of_a_column_is_a_russian_one_on_pages() -> None:
         shown = {str(label) for label in labels}
         assert {label for label in english & shown if has_words(label) and told(label) == label} == set()
     assert len(english) > 60
+
+
+def test_a_quota_s_unit_is_a_russian_one_on_the_board(cast: Cast) -> None:
+    client = client_of(cast.bob)
+    client.cookies["django_language"] = "ru"
+    page = client.get(reverse("dashboard"), follow=True).content.decode()
+    assert "из 8 ГиБ" in page and "GiB" not in page
 
 
 def test_what_a_vm_s_machine_may_be_made_of_is_told_in_russian() -> None:

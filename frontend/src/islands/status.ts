@@ -1,4 +1,5 @@
 /** The status line: is the event stream open, what runs, how old is what we know of each host, the clock. */
+import { gettext } from "../core/gettext";
 import { type Connection, live } from "../core/socket";
 import { clock as clockText } from "../core/zone";
 import { replaceParts } from "./live-page";
@@ -82,9 +83,10 @@ function seen(host: HostAge): void {
 }
 
 export function ageText(ageS: number): string {
-  if (ageS < 10) return `${ageS.toFixed(1)} s`;
-  if (ageS < 120) return `${ageS.toFixed(0)} s`;
-  return ageS < 7200 ? `${(ageS / 60).toFixed(0)} min` : `${(ageS / 3600).toFixed(0)} h`;
+  if (ageS < 120) return gettext("%(number)s s", { number: ageS.toFixed(ageS < 10 ? 1 : 0) });
+  return ageS < 7200
+    ? gettext("%(number)s min", { number: (ageS / 60).toFixed(0) })
+    : gettext("%(number)s h", { number: (ageS / 3600).toFixed(0) });
 }
 
 function tick(): void {
