@@ -10,7 +10,8 @@ So it is as long as the question is the same (`Asked`): its ends, its packet, th
 
 A new way begins with such a flow too, since the packet leaves its old one only at a look-up of its own. A rule is a conjunction
 (ovs-fields(7), conj_id) and its flows are shared with other rules': a change of one counts if all of its clauses match the
-packet, before or after. What is not surely different matches (`_SURE`): when in doubt, it is asked again.
+packet, before or after (each by itself: a rule may get one clause more). What is not surely different matches (`_SURE`): when
+in doubt, it is asked again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sdn.trace.walk import walk_passes
 
 Flows = Mapping[FlowKey, Flow]
 Match = tuple[tuple[str, str], ...]
+_Clauses = dict[int, dict[int, list[Match]]]
 _SURE = frozenset(
     ("in_port", "metadata", "tun_id", "ct_state", "dl_src", "dl_dst", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst",
      "tp_src", "tp_dst", "icmp_type", *(f"reg{number}" for number in range(12)), *PROTOCOLS)
@@ -146,7 +148,7 @@ class Changes:
         self._tables: dict[tuple[str, int], _Table] = {}
         self._ports: set[tuple[str, int]] = set()
         self._hosts = set(before.keys() ^ after.keys())
-        self._clauses: dict[tuple[str, int], dict[int, dict[int, list[Match]]]] = {}
+        self._clauses: dict[tuple[str, int], tuple[_Clauses, _Clauses]] = {}
         self._both = (before, after)
         nothing = SwitchState({}, frozenset(), frozenset())
         for host in before.keys() | after.keys():
@@ -182,21 +184,19 @@ class Changes:
         return False
 
     def _may_hold(self, place: Place, rule: int) -> bool:
-        """Has each of the rule's clauses a flow, before or after, that matches?"""
-        clauses = self._clauses_of(place.host, place.table).get(rule, {})
-        return all(any(may_match(match, place.fields) for match in matches) for matches in clauses.values())
+        """Has each of the rule's clauses a flow that matches, before or after?"""
+        states = [found[rule] for found in self._clauses_of(place.host, place.table) if rule in found]
+        return not states or any(
+            all(any(may_match(match, place.fields) for match in matches) for matches in clauses.values())
+            for clauses in states
+        )
 
-    def _clauses_of(self, host: str, table_id: int) -> dict[int, dict[int, list[Match]]]:
-        """Of one table: rule → clause → the matches of either state."""
+    def _clauses_of(self, host: str, table_id: int) -> tuple[_Clauses, _Clauses]:
+        """Of one table, before and after: rule → clause → its matches."""
         found = self._clauses.get((host, table_id))
         if found is None:
-            found = self._clauses[host, table_id] = {}
-            for state in self._both:
-                for key, flow in state[host].flows.items() if host in state else ():
-                    if key.table_id == table_id:
-                        for rule, clause, of in _clauses(flow):
-                            known = found.setdefault(rule, {number: [] for number in range(1, of + 1)})
-                            known.setdefault(clause, []).append(key.match)
+            before, after = (state[host].flows if host in state else {} for state in self._both)
+            found = self._clauses[host, table_id] = (_clauses_in(before, table_id), _clauses_in(after, table_id))
         return found
 
 
@@ -225,13 +225,23 @@ def _note(table: _Table, key: FlowKey, was: Flow | None, now: Flow | None) -> No
     """A clause counts where it is only in one of both; the flow that says what a rule's packets do counts with its rule."""
     rule = next((value for name, value in key.match if name == "conj_id"), "")
     rest = tuple(one for one in key.match if one[0] != "conj_id")
-    clauses = [{(number, clause) for number, clause, _ in _clauses(flow)} if flow else set() for flow in (was, now)]
+    clauses = [set(_clauses(flow)) if flow else set() for flow in (was, now)]
     if rule.isdecimal():
         table.of_rules.append((int(rule), rest))
     else:
-        table.of_rules += ((number, key.match) for number, _ in clauses[0] ^ clauses[1])
+        table.of_rules += ((number, key.match) for number, *_ in clauses[0] ^ clauses[1])
         if any(flow and not said for flow, said in zip((was, now), clauses, strict=True)):
             table.plain.append(key.match)
+
+
+def _clauses_in(flows: Flows, table_id: int) -> _Clauses:
+    made: _Clauses = {}
+    for key, flow in flows.items():
+        if key.table_id == table_id:
+            for rule, clause, of in _clauses(flow):
+                known = made.setdefault(rule, {number: [] for number in range(1, of + 1)})
+                known.setdefault(clause, []).append(key.match)
+    return made
 
 
 def _clauses(flow: Flow) -> Iterator[tuple[int, int, int]]:

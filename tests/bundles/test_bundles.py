@@ -130,9 +130,12 @@ def test_it_is_operators_business_audited_and_gone_when_deleted_or_old(
 def test_an_upload_that_is_none_or_too_large_is_refused_and_leaves_nothing(cast: Cast, settings: Any) -> None:
     settings.BUNDLE_MAX_MIB = 1
     client = client_of(cast.olga)
-    for body, words in ((None, "no file was given"), (SimpleUploadedFile("x.tar", b"0" * (2 << 20)), "at most 1 MiB")):
-        answer = client.post(reverse("bundles"), {"file": body} if body else {})
-        assert answer.status_code == 422 and words in answer.content.decode()
+    for size, status, words in (
+        (0, 422, "no file was given"), (3 << 19, 422, "at most 1 MiB"), (3 << 20, 413, "The body is too large")
+    ):  # fmt: skip
+        body = {"file": SimpleUploadedFile("x.tar", b"0" * size)} if size else {}
+        answer = client.post(reverse("bundles"), body)
+        assert answer.status_code == status and words in answer.content.decode()
     row = uploaded(cast, b"no archive at all", "../../etc/passwd")
     assert row.state == "failed" and "no archive that can be read" in row.error and row.name == "passwd"
     assert not any(settings.BUNDLES.parent.glob("etc*"))

@@ -110,6 +110,11 @@ def state(*flows: tuple[tuple[tuple[str, str], ...], str]) -> dict[str, SwitchSt
         (((PORT, "conjunction(3,1/2)"),), ((PORT, "conjunction(3,1/2)"), (SSH, "conjunction(3,2/2)")), False),
         (((PORT, "conjunction(3,1/2)"),), ((PORT, "conjunction(3,1/2)"), (WEB, "conjunction(3,2/2)")), True),
         (((PORT, "conjunction(3,1/2)"), (WEB, "conjunction(3,2/2)")), ((PORT, "conjunction(3,1/2)"),), True),
+        (
+            ((PORT, "conjunction(3,1/2)"), (WEB, "conjunction(3,2/2)")),
+            ((PORT, "conjunction(3,1/3)"), (WEB, "conjunction(3,2/3)"), (SSH, "conjunction(3,3/3)")),
+            True,
+        ),  # one clause more
         ((), (((("conj_id", "3"),), "output:1"),), True),  # of clauses that nobody knows: in doubt
         (((PORT, "conjunction(3,1/2)"),), ((PORT, "conjunction(3,1/2)"), ((("conj_id", "3"),), "output:1")), False),
         (((WEB, "conjunction(3,2/2)"),), ((WEB, "output:1"),), True),
