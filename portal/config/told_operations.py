@@ -19,6 +19,7 @@ FORMS = frozenset(
         _("VM %(one)s is no longer there"),
         _("VM %(one)s has no host"),
         _("the VM is no longer there"),
+        _("%(name)s is what the VM writes, and does not lie on %(file)s: it is left as it is"),
         # where a VM is put
         _("no host can take it: %(seats)s"),
         _("there is no host yet"),
