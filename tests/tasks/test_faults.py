@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from portal.accounts.models import User
 from portal.accounts.sealing import seal
-from portal.backups.models import Backup, BackupStore
+from portal.backups.models import BackupStore
 from portal.backups.strays import clean_store
 from portal.compute.adoption import Wish, adopt, let_go
 from portal.compute.models import VM, VMState
@@ -34,18 +34,15 @@ from portal.images.models import ImageImport
 from portal.images.store import source_file
 from portal.networks.models import Port
 from portal.operations.models import Operation, OperationState
-from portal.snapshots.models import Snapshot
 from portal.topology.models import HostSeen
-from portal.volumes.models import Volume
 from sdn.model.switch import BridgeSeen, SwitchSeen, switch_to_json
 from tasks.backups.look import look_at
 from tasks.backups.s3 import S3Store
-from tasks.collector import record_states
-from tasks.hypervisor.driver import DomainState, HostUnreachable
+from tasks.hypervisor.driver import HostUnreachable
 from tasks.hypervisor.fake import FakeHypervisor
 from tasks.pools import look_at_pools
 from tasks.reconcile.foreign import look_at_all
-from tasks.reconcile.orphans import find_all_orphans, find_orphans
+from tasks.reconcile.orphans import find_all_orphans
 from tasks.sagas import vm_adopt, vm_create
 from tasks.sagas.engine import StageError, run_operation
 from tasks.sagas.table import SAGAS
@@ -64,6 +61,7 @@ from tests.tasks import (
     test_store_clean,
     test_volumes,
 )
+from tests.tasks.settled import assert_settled, assert_store_settled
 from tests.tasks.test_life import ENDS, bring_to
 from tests.tasks.test_orphans import forget
 from tests.tasks.test_sagas import Killed, expire_lease
@@ -72,11 +70,6 @@ ROOT = Path(__file__).resolve().parents[2]
 BRIDGES = tuple(BridgeSeen(name, "netdev", "secure", "connected", ()) for name in ("br-int", "br-ex"))
 SEEN = switch_to_json(SwitchSeen("3.1", BRIDGES))
 TRIES = 4  # of the sweep, until it has ended
-HALF_WAY = {
-    VM: (VMState.CREATING, VMState.DELETING),
-    Volume: ("creating", "deleting"),
-    Snapshot: ("taking", "deleting"),
-}
 
 
 @pytest.fixture
@@ -428,17 +421,6 @@ def test_every_fault_at_every_stage_that_meets_a_bucket_leaves_nothing_in_it_tha
     assert ends[process_kill] == OperationState.DONE, "a killed worker's work is ended by the next"
 
 
-def assert_store_settled(s3, bucket):
-    """Each backup that is offered is whole; what is there else, a damaged one's row tells of; no upload is left."""
-    rows = {f"attic/{one.key}": one for one in Backup.objects.all()}
-    keys = [key for key in s3.keys(bucket) if "/hopsight/" in key]
-    assert {key.rpartition("/")[0] for key in keys} <= {*rows}
-    whole = [one for one in rows.values() if one.state == "there"]
-    assert {f"attic/{key}" for one in whole for key in (one.disk_key, one.manifest_key)} <= {*keys}
-    assert {one.state for one in rows.values()} <= {"there", "damaged"}
-    assert s3.uploads(bucket) == []
-
-
 def test_every_saga_that_there_is_is_begun_here():
     assert {*BEGIN, *ELSEWHERE} == set(SAGAS)
     assert all(kind in (ROOT / path).read_text() for kind, path in ELSEWHERE.items())
@@ -482,26 +464,3 @@ def meet(scene, operation, name, fault):
     assert operation.is_ended, (operation.state, operation.error, operation.log[-3:])
     is_as_before = kind == "host.clean" and operation.state != OperationState.DONE  # what is left can be ticked again
     assert_settled(scene, may_have_orphans=is_as_before)
-
-
-def assert_settled(scene, may_have_orphans=False):
-    """No orphan, no row that is stuck, and each VM is what its domain is: one that lost it says that it is not known."""
-    now = timezone.now()
-    for host in Host.objects.all():
-        fake = scene.fakes[host.name]
-        record_states(host, fake.states(), now)  # the collector's part
-        look_at_pools(lambda host: scene.fakes[host.name])
-        assert may_have_orphans or [(one.kind, one.name, one.was) for one in find_orphans(host, fake)] == []
-    for model, states in HALF_WAY.items():
-        assert list(model.objects.filter(state__in=states)) == []
-    for vm in VM.objects.exclude(state=VMState.DELETED).select_related("host"):
-        domain = scene.fakes[vm.host.name].state(vm.domain)
-        assert vm.state == (VMState.UNKNOWN if domain is DomainState.ABSENT else domain.value), vm.state_reason
-        assert set(vm.ports.values_list("host", flat=True)) <= {vm.host_id}
-    for volume in Volume.objects.filter(vm__isnull=False, pool__isnull=False).select_related("vm__host", "pool__host"):
-        assert volume.pool.host == volume.vm.host and (volume.pool.name, volume.file_name) in (
-            scene.fakes[volume.pool.host.name].volumes
-        )
-    wanted = {f"{row.uuid}.qcow2" for row in ImageImport.objects.exclude(image=None)}
-    files = {path.name for path in scene.folder.with_name("images").rglob("*") if path.is_file()}
-    assert files == wanted and not ImageImport.objects.filter(image=None).exists()
