@@ -49,7 +49,8 @@ export function keepEmptyRow(volumes: HTMLElement): void {
   const rows = [...volumes.querySelectorAll<HTMLElement>("[data-volume]")];
   const last = rows[rows.length - 1];
   if (!last || rows.length >= Number(volumes.dataset.volumes)) return;
-  if (rows.some((row) => !row.querySelector<HTMLInputElement>("[name=volume_size_gib]")?.value.trim())) return;
+  if (rows.some((row) => !row.querySelector<HTMLInputElement>("[name=volume_size_gib]")?.value.trim()))
+    return;
   const fresh = last.cloneNode(true) as HTMLElement;
   const number = rows.length + 1;
   const names = rows.map((row) => row.querySelector<HTMLInputElement>("[name=volume_name]")?.value);
