@@ -85,6 +85,7 @@ PAGES: dict[str, Page] = {
     "vm_bulk": Page(None, "vm.power"),
     "vm_lease": Page(None, "vm.change"),
     "vm_tags": Page(None, "vm.change"),
+    "vm_columns": Page(None, "vm.see"),
     "vm_filters": Page(None, "vm.see"),
     "vm_snapshots": Page("vm.see", "vm.change"),
     "vm_nics": Page("vm.see", "vm.change"),

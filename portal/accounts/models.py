@@ -37,6 +37,9 @@ class User(AbstractUser):
     time_zone = models.CharField(
         max_length=64, blank=True, help_text="an IANA name, such as Europe/Berlin; empty: as the browser tells"
     )
+    vm_columns = models.CharField(
+        max_length=200, blank=True, help_text="of the list of VMs, by comma; empty: the usual ones"
+    )
     service_of = models.ForeignKey(
         "Team",
         on_delete=models.CASCADE,

@@ -1,7 +1,8 @@
-"""What the list of VMs posts: an action for many, tags, leases, saved filters."""
+"""What the list of VMs posts: an action for many, tags, leases, columns, saved filters."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,8 +15,9 @@ from django.views.decorators.http import require_POST
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
 from portal.compute.bulk import act_on_many
+from portal.compute.columns import FIRST, parse_columns
 from portal.compute.leases import set_lease
-from portal.compute.listing import FIELDS
+from portal.compute.listing import FIELDS, parse_asked
 from portal.compute.models import SavedFilter
 from portal.compute.requests import VMProblem
 from portal.compute.tags import save_filter, set_tags
@@ -69,6 +71,18 @@ def vm_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
     except VMProblem as problem:
         messages.error(request, str(problem))
     return redirect("vm", row.uuid)
+
+
+@require_POST
+def vm_columns(request: HttpRequest) -> HttpResponse:
+    """Show those columns of the list from now on, none for the usual ones, and go back to what was searched."""
+    team_for(request, "vm.see")
+    user = person(request)
+    chosen = parse_columns(request.POST.getlist("column"))
+    user.vm_columns = ",".join(chosen if chosen != FIRST else ())
+    user.save(update_fields=["vm_columns"])
+    asked = replace(parse_asked({name: request.POST.get(name, "") for name in FIELDS}), columns=chosen or FIRST)
+    return redirect(f"{reverse('vm_list')}?{asked.query()}")
 
 
 @require_POST

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Subquery, Window
+from django.db.models import Count, F, Q, QuerySet, Subquery, Window
+from django.db.models.expressions import OrderBy
 from django.urls import reverse
 from django.utils.translation import gettext_noop as _
 
 from portal.accounts.models import Team
+from portal.compute.columns import COLUMNS, FIRST, parse_columns
 from portal.compute.models import VM, VMState, VMTag
 from portal.console.access import has_screen
 from portal.networks.claims import RIGHT
@@ -20,15 +22,11 @@ from portal.networks.models import FixedAddress
 
 PER_PAGE = 50
 NOBODY = UUID(int=0)  # stands for a VM in an address that is made once for a page of them
-SORTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "name": (_("Name"), ("name",)),
-    "state": (_("State"), ("state", "name")),
-    "host": (_("Host"), ("host__name", "name")),
-    "image": (_("Image"), ("image__name", "name")),
-    "size": (_("Size"), ("ram_mib", "vcpus", "name")),
-    "age": (_("Age"), ("-id",)),
+SORTS: dict[str, tuple[str, tuple[str, ...]]] = {"name": (_("Name"), ("name",))} | {
+    name: (kind.title, kind.order) for name, kind in COLUMNS.items() if kind.order
 }
-FIELDS = ("q", "state", "tag", "sort", "page")
+LAST_WITHOUT = {"lease_until", "created_by__username"}  # a VM that has none comes last, however it is sorted
+FIELDS = ("q", "state", "tag", "sort", "columns", "page")
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class Asked:
     sort: str = "name"
     is_down: bool = False
     page: int = 1
+    columns: tuple[str, ...] = ()
 
     def query(self, **changed: object) -> str:
         """The URL's query with those fields changed, without what is the default."""
@@ -49,10 +48,13 @@ class Asked:
             "state": self.state,
             "tag": self.tag,
             "sort": self.sort_word,
+            "columns": ",".join(self.columns),
             "page": self.page,
         } | changed
         plain = {"sort": "name", "page": 1}
-        return urlencode({name: value for name, value in values.items() if value and value != plain.get(name)})
+        return urlencode(
+            {name: value for name, value in values.items() if value and value != plain.get(name)}, safe=","
+        )
 
     @property
     def sort_word(self) -> str:
@@ -65,11 +67,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Column:
-    """A head of the table: where a click sorts by it, and how it sorts now ("ascending", "descending", "")."""
+    """A head of the table: where a click sorts by it (empty: it can't), and how it sorts now ("ascending", "descending", "")."""
 
     title: str
     query: str
     direction: str
+    css: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,12 @@ def parse_asked(given: Mapping[str, str]) -> Asked:
         sort=sort if sort in SORTS else "name",
         is_down=text["sort"].startswith("-") and sort in SORTS,
         page=max(1, page),
+        columns=parse_columns(str(given.get("columns", ""))[:200].split(",")),
     )
 
 
-def listed(team: Team, rows: QuerySet[VM], asked: Asked) -> Listed:
-    """The page of those VMs of the team that was asked for; one after the last is the last."""
+def listed(team: Team, rows: QuerySet[VM], asked: Asked, shown: tuple[str, ...] = FIRST) -> Listed:
+    """The page of those VMs of the team that was asked for, and heads for its columns; one after the last is the last."""
     # ids alone are searched, sorted and cut: whole rows of 10,000 VMs are ten times as much to sort
     bare = filtered(VM.objects.filter(team=team), asked)
     # the count rides along in the same query: what is searched is searched once, what is not is read as far as the page
@@ -127,9 +131,9 @@ def listed(team: Team, rows: QuerySet[VM], asked: Asked) -> Listed:
     total: int = keys[0][1] if keys else bare.count()
     pages = max(1, -(-total // PER_PAGE))
     if asked.page > pages:
-        return listed(team, rows, replace(asked, page=pages))
+        return listed(team, rows, replace(asked, page=pages), shown)
     whole = rows.in_bulk([pk for pk, _ in keys])
-    return Listed([whole[pk] for pk, _ in keys if pk in whole], total, asked, pages, _columns(asked))
+    return Listed([whole[pk] for pk, _ in keys if pk in whole], total, asked, pages, _columns(asked, shown))
 
 
 def with_words(rows: list[VM]) -> None:
@@ -172,20 +176,32 @@ def filtered(rows: QuerySet[VM], asked: Asked) -> QuerySet[VM]:
     return rows
 
 
-def _order(asked: Asked) -> tuple[str, ...]:
+def _order(asked: Asked) -> list[str | OrderBy]:
     names = SORTS[asked.sort][1]
-    return tuple(_turned(name) for name in names) if asked.is_down else names
+    return [_without_last(name) for name in (map(_turned, names) if asked.is_down else names)]
+
+
+def _without_last(name: str) -> str | OrderBy:
+    field = name.removeprefix("-")
+    if field not in LAST_WITHOUT:
+        return name
+    return OrderBy(F(field), descending=name != field, nulls_last=True)
 
 
 def _turned(name: str) -> str:
     return name.removeprefix("-") if name.startswith("-") else f"-{name}"
 
 
-def _columns(asked: Asked) -> dict[str, Column]:
-    found = {}
-    for name, (title, _columns_of) in SORTS.items():
-        is_this = name == asked.sort
-        turned = f"-{name}" if is_this and not asked.is_down else name
-        direction = ("descending" if asked.is_down else "ascending") if is_this else ""
-        found[name] = Column(title, asked.query(sort=turned, page=1), direction)
-    return found
+def _columns(asked: Asked, shown: tuple[str, ...]) -> dict[str, Column]:
+    found = {"name": _column(asked, "name", _("Name"))}
+    return found | {name: _column(asked, name, COLUMNS[name].title) for name in shown}
+
+
+def _column(asked: Asked, name: str, title: str) -> Column:
+    css = COLUMNS[name].css if name in COLUMNS else ""
+    if name not in SORTS:
+        return Column(title, "", "", css)
+    is_this = name == asked.sort
+    turned = f"-{name}" if is_this and not asked.is_down else name
+    direction = ("descending" if asked.is_down else "ascending") if is_this else ""
+    return Column(title, asked.query(sort=turned, page=1), direction, css)

@@ -70,7 +70,7 @@ def save_filter(team: Team, user: User, name: str, query: dict[str, str]) -> Sav
     """The filter under that name, which is the person's own in that team; an older one of the name is replaced."""
     name = " ".join(name.replace("\0", "").split())[:40]
     asked = parse_asked(query)
-    if not name or not (asked.is_filtered or asked.sort_word != "name"):
+    if not name or not (asked.is_filtered or asked.columns or asked.sort_word != "name"):
         raise VMProblem({"filter": [gettext("give it a name, and filter or sort the list first")]})
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=team.pk)

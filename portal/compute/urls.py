@@ -17,6 +17,7 @@ from portal.compute import (
 urlpatterns = [
     path("vms/", views.vm_list, name="vm_list"),
     path("vms/bulk/", list_views.vm_bulk, name="vm_bulk"),
+    path("vms/columns/", list_views.vm_columns, name="vm_columns"),
     path("vms/filters/", list_views.vm_filters, name="vm_filters"),
     path("vms/<uuid:uuid>/lease/", list_views.vm_lease, name="vm_lease"),
     path("vms/<uuid:uuid>/tags/", list_views.vm_tags, name="vm_tags"),

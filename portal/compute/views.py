@@ -22,6 +22,7 @@ from portal.accounts.views import person
 from portal.compute.actions import Offer, offers_of, shown_of, unfinished_of
 from portal.compute.bulk import BULK
 from portal.compute.changes import bin_vm, changes_of
+from portal.compute.columns import COLUMNS, FIRST, parse_columns, with_cells
 from portal.compute.devices import devices_made_of, warning_of
 from portal.compute.forms import count_of, form_values, hosts_for, images_for, quota_bars, size_tiles, spec_of
 from portal.compute.hardware import CHOICES, HARDWARE_FIELDS, disk_target
@@ -75,11 +76,14 @@ def vms_of(team: Team) -> QuerySet[VM]:
 def vm_list(request: HttpRequest) -> HttpResponse:
     """The VMs of the current team, as the URL asks: a page of them."""
     team = team_for(request, "vm.see")
+    user, asked = person(request), parse_asked(request.GET.dict())
+    shown = asked.columns or parse_columns(user.vm_columns.split(",")) or FIRST
     slim = VM.objects.filter(team=team).select_related("team", "image", "flavor", "host")
-    slim = slim.defer("user_data", "public_key")
-    found, kept = listed(team, slim, parse_asked(request.GET.dict())), kept_of(team, person(request))
-    rows = found.rows
+    slim = slim.select_related("created_by") if "owner" in shown else slim
+    found = listed(team, slim.defer("user_data", "public_key"), asked, shown)
+    kept, rows = kept_of(team, user), found.rows
     with_words(rows)
+    with_cells(rows, shown)
     busy = unfinished_of(row.uuid for row in rows)
     for row in rows:
         row.offers = shown_of(offers_of(row, busy))[0]  # type: ignore[attr-defined]
@@ -88,7 +92,8 @@ def vm_list(request: HttpRequest) -> HttpResponse:
     context = {
         "vms": rows,
         "found": found,
-        "columns": found.columns,
+        "columns_word": ",".join(asked.columns),
+        "choices": [(name, kind.title, name in shown) for name, kind in COLUMNS.items()],
         "states": VMState.choices,
         "tags": kept.tags,
         "filters": kept.filters,

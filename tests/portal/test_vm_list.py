@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.accounts.models import AuditRow
 from portal.compute.bulk import MOST, act_on_many
@@ -121,3 +124,48 @@ def test_a_filter_is_kept_for_the_person_alone_and_can_be_forgotten(cast: Cast, 
     client.post(reverse("vm_filters"), {"name": "nothing"})
     client.post(reverse("vm_filters"), {"forget": "Production <b>"})
     assert not SavedFilter.objects.exists()
+
+
+def _heads(page: str) -> list[str]:
+    heads = re.findall(r"<th\b.*?</th>", page, re.S)
+    return [" ".join(re.sub(r"<[^>]+>", " ", head).replace("↑", "").split()) for head in heads]
+
+
+def test_columns_are_chosen_kept_with_the_person_and_shared_by_url(cast: Cast, vms: list[VM]) -> None:
+    client = client_of(cast.bob)
+    usual = _heads(client.get(reverse("vm_list")).content.decode())
+    chosen = {
+        "column": ["mac", "owner", "network", "floating", "lease", "disk", "no such <b>"],
+        "q": "web",
+        "sort": "-age",
+    }
+    answer = client.post(reverse("vm_columns"), chosen)
+    assert answer["Location"] == f"{reverse('vm_list')}?q=web&sort=-age&columns=disk,network,floating,mac,owner,lease"
+    for url in (answer["Location"], reverse("vm_list")):  # the second without a word of columns: as chosen last
+        page = client.get(url).content.decode()
+        assert _heads(page)[2:-1] == [
+            "Disk",
+            "Network",
+            "Floating addresses",
+            "MAC address",
+            "Created by",
+            "Lease until",
+        ]
+        assert vms[0].ports.get().mac in page and "payments-net" in page
+    theirs = client_of(cast.alice)
+    assert _heads(theirs.get(reverse("vm_list")).content.decode()) == usual
+    shared = theirs.get(reverse("vm_list"), {"columns": "host,state"}).content.decode()
+    assert _heads(shared)[2:-1] == ["State", "Host"]
+    assert client.post(reverse("vm_columns"), {})["Location"].endswith("columns=state,address,size,image,host,age")
+    assert _heads(client.get(reverse("vm_list")).content.decode()) == usual
+
+
+@pytest.mark.parametrize("sort", ["lease", "owner", "disk"])
+def test_what_has_none_comes_last_in_both_directions(cast: Cast, vms: list[VM], sort: str) -> None:
+    VM.objects.filter(name="db-1").update(lease_until=None, created_by=None, disk_gib=99)
+    soon, late = timezone.now() + timedelta(days=1), timezone.now() + timedelta(days=9)
+    VM.objects.filter(name="web-1").update(lease_until=soon, created_by=cast.alice, disk_gib=1)
+    VM.objects.filter(name="api-1").update(lease_until=late, created_by=cast.bob, disk_gib=2)
+    assert names(cast, {"sort": sort}) == ["web-1", "api-1", "db-1"]
+    last = ["db-1", "api-1", "web-1"] if sort == "disk" else ["api-1", "web-1", "db-1"]
+    assert names(cast, {"sort": f"-{sort}"}) == last
