@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -49,6 +50,7 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stop.set())
         preview = options["preview"] or os.getuid() != 0 or not sys.platform.startswith("linux")
+        lab = None if preview else claim_lab(settings.LAB_NAME)
         call_command("migrate", verbosity=0)
         hypervisors = None
         supervisor = None
@@ -73,6 +75,8 @@ class Command(BaseCommand):
                 release_hypervisors(hypervisors)
             redis.stop()
             lock.close()
+            if lab:
+                lab.close()
 
     def _welcome(self, port: int, hypervisors: Hypervisors, took_s: float) -> None:
         passwords = (Path(settings.STATE_DIR) / "passwords").read_text().strip()
@@ -100,6 +104,26 @@ def _only_run(path: Path) -> IO[str]:
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def claim_lab(name: str) -> socket.socket:
+    """The claim on this machine's lab of the name, held until it is closed or we die; two runs would program one lab's switches
+    against each other. Raises CommandError with the process that has it."""
+    address = f"\0hopsight-lab-{name}"  # in the kernel alone: nothing is left of it
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(address)
+    except OSError:
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(address)
+            who = struct.unpack("3i", other.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
+        claim.close()
+        raise CommandError(
+            f"The lab “{name}” is another run's (process {who}), started with another state folder: end that one, or give this "
+            "one a lab of its own with HOPSIGHT_LAB"
+        ) from None
+    claim.listen()
+    return claim
 
 
 def _redis_program() -> Program:
