@@ -75,6 +75,8 @@ function draw(element: HTMLElement, input: TraceInput, shown: Trace): void {
   stage.className = "tr-stage";
   const answer = element.querySelector("[data-trace-answer]");
   const why = element.querySelector<HTMLDetailsElement>(".tr-why");
+  // Below a drop stand the ways to mend it; what arrives is looked at first, and played with after.
+  if (why && answer && shown.verdict !== "dropped") answer.after(why);
   const above = why ?? answer;
   if (above) above.after(stage);
   else element.prepend(stage);
