@@ -73,14 +73,20 @@ FIELDS: dict[str, str] = {
     "target": _("target"),
     "teams": _("teams"),
     "until": _("until"),
+    "uuids": _("UUID"),
     "vcpus": _("vCPU"),
     "vid": _("VLAN"),
     "vni": _("VNI"),
     "volume": _("volume"),
+    "volumes": _("volumes"),
+    "filter": _("filter"),
+    "points": _("points"),
+    "to": _("to"),
+    "what": _("what"),
     "why": _("why"),
 }
 # Values that are words of ours, and no names: the others stay as they are, whatever they look like.
-SPOKEN = frozenset({"role", "rule", "kind", "plug", "expected", "state", "direction", "why", "reason"})
+SPOKEN = frozenset({"role", "rule", "kind", "plug", "expected", "state", "direction", "why", "reason", "filter", "points", "what"})
 
 
 def field_words(name: str) -> str:

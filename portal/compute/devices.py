@@ -68,16 +68,16 @@ def devices_made_of(vm: VM) -> list[DeviceOf]:
     cpu = PASSTHROUGH if kvm and own else PARAVIRTUAL if kvm else EMULATED
     how = gettext("by the host's processor") if kvm else gettext("every instruction by QEMU (TCG): the host has no KVM")
     named = vm.cpu_model or ("host-passthrough" if kvm else gettext("QEMU's own"))
-    found = [DeviceOf("Processor", named, cpu, how, may_change=False)]
+    found = [DeviceOf(gettext("Processor"), named, cpu, how, may_change=False)]
     found += _disks(vm)
     found += [
-        DeviceOf(f"NIC {port.name}", port.model, _kind("nic_model", port.model), coming=vm.next_nic_model)
+        DeviceOf(gettext("NIC %(name)s") % {"name": port.name}, port.model, _kind("nic_model", port.model), coming=vm.next_nic_model)
         for port in vm.ports.all()
         if chain_from_json(port.device_chain).bypass is None
     ]
     found += past_nics(vm)
     if has_screen(vm):
-        found.append(DeviceOf("Screen", "VGA", EMULATED, gettext("every guest has its driver"), may_change=False))
+        found.append(DeviceOf(gettext("Screen"), "VGA", EMULATED, gettext("every guest has its driver"), may_change=False))
     found.append(DeviceOf(gettext("Serial line"), "16550A", EMULATED, gettext("the console"), may_change=False))
     found.append(DeviceOf(gettext("Random source"), "virtio-rng", PARAVIRTUAL, may_change=False))
     return found
@@ -89,7 +89,7 @@ def past_nics(vm: VM) -> list[DeviceOf]:
     known += [(nic.mac, nic.past) for nic in vm.foreign_nics]
     return [
         DeviceOf(
-            f"NIC {mac}".strip(), past.label, PASSTHROUGH if past.is_handed_over else PARAVIRTUAL, past.truth, may_change=False
+            (gettext("NIC %(name)s") % {"name": mac}).strip(), past.label, PASSTHROUGH if past.is_handed_over else PARAVIRTUAL, past.truth, may_change=False
         )
         for mac, past in known
         if past is not None
@@ -98,10 +98,10 @@ def past_nics(vm: VM) -> list[DeviceOf]:
 
 def _disks(vm: VM) -> list[DeviceOf]:
     bus = vm.disk_bus
-    found = [DeviceOf("Disk", bus, _kind("disk_bus", bus), coming=vm.next_disk_bus)]
+    found = [DeviceOf(gettext("Disk"), bus, _kind("disk_bus", bus), coming=vm.next_disk_bus)]
     found += [
         DeviceOf(
-            f"Volume {one.name}",
+            gettext("Volume %(name)s") % {"name": one.name},
             one.bus,
             _kind("disk_bus", one.bus),
             coming=vm.next_disk_bus if one.bus == "sata" else "",

@@ -63,10 +63,10 @@ def timeline_of(vm: VM, operation: Operation | None) -> list[Bar]:
     if operation is None:
         return []
     spans = [
-        (stage.title, stage.started_at, stage.finished_at, COLOURS.get(stage.name, "n-7"))
+        (gettext(stage.title), stage.started_at, stage.finished_at, COLOURS.get(stage.name, "n-7"))
         for stage in operation.stages.all()
     ]
-    spans.append(("Guest boots, SSH answers", vm.started_at, vm.ssh_at, "v-delivered"))
+    spans.append((gettext("Guest boots, SSH answers"), vm.started_at, vm.ssh_at, "v-delivered"))
     whole = [(title, start, end, colour) for title, start, end, colour in spans if start and end]
     if not whole:
         return []

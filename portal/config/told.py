@@ -14,6 +14,7 @@ from typing import Any
 
 from django.utils.translation import get_language, gettext
 
+from portal.accounts.audit import WORDS as ACTS
 from portal.config.told_bridges import FORMS as BRIDGES
 from portal.config.told_forms import FORMS as CORE
 from portal.config.told_hosts import FORMS as HOSTS
@@ -21,14 +22,15 @@ from portal.config.told_observed import FORMS as OBSERVED
 from portal.config.told_operations import FORMS as OPERATIONS
 from portal.config.told_pages import FORMS as PAGES
 from portal.config.told_past import FORMS as PAST
+from portal.config.told_records import FORMS as RECORDS
 from portal.config.units import with_units
 from portal.operations.stages import STAGES, TITLES
 
-FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST | OBSERVED
+FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST | OBSERVED | RECORDS
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused", "sentence", "explained_by"})
 SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})
-SAID |= {"asked", "rule", "where", "metric", "share", "verdict", "expected", "label", "truth", "parent", "many"}
+SAID |= {"fdb", "netfilter", "how", "asked", "rule", "where", "metric", "share", "verdict", "expected", "label", "truth", "parent", "many"}
 LISTED = frozenset({"problems", "seats"})
 MEASURED = frozenset({"value", "limit", "pace"})
 # What stands at a place is as narrow as it can be: short forms would take sentences of others apart else.
@@ -47,6 +49,7 @@ PLACES["mode"] = r"\S*"
 PLACES["net"] = r"[0-9a-f.:]+(?:/\d+)?"
 _TITLES = {*TITLES.values(), *(title for stages in STAGES.values() for _, title in stages)}
 PLACES["title"] = "|".join(re.escape(title) for title in sorted(_TITLES, key=len, reverse=True))
+PLACES["act"] = "|".join(re.escape(words) for words in sorted(ACTS.values(), key=len, reverse=True))
 PLACE = re.compile(r"%\((\w+)\)s")
 SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-ZА-ЯЁ“]|\S+'s NIC is )")  # the last begins with a name
 MOST_REMEMBERED = 4096
@@ -98,7 +101,7 @@ def _of_form(text: str) -> str | None:
 def _filled(name: str, value: str) -> str:
     if name in LISTED:
         return "; ".join(_told_named(one) for one in value.split("; "))
-    if name in ("title", "limit_of"):
+    if name in ("title", "limit_of", "act", "link"):
         return gettext(value)
     if name == "ways":
         return gettext(" and ").join(told(one) for one in value.split(" and "))

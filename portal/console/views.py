@@ -14,6 +14,7 @@ from portal.accounts.views import person
 from portal.compute.models import VM
 from portal.compute.presentation import virsh_line
 from portal.compute.views import _visible
+from portal.config.told import told
 from portal.console.access import NO_SCREEN, NOT_ON, has_screen, not_possible
 from portal.console.screens import MEDIA_TYPE, picture_of
 from portal.console.tickets import LIFE_S, Holder, issue_ticket
@@ -29,9 +30,9 @@ def console(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = {
         "vm": row,
         "kind": kind,
-        "words": not_possible(row, kind),
+        "words": _refused(row, kind),
         "has_screen": has_screen(row),
-        "no_screen": NO_SCREEN,
+        "no_screen": told(f"{row.name} {NO_SCREEN}"),
         "read_only": refusal(request, "console.write", row.team),
         "command": virsh_line(row, COMMANDS[kind]),
     }
@@ -43,8 +44,8 @@ def console(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def console_ticket(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """A ticket for the socket, and where that is. While there is none: why, as `off` (it comes when the VM starts) or `refused`."""
     row, kind = _watched_vm(request, uuid), _kind(request.POST.get("kind", ""))
-    if words := not_possible(row, kind):
-        return JsonResponse({"off" if row.state in NOT_ON else "refused": f"{row.name} {words}"})
+    if words := _refused(row, kind):
+        return JsonResponse({"off" if row.state in NOT_ON else "refused": words})
     ticket = issue_ticket(Holder(person(request).pk, request.session.session_key or "", str(row.uuid), kind))
     path = f"/ws/vms/{row.uuid}/console/{kind}"
     return JsonResponse({"ticket": ticket, "socket": path, "expires_s": LIFE_S})
@@ -65,6 +66,12 @@ def picture_answer(vm: VM) -> HttpResponse:
     answer = HttpResponse(status=204) if png is None else HttpResponse(png, content_type=MEDIA_TYPE)
     answer.headers["Cache-Control"] = "private, no-store"
     return answer
+
+
+def _refused(vm: VM, kind: Kind) -> str:
+    """Why there is no such console now, in the page's language; nothing when there is one."""
+    words = not_possible(vm, kind)
+    return told(f"{vm.name} {words}") if words else ""
 
 
 def _watched_vm(request: HttpRequest, uuid: UUID) -> VM:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from portal.accounts.access import may, refusal, require
+from portal.accounts.audit_words import field_words, value_words
 from portal.accounts.views import person
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
@@ -49,7 +50,9 @@ def operation(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = {
         "operation": row,
         "log": [(parse_datetime(at), log_line(words)) for at, words in row.log],
-        "asked": sorted(asked_values(row.params).items()),
+        "asked": sorted(
+            (field_words(name), value_words(name, value)) for name, value in asked_values(row.params).items()
+        ),
         "cancel_refusal": refusal(request, right_over(row, "operation.cancel"), row.team) or cancel_refusal(row),
         "retry_refusal": refusal(request, right_over(row, "operation.retry"), row.team) or retry_refusal(row),
         "object_url": object_url(row),

@@ -13,6 +13,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from portal.config.told import told
+from portal.config.units import with_units
 from portal.hosts.models import Host
 from portal.topology.flow_instants import JUST_BEFORE, InstantProblem, instant_given
 from portal.topology.models import HostSeen, TopologyChange
@@ -23,6 +25,7 @@ from portal.topology.topology_scope import ALL, Scope
 MOST_LINES = 2_000
 NOT_KEPT = (TopologyChange(),)  # what happened to an object that differs and of which no change is kept: nobody's
 NO_WORDS = ("iface_id", "vm_id")  # told as the guest's name
+SPOKEN = ("kind", "link", "state", "controller")  # fields whose values are words, and no names
 CALLED = {
     "speed_bps": "speed",
     "fail_mode": "fail mode",
@@ -166,15 +169,15 @@ def change_words(change: ObjectChange, guest: str = "") -> str:
     names = [name for name in {**before, **after} if name not in NO_WORDS]
     if change.sign == "~":
         words = [
-            f"{CALLED.get(name, name)} {_value(name, before.get(name))} → {_value(name, after.get(name))}"
-            for name in names
+            f"{_called(name)} {_value(name, before.get(name))} → {_value(name, after.get(name))}" for name in names
         ]
     else:
         there = after or before
         words = [
-            there[name] if name == "kind" else f"{CALLED.get(name, name)} {_value(name, there[name])}" for name in names
+            _value(name, there[name]) if name == "kind" else f"{_called(name)} {_value(name, there[name])}"
+            for name in names
         ]
-    return ", ".join([*words, f"for {guest}"] if guest else words)
+    return ", ".join([*words, told(f"for {guest}")] if guest else words)
 
 
 def row_words(row: TopologyChange) -> str:
@@ -182,12 +185,18 @@ def row_words(row: TopologyChange) -> str:
     return change_words(ObjectChange(row.object, row.before, row.after), row.guest)
 
 
+def _called(name: str) -> str:
+    return gettext(CALLED.get(name, name))
+
+
 def _value(name: str, value: object) -> str:
     if isinstance(value, list):
         return "[" + " ".join(map(str, value)) + "]"
     if name == "speed_bps" and isinstance(value, int):
-        return f"{value // 10**6} Mbit/s"
-    return "none" if value is None else str(value)
+        return with_units(f"{value // 10**6} Mbit/s")
+    if value is None:
+        return gettext("none")
+    return gettext(str(value)) if name in SPOKEN and value else str(value)
 
 
 def change_json(row: TopologyChange) -> dict[str, Any]:

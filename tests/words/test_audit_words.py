@@ -7,6 +7,7 @@ import ast
 from django.conf import settings
 from django.utils import translation
 
+from portal.accounts.audit import WORDS
 from portal.accounts.audit_words import FIELDS
 from portal.accounts.presentation import change_words
 
@@ -27,6 +28,23 @@ def test_each_value_that_is_recorded_has_its_name() -> None:
     recorded = _recorded()
     assert len(recorded) > 30
     assert recorded - set(FIELDS) == set()
+
+
+def _actions() -> set[str]:
+    """What sources write into the audit as a literal: `record("vm.rename", …)`."""
+    found: set[str] = set()
+    for path in (settings.BASE_DIR / "portal").rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+            first = call.args[0] if call.args else None
+            if name in ("record", "_record") and isinstance(first, ast.Constant):
+                found.add(str(first.value))
+    return found
+
+
+def test_each_action_that_is_recorded_has_its_words() -> None:
+    assert len(_actions()) > 60
+    assert _actions() - set(WORDS) == set()
 
 
 def test_a_change_is_told_in_russian() -> None:

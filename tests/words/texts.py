@@ -21,8 +21,8 @@ WORD = re.compile(r"[^\W\d_]+(?:[’'-][^\W\d_]+)*")
 BASE = 0xE000
 # Names and terms that are the same in each language: a text of these alone needs no translation.
 SAME = """
-API ARP CPU CSV DHCP DNS FIN Geneve Hopsight HTTP HTTPS ICMP IP IPv JSON LLDP MAC Markdown MB MTU NAT NIC
-NICs OVS OVSDB PNG QEMU RAM RST SSH SVG SYN TCP TTL TXT UDP URL UTC UUID VLAN VNI VNC VXLAN amp bps
+API ARP CPU CSV DHCP DNS FIN Geneve Hopsight HTTP HTTPS ICMP IP IPv JSON LLDP MAC Markdown MB MTU NAT
+OVS OVSDB PNG QEMU RAM RST SSH SVG SYN TCP TTL TXT UDP URL UTC UUID VLAN VNI VNC VXLAN amp bps
 br cat id int libvirt manage ms nbsp ovs-ofctl pcapng pps py s vCPU vSwitch virt-install x
 """
 TERMS = frozenset(SAME.split())

@@ -1,6 +1,7 @@
 /** The picture of a chart: means as lines, peaks as a faint band above them, gaps where nothing was sampled. */
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { gettext } from "../core/gettext";
 import { type History, quantity } from "../core/series";
 import { dayAndMonth, hourAndMinute, pageZone } from "../core/zone";
 
@@ -55,7 +56,7 @@ export class Drawing {
       points: { show: false },
     }));
     const peaks = lines.map((line, at) => ({
-      label: `${line.words}, peak`,
+      label: gettext("%(words)s, peak", { words: line.words }),
       stroke: "transparent",
       fill: faint(resolved(`--line-${at + 1}`)),
       points: { show: false },

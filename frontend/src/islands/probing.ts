@@ -102,8 +102,12 @@ function options(stage: HTMLElement): uPlot.Options {
       y: { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.15, 1)] },
     },
     axes: [
-      { ...axis, values: (_plot, ticks) => ticks.map((at) => `${at} s`) },
-      { ...axis, size: 56, values: (_plot, ticks) => ticks.map((one) => `${one} ms`) },
+      { ...axis, values: (_plot, ticks) => ticks.map((at) => gettext("%(number)s s", { number: at })) },
+      {
+        ...axis,
+        size: 56,
+        values: (_plot, ticks) => ticks.map((one) => gettext("%(number)s ms", { number: one })),
+      },
     ],
     bands: [{ series: [2, 3], fill: faint(accent) }],
     series: [

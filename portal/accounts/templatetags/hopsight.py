@@ -56,6 +56,12 @@ def said(value: object) -> str:
 
 
 @register.filter
+def verdict(value: str) -> str:
+    """A trace's verdict as a chip has it: `to_controller` → `to controller`."""
+    return told(value.replace("_", " "))
+
+
+@register.filter
 def mib(value: int) -> str:
     """512 → `512 MiB`, 2048 → `2 GiB`."""
     return with_units(f"{round(value / 1024, 2):g} GiB" if value >= 1024 else f"{value} MiB")
