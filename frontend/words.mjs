@@ -18,7 +18,7 @@ const LETTERS = /[A-Za-zµ]{2,}/g;
 const LIKE_WORDS = /[A-Za-z]{2,}[,:;]? (?:[a-z]{2,}|$)|^ ?[A-Z][a-z]+(?:[ .…!?]|$)|^ (?:[a-z]{2,} )+|…/;
 /** What only looks so: commands of a host, fonts, selectors, keys of a keyboard, errors that no page shows. */
 const TECHNICAL =
-  /^(?:virsh|ovs-|ip -d|lldpctl|stty|ticket:|snapshot of|\(prefers|; path=)|\bpx\b|^btn |^chip |^muted |console-bar|input, |^[a-z]+(?:, [a-z[\].]+)+$|^(?:Arrow|Shift|Enter$|Escape$)|netdev \(|Error$|^Hopsight-|application\/json|^this browser draws| cols $|^udp\/4789|^ \/ span |^, minmax|^ 8px $|^(?:priority|actions)=$/;
+  /^(?:virsh|ovs-|ip -d|ip netns|lldpctl|stty|ticket:|snapshot of|\(prefers|; path=)|\bpx\b|^btn |^chip |^muted |console-bar|input, |^[a-z]+(?:, [a-z[\].]+)+$|^(?:Arrow|Shift|Enter$|Escape$)|netdev \(|Error$|^Hopsight-|application\/json|^this browser draws| cols $|^udp\/4789|^ \/ span |^, minmax|^ 8px $|^(?:priority|actions)=$/;
 
 /** Every source file that a page may load: `[path, text]`. */
 export function sources() {

@@ -13,6 +13,7 @@ from portal.traces.packets import WITH_PORTS
 from sdn.bundle import Bundle, BundleShadow
 from sdn.bundle.values import BundleBridge, Guest
 from sdn.linux.bridges import BridgeReading
+from sdn.linux.namespaces import FarEnd
 from sdn.model.device import DeviceChain, chain_past
 from sdn.model.trace import Trace
 from sdn.trace import LiveWorld, Question, TraceHost
@@ -20,7 +21,7 @@ from sdn.trace.fields import flow_text
 from sdn.trace.parser import parse_flow
 from sdn.trace.past import predict_past
 from sdn.trace.predict import predict_flow
-from sdn.trace.question import Endpoint, HostUnreachable
+from sdn.trace.question import Endpoint, HostUnreachable, PortFacts
 from tasks.raw_flows import ANY, FlowProblem, asked_by_flow, fields_in, packet_of, read_flow
 from tasks.trace_typed import fields_of, protocol_of
 
@@ -41,6 +42,10 @@ class BundleWorld(LiveWorld):
     def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
         """As the bundle's files tell it."""
         return self._bundle.linux.reading(bridge, self._bundle.conntrack)
+
+    def behind(self, host: str, port: PortFacts) -> FarEnd | None:
+        """A bundle tells of the host's own namespace alone."""
+        return None
 
 
 def trace_bundle(loaded: BundleShadow, bridge_name: str, flow: str, ct_next: tuple[str, ...]) -> Trace:

@@ -34,6 +34,7 @@ from tasks.hypervisor.driver import Capacity, DomainState, Hypervisor, Hyperviso
 from tasks.hypervisor.events import register_asyncio_events
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
+from tasks.namespaces import keep_namespaces
 from tasks.neighbours import keep_neighbours
 
 log = logging.getLogger("hopsight.collector")
@@ -49,6 +50,7 @@ async def collect() -> None:
     writer = asyncio.create_task(keep_hosts_sampled(sampler), name="samples")
     agents = asyncio.create_task(keep_agents(), name="agents")
     neighbours = asyncio.create_task(keep_neighbours(), name="neighbours")
+    namespaces = asyncio.create_task(keep_namespaces(), name="namespaces")
     watched: dict[int, asyncio.Task[None]] = {}
     try:
         while True:
@@ -60,7 +62,7 @@ async def collect() -> None:
                     )
             await asyncio.sleep(HOSTS_EVERY_S)
     finally:
-        for task in (writer, agents, neighbours, *watched.values()):
+        for task in (writer, agents, neighbours, namespaces, *watched.values()):
             task.cancel()
 
 

@@ -20,6 +20,7 @@ from portal.compute.models import VM
 from portal.networks.models import Port
 from portal.operations.models import Operation
 from portal.topology.models import HostSeen, TopologyChange
+from portal.topology.namespaces import INTERFACE, NAMESPACE
 from portal.topology.neighbours import NEIGHBOUR
 from portal.topology.topology_objects import ObjectChange
 from sdn.transport.ovsdb import BRIDGE, CABLE, CABLE_FAR_END, EXTERNAL_BRIDGE, GENEVE, TUNNEL
@@ -120,6 +121,8 @@ def _foreign_words(change: ObjectChange) -> str:
         return f"{NOT_OURS}: the switch tells it"
     if change.name.startswith(f"{NEIGHBOUR} "):
         return f"{NOT_OURS}: the host’s lldpd tells it"
+    if change.name.startswith((f"{NAMESPACE} ", f"{INTERFACE} ")):
+        return f"{NOT_OURS}: the host’s kernel tells it"
     return NOT_OURS
 
 

@@ -24,6 +24,7 @@ from portal.traces.packets import KINDS
 from sdn.bundle import Bundle, BundleShadow
 from sdn.bundle.values import BundleBridge, BundleInterface, BundlePort
 from sdn.linux.bridges import BridgeReading
+from sdn.linux.namespaces import FarEnd
 from sdn.model.cookie import Cause, CauseKind, parse_cookie
 from sdn.model.device import DeviceChain
 from sdn.model.switch import switch_from_json
@@ -215,6 +216,10 @@ class ThenWorld(LiveWorld):
     def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
         """What was in the kernel then is not kept."""
         return BridgeReading(bridge, problems=("what the kernel had then is not kept",))
+
+    def behind(self, host: str, port: PortFacts) -> FarEnd | None:
+        """What was in the kernel then is not kept."""
+        return None
 
     def wait_for_neighbour(self, host: str, attempt: int) -> bool:
         """A shadow has no underlay."""

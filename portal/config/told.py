@@ -18,6 +18,7 @@ from portal.accounts.audit import WORDS as ACTS
 from portal.config.told_bridges import FORMS as BRIDGES
 from portal.config.told_forms import FORMS as CORE
 from portal.config.told_hosts import FORMS as HOSTS
+from portal.config.told_namespaces import FORMS as NAMESPACES
 from portal.config.told_observed import FORMS as OBSERVED
 from portal.config.told_operations import FORMS as OPERATIONS
 from portal.config.told_pages import FORMS as PAGES
@@ -26,7 +27,7 @@ from portal.config.told_records import FORMS as RECORDS
 from portal.config.units import with_units
 from portal.operations.stages import STAGES, TITLES
 
-FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST | OBSERVED | RECORDS
+FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST | OBSERVED | RECORDS | NAMESPACES
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused", "sentence", "explained_by"})
 SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})

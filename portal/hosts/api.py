@@ -22,6 +22,7 @@ from portal.hosts.models import Host
 from portal.hosts.register import HostSpec, enable_host, register_host, remove_host
 from portal.hosts.requests import set_plug
 from portal.topology.models import HostSeen
+from portal.topology.namespaces import namespaces_from_json, namespaces_to_json
 from portal.topology.neighbours import lldp_from_json, lldp_to_json
 
 router = Router()
@@ -57,6 +58,36 @@ class LldpOut(Schema):
     neighbours: list[NeighbourOut]
 
 
+class NamespaceInterfaceOut(Schema):
+    name: str
+    kind: str = Field(description="the kernel's word for what it is: veth, openvswitch, bridge, ...")
+    mac: str
+    addresses: list[str]
+    state: str = Field(description="UP, or DOWN where it or its other end is")
+    mtu: int
+    bridge: str = Field(description="the bridge in the namespace that it is in, empty for none")
+    port: str = Field(
+        description="the host's end of its cable, or itself where it is an internal port of Open vSwitch; empty for neither"
+    )
+    port_bridge: str = Field(description="the Linux bridge that the host's end is in, empty for none")
+
+
+class NamespaceOut(Schema):
+    """A network namespace, by the name that `ip netns` has for it, else by a process in it ("pid 4711")."""
+
+    name: str
+    process: str = Field(description="what runs in it, empty where no process was seen")
+    interfaces: list[NamespaceInterfaceOut]
+
+
+class NamespacesOut(Schema):
+    state: str = Field(
+        description='read, unread (see "problem"; what is listed was seen before), or empty: not yet looked'
+    )
+    problem: str
+    namespaces: list[NamespaceOut]
+
+
 class HostDetail(Schema):
     """`troubles` are empty for a host that is fine; `switch` is its Open vSwitch as OVSDB has it."""
 
@@ -82,6 +113,7 @@ class HostDetail(Schema):
     troubles: list[TroubleOut]
     switch: dict[str, Any] | None
     lldp: LldpOut = Field(description="who is at the other ends of its NICs' cables, where its lldpd tells")
+    namespaces: NamespacesOut = Field(description="its network namespaces, where its kernel can be read")
 
 
 class HostIn(Schema):
@@ -163,6 +195,10 @@ def _detail(row: Host) -> dict[str, Any]:
     switch = switch_of(row)
     columns = {name: getattr(row, name) for name in HostDetail.model_fields if hasattr(row, name) and name != "vms"}
     told = [asdict(one) for one in troubles(row, switch, timezone.now())]
-    lldp = HostSeen.objects.filter(host=row).values_list("lldp", flat=True).first()
-    seen = {"switch": asdict(switch) if switch else None, "lldp": lldp_to_json(lldp_from_json(lldp))}
+    lldp, netns = HostSeen.objects.filter(host=row).values_list("lldp", "namespaces").first() or (None, None)
+    seen = {
+        "switch": asdict(switch) if switch else None,
+        "lldp": lldp_to_json(lldp_from_json(lldp)),
+        "namespaces": namespaces_to_json(namespaces_from_json(netns)),
+    }
     return {**columns, "vms": row.vms.count(), "troubles": told, **seen}

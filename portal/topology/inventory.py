@@ -19,8 +19,11 @@ from portal.networks.models import FixedAddress, Generation, Network, Port, Port
 from portal.networks.owners import owned_by, usable_by
 from portal.networks.router_models import FloatingAddress, Router, RouterPort
 from portal.topology.models import HostSeen
+from portal.topology.namespaces import NOT_LOOKED as NAMESPACES_NOT_LOOKED
+from portal.topology.namespaces import NamespaceOnMap, namespaces_from_json, on_map
 from portal.topology.neighbours import NOT_LOOKED, lldp_from_json
 from sdn.linux.lldp import Neighbour
+from sdn.linux.namespaces import NamespacesSeen
 from sdn.model.switch import BridgeSeen, PortSeen, SwitchSeen, switch_from_json
 from sdn.transport.lldpd import LldpSeen
 
@@ -146,6 +149,8 @@ class HostOnMap:
     lldp: str  # sdn.transport.lldpd's state; "" not looked at, and for teams, who are not told of neighbours
     lldp_problem: str
     neighbours: tuple[Neighbour, ...]
+    netns: str  # of its network namespaces: "read", "unread" (`netns_problem`); "" not looked at, and for teams
+    netns_problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,7 @@ class Inventory:
     networks: tuple[NetworkOnMap, ...]
     foreign: tuple[ForeignGuest, ...] = ()
     routers: tuple[RouterOnMap, ...] = ()
+    namespaces: tuple[NamespaceOnMap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +202,7 @@ class _Seen:
     switch: SwitchSeen | None
     domains: tuple[ForeignGuest, ...]
     lldp: LldpSeen = NOT_LOOKED
+    netns: NamespacesSeen = NAMESPACES_NOT_LOOKED
 
 
 @dataclass(slots=True)
@@ -233,7 +240,18 @@ def load_inventory(scope: Scope) -> Inventory:
         for row in Host.objects.order_by("name")
     )
     foreign = tuple(domain for name in sorted(seen) for domain in seen[name].domains) if scope.team is None else ()
-    return Inventory(scope, hosts, guests, _networks(scope), foreign, _routers(scope))
+    spaces = tuple(space for name in sorted(seen) for space in _namespaces(scope, name, seen[name], ours))
+    return Inventory(scope, hosts, guests, _networks(scope), foreign, _routers(scope), spaces)
+
+
+def _namespaces(scope: Scope, host: str, seen: _Seen, ours: set[str]) -> tuple[NamespaceOnMap, ...]:
+    """Operators' to see: they are what else is on a host."""
+    if scope.team:
+        return ()
+    taps = {tap for domain in seen.domains for tap in domain.taps}
+    ports = [port for bridge in (seen.switch.bridges if seen.switch else ()) for port in bridge.ports]
+    plugged = {one.name for port in ports if _is_guests(port, ours, taps) for one in port.interfaces}
+    return on_map(host, seen.netns, seen.switch, INTEGRATION, plugged)
 
 
 def _host(scope: Scope, row: Host, seen: _Seen, sums: _Sums, shown: int, ours: set[str]) -> HostOnMap:
@@ -241,6 +259,7 @@ def _host(scope: Scope, row: Host, seen: _Seen, sums: _Sums, shown: int, ours: s
     bridges, hidden = _bridges(scope, seen.switch, ours, taps)
     guests = sums.guests[row.name] - shown + (len(seen.domains) if scope.team else 0)
     lldp = NOT_LOOKED if scope.team else seen.lldp
+    netns = NAMESPACES_NOT_LOOKED if scope.team else seen.netns
     trouble = "; ".join(filter(None, (row.libvirt_error, row.ovs_error)))
     return HostOnMap(
         name=row.name, underlay_ip=row.underlay_ip, mtu=row.underlay_mtu, vcpus=row.vcpus, ram_mib=row.ram_mib,
@@ -248,7 +267,7 @@ def _host(scope: Scope, row: Host, seen: _Seen, sums: _Sums, shown: int, ours: s
         ovs_version=row.ovs_version, enabled=row.enabled, reached=not trouble,
         trouble="" if scope.team else trouble, seen=seen.switch is not None, bridges=bridges,
         others=replace(hidden, guests=max(guests, 0)), lldp=lldp.state, lldp_problem=lldp.problem,
-        neighbours=lldp.neighbours,
+        neighbours=lldp.neighbours, netns=netns.state, netns_problem=netns.problem,
     )  # fmt: skip
 
 
@@ -312,15 +331,15 @@ def _port(bridge: BridgeSeen, port: PortSeen) -> SwitchPort:
 
 def _seen() -> dict[str, _Seen]:
     found = {}
-    columns = ("host__name", "switch", "foreign_domains", "lldp")
-    for name, switch, domains, lldp in HostSeen.objects.values_list(*columns):
+    columns = ("host__name", "switch", "foreign_domains", "lldp", "namespaces")
+    for name, switch, domains, lldp, netns in HostSeen.objects.values_list(*columns):
         parsed = switch_from_json(switch) if switch else None
         taps = _taps_by_domain(parsed)
         guests = (
             ForeignGuest(one["name"], one["uuid"], name, one["state"], tuple(taps.get(one["uuid"], ())))
             for one in domains
         )
-        found[name] = _Seen(parsed, tuple(guests), lldp_from_json(lldp))
+        found[name] = _Seen(parsed, tuple(guests), lldp_from_json(lldp), namespaces_from_json(netns))
     return found
 
 

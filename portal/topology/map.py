@@ -16,6 +16,7 @@ from portal.accounts.models import User
 from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.topology.inventory import Guest, HostOnMap, Inventory, Scope, guest_count, load_inventory
+from portal.topology.namespaces import leads_to
 from portal.topology.serialize import inventory_as_state
 
 NO_UUID = str(UUID(int=0))
@@ -69,8 +70,15 @@ def _tables(inventory: Inventory) -> dict[str, Any]:
         {"guest": guest, "nics": [{"nic": nic, "network": networks.get(nic.network)} for nic in guest.nics]}
         for guest in sorted(inventory.guests, key=_by_host)
     ]
+    into = leads_to(inventory.namespaces)
     ports = [
-        {"host": host, "bridge": bridge, "port": port, "words": port.kind.replace("-", " ")}
+        {
+            "host": host,
+            "bridge": bridge,
+            "port": port,
+            "words": port.kind.replace("-", " "),
+            "into": into.get((host.name, port.name), ""),
+        }
         for host in inventory.hosts
         for bridge in host.bridges
         for port in bridge.ports
@@ -88,6 +96,7 @@ def _tables(inventory: Inventory) -> dict[str, Any]:
         "ports": ports,
         "networks": networks.values(),
         "foreign": inventory.foreign,
+        "namespaces": inventory.namespaces,
     }
 
 

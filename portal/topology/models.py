@@ -10,13 +10,14 @@ from portal.hosts.models import Host
 
 
 class HostSeen(models.Model):
-    """One host's Open vSwitch as OVSDB has it (the controller writes it), and its domains that no row of ours explains and
-    its LLDP neighbours (the collector writes both). `changed_at` moves only when one of them differs."""
+    """One host's Open vSwitch as OVSDB has it (the controller writes it), and its domains that no row of ours explains, its LLDP
+    neighbours and its network namespaces (the collector writes these). `changed_at` moves only when one of them differs."""
 
     host = models.OneToOneField(Host, on_delete=models.CASCADE, related_name="seen")
     switch = models.JSONField(null=True, help_text="sdn.model.switch, none until the controller reached it")
     foreign_domains = models.JSONField(default=list, help_text="[{name, uuid, state}], by name")
     lldp = models.JSONField(null=True, help_text="portal.topology.neighbours, none until the collector looked")
+    namespaces = models.JSONField(null=True, help_text="portal.topology.namespaces, none until the collector looked")
     changed_at = models.DateTimeField(auto_now=True)
     known_from = models.DateTimeField(null=True, help_text="the oldest instant that the changes lead back to")
     switch_seen_at = models.DateTimeField(null=True, help_text="when the switch was last known to be as `switch` says")

@@ -18,6 +18,7 @@ def inventory_as_state(inventory: Inventory) -> State:
     state.update({f"network:{network.uuid}": _network(network, for_team) for network in inventory.networks})
     state.update({f"router:{router.uuid}": _router(router, for_team) for router in inventory.routers})
     state.update({f"foreign:{one.host}/{one.name}": _foreign(one) for one in inventory.foreign})
+    state.update({f"namespace:{one.host}/{one.name}": _plain(asdict(one)) for one in inventory.namespaces})
     return state
 
 

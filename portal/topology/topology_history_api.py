@@ -71,7 +71,7 @@ def topology_history(
     scope = scope_of(request)
     try:
         rows = scope.rows(changes_asked(Asked(host, operation, vm, q, until)))
-        known = [seen_json(seen) for seen in hosts_seen(host).defer("switch", "foreign_domains", "lldp")]
+        known = [seen_json(seen) for seen in hosts_seen(host).defer("switch", "foreign_domains", "lldp", "namespaces")]
     except InstantProblem as problem:
         raise _field_problem(problem) from None
     found, after = page_of(rows, paging, newest_first=True)

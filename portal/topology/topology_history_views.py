@@ -43,7 +43,7 @@ def _changes(request: HttpRequest, given: dict[str, str], errors: dict[str, list
     asked = {name: given[name] for name in FILTERS}
     try:
         rows, after = page_of(scope.rows(changes_asked(Asked(**asked))), PageQuery(cursor=request.GET.get("cursor")), newest_first=True)  # fmt: skip
-        seen = hosts_seen(given["host"]).defer("switch", "foreign_domains", "lldp")
+        seen = hosts_seen(given["host"]).defer("switch", "foreign_domains", "lldp", "namespaces")
     except InstantProblem as problem:
         errors.update(problem.errors)
         return {}

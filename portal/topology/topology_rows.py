@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from portal.topology.models import HostSeen, TopologyChange
+from portal.topology.namespaces import namespace_objects
 from portal.topology.neighbours import neighbour_objects
 from portal.topology.topology_objects import (
     ObjectChange,
@@ -44,6 +45,7 @@ def objects_at(seen: HostSeen, at: datetime, changes: Iterable[TopologyChange]) 
         **switch_objects(read_switch(seen.switch)),
         **domain_objects(seen.foreign_domains),
         **neighbour_objects(seen.lldp),
+        **namespace_objects(seen.namespaces),
     }
     for row in changes:
         if row.at > at:

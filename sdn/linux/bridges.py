@@ -22,6 +22,7 @@ class BridgePort:
     hairpin: bool = False
     isolated: bool = False
     locked: bool = False
+    is_cable_away: bool = False  # its other end is in another network namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class BridgeReading:
     conntrack: str | None = None  # connections in `dpctl/dump-conntrack`'s words; None: not read
     problems: tuple[str, ...] = ()
     evidence: str = ""  # the bridge's own part of what was read, as it was printed
+    into: Mapping[str, str] = field(default_factory=dict)  # ports that lead into a namespace: into which, in words
 
 
 def parse_links(text: str) -> list[dict[str, Any]]:
@@ -96,7 +98,7 @@ def parse_bridge_ports(links: list[dict[str, Any]], bridge: str) -> dict[str, Br
         found[name] = BridgePort(
             name, str(data.get("state", "")), data.get("flood") is not False, data.get("mcast_flood") is not False,
             data.get("bcast_flood") is not False, data.get("hairpin") is True, data.get("isolated") is True,
-            data.get("locked") is True,
+            data.get("locked") is True, isinstance(link.get("link_netnsid"), int),
         )  # fmt: skip
     return found
 

@@ -131,8 +131,14 @@ def _flood(reading: BridgeReading, frame: Frame, looked: str, note: str) -> tupl
     if _is_isolated(reading, frame):
         return _isolated(frame, looked)
     others = [name for name in reading.ports if name not in (frame.came_in, frame.goes_out)]
-    more = f", and to {', '.join(others[:4])}" if others else ""
+    more = f", and to {', '.join(_led(reading, name) for name in others[:4])}" if others else ""
     return Station("fdb", looked, "passed", f"to {frame.goes_out}{more}", note), ""
+
+
+def _led(reading: BridgeReading, port: str) -> str:
+    """The port, and where it leads where that is told."""
+    into = reading.into.get(port, "")
+    return f"{port} (into {into})" if into else port
 
 
 def _entry_says(reading: BridgeReading, facts: BridgeFacts, frame: Frame, entry: FdbEntry, looked: str) -> tuple[Station, str]:  # fmt: skip
@@ -145,7 +151,7 @@ def _entry_says(reading: BridgeReading, facts: BridgeFacts, frame: Frame, entry:
         words = f"{a} entry of the MAC table of {facts.name} has {mac} at {entry.port}, where the frame comes from: a bridge sends none back"
         return Station("fdb", looked, "dropped", "drop", f"{a} entry: at {entry.port}"), words
     if entry.port != frame.goes_out:
-        words = f"{a} entry of the MAC table of {facts.name} has {mac} at {entry.port}: it is sent there, and not to {frame.goes_out}"
+        words = f"{a} entry of the MAC table of {facts.name} has {mac} at {_led(reading, entry.port)}: it is sent there, and not to {frame.goes_out}"
         return Station("fdb", looked, "dropped", f"to {entry.port}", f"{a} entry"), words
     if _is_isolated(reading, frame):
         return _isolated(frame, looked)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sdn.linux.bridges import BridgeReading
+from sdn.linux.namespaces import FarEnd
 from sdn.model.intent import PortIntent
 from sdn.model.trace import Verdict
 from sdn.reach.classes import Classes, port_classes
@@ -232,6 +233,9 @@ class _Quiet:
 
     def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
         return self._world.linux_bridge(host, bridge)
+
+    def behind(self, host: str, port: PortFacts) -> FarEnd | None:
+        return None  # a matrix tells who reaches whom: none of ours is there
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         return ""

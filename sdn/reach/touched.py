@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sdn.linux.bridges import BridgeReading
+from sdn.linux.namespaces import FarEnd
 from sdn.model.flow import Flow, FlowKey
 from sdn.trace.fields import PROTOCOLS, field_name
 from sdn.trace.near import differences
@@ -127,6 +128,10 @@ class Watched:
     def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
         """As the world's own."""
         return self._world.linux_bridge(host, bridge)
+
+    def behind(self, host: str, port: PortFacts) -> FarEnd | None:
+        """As the world's own."""
+        return self._world.behind(host, port)
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         """As the world's own: they only word a drop."""

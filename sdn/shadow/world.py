@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from sdn.compiler import compile_host
 from sdn.linux.bridges import BridgeReading
+from sdn.linux.namespaces import FarEnd
 from sdn.model.flow import Flow, FlowKey, format_flow, format_match
 from sdn.model.intent import HostView, IntentSnapshot
 from sdn.reach.touched import SwitchState
@@ -128,6 +129,10 @@ class ShadowWorld:
     def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
         """A shadow has switches only."""
         return BridgeReading(bridge, problems=("it is a copy of the switches alone",))
+
+    def behind(self, host: str, port: PortFacts) -> FarEnd | None:
+        """A shadow has switches only."""
+        return None
 
     def flows(self, host: str, bridge: str, table: int) -> str:
         """One table's flows as the shadow has them."""

@@ -8,6 +8,7 @@ from sdn.model.cookie import parse_cookie
 from sdn.model.trace import Branch
 from sdn.trace import hops, sizes, words
 from sdn.trace.fields import carried
+from sdn.trace.into import into_namespace, told_of
 from sdn.trace.journey import Journey, Leg, with_hops
 from sdn.trace.near import Near, TableFlow, nearest, parse_flows
 from sdn.trace.parser import Lookup
@@ -240,7 +241,12 @@ def _to_stranger(journey: Journey, host: TraceHost, exit_: Exit) -> Leg:
     port = next((one for one in ports if (one.bridge, one.ofport) == (bridge, exit_.ofport)), None)
     if port is None:
         return Leg("unknown", f"It leaves {host.name} at port {exit_.ofport} of {bridge}, which is none of ours.", host=host.name, where=f"port {exit_.ofport}")  # fmt: skip
-    out = [hops.external_hop(host, port, exit_.fields)]
+    external = hops.external_hop(host, port, exit_.fields)
+    if (far := journey.world.behind(host.name, port)) is not None:
+        if (leg := into_namespace(journey, host, port, far, exit_.fields)) is not None:
+            return leg
+        external = told_of(external, far)
+    out = [external]
     if journey.question.target is None:
         return Leg("delivered", f"It leaves {host.name} by {port.name} of {bridge}, towards {journey.question.target_name}.", [*out], where=port.name, host=host.name)  # fmt: skip
     return Leg("unknown", f"It leaves {host.name} by {port.name} (port {port.ofport} of {bridge}), which is none of ours.", [*out], where=port.name, host=host.name)  # fmt: skip

@@ -9,16 +9,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sdn.linux.bridges import BridgeReading
+from sdn.linux.namespaces import FarEnd
 from sdn.trace.question import HostUnreachable, PortFacts
 from sdn.transport.host_kernel import HostKernel, KernelUnread
+from sdn.transport.host_namespaces import far_ends
 from sdn.transport.ofctl import OfctlError, dump_table
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, UnixctlTimeout, find_vswitchd_socket
 
 DEADLINE_S = 3.0
 PORTS = ("dpif/show",)
+INTERNAL_TYPES = ("internal", "tap")  # what `dpif/show` calls them, in the kernel's datapath and in the userspace one
+CABLED_TYPES = ("system", *INTERNAL_TYPES)  # ports that are devices of the kernel
 NEIGHBOUR_LOOKS, NEIGHBOUR_LOOK_S = 40, 0.005
 _BRIDGE = re.compile(r"^  (\S+):$")
 _PORT = re.compile(r"^    (\S+) ([0-9]{1,20})/(\S+?): \((\w[\w-]*)")
@@ -96,11 +101,21 @@ class LiveWorld:
         try:
             if kernel is None:
                 kernel = self._kernels[host] = HostKernel(self._rundirs[host])
-            return kernel.bridge(bridge)
+            reading = kernel.bridge(bridge)
+            away = [port.name for port in reading.ports.values() if port.is_cable_away]
+            into = {name: far.words for name, far in far_ends(self._rundirs[host], away).items()} if away else {}
+            return replace(reading, into=into) if into else reading
         except KernelUnread as problem:
             return BridgeReading(bridge, problems=(str(problem),))
         except KeyError:
             return BridgeReading(bridge, problems=("it is no host that we know",))
+
+    def behind(self, host: str, port: PortFacts) -> FarEnd | None:
+        """As the host's kernel tells a process on its own machine."""
+        if host not in self._rundirs or port.type not in CABLED_TYPES:
+            return None
+        internal = (port.name,) if port.type in INTERNAL_TYPES else ()
+        return far_ends(self._rundirs[host], (port.name,), internal).get(port.name)
 
     def close(self) -> None:
         """Close the sockets, or leave them for the next."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sdn.linux.bridges import BridgeReading
+from sdn.linux.namespaces import FarEnd
 from sdn.model.device import DeviceChain
 from sdn.model.packet import Address, Packet
 from sdn.model.trace import Direction
@@ -158,6 +159,9 @@ class TraceWorld(Protocol):
 
     def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
         """A Linux bridge and the host's netfilter, as far as they can be read; never raises."""
+
+    def behind(self, host: str, port: PortFacts) -> FarEnd | None:
+        """The namespace that a port's cable leads into, where it can be read that one does; never raises."""
 
 
 def tunnel_ports(ports: tuple[PortFacts, ...], bridge: str) -> dict[int, str]:

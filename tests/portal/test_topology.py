@@ -22,12 +22,14 @@ from portal.topology.models import HostSeen
 from portal.topology.neighbours import lldp_to_json
 from portal.topology.serialize import inventory_as_state
 from sdn.linux.lldp import Neighbour
+from sdn.linux.namespaces import Namespace, NamespacesSeen, SpaceInterface
 from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen, switch_to_json
 from sdn.transport.lldpd import LldpSeen
 from sdn.transport.port_counters import PortCounters, rates_between
 from tasks.foreign_domains import record_foreign_domains
 from tasks.hypervisor.driver import DomainState
 from tasks.inventory import record_switch
+from tasks.namespaces import record_namespaces
 from tasks.neighbours import record_lldp
 from tasks.topology_watch import MapTopic, changes_between, ports_to_name, traffic_data
 from tests.cast import Cast
@@ -42,9 +44,18 @@ SECRETS = (
     "pay-foreign",
     "pay-leaf",
     "uplink-pay",
+    "pay-space",
     "52:54:00:aa",
 )
 DANAS = ("search-1", "vnet9")
+PAY_SPACE = Namespace(
+    "pay-space", "dnsmasq",
+    (
+        SpaceInterface("e<th>0", "veth", "02:00:00:00:00:77", ("192.0.2.77/24",), "UP", port="pay-stray"),
+        SpaceInterface("eth1", "veth", state="UP", port="vnetpay1"),
+        SpaceInterface("eth2", "veth", state="DOWN", port="eth1"),
+    ),
+)  # fmt: skip
 LEAF = Neighbour("eth1", "LLDP", "pay-leaf", "02:00:00:00:0a:01", "Gi1/0/3", "to hv1", 200, (200,), ("198.51.100.7",))
 
 
@@ -157,8 +168,37 @@ def test_what_lldpd_tells_again_is_no_change_of_the_map(world: Cast) -> None:
     record_lldp(0, LldpSeen("answers"))
 
 
+def test_namespaces_are_operators_to_see_and_stand_with_the_ports_that_are_no_guests(world: Cast) -> None:
+    host = Host.objects.get(name="hv1")
+    client = client_of(world.olga)
+    assert client.get("/api/v1/hosts/hv1").json()["namespaces"] == {"state": "", "problem": "", "namespaces": []}
+    record_namespaces(host.pk, NamespacesSeen("read", "", (PAY_SPACE,)))
+    at = HostSeen.objects.get().changed_at
+    record_namespaces(host.pk, NamespacesSeen("read", "", (PAY_SPACE,)))
+    assert HostSeen.objects.get().changed_at == at, "what is read again is no change"
+    state = inventory_as_state(load_inventory(Scope(None)))
+    space = state["namespace:hv1/pay-space"]
+    assert [one["port"] for one in space["interfaces"]] == ["pay-stray", "vnetpay1", "eth1"]
+    assert space["taps"] == ["pay-stray"], "vnetpay1 is a guest's, and eth1 is in another bridge"
+    assert state == json.loads(json.dumps(state)) and state["host:hv1"]["netns"] == "read"
+    theirs = inventory_as_state(load_inventory(Scope(world.payments)))
+    assert not [key for key in theirs if key.startswith("namespace:")] and theirs["host:hv1"]["netns"] == ""
+    page = client.get(reverse("topology")).content.decode()
+    assert 'data-table="namespaces"' in page and "namespace pay-space, e&lt;th&gt;0 192.0.2.77/24" in page
+    assert "pay-space" not in client_of(world.alice).get(reverse("topology")).content.decode()
+    record_namespaces(
+        host.pk, NamespacesSeen("unread", "it is another machine, reached by libvirt and Open vSwitch alone")
+    )
+    page = client.get(reverse("topology")).content.decode()
+    assert "Its namespaces could not be read: it is another machine" in page and "192.0.2.77" in page
+    HostSeen.objects.update(namespaces={"another": "Hopsight's"})
+    assert client.get("/api/v1/hosts/hv1").json()["namespaces"]["state"] == ""
+    record_namespaces(0, NamespacesSeen("read"))
+
+
 @pytest.mark.parametrize("path", ["topology", "topology_inventory"])
 def test_dana_never_reads_a_name_of_payments(world: Cast, path: str) -> None:
+    record_namespaces(Host.objects.get(name="hv1").pk, NamespacesSeen("read", "", (PAY_SPACE,)))
     text = client_of(world.dana).get(reverse(path)).content.decode()
     assert [secret for secret in SECRETS if secret in text] == []
     assert all(own in text for own in DANAS)

@@ -37,6 +37,13 @@ SENTENCES = {
         "Отброшен на hv1 в мосту Linux qbr1: правило 2 цепочки c таблицы bridge t отбрасывает его: tcp dport 22 drop "
         "(пока насчитано: пакетов 3, байт 252). Это дело самого хоста, не Hopsight."
     ),
+    "It leaves hv1 by p1 of br-int into namespace blue, interface eth0 10.0.0.5/24. The address 10.0.0.77 is none of that interface's: whether it is passed on from there is the namespace's to say.": (
+        "Он покидает hv1 через p1 моста br-int и попадает в пространство имён blue, интерфейс eth0 10.0.0.5/24. Адрес 10.0.0.77 не "
+        "принадлежит этому интерфейсу: пойдёт ли пакет дальше, решает само пространство имён."
+    ),
+    "Dropped at the end of p1 of br-int on hv1: namespace pid 77, interface eth0 without an address, is down.": (
+        "Отброшен на конце p1 моста br-int на hv1: пространство имён pid 77, интерфейс eth0 без адреса — выключен."
+    ),
     "Rule “tcp/22 from anywhere” of group default": "Правило «tcp/22 отовсюду» группы default",
 }
 

@@ -4,6 +4,7 @@
  * guest never moves another.
  */
 import type { BridgeData, GuestData, HostData, PortData } from "./model";
+import { cablesOf } from "./namespaces";
 import { keepPlaces, type Places, span } from "./places";
 import type { Box, BoxKind, Card, Lane, Layer, Wire } from "./scene";
 
@@ -114,6 +115,8 @@ export function layoutCard(
     card.wires.push(...under.map((box) => drop(bridge, box)));
     card.wires.push(...wiresToNics(card.boxes, input.host));
     layoutTaps(card, density, plugs, places.taps, guests, bridge, add);
+    if (density === "roomy")
+      for (const [id, guest] of input.guests) card.wires.push(...cables(card.boxes, guests.get(id), guest));
   }
   return { card, places };
 }
@@ -165,7 +168,8 @@ function plugsOf(input: HostInput, integration: BridgeData | undefined): Plug[] 
       .filter((nic) => nic.tap)
       .map((nic): Plug => ({ id: portId(input.host, nic.tap), guest: id, kind: "tap", ports: [nic.tap] })),
   );
-  const strangers = (integration?.ports ?? []).filter((port) => port.foreign);
+  const known = new Set(taps.flatMap((plug) => plug.ports));
+  const strangers = (integration?.ports ?? []).filter((port) => port.foreign && !known.has(port.name));
   const others = strangers.map(
     (port): Plug => ({ id: portId(input.host, port.name), guest: "", kind: "port", ports: [port.name] }),
   );
@@ -329,6 +333,27 @@ function drop(upper: Box, lower: Box, layer: Layer = lower.layer): Wire {
   }
   const [x1, x2, y] = [upper.x + upper.w / 2, lower.x + lower.w / 2, (y1 + y2) / 2];
   return { ...wire, points: [x1, y1, x1, y, x2, y, x2, y2] };
+}
+
+/** From a namespace to what its cables end at, beside the taps that are its own: another's tap, or what lies below the bridge. */
+function cables(boxes: readonly Box[], from: Box | undefined, guest: GuestData): Wire[] {
+  const found: Wire[] = [];
+  for (const port of cablesOf(guest)) {
+    const to =
+      boxes.find((box) => box.id === `port:${guest.host}/${port}`) ??
+      boxes.find((box) => box.kind === "bridge" && box.ports.includes(port));
+    if (!from || !to) continue;
+    found.push({ ...(to.kind === "tap" ? lead(from, to) : around(from, to)), ports: [port] });
+  }
+  return found;
+}
+
+/** Down along the card's right edge, past taps and bridge. */
+function around(from: Box, to: Box): Wire {
+  const [x1, x2, edge] = [from.x + from.w - 12, to.x + to.w / 2, CARD_W - 4];
+  const y1 = from.y + from.h;
+  const points = [x1, y1, x1, y1 + 3, edge, y1 + 3, edge, to.y - 4, x2, to.y - 4, x2, to.y];
+  return { from: from.id, to: to.id, layer: "guest", points, ports: to.ports, inferred: false };
 }
 
 /** From a guest down to its tap, behind the guests of the rows between them: straight where the tap is below it. */

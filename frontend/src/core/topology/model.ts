@@ -1,4 +1,5 @@
 /** The map's inventory as its live topic tells it: object → data, kept in maps by kind. */
+import { namespaceGuest } from "./namespaces";
 
 export interface NicData {
   uuid: string;
@@ -20,6 +21,30 @@ export interface GuestData {
   team?: string;
   since: number;
   nics: NicData[];
+  /** Of a network namespace: what it was made of. */
+  space?: NamespaceData;
+}
+
+/** `port` is the host's end of its cable, or itself where it is an internal port; `port_bridge` the Linux bridge of that end. */
+export interface NamespaceInterface {
+  name: string;
+  kind: string;
+  mac: string;
+  addresses: string[];
+  state: string;
+  mtu: number;
+  bridge: string;
+  port: string;
+  port_bridge: string;
+}
+
+/** `taps`: the ports of br-int that are drawn with it. */
+export interface NamespaceData {
+  host: string;
+  name: string;
+  process: string;
+  interfaces: NamespaceInterface[];
+  taps: string[];
 }
 
 export interface PortData {
@@ -80,6 +105,9 @@ export interface HostData {
   lldp?: string;
   lldp_problem?: string;
   neighbours?: NeighbourData[];
+  /** Of its namespaces: read, unread; "" where it is not told. */
+  netns?: string;
+  netns_problem?: string;
 }
 
 export interface NetworkData {
@@ -121,7 +149,7 @@ export interface TrafficData {
 
 export interface Inventory {
   hosts: Map<string, HostData>;
-  /** By object: `vm:…`, `access:…`, and foreign domains as `foreign:…`. */
+  /** By object: `vm:…`, `access:…`, foreign domains as `foreign:…`, network namespaces as `namespace:…`. */
   guests: Map<string, GuestData>;
   networks: Map<string, NetworkData>;
   routers: Map<string, RouterData>;
@@ -158,6 +186,8 @@ export function put(inventory: Inventory, object: string, data: unknown): boolea
       return putGuest(inventory, object, data as GuestData | null);
     case "foreign":
       return putGuest(inventory, object, data ? foreignGuest(data as ForeignData) : null);
+    case "namespace":
+      return putGuest(inventory, object, data ? namespaceGuest(data as NamespaceData) : null);
     case "network":
       return replace(inventory.networks, name, data as NetworkData | null, () => "");
     case "router":
@@ -200,7 +230,8 @@ function replace<T>(into: Map<string, T>, key: string, data: T | null, shape: (v
 
 /** What of a guest the layout looks at: where it is and by what it is plugged; its name and state only change words. */
 function guestShape(guest: GuestData): string {
-  return `${guest.host}|${guest.nics.map((nic) => `${nic.uuid} ${nic.tap} ${nic.network}`).join()}`;
+  const cables = (guest.space?.interfaces ?? []).map((one) => one.port).join();
+  return `${guest.host}|${guest.nics.map((nic) => `${nic.uuid} ${nic.tap} ${nic.network}`).join()}|${cables}`;
 }
 
 function hostShape(host: HostData): string {

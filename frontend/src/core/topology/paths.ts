@@ -2,6 +2,7 @@
 import { BRIDGE } from "./cards";
 import { thingOf } from "./lookup";
 import type { GuestData, Inventory } from "./model";
+import { cablesOf } from "./namespaces";
 import type { Scene } from "./scene";
 
 /** Ids of the boxes, cables and cards on the paths through a thing; empty when it has none. */
@@ -39,6 +40,8 @@ export function litBy(inventory: Inventory, scene: Scene, id: string): Set<strin
 
 function lightGuest(lit: Set<string>, scene: Scene, id: string, guest: GuestData, tap?: string): void {
   lit.add(id);
+  for (const port of cablesOf(guest)) lit.add(`port:${guest.host}/${port}`);
+  if (guest.space && guest.space.taps.length === 0) return;
   for (const nic of guest.nics) {
     if (tap !== undefined && nic.tap !== tap) continue;
     lit.add(`port:${guest.host}/${nic.tap}`);
@@ -89,7 +92,7 @@ function candidates(scene: Scene, inventory: Inventory, hop: TraceHop): string[]
   const first = (kind: string): string[] =>
     (card?.boxes ?? []).filter((box) => box.kind === kind).map((box) => box.id);
   if (hop.kind === "guest_nic") return guestNamed(inventory, hop);
-  if (hop.kind === "tap" || hop.kind === "ovs_port") return [port, `taps:${hop.host}`];
+  if (hop.kind === "tap" || hop.kind === "veth" || hop.kind === "ovs_port") return [port, `taps:${hop.host}`];
   if (hop.kind === "bridge") return [`bridge:${hop.host}/${hop.object.split(" ")[0]}`];
   if (hop.kind.startsWith("tunnel")) return [port, ...first("tunnel")];
   if (hop.kind === "underlay_nic") return [port, ...first("nic")];
@@ -98,7 +101,7 @@ function candidates(scene: Scene, inventory: Inventory, hop: TraceHop): string[]
 
 /** A guest's hop is called `web-1 eth0`. */
 function guestNamed(inventory: Inventory, hop: TraceHop): string[] {
-  const name = hop.object.split(" ")[0] ?? "";
-  for (const [id, guest] of inventory.guests) if (guest.name === name && guest.host === hop.host) return [id];
+  for (const [id, guest] of inventory.guests)
+    if (guest.host === hop.host && hop.object.startsWith(`${guest.name} `)) return [id];
   return [];
 }

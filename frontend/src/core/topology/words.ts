@@ -3,6 +3,7 @@ import { gettext, gettext_noop, ngettext } from "../gettext";
 import { BRIDGE } from "./cards";
 import { type Thing, thingOf, tunnelsOf } from "./lookup";
 import type { GuestData, HostData, Inventory, NetworkData } from "./model";
+import { leadsInto, NAMESPACE, namespaceCommand, namespaceRows, namespacesWords } from "./namespaces";
 import {
   atNic,
   carriesUnderlay,
@@ -25,8 +26,7 @@ export interface Label {
 
 export function labelOf(inventory: Inventory, box: Box): Label {
   const known = inventory.guests.get(box.id);
-  if (known)
-    return { title: known.name, line: addressOf(known), mono: true, foreign: known.kind === "foreign" };
+  if (known) return { title: known.name, line: addressOf(known), mono: true, foreign: isForeign(known) };
   const thing = thingOf(inventory, box.id);
   const label = (title: string, line = "", mono = false, foreign = false): Label => ({
     title,
@@ -37,7 +37,7 @@ export function labelOf(inventory: Inventory, box: Box): Label {
   if (!thing) return label(box.id.startsWith("external:") ? box.id.slice("external:".length) : "");
   switch (thing.kind) {
     case "guest":
-      return label(thing.guest.name, addressOf(thing.guest), true, thing.guest.kind === "foreign");
+      return label(thing.guest.name, addressOf(thing.guest), true, isForeign(thing.guest));
     case "tap":
       return label(thing.port, portLine(thing), thing.guest !== null, thing.data?.foreign ?? false);
     case "taps":
@@ -65,6 +65,11 @@ export function labelOf(inventory: Inventory, box: Box): Label {
     default:
       return label("");
   }
+}
+
+/** Is it there, and none of what anybody asked Hopsight for? */
+function isForeign(guest: GuestData): boolean {
+  return guest.kind === "foreign" || guest.kind === NAMESPACE;
 }
 
 export function addressOf(guest: GuestData): string {
@@ -152,6 +157,7 @@ export function factsOf(inventory: Inventory, id: string, urls: Urls): Facts | n
   if (!thing) return null;
   switch (thing.kind) {
     case "guest":
+      if (thing.guest.kind === NAMESPACE) return namespaceFacts(thing.guest);
       return guestFacts(inventory, thing.id, thing.guest, urls);
     case "tap":
       return portFacts(inventory, thing, urls);
@@ -182,6 +188,19 @@ const GUEST_KINDS: Record<string, string> = {
   access: gettext_noop("Access port: this machine's own seat in the network"),
   foreign: gettext_noop("Foreign VM: on the host, and in no team"),
 };
+
+function namespaceFacts(guest: GuestData): Facts {
+  return facts(gettext("Network namespace"), guest.name, {
+    state: guest.state === "running" ? gettext("up") : gettext("down"),
+    good: guest.state === "running",
+    rows: [
+      [gettext("Host"), guest.host],
+      [gettext("Process"), guest.space?.process ?? ""],
+      ...namespaceRows(guest),
+    ],
+    commands: namespaceCommand(guest),
+  });
+}
 
 function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Urls): Facts {
   const nics = guest.nics.flatMap((nic): [string, string][] => [
@@ -270,7 +289,7 @@ function portFacts(inventory: Inventory, thing: Extract<Thing, { kind: "tap" }>,
     [gettext("Guest"), guest ? guest[1].name : ""],
     [gettext("Network"), guest ? networkWords(inventory, guest[2].network) : ""],
     ["MAC", guest ? guest[2].mac : ""],
-    [gettext("Far end"), data?.peer || remote],
+    [gettext("Far end"), data?.peer || remote || leadsInto(inventory, host.name, port)],
     [gettext("Near end"), data?.kind === "tunnel" ? host.underlay_ip : ""],
     [gettext("Members"), data?.members.join(", ") ?? ""],
     ["VLAN", data?.tag === null || data?.tag === undefined ? "" : String(data.tag)],
@@ -344,6 +363,7 @@ function hostFacts(inventory: Inventory, host: HostData, urls: Urls): Facts {
       [gettext("Tunnels"), tunnelsOf(host).join(", ")],
       ...neighbourRows(host.neighbours ?? [], true),
       ["LLDP", lldpWords(host)],
+      [gettext("Namespaces"), namespacesWords(inventory, host)],
       [gettext("New VMs"), host.enabled ? "" : gettext("none, it is being drained")],
     ],
     commands: ["virsh list --all", "ovs-vsctl show"],

@@ -40,11 +40,15 @@ export function drawFolded(pen: Pen, sheet: Sheet, cards: readonly Card[]): void
   for (const { name, x, y, w } of cells) if (w >= 44) pen.writing.write(name, x + 4, y + 13, w - 20, bold);
   for (const { card, x, y, w, h, rate } of cells) {
     if (w < 44 || h < 34) continue;
-    const guests = card.boxes.reduce((sum, box) => sum + (box.kind === "guest" ? 1 : 0), 0);
+    const guests = card.boxes.reduce((sum, box) => sum + (isVm(box) ? 1 : 0), 0);
     pen.writing.write(`${guests} VMs`, x + 4, y + 26, w - 8, small);
     if (h > 48) pen.writing.write(bitsText(rate.bps), x + 4, y + 38, w - 8, small);
     if (rate.lost > 0) pen.dropMark(x + w - 9, y + 9, 5);
   }
+}
+
+function isVm(box: Box): boolean {
+  return box.kind === "guest" && !box.id.startsWith("namespace:");
 }
 
 export function borderOf(pen: Pen, sheet: Sheet, card: Card, host: string): string {

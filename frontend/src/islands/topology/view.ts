@@ -288,7 +288,7 @@ export class MapView {
     const all = [...guests].map(([id, guest]): [string, unknown] =>
       guest.kind === "foreign"
         ? [id, { ...guest, uuid: "", taps: guest.nics.map((nic) => nic.tap) }]
-        : [id, guest],
+        : [id, guest.space ?? guest],
     );
     return [...named("host", hosts), ...all, ...named("network", networks), ...named("router", routers)];
   }
