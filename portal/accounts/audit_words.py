@@ -86,7 +86,9 @@ FIELDS: dict[str, str] = {
     "why": _("why"),
 }
 # Values that are words of ours, and no names: the others stay as they are, whatever they look like.
-SPOKEN = frozenset({"role", "rule", "kind", "plug", "expected", "state", "direction", "why", "reason", "filter", "points", "what"})
+SPOKEN = frozenset(
+    {"role", "rule", "kind", "plug", "expected", "state", "direction", "why", "reason", "filter", "points", "what"}
+)
 
 
 def field_words(name: str) -> str:

@@ -71,13 +71,20 @@ def devices_made_of(vm: VM) -> list[DeviceOf]:
     found = [DeviceOf(gettext("Processor"), named, cpu, how, may_change=False)]
     found += _disks(vm)
     found += [
-        DeviceOf(gettext("NIC %(name)s") % {"name": port.name}, port.model, _kind("nic_model", port.model), coming=vm.next_nic_model)
+        DeviceOf(
+            gettext("NIC %(name)s") % {"name": port.name},
+            port.model,
+            _kind("nic_model", port.model),
+            coming=vm.next_nic_model,
+        )
         for port in vm.ports.all()
         if chain_from_json(port.device_chain).bypass is None
     ]
     found += past_nics(vm)
     if has_screen(vm):
-        found.append(DeviceOf(gettext("Screen"), "VGA", EMULATED, gettext("every guest has its driver"), may_change=False))
+        found.append(
+            DeviceOf(gettext("Screen"), "VGA", EMULATED, gettext("every guest has its driver"), may_change=False)
+        )
     found.append(DeviceOf(gettext("Serial line"), "16550A", EMULATED, gettext("the console"), may_change=False))
     found.append(DeviceOf(gettext("Random source"), "virtio-rng", PARAVIRTUAL, may_change=False))
     return found

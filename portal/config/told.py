@@ -31,7 +31,22 @@ FORMS = CORE | BRIDGES | OPERATIONS | HOSTS | PAGES | PAST | OBSERVED | RECORDS 
 # The words of a stored trace, by their keys.
 OF_TRACES = frozenset({"reason", "suggestion", "note", "detail", "words", "refused", "sentence", "explained_by"})
 SAID = frozenset({"why", "words", "reason", "predicted", "real", "problem", "what", "found", "state", "lack", "sort"})
-SAID |= {"fdb", "netfilter", "how", "asked", "rule", "where", "metric", "share", "verdict", "expected", "label", "truth", "parent", "many"}
+SAID |= {
+    "fdb",
+    "netfilter",
+    "how",
+    "asked",
+    "rule",
+    "where",
+    "metric",
+    "share",
+    "verdict",
+    "expected",
+    "label",
+    "truth",
+    "parent",
+    "many",
+}
 LISTED = frozenset({"problems", "seats"})
 MEASURED = frozenset({"value", "limit", "pace"})
 # What stands at a place is as narrow as it can be: short forms would take sentences of others apart else.
