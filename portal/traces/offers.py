@@ -10,8 +10,11 @@ from portal.networks.router_models import family_of
 from portal.traces.models import TraceRequest
 from portal.traces.outside import source_of
 from sdn.model.trace import Trace
+from sdn.pipeline import DROP_REASONS
 
 CHECKED = ("tcp", "udp", "icmp")
+# how a drop's reason ends where a rule of a group would have let the packet through
+UNRULED = tuple(one.words for one in DROP_REASONS if one.name in ("egress_denied", "ingress_denied", "reply_denied"))
 
 
 def pin_of(row: TraceRequest, trace: Trace | None, direction: str) -> dict[str, Any] | None:
@@ -37,7 +40,7 @@ def what_if_of(row: TraceRequest, trace: Trace | None, direction: str) -> dict[s
     return {
         "direction": "egress" if is_out else "ingress", "protocol": row.protocol, "ports": row.port_dst or "",
         "cidr": cidr, "family": ip_address(other).version if other else 4, "groups": groups, "group": groups[-1],
-        "protocols": CHECKED,
+        "protocols": CHECKED, "is_answer": any(words in trace.reason for words in UNRULED),
     }  # fmt: skip
 
 

@@ -113,4 +113,8 @@ def test_a_traces_page_offers_the_rule_and_the_pin(town: Town) -> None:
     trace.save()
     page = client_of(town.cast.bob).get(reverse("trace", args=[trace.uuid])).content.decode()
     assert "What if I allow it?" in page and "Pin as check" in page
+    trace.result = to_json(dropped())  # by port security, which no rule overrules
+    trace.save()
+    spoofed = client_of(town.cast.bob).get(reverse("trace", args=[trace.uuid])).content.decode()
+    assert "What if I allow it?" not in spoofed and "What if a rule were added?" in spoofed
     assert f'value="{town.web_1.addresses.get(address__contains=".").address}/32"' in page
