@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -50,6 +51,7 @@ from tests.portal.clients import (
     made_volume,
 )
 from tests.portal.walked import number_of
+from tests.scenes import Scene
 
 EXAMPLES = 8
 DOCUMENT = json.loads(json.dumps(api.get_openapi_schema(), default=str))
@@ -78,16 +80,19 @@ def _schema() -> Any:
     return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
 
 
-@pytest.mark.usefixtures("kept_connection")
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> None:
+@dataclass(frozen=True)
+class Known:
+    """What is there to be asked about, by what a path calls it, and who asks."""
+
+    tokens: list[str]
+    uuids: dict[str, str]
+    other: str
+
+
+def _known(cast: Cast) -> Known:
     host = made_topology_record(made_flow_record(made_host()).host).host
     vm, trace = made_vm(cast), made_trace(cast)
     tokens = [make_token(person, "fuzz", True, 30)[1] for person in (cast.alice, cast.charlie, cast.dana, cast.olga)]
-    schema = _schema()
-    method, _, path = operation.partition(" ")
-    one = schema[path][method]
     operations = str(Operation.objects.get(object_uuid=vm.uuid).uuid)
     floating = str(allocate_floating(cast.payments, cast.external).uuid)
     known = {"/routers/": str(cast.router.uuid), "/floating-addresses/": floating}
@@ -118,8 +123,23 @@ def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> Non
         "/port-traces/": str(made_port_trace(cast, host).uuid),
     }
     known |= {"/diagnoses/": str(ask_why(vm.ports.get(), cast.alice).uuid)}
-    uuid = next((value for noun, value in known.items() if noun in path), str(vm.uuid))
-    there = {"uuid": uuid, "host": "hv1", "bridge": "br-int", "port": known["/ports/"], "number": number_of(path, cast)}
+    return Known(tokens, known, str(vm.uuid))
+
+
+_rows = Scene(_known, fresh_s=10)
+
+
+@pytest.mark.usefixtures("kept_connection")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_no_request_of_anybody_breaks_the_api(cast: Cast, operation: str) -> None:
+    known = _rows.stand(cast, upon=str(cast.network.uuid))
+    tokens, schema = known.tokens, _schema()
+    method, _, path = operation.partition(" ")
+    one = schema[path][method]
+    uuid = next((value for noun, value in known.uuids.items() if noun in path), known.other)
+    port, number = known.uuids["/ports/"], number_of(path, cast)
+    there = {"uuid": uuid, "host": "hv1", "bridge": "br-int", "port": port, "number": number}
     turn = iter(range(10**6))
     answered: set[int] = set()
 

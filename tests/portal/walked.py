@@ -48,6 +48,7 @@ from tests.portal.clients import (
     made_vm,
     made_volume,
 )
+from tests.scenes import Scene
 
 Arguments = dict[str, dict[str, Any]]  # of a URL name
 
@@ -62,15 +63,21 @@ class World:
 
 def make_world(cast: Cast) -> World:
     """One of everything that a URL or an operation can name."""
+    return World(cast, _arguments.stand(cast, upon=str(cast.network.uuid)))
+
+
+def _all_arguments(cast: Cast) -> Arguments:
     host, vm, trace = made_host(), made_vm(cast), made_trace(cast)
     group = create_group(cast.payments, "web")
     made_store("attic")
     made_topology_record(host)
-    arguments = {
+    return {
         **_of_checks(cast, host, vm, group), **_of_vms(cast, vm), **_of_networks(cast, vm, group),
         **_of_hosts(cast, host, vm), **_of_traces(cast, host, vm, trace), **_of_people(cast, trace),
     }  # fmt: skip
-    return World(cast, arguments)
+
+
+_arguments = Scene(_all_arguments, fresh_s=10)
 
 
 def _of_checks(cast: Cast, host: Host, vm: VM, group: SecurityGroup) -> Arguments:
