@@ -58,6 +58,18 @@ def django_db_modify_db_settings(
         database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("rows") / "hopsight.sqlite3")
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """After a test that commits, the tables that have rows are emptied, and no other."""
+    from django.test import TransactionTestCase
+
+    from tests.scenes import sweep
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: sweep())
+        yield
+
+
 @pytest.fixture
 def cast(db: None, redis_server: str, settings, tmp_path):  # type: ignore[no-untyped-def]
     from tests.cast import make_cast
