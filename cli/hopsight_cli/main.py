@@ -22,6 +22,7 @@ from hopsight_cli import (
     snapshots,
     traces,
     vms,
+    volume_snapshots,
     volumes,
 )
 from hopsight_cli.client import CliError
@@ -53,6 +54,7 @@ app.add_typer(vms.app, name="vm")
 app.add_typer(snapshots.app, name="snapshot")
 app.add_typer(backups.app, name="backup")
 app.add_typer(volumes.app, name="volume")
+volumes.app.add_typer(volume_snapshots.app, name="snapshot")
 app.add_typer(keys.app, name="key")
 app.add_typer(networks.app, name="network")
 app.add_typer(mirrors.app, name="mirror")

@@ -90,15 +90,16 @@ def clone_volume(
 def delete_volume(ctx: typer.Context, volume: VolumeName, yes: Yes = False, wait: Wait = True) -> None:
     """Delete a volume with all that is on it."""
     api = api_of(ctx)
-    row = _find(api, volume)
+    row = find_volume(api, volume)
     sure(f"Delete {clean(row['name'])} with all that is on it?", yes)
     follow(api, api.send("DELETE", f"/volumes/{row['uuid']}")["operation"], wait)
 
 
-def _find(api: Api, name: str) -> dict[str, Any]:
+def find_volume(api: Api, name: str) -> dict[str, Any]:
+    """The volume of that name or uuid; ends with words where there is none."""
     return find_named(api, "volume", "/volumes", name, "hopsight volume list")
 
 
 def _change(api: Api, volume: str, change: str, body: dict[str, Any], wait: bool) -> None:
-    row = _find(api, volume)
+    row = find_volume(api, volume)
     follow(api, api.send("POST", f"/volumes/{row['uuid']}/{change}", body)["operation"], wait)

@@ -20,7 +20,7 @@ from portal.accounts.views import person
 from portal.compute.models import VM
 from portal.networks.models import FloatingAddress, Network
 from portal.networks.quota import OVERLAYS
-from portal.snapshots.models import Snapshot
+from portal.snapshots.models import Snapshot, SnapshotVolume
 from portal.volumes.models import Volume
 
 # What fills a limit: the rows of the team, and what is summed of them.
@@ -40,6 +40,7 @@ SHOWN = tuple(name for _, sums in SUMS for name in sums)
 # What fills the other limits: the way from a row to its team, and what is looked at. They are priced otherwise, or not at all.
 MORE: tuple[tuple[Any, str, dict[str, Any]], ...] = (
     (Snapshot.objects, "vm__team", {"max_snapshots": Count("id")}),
+    (SnapshotVolume.objects.filter(snapshot=None), "volume__team", {"max_snapshots": Count("id")}),
     (Network.objects.filter(kind__in=OVERLAYS), "team", {"max_networks": Count("id")}),
     (FloatingAddress.objects, "team", {"max_floating_addresses": Count("id")}),
     (VM.objects, "team", {"max_vm_vcpus": Max("vcpus"), "max_vm_ram_mib": Max("ram_mib"), "max_vm_disk_gib": Max("disk_gib")}),
@@ -60,7 +61,8 @@ def use_of_limits(teams: Iterable[Team]) -> dict[int, dict[str, int]]:
     found = {team: dict.fromkeys(LIMITS, 0) | used for team, used in use_by_team(teams).items()}
     for rows, way, sums in MORE:
         for row in rows.filter(**{f"{way}__in": found}).values(way).annotate(**sums).order_by():
-            found[row[way]] |= {name: row[name] or 0 for name in sums}
+            for name in sums:
+                found[row[way]][name] += row[name] or 0
     return found
 
 

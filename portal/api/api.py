@@ -85,6 +85,7 @@ from portal.operations.serialize import operation_as_json
 from portal.search.api import router as search_router
 from portal.snapshots.api import router as snapshots_router
 from portal.snapshots.requests import snapshots_of
+from portal.snapshots.volume_api import router as volume_snapshots_router
 from portal.topology.history_api import router as flow_history_router
 from portal.topology.topology_history_api import router as topology_history_router
 from portal.traces.api import TraceLine, list_traces
@@ -311,6 +312,7 @@ api.add_router("", adopt_router)
 api.add_router("", images_router)
 api.add_router("", volumes_router)
 api.add_router("", snapshots_router)
+api.add_router("", volume_snapshots_router)
 api.add_router("", backups_router)
 api.add_router("", observed_router)
 api.add_router("", diagnosis_router)

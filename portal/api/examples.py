@@ -46,6 +46,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/volumes/{uuid}/attach": {"vm": "web-1"},
     "POST /api/v1/volumes/{uuid}/grow": {"size_gib": 4},
     "POST /api/v1/volumes/{uuid}/clone": {"name": "data-copy"},
+    "POST /api/v1/volumes/{uuid}/snapshots": {"name": "before-import"},
+    "POST /api/v1/volumes/{uuid}/snapshots/{snapshot}/clone": {"name": "data-then"},
     "PATCH /api/v1/pools/{uuid}": {"is_offered": False},
     "POST /api/v1/image-imports": {"name": "My Debian", "size_bytes": 4194304},
     "POST /api/v1/image-copies": {"image": "tiny", "host": "hv1"},

@@ -150,7 +150,13 @@ FORMS = frozenset(
         _("nothing lies on it"),
         _("more than one layer of %(one)s lies on it: delete all but one of them first"),
         _("%(names)s in one file each"),
+        _("%(names)s with the snapshots of its own"),
+        _("%(names)s in one file each; %(own)s with the snapshots of its own"),
         _("none has layers"),
+        _("while its VM runs"),
+        _("while its VM is off"),
+        _("while nothing has it"),
+        _("it is attached to nothing"),
         _(
             "the file of volume %(one)s, %(two)s, is not there where the worker runs: its pool's folder must be the same there, or the volume be left out"
         ),

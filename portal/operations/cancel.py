@@ -20,6 +20,7 @@ from portal.operations.stages import STAGES
 ONE_WAY = {
     "vm.delete": "what it has removed cannot be had back",
     "vm.snapshot_delete": "what is merged cannot be taken apart",
+    "volume.snapshot_delete": "what is merged cannot be taken apart",
     "backup.delete": "what it has removed cannot be had back",
     "volume.delete": "what it has removed cannot be had back",
     "image.delete": "what it has removed cannot be had back",

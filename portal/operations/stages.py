@@ -114,6 +114,19 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("unplug", _("Have the running guest let go of it")),
         ("release", _("Take it out of the definition")),
     ),
+    "volume.snapshot": (
+        ("freeze", _("Freeze it, and go on in a new layer")),
+        ("define", _("Change the definition")),
+    ),
+    "volume.snapshot_revert": (
+        ("disk", _("Make a new layer on the snapshot")),
+        ("define", _("Change the definition")),
+        ("drop", _("Remove what was written since")),
+    ),
+    "volume.snapshot_delete": (
+        ("merge", _("Merge the layer above into it (block commit)")),
+        ("drop", _("Remove what is not needed any more")),
+    ),
     "vm.snapshot": (("freeze", _("Freeze its disks, and go on in new layers")), ("define", _("Change the definition"))),
     "vm.snapshot_revert": (
         ("stop", _("Cut its power")),
@@ -207,6 +220,9 @@ TITLES: dict[str, str] = {
     "vm.volume_add": _("Add volume to VM"),
     "vm.volume_attach": _("Attach volume to VM"),
     "vm.volume_detach": _("Detach volume of VM"),
+    "volume.snapshot": _("Take snapshot of volume"),
+    "volume.snapshot_revert": _("Revert volume to snapshot"),
+    "volume.snapshot_delete": _("Delete snapshot of volume"),
     "vm.snapshot": _("Take snapshot of VM"),
     "vm.backup": _("Back up VM"),
     "vm.restore": _("Restore VM"),

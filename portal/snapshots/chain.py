@@ -1,4 +1,5 @@
-"""A volume's backing chain: the files that snapshots of its VM froze, as the tree that they are, and the one that is written."""
+"""A volume's backing chain: the files that snapshots, its VM's and its own, froze, as the tree that they are, and the one that is
+written."""
 
 from __future__ import annotations
 
@@ -9,19 +10,19 @@ from typing import Any
 from django.db.models import prefetch_related_objects
 
 from portal.compute.models import VM
-from portal.snapshots.models import Snapshot, SnapshotVolume
+from portal.snapshots.models import SnapshotVolume
 from portal.volumes.models import Volume
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeLayer:
-    """One file. Without a `snapshot` it is the one that is written; `below` is the file that it lies on, if it lies on one."""
+    """One file. Without a `moment` it is the one that is written; `below` is the file that it lies on, if it lies on one."""
 
     depth: int
     file_name: str
     below: str
     size_gib: int
-    snapshot: Snapshot | None = None
+    moment: SnapshotVolume | None = None
 
     @property
     def indent_px(self) -> int:
@@ -43,13 +44,15 @@ def chains_of(vm: VM) -> list[tuple[Volume, tuple[VolumeLayer, ...]]]:
 
 def layer_as_json(layer: VolumeLayer) -> dict[str, Any]:
     """One layer as the API tells it."""
+    moment = layer.moment
     return {
         "file_name": layer.file_name,
         "below": layer.below or None,
         "size_gib": layer.size_gib,
-        "snapshot": layer.snapshot.name if layer.snapshot else None,
-        "snapshot_uuid": layer.snapshot.uuid if layer.snapshot else None,
-        "frozen_at": layer.snapshot.created_at if layer.snapshot else None,
+        "snapshot": moment.title if moment else None,
+        "snapshot_uuid": (moment.snapshot or moment).uuid if moment else None,
+        "snapshot_of": ("volume" if moment.snapshot is None else "vm") if moment else None,
+        "frozen_at": moment.frozen_at if moment else None,
     }
 
 
@@ -63,7 +66,7 @@ def _layers(volume: Volume, moments: Iterable[SnapshotVolume]) -> Iterator[Volum
     def lines(parent: SnapshotVolume | None, depth: int) -> Iterator[VolumeLayer]:
         below = parent.file_name if parent else ""
         for one in above.get(parent.pk if parent else None, []):
-            yield VolumeLayer(depth, one.file_name, below, one.size_gib, one.snapshot)
+            yield VolumeLayer(depth, one.file_name, below, one.size_gib, one)
             yield from lines(one, depth + 1)
         if (parent is None and not frozen) or (parent is not None and parent.is_current):
             yield VolumeLayer(depth, volume.file_name, below, volume.size_gib)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import User
@@ -52,22 +54,49 @@ class Snapshot(models.Model):
 
 
 class SnapshotVolume(models.Model):
-    """A volume in a snapshot: the file of its that froze at the same moment. What lies on it is told by volume, for a volume
-    that a snapshot leaves out has fewer layers than the VM's own disk."""
+    """A moment of a volume: the file of its that froze then. It froze with a `snapshot` of its VM, or stands alone, with a name
+    and a state of its own. What lies on it is told by volume, for a volume that a snapshot leaves out has fewer layers than the
+    VM's own disk, and one that was frozen alone has more."""
 
-    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="volumes")
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, null=True, blank=True, related_name="volumes")
     volume = models.ForeignKey(Volume, on_delete=models.CASCADE, related_name="moments")
+    name = models.CharField(max_length=63, default="", blank=True, help_text="of one that stands alone")
+    state = models.CharField(max_length=10, choices=Snapshot.State.choices, default=Snapshot.State.THERE)
     parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
     is_current = models.BooleanField(default=False, help_text="what is written to the volume lies on this one")
     file_name = models.CharField(max_length=100, default="", blank=True)
     size_gib = models.PositiveIntegerField(help_text="what it may hold, and counts in the quota")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["volume__name"]
-        constraints = [models.UniqueConstraint(fields=["snapshot", "volume"], name="volume_once_in_snapshot")]
+        constraints = [
+            models.UniqueConstraint(fields=["snapshot", "volume"], name="volume_once_in_snapshot"),
+            models.UniqueConstraint(
+                fields=["volume", "name"], condition=models.Q(snapshot=None), name="snapshot_name_per_volume"
+            ),
+            models.CheckConstraint(condition=models.Q(snapshot=None) ^ models.Q(name=""), name="moment_has_one_name"),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.volume.name} in {self.snapshot.name}"
+        return f"{self.volume.name} in {self.title}"
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.snapshot.name if self.snapshot else self.name
+
+    @property
+    def frozen_at(self) -> datetime:
+        """When it was asked for."""
+        return self.snapshot.created_at if self.snapshot else self.created_at
+
+    @property
+    def next_file_name(self) -> str:
+        """The file that is written once it is taken."""
+        return self.volume.layer_of(self.snapshot.uuid if self.snapshot else self.uuid)
 
 
 class SnapshotPlan(models.Model):

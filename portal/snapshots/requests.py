@@ -33,7 +33,7 @@ def take_refusal(vm: VM, memory: bool = False) -> str:
         return reason
     if vm.snapshots.count() >= MOST:
         return gettext("it has %(most)s snapshots; that is the most: delete one first") % {"most": MOST}
-    if reason := _team_refusal(vm.team):
+    if reason := team_refusal(vm.team):
         return reason
     if memory and vm.state != VMState.RUNNING:
         return gettext("it is %(state)s; only a running VM has a memory to keep") % {
@@ -45,11 +45,13 @@ def take_refusal(vm: VM, memory: bool = False) -> str:
 
 
 def snapshots_of(team: Team) -> int:
-    """How many snapshots the team's VMs have, those that plans took and those that are being deleted too."""
-    return Snapshot.objects.filter(vm__team=team).count()
+    """How many snapshots the team's VMs and its volumes have, those that plans took and those that are being deleted too."""
+    alone = SnapshotVolume.objects.filter(volume__team=team, snapshot=None)
+    return Snapshot.objects.filter(vm__team=team).count() + alone.count()
 
 
-def _team_refusal(team: Team) -> str:
+def team_refusal(team: Team) -> str:
+    """Why the team can have no snapshot more."""
     told = {"used": snapshots_of(team), "limit": team.max_snapshots}
     words = gettext(
         "over quota: %(used)s of %(limit)s snapshots of the team are there; delete one, or ask an operator for more"
@@ -104,16 +106,25 @@ def staying_of(snapshot: Snapshot) -> list[str]:
 
 def _delete_refusal(snapshot: Snapshot) -> str:
     lines = [child.name for child in snapshot.children.all()] + [gettext("the VM's disk")] * snapshot.is_current
-    of_volumes = [_lines_of(part) for part in snapshot.volumes.all()]
-    too_many = next((one for one in (lines, *of_volumes) if len(one) > 1), [])
+    of_volumes = [lines_of(part) for part in snapshot.volumes.all()]
+    return next((words for one in (lines, *of_volumes) if (words := too_many_words(one))), "")
+
+
+def too_many_words(lines: Sequence[str]) -> str:
+    """Why what these lie on cannot be merged, or ""."""
     words = gettext("%(lines)s lie on it: delete all but one of them first")
-    return words % {"lines": gettext(" and ").join(too_many)} if too_many else ""
+    return words % {"lines": gettext(" and ").join(lines)} if len(lines) > 1 else ""
 
 
-def _lines_of(part: SnapshotVolume) -> list[str]:
+def lines_of(part: SnapshotVolume) -> list[str]:
     """What lies on a volume's file in a snapshot."""
     now = gettext("what is written to volume %(volume)s") % {"volume": part.volume.name}
-    return [child.snapshot.name for child in part.children.all()] + [now] * part.is_current
+    alone = gettext("snapshot %(name)s of volume %(volume)s")
+    children = [
+        child.snapshot.name if child.snapshot else alone % {"name": child.name, "volume": part.volume.name}
+        for child in part.children.all()
+    ]
+    return children + [now] * part.is_current
 
 
 def chosen_volumes(vm: VM, names: Sequence[str] | None) -> list[Volume]:
@@ -282,7 +293,7 @@ def _keep(plan: SnapshotPlan) -> bool:
 def _make_room(plan: SnapshotPlan) -> bool:
     """Delete the plan's oldest where its team has no room for one more and it has as many as it keeps; whether that began."""
     own = list(plan.vm.snapshots.filter(is_scheduled=True).order_by("id"))
-    if len(own) < plan.keep or not _team_refusal(plan.vm.team) or refusals_of(own[0])["delete"]:
+    if len(own) < plan.keep or not team_refusal(plan.vm.team) or refusals_of(own[0])["delete"]:
         return False
     delete_snapshot(own[0], None)
     return True

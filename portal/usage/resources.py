@@ -30,9 +30,7 @@ class Resource:
 # A snapshot fills the disk's limit with what the disk may hold; it is priced apart, for it lies beside the disk.
 BESIDES = (
     Resource("snapshot_gib", "Snapshots, GiB", Snapshot, "vm__team", Sum("disk_gib")),
-    Resource(
-        "snapshot_volume_gib", _("Volumes in snapshots, GiB"), SnapshotVolume, "snapshot__vm__team", Sum("size_gib")
-    ),
+    Resource("snapshot_volume_gib", _("Volumes in snapshots, GiB"), SnapshotVolume, "volume__team", Sum("size_gib")),
     Resource("floating_addresses", "Floating addresses", FloatingAddress, "team", Count("id")),
 )
 RESOURCES = (*SHOWN, *(one.name for one in BESIDES))

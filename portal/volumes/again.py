@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from django.utils.translation import gettext
+
 from portal.accounts.models import User
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.operations.models import Operation
+from portal.snapshots.models import SnapshotVolume
+from portal.snapshots.of_volumes import (
+    clone_snapshot,
+    delete_volume_snapshot,
+    moment_of,
+    revert_volume,
+    take_volume_snapshot,
+)
 from portal.volumes.lookup import offered_pools, volumes_of
 from portal.volumes.models import Bus, Volume
 from portal.volumes.requests import (
@@ -44,8 +54,18 @@ def _attach(operation: Operation, user: User) -> Operation:
     return attach_volume(_volume(operation), user, _vm(operation), operation.params["bus"])
 
 
+def _moment(operation: Operation, field: str = "snapshot", volume: str = "volume") -> SnapshotVolume:
+    found = moment_of(_volume(operation, volume), operation.params[field])
+    if found is None:
+        raise VMProblem({"snapshot": [gettext("the snapshot is no longer there")]})
+    return found
+
+
 def _clone(operation: Operation, user: User) -> Operation:
     asked = operation.params
+    if "source_snapshot" in asked:
+        moment = _moment(operation, "source_snapshot", "source_volume")
+        return clone_snapshot(moment, user, asked["name"], asked.get("size_gib"))[1]
     return clone_volume(_volume(operation, "source_volume"), user, asked["name"], asked.get("size_gib"))[1]
 
 
@@ -55,6 +75,9 @@ AGAIN: Mapping[str, Callable[[Operation, User], Operation]] = {
     "volume.clone": _clone,
     "volume.grow": lambda operation, user: grow_volume(_volume(operation), user, operation.params["size_gib"]),
     "volume.delete": lambda operation, user: delete_volume(_volume(operation), user),
+    "volume.snapshot": lambda operation, user: take_volume_snapshot(_volume(operation), user, operation.params["name"]),
+    "volume.snapshot_revert": lambda operation, user: revert_volume(_moment(operation), user),
+    "volume.snapshot_delete": lambda operation, user: delete_volume_snapshot(_moment(operation), user),
     "vm.volume_attach": _attach,
     "vm.volume_detach": lambda operation, user: detach_volume(_volume(operation), user),
 }

@@ -86,8 +86,9 @@ class LayerOut(Schema):
     file_name: str
     below: str | None = Field(description="the file that it lies on")
     size_gib: int
-    snapshot: str | None = Field(description="the VM's snapshot that froze it; none: it is what is written")
+    snapshot: str | None = Field(description="the snapshot that froze it; none: it is what is written")
     snapshot_uuid: UUID | None
+    snapshot_of: str | None = Field(description="vm or volume: whose snapshot that is")
     frozen_at: datetime | None
 
 

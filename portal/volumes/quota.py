@@ -31,9 +31,9 @@ class VolumeUse:
 
 
 def use_of_volumes(team: Team) -> VolumeUse:
-    """The sum over the team's volume rows; in a snapshot each may hold as much once more."""
+    """The sum over the team's volume rows; in each snapshot one may hold as much once more."""
     found = team.volumes.aggregate(count=Count("id"), gib=Sum("size_gib"))
-    kept = SnapshotVolume.objects.filter(snapshot__vm__team=team).aggregate(gib=Sum("size_gib"))["gib"] or 0
+    kept = SnapshotVolume.objects.filter(volume__team=team).aggregate(gib=Sum("size_gib"))["gib"] or 0
     return VolumeUse(found["count"], (found["gib"] or 0) + kept)
 
 

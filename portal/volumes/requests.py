@@ -49,13 +49,13 @@ def create_volume(team: Team, user: User, spec: VolumeSpec) -> tuple[Volume, Ope
         )  # fmt: skip
         kind = "vm.volume_add" if spec.vm else "volume.create"
         asked = {"name": spec.name, "size_gib": spec.size_gib, "bus": spec.bus}
-        return volume, _begin(kind, volume, user, asked | ({"pool": str(spec.pool.uuid)} if spec.pool else {}))
+        return volume, begin_change(kind, volume, user, asked | ({"pool": str(spec.pool.uuid)} if spec.pool else {}))
 
 
 def attach_volume(volume: Volume, user: User, vm: VM | None, bus: str = Bus.VIRTIO) -> Operation:
     """The operation that gives a VM of the team the volume."""
     with transaction.atomic():
-        fresh = _locked(volume, "attach")
+        fresh = locked_volume(volume, "attach")
         if vm is None or vm.team_id != fresh.team_id:
             raise VMProblem(
                 {
@@ -69,20 +69,20 @@ def attach_volume(volume: Volume, user: User, vm: VM | None, bus: str = Bus.VIRT
             raise VMProblem({"bus" if bus not in Bus.values else "vm": [reason]})
         fresh.vm, fresh.bus, fresh.target, fresh.state = vm, bus, free_target(vm, bus), VolumeState.ATTACHED
         fresh.save(update_fields=["vm", "bus", "target", "state"])
-        return _begin("vm.volume_attach", fresh, user, {"name": fresh.name, "bus": bus})
+        return begin_change("vm.volume_attach", fresh, user, {"name": fresh.name, "bus": bus})
 
 
 def detach_volume(volume: Volume, user: User) -> Operation:
     """The operation that takes the volume from its VM; it is free when the guest has let go of it."""
     with transaction.atomic():
-        fresh = _locked(volume, "detach")
-        return _begin("vm.volume_detach", fresh, user, {"name": fresh.name})
+        fresh = locked_volume(volume, "detach")
+        return begin_change("vm.volume_detach", fresh, user, {"name": fresh.name})
 
 
 def grow_volume(volume: Volume, user: User, size_gib: int) -> Operation:
     """The operation that makes the volume larger, in a running guest too; it never shrinks."""
     with transaction.atomic():
-        fresh = _locked(volume, "grow")
+        fresh = locked_volume(volume, "grow")
         problems = size_problems(size_gib) or quota_problems(fresh.team, 0, size_gib - fresh.size_gib)
         if size_gib <= fresh.size_gib and not problems:
             problems = [
@@ -93,39 +93,44 @@ def grow_volume(volume: Volume, user: User, size_gib: int) -> Operation:
             raise VMProblem({"size_gib": problems})
         before, fresh.size_gib = fresh.size_gib, size_gib
         fresh.save(update_fields=["size_gib"])
-        return _begin("volume.grow", fresh, user, {"before": {"size_gib": before}, "size_gib": size_gib})
+        return begin_change("volume.grow", fresh, user, {"before": {"size_gib": before}, "size_gib": size_gib})
 
 
 def clone_volume(volume: Volume, user: User, name: str, size_gib: int | None = None) -> tuple[Volume, Operation]:
     """A volume with the same content in the same pool, as large or larger, attached to nothing."""
     with transaction.atomic():
-        source = _locked(volume, "clone")
-        wanted = source.size_gib if size_gib is None else size_gib
-        errors = _name_errors(source.team, name)
-        sizes = size_problems(wanted) or quota_problems(source.team, 1, wanted)
-        if wanted < source.size_gib:
-            sizes = [
-                gettext("%(wanted)s GiB were given; its source has %(size_gib)s")
-                % {"wanted": wanted, "size_gib": source.size_gib}
-            ]
-        if sizes:
-            errors["size_gib"] = sizes
-        if errors:
-            raise VMProblem(errors)
-        made = Volume.objects.create(
-            team=source.team, name=name, size_gib=wanted, pool=source.pool, created_by=user, bus=source.bus
-        )
-        params = {"source_volume": str(source.uuid), "source": source.name, "name": name, "size_gib": wanted}
-        return made, _begin("volume.clone", made, user, params, source)
+        source = locked_volume(volume, "clone")
+        made = made_like(source, user, name, source.size_gib, size_gib)
+        params = {"source_volume": str(source.uuid), "source": source.name, "name": name, "size_gib": made.size_gib}
+        return made, begin_change("volume.clone", made, user, params, source)
+
+
+def made_like(source: Volume, user: User, name: str, least_gib: int, size_gib: int | None) -> Volume:
+    """The row of a volume that will hold what that one holds, or a snapshot of it: `least_gib` or, if asked for, more."""
+    wanted = least_gib if size_gib is None else size_gib
+    errors = name_errors(source.team, name)
+    sizes = size_problems(wanted) or quota_problems(source.team, 1, wanted)
+    if wanted < least_gib:
+        sizes = [
+            gettext("%(wanted)s GiB were given; its source has %(size_gib)s")
+            % {"wanted": wanted, "size_gib": least_gib}
+        ]
+    if sizes:
+        errors["size_gib"] = sizes
+    if errors:
+        raise VMProblem(errors)
+    return Volume.objects.create(
+        team=source.team, name=name, size_gib=wanted, pool=source.pool, created_by=user, bus=source.bus
+    )
 
 
 def delete_volume(volume: Volume, user: User) -> Operation:
     """The operation that removes the volume with all that is on it."""
     with transaction.atomic():
-        fresh = _locked(volume, "delete")
+        fresh = locked_volume(volume, "delete")
         fresh.state = VolumeState.DELETING
         fresh.save(update_fields=["state"])
-        return _begin("volume.delete", fresh, user, {"name": fresh.name})
+        return begin_change("volume.delete", fresh, user, {"name": fresh.name})
 
 
 def offer_pool(pool: Pool, user: User, is_offered: bool) -> Pool:
@@ -141,14 +146,14 @@ def offer_pool(pool: Pool, user: User, is_offered: bool) -> Pool:
         return pool
 
 
-def _locked(volume: Volume, change: str) -> Volume:
-    """The volume as it is now, its team's row locked. Raises VMProblem when the change is not possible now."""
+def locked_volume(volume: Volume, change: str = "") -> Volume:
+    """The volume as it is now, its team's row locked. Raises VMProblem when the change, if one is named, is not possible now."""
     Team.objects.select_for_update(no_key=True).get(pk=volume.team_id)
     rows = Volume.objects.select_related("team", "pool__host", "vm__host", "vm__team")
     fresh = rows.filter(pk=volume.pk).first()
     if fresh is None:
         raise VMProblem({"volume": [gettext("%(volume)s is gone meanwhile") % {"volume": volume.name}]})
-    if reason := refusals_of(fresh)[change]:
+    if change and (reason := refusals_of(fresh)[change]):
         raise VMProblem(
             {
                 "volume": [
@@ -160,7 +165,9 @@ def _locked(volume: Volume, change: str) -> Volume:
     return fresh
 
 
-def _begin(kind: str, volume: Volume, user: User, params: dict[str, Any], about: Volume | None = None) -> Operation:
+def begin_change(
+    kind: str, volume: Volume, user: User, params: dict[str, Any], about: Volume | None = None
+) -> Operation:
     """The operation of `about` (none: the volume itself), or of the VM that has it."""
     held = about or volume
     subject = Subject("vm", held.vm.uuid, held.vm.name) if held.vm else Subject("volume", held.uuid, held.name)
@@ -169,7 +176,7 @@ def _begin(kind: str, volume: Volume, user: User, params: dict[str, Any], about:
     return operation
 
 
-def _name_errors(team: Team, name: str) -> Errors:
+def name_errors(team: Team, name: str) -> Errors:
     if not NAME.fullmatch(name):
         shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
         return {
@@ -189,7 +196,7 @@ def _name_errors(team: Team, name: str) -> Errors:
 
 
 def _spec_errors(team: Team, spec: VolumeSpec) -> Errors:
-    errors = _name_errors(team, spec.name)
+    errors = name_errors(team, spec.name)
     if sizes := size_problems(spec.size_gib) or quota_problems(team, 1, spec.size_gib):
         errors["size_gib"] = sizes
     if spec.pool is not None and not spec.pool.is_offered:

@@ -21,6 +21,16 @@ from portal.compute.requests import VMProblem
 from portal.config.cut import cut, few
 from portal.operations.models import Operation
 from portal.snapshots.chain import chain_of
+from portal.snapshots.models import SnapshotVolume
+from portal.snapshots.of_volumes import (
+    clone_snapshot,
+    delete_volume_snapshot,
+    moment_of,
+    revert_volume,
+    snapshots_of_volume,
+    take_volume_snapshot,
+)
+from portal.snapshots.requests import snapshots_of
 from portal.volumes.lookup import (
     offered_pools,
     pool_named,
@@ -101,8 +111,24 @@ def _attach(row: Volume, user: User, posted: QueryDict) -> Operation:
     return attach_volume(row, user, vm_named(row.team, posted.get("vm", "")), posted.get("bus", Bus.VIRTIO))
 
 
+def _moment(row: Volume, posted: QueryDict) -> SnapshotVolume:
+    found = moment_of(row, posted.get("snapshot", ""))
+    if found is None:
+        words = gettext("%(row)s has no such snapshot: choose one of the list")
+        raise VMProblem({"snapshot": [words % {"row": row.name}]})
+    found.volume = row
+    return found
+
+
 def _clone(row: Volume, user: User, posted: QueryDict) -> Operation:
-    return clone_volume(row, user, posted.get("name", "").strip())[1]
+    name = posted.get("name", "").strip()
+    return (
+        clone_snapshot(_moment(row, posted), user, name) if posted.get("snapshot") else clone_volume(row, user, name)
+    )[1]
+
+
+def _take(row: Volume, user: User, posted: QueryDict) -> Operation:
+    return take_volume_snapshot(row, user, posted.get("name", "").strip().replace("\0", "?"))
 
 
 FORMS: dict[str, Callable[[Volume, User, QueryDict], Operation]] = {
@@ -111,6 +137,9 @@ FORMS: dict[str, Callable[[Volume, User, QueryDict], Operation]] = {
     "grow": lambda row, user, posted: grow_volume(row, user, number(posted.get("size_gib", ""))),
     "clone": _clone,
     "delete": lambda row, user, _: delete_volume(row, user),
+    "snapshot": _take,
+    "snapshot_revert": lambda row, user, posted: revert_volume(_moment(row, posted), user),
+    "snapshot_delete": lambda row, user, posted: delete_volume_snapshot(_moment(row, posted), user),
 }
 
 
@@ -141,9 +170,15 @@ def volume(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _context(request: HttpRequest, row: Volume, asked: str, errors: Errors) -> dict[str, Any]:
     why = refusal(request, "volume.change", row.team)
     entries = AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]
+    own = snapshots_of_volume(row, why)
+    taken = {one.moment.name for one in own}
     return {
         "volume": row,
         "layers": chain_of(row),
+        "snapshots": own,
+        "cloned": [one.moment for one in own if not one.no_clone],
+        "used": snapshots_of(row.team),
+        "free_snapshot": next(name for n in range(1, len(taken) + 2) if (name := f"snap-{n}") not in taken),
         "reasons": {name: why or reason for name, reason in refusals_of(row).items()},
         "asked": asked,
         "given": request.POST,

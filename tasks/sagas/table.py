@@ -22,6 +22,7 @@ from tasks.sagas import (
     vm_snapshot_delete,
     vm_snapshots,
     volume,
+    volume_snapshots,
 )
 from tasks.sagas.engine import Saga
 
@@ -34,6 +35,7 @@ SAGAS: Mapping[str, Saga] = {
     **vm_nics.SAGAS,
     **vm_devices.SAGAS,
     **volume.SAGAS,
+    **volume_snapshots.SAGAS,
     **vm_snapshots.SAGAS,
     **vm_snapshot_delete.SAGAS,
     **vm_backup.SAGAS,

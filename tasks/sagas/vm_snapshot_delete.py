@@ -20,6 +20,7 @@ from tasks.hypervisor.libvirt_snapshots import COMMIT_DEADLINE_S
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
 from tasks.sagas.layers import (
+    WITH,
     is_merged,
     is_part_merged,
     merge_layers,
@@ -41,14 +42,14 @@ def merge_volumes(context: Context) -> str:
         if too_many_on(one):
             raise StageError(f"more than one layer of {one.volume.name} lies on it: delete all but one of them first")
     for one in parts:
-        _merge_part(context, vm, hypervisor, one)
+        _merge_part(context, hypervisor, one)
     _drop_left_of_volumes(context)
     refresh_pools(hypervisor, vm.volumes.select_related("pool"))
     return ", ".join(one.volume.name for one in parts) or "none are in it"
 
 
-def _merge_part(context: Context, vm: VM, hypervisor: Hypervisor, part: SnapshotVolume) -> None:
-    left = merge_part(hypervisor, vm, part)
+def _merge_part(context: Context, hypervisor: Hypervisor, part: SnapshotVolume) -> None:
+    left = merge_part(hypervisor, part)
     with transaction.atomic():
         record_merged_part(part)
         note(context, left_of_volumes=[*params_of(context).get("left_of_volumes", ()), str(left)])
@@ -68,9 +69,9 @@ def finish_volumes(context: Context) -> None:
     if found is None:
         return
     vm, hypervisor, files = found
-    for one in snapshot.volumes.select_related("volume__pool", "volume__team", "parent") if snapshot else ():
-        if is_part_merged(hypervisor, vm, one):
-            _merge_part(context, vm, hypervisor, one)
+    for one in snapshot.volumes.select_related(*WITH) if snapshot else ():
+        if is_part_merged(hypervisor, one):
+            _merge_part(context, hypervisor, one)
     _drop_left_of_volumes(context)
     refresh_pools(hypervisor, vm.volumes.select_related("pool"))
     if snapshot is not None:

@@ -23,6 +23,7 @@ from tasks.hypervisor.libvirt_snapshots import MEMORY_DEADLINE_S
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
 from tasks.sagas.layers import (
+    WITH,
     drop_before,
     drop_reverted,
     lay,
@@ -36,7 +37,7 @@ from tasks.sagas.layers import (
     refresh_pools,
     return_volumes,
     standing_layers,
-    unfreeze_volumes,
+    unfreeze_part,
 )
 from tasks.sagas.rows import placed, placed_or_none
 from tasks.sagas.vm_change import cut_power, is_off
@@ -89,7 +90,7 @@ def freeze(context: Context) -> str:
         if snapshot.has_memory and str(new) not in standing_layers(hypervisor, (vm.domain, target)):
             raise StageError(f"{vm.name} was shut down meanwhile: it has no memory to keep")
         lay_over(hypervisor, (vm.domain, target), new, files.disk)
-        lay(hypervisor, vm, parts)
+        lay(hypervisor, parts)
     elif layers[0] != str(new):
         remove_file(new)
         remove_file(memory)
@@ -115,7 +116,8 @@ def unfreeze(context: Context) -> None:
     vm, hypervisor, files = found
     new = files.beside(snapshot.next_disk_name)
     disk = vm.domain, disk_target(vm.disk_bus, 0)
-    unfreeze_volumes(hypervisor, vm, snapshot)
+    for part in snapshot.volumes.select_related(*WITH, "snapshot"):
+        unfreeze_part(hypervisor, part)
     if vm.disk_name == new.name or str(new) in standing_layers(hypervisor, disk):
         old = files.beside(snapshot.disk_name) if snapshot.disk_name else files.disk
         merge_layers(hypervisor, disk, old, new)
@@ -140,9 +142,8 @@ def switch_back(context: Context) -> str:
     vm, hypervisor, files = placed(context)
     snapshot = snapshot_of(context)
     new, parts = files.beside(_reverted_name(context, vm)), parts_of(snapshot)
-    if not new.exists():
-        ensure_layer(new, files.beside(snapshot.disk_name))
-        grow_file(new, vm.disk_gib)
+    ensure_layer(new, files.beside(snapshot.disk_name))
+    grow_file(new, vm.disk_gib)
     lay_on(parts, context.operation.uuid)
     with transaction.atomic():
         record_reverted(parts, context.operation.uuid)

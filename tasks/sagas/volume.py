@@ -109,17 +109,27 @@ def make(context: Context) -> str:
 
 
 def _source_name(context: Context) -> str:
-    """The name of the volume that is copied, which no running guest has; nothing for an empty one."""
-    uuid = params_of(context).get("source_volume")
-    if not uuid:
+    """The name of the file that is copied: of a volume which no running guest has, or what froze at a snapshot of it, which
+    nobody writes to; nothing for an empty one."""
+    params = params_of(context)
+    if not params.get("source_volume"):
         return ""
-    source = ROWS.filter(uuid=uuid).first()
+    source = ROWS.filter(uuid=params["source_volume"]).first()
     if source is None:
         raise StageError("the volume to copy is no longer there")
+    if moment := params.get("source_snapshot"):
+        return _frozen_name(source, moment)
     vm = source.vm
     if vm is not None and vm.host is not None and context.hypervisors(vm.host).state(vm.domain) in LIVE:
         raise StageError(f"{vm.name} was started meanwhile and may write to {source.name}: shut it down")
     return source.file_name
+
+
+def _frozen_name(source: Volume, moment: str) -> str:
+    found: str | None = source.moments.filter(uuid=moment).values_list("file_name", flat=True).first()
+    if not found:
+        raise StageError("the snapshot is no longer there")
+    return found
 
 
 def unmake(context: Context) -> None:

@@ -349,3 +349,54 @@ def test_an_image_made_of_a_vm_boots_with_what_is_on_its_disk(
     assert refused == 422 and "vols-2" in str(answer["errors"]), "its disk lies on the image"
     asked(api, "DELETE", f"/vms/{made['uuid']}")
     asked(api, "DELETE", f"/images/{slug}")
+
+
+def test_a_volume_alone_is_frozen_while_the_guest_writes_to_it_and_goes_back_once_it_is_detached(
+    product: Product, api: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    """[its volume] ← [monday] ← [tuesday], and [monday] ← what is written after it went back; [vda] is not touched."""
+    at = f"/vms/{vm['uuid']}"
+
+    def device(of: dict[str, Any]) -> str:
+        return wait_for(lambda: device_of(product, key, vm, of["serial"]), 20, "the guest has the disk", 0.3)
+
+    def reads() -> list[str]:
+        in_guest(product, key, vm, "echo 3 > /proc/sys/vm/drop_caches")
+        return words_at(product, key, vm, device(volume), "3") + words_at(product, key, vm, "vda", "40")
+
+    def snapshot(name: str) -> str:
+        return next(f"{path}/snapshots/{one['uuid']}" for one in api.get(f"{path}/snapshots") if one["name"] == name)
+
+    if api.get(at)["state"] == "stopped":
+        asked(api, "POST", f"{at}/actions/start")
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 90, "the key lets in", 0.3)
+    volume = asked(api, "POST", "/volumes", {"name": "alone", "size_gib": 1, "vm": "vols-1"})["volume"]
+    path = f"/volumes/{volume['uuid']}"
+    pool = api.get(path)["pool"]
+    put(product, key, vm, "vda", "own", 40)
+    for word, name in (("one", "monday"), ("two", "tuesday"), ("three", "")):
+        put(product, key, vm, device(volume), word, 3)
+        if name:
+            asked(api, "POST", f"{path}/snapshots", {"name": name})
+    assert reads() == ["three", "own"] and api.get(f"{at}/snapshots") == []
+    status, answer = api.send("POST", f"{snapshot('monday')}/revert")
+    assert status == 422 and "vols-1 may write to it: shut vols-1 down, or detach it first" in str(answer["errors"])
+    then = asked(api, "POST", f"{snapshot('tuesday')}/clone", {"name": "then"})["volume"]
+
+    asked(api, "POST", f"{path}/detach")
+    asked(api, "POST", f"{snapshot('monday')}/revert")
+    for one in (volume, then):
+        asked(api, "POST", f"/volumes/{one['uuid']}/attach", {"vm": "vols-1"})
+    assert reads() == ["one", "own"], "it holds what it held at the snapshot"
+    assert words_at(product, key, vm, device(then), "3") == ["two"]
+    put(product, key, vm, device(volume), "four", 3)
+    status, answer = api.send("DELETE", snapshot("monday"))
+    assert status == 422 and "delete all but one of them first" in str(answer["errors"])
+    for name in ("tuesday", "monday"):  # a line that is nobody's any more, and the layer that is written
+        asked(api, "DELETE", snapshot(name))
+        assert reads() == ["four", "own"], "the guest runs on, and has lost nothing"
+    folder = Path(next(one["target"] for one in api.get("/pools") if one["name"] == pool))
+    assert [one.name for one in folder.glob(f"hs-vol-{volume['uuid']}*")] == [f"hs-vol-{volume['uuid']}.qcow2"]
+    for one in (volume, then):
+        asked(api, "POST", f"/volumes/{one['uuid']}/detach")
+        asked(api, "DELETE", f"/volumes/{one['uuid']}")

@@ -24,7 +24,7 @@ from portal.networks.mirrors import MirrorSpec, set_mirror
 from portal.networks.models import Mirror, Network
 from portal.networks.network_requests import NetworkSpec, SubnetSpec
 from portal.networks.provider_requests import ProviderSpec, create_provider
-from portal.snapshots.models import Snapshot
+from portal.snapshots.models import Snapshot, SnapshotVolume
 from portal.topology.flow_rows import FlowDelta, pack
 from portal.topology.models import FlowRecord, HostSeen
 from portal.traces.models import PortTrace, Probing, TraceRequest
@@ -244,6 +244,17 @@ def made_snapshot(vm: VM, name: str = "before") -> Snapshot:
         state="there",
         disk_name=f"hs-{vm.uuid}-{name}.qcow2",
         disk_gib=1,
+    )
+
+
+def made_volume_snapshot(volume: Volume, name: str = "before") -> SnapshotVolume:
+    """A snapshot of the volume's own, as its taking left it: what is written to it lies on it."""
+    parent = volume.moments.filter(is_current=True).first()
+    volume.moments.update(is_current=False)
+    volume.layer, frozen = f"hs-vol-{volume.uuid}-{name}.qcow2", volume.file_name
+    volume.save(update_fields=["layer"])
+    return SnapshotVolume.objects.create(
+        volume=volume, name=name, parent=parent, is_current=True, file_name=frozen, size_gib=volume.size_gib
     )
 
 

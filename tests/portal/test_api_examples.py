@@ -29,7 +29,7 @@ from portal.networks.router_requests import add_route
 from portal.networks.rule_check import RuleSpec
 from portal.networks.subnet_requests import reserve
 from portal.operations.models import Operation
-from portal.volumes.models import Pool
+from portal.volumes.models import Pool, Volume
 from tests.cast import Cast, make_cast
 from tests.portal.clients import (
     client_of,
@@ -56,6 +56,7 @@ from tests.portal.clients import (
     made_trace,
     made_vm,
     made_volume,
+    made_volume_snapshot,
 )
 
 pytestmark = pytest.mark.xdist_group("examples")
@@ -143,6 +144,9 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "probings": {"uuid": str(made_probing(cast, trace, "running").uuid)},
         "vms/snapshots": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm).uuid)},
         "vms/snapshots/revert": {"uuid": str(vm.uuid), "snapshot": str(made_snapshot(vm, "later").uuid)},
+        "volumes/snapshots": _own_snapshot(made_volume(cast, "data-3")),
+        "volumes/snapshots/revert": _own_snapshot(made_volume(cast, "data-4")),
+        "volumes/snapshots/clone": _own_snapshot(made_volume(cast, "data-5")),
         "volumes": {"uuid": str(volume.uuid)}, "backups": {"uuid": str(made_backup(vm).uuid)},
         "backups/restore": {"uuid": str(made_backup(vm).uuid)}, "backup-stores": {"uuid": str(made_store("loft").uuid)},
         "pools": {"uuid": str(Pool.objects.get().uuid)},
@@ -150,6 +154,10 @@ def variables(transactional_db: None, redis_server: str, settings: Any, live_ser
         "image-copies": {"number": str(made_copy(cast).pk)},
     }  # fmt: skip
     return {noun: everywhere | words for noun, words in of.items()} | {"": everywhere}
+
+
+def _own_snapshot(volume: Volume) -> dict[str, str]:
+    return {"uuid": str(volume.uuid), "snapshot": str(made_volume_snapshot(volume).uuid)}
 
 
 def _left_team(cast: Cast) -> str:

@@ -27,7 +27,7 @@ from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.live.topics import STATES, TRANSIENT, refusal_of
 from portal.networks.models import Port
-from portal.volumes.models import Pool
+from portal.volumes.models import Pool, Volume
 from tests.cast import Cast
 from tests.portal.clients import (
     client_of,
@@ -37,6 +37,7 @@ from tests.portal.clients import (
     made_provider,
     made_snapshot,
     made_store,
+    made_volume_snapshot,
 )
 from tests.portal.walked import World, make_world, number_of, receiver_of
 
@@ -200,7 +201,9 @@ def _request(world: World, operation: str) -> tuple[str, str, dict[str, str]]:
     url = path.replace("{uuid}", str(uuid)).replace("{topic}", "team:payments").replace("{action}", "start")
     held = world.arguments["reservation_release"]["port"]
     url = url.replace("{port}", str(held) if "/reservations/" in path else port)
-    if "{snapshot}" in path:
+    if "{snapshot}" in path and "/volumes/" in path:
+        url = url.replace("{snapshot}", str(made_volume_snapshot(Volume.objects.get(uuid=uuids["volumes"])).uuid))
+    elif "{snapshot}" in path:
         url = url.replace("{snapshot}", str(made_snapshot(VM.objects.get(uuid=vm)).uuid))
     if "{bridge}" in path or path.endswith("/flow-what-ifs"):
         made_flow_record(Host.objects.get())

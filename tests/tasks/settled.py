@@ -8,7 +8,7 @@ from portal.backups.models import Backup
 from portal.compute.models import VM, VMState
 from portal.hosts.models import Host
 from portal.images.models import ImageImport
-from portal.snapshots.models import Snapshot
+from portal.snapshots.models import Snapshot, SnapshotVolume
 from portal.volumes.models import Volume
 from tasks.collector import record_states
 from tasks.hypervisor.driver import DomainState
@@ -19,6 +19,7 @@ HALF_WAY = {
     VM: (VMState.CREATING, VMState.DELETING),
     Volume: ("creating", "deleting"),
     Snapshot: ("taking", "deleting"),
+    SnapshotVolume: ("taking",),  # one whose merge was cut half-way can only be deleted again, and says so
 }
 
 

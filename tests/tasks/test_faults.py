@@ -59,6 +59,7 @@ from tests.tasks import (
     test_nics,
     test_snapshots,
     test_store_clean,
+    test_volume_snapshots,
     test_volumes,
 )
 from tests.tasks.settled import assert_settled, assert_store_settled
@@ -222,6 +223,7 @@ BEGIN = {
     **dict.fromkeys(test_nics.KINDS, of_vm(test_nics.ready)),
     **dict.fromkeys((*test_volumes.ALONE, *test_volumes.OF_VM), of_vm(test_volumes.ready)),
     **dict.fromkeys(test_snapshots.KINDS, of_vm(test_snapshots.ready)),
+    **dict.fromkeys(test_volume_snapshots.KINDS, of_vm(test_volume_snapshots.ready)),
     **dict.fromkeys(test_backups.KINDS, of_vm(test_backups.ready)),
     "vm.devices": other_devices,
     "vm.migrate": migration,

@@ -1,0 +1,196 @@
+"""A volume's own snapshots as people ask for them: what is reserved, what is refused and in which words, who may."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from portal.accounts.models import AuditRow, Team
+from portal.accounts.team_admin_views import use_of_limits
+from portal.compute.models import VM
+from portal.operations.models import Operation
+from portal.operations.retry import request_retry
+from portal.snapshots.models import SnapshotVolume
+from portal.snapshots.requests import snapshots_of
+from portal.usage.resources import held_by_team
+from portal.volumes.models import Pool, Volume
+from portal.volumes.quota import use_of_volumes
+from portal.volumes.rules import MOST_SNAPSHOTS
+from tests.cast import Cast
+from tests.portal.clients import client_of, made_host, made_snapshot, made_vm, made_volume, made_volume_snapshot
+
+
+@pytest.fixture
+def vm(cast: Cast) -> VM:
+    vm = made_vm(cast)
+    VM.objects.update(host=made_host(), state="running")
+    Operation.objects.update(state="done")
+    vm.refresh_from_db()
+    return vm
+
+
+@pytest.fixture
+def volume(cast: Cast, vm: VM) -> Volume:
+    return made_volume(cast)
+
+
+def ask(cast: Cast, method: str, volume: Volume, path: str = "", person: str = "bob", **body: object) -> Any:
+    url = f"/api/v1/volumes/{volume.uuid}/snapshots{path}"
+    return client_of(getattr(cast, person)).generic(method, url, json.dumps(body), content_type="application/json")
+
+
+def words(answer: Any) -> str:
+    assert answer.status_code == 422, answer.content
+    return " ".join(line for lines in answer.json()["errors"].values() for line in lines)
+
+
+def attach(volume: Volume, vm: VM) -> None:
+    Volume.objects.filter(pk=volume.pk).update(vm=vm, target="vdd", state="attached")
+    volume.refresh_from_db()
+
+
+def page(cast: Cast, volume: Volume, **posted: str) -> Any:
+    client, url = client_of(cast.bob), reverse("volume", args=[volume.uuid])
+    return client.post(url, posted) if posted else client.get(url)
+
+
+def test_one_is_taken_counted_and_told_and_holds_the_volume_meanwhile(cast: Cast, vm: VM, volume: Volume) -> None:
+    before = use_of_volumes(volume.team).gib
+    answer = ask(cast, "POST", volume, name="before-import")
+    assert answer.status_code == 202, answer.content
+    made, operation = SnapshotVolume.objects.get(), Operation.objects.get(kind="volume.snapshot")
+    assert (made.name, made.state, made.size_gib, made.created_by) == ("before-import", "taking", 2, cast.bob)
+    assert (operation.object_uuid, operation.params["snapshot"]) == (volume.uuid, str(made.uuid))
+    assert AuditRow.objects.filter(action="volume.snapshot", object_id=str(volume.uuid)).exists()
+    assert (snapshots_of(volume.team), use_of_volumes(volume.team).gib) == (1, before + 2)
+    assert held_by_team([volume.team])[volume.team.pk]["snapshot_volume_gib"] == 2
+    assert use_of_limits([volume.team])[volume.team.pk]["max_snapshots"] == 1
+    (told,) = ask(cast, "GET", volume).json()
+    busy = "“Take snapshot of volume” is under way"
+    assert (told["no_revert"], told["no_delete"], told["no_clone"]) == (busy, busy, busy)
+    assert busy in words(ask(cast, "POST", volume, name="again"))
+
+
+def test_one_of_an_attached_volume_is_its_vms_operation_so_that_nothing_of_the_vm_runs_beside_it(
+    cast: Cast, vm: VM, volume: Volume
+) -> None:
+    attach(volume, vm)
+    assert ask(cast, "POST", volume, name="a").status_code == 202
+    assert Operation.objects.get(kind="volume.snapshot").object_uuid == vm.uuid
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Not This", "“Not This” was given; allowed are 1 to 63 of a-z"),
+        ("", "“” was given"),
+        ("before", "data has a snapshot before already: choose another name"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(cast: Cast, vm: VM, volume: Volume, name: str, told: str) -> None:
+    made_volume_snapshot(volume)
+    assert told in words(ask(cast, "POST", volume, name=name))
+
+
+def test_limits_raw_pools_and_a_rescue_are_refused_before_the_click(cast: Cast, vm: VM, volume: Volume) -> None:
+    Team.objects.update(max_snapshots=2)
+    made_snapshot(vm), made_volume_snapshot(volume)
+    over = "over quota: 2 of 2 snapshots of the team are there; delete one, or ask an operator for more"
+    assert over in words(ask(cast, "POST", volume, name="c")) and over in page(cast, volume).content.decode()
+    Team.objects.update(max_snapshots=100, max_volume_gib=4)
+    assert "over quota: 2 GiB of volumes asked, 0 GiB of 4 GiB left" in words(ask(cast, "POST", volume, name="c"))
+    Team.objects.update(max_volume_gib=1000)
+    for number in range(MOST_SNAPSHOTS - 1):
+        made_volume_snapshot(volume, f"s{number}")
+    assert "it has 16 snapshots; that is the most" in words(ask(cast, "POST", volume, name="c"))
+    SnapshotVolume.objects.all().delete()
+    attach(volume, vm)
+    VM.objects.update(rescue_image=vm.image)
+    assert "web-1: it is in rescue: end the rescue first" in words(ask(cast, "POST", volume, name="c"))
+    VM.objects.update(rescue_image=None)
+    Pool.objects.update(kind="logical")
+    raw = "in a pool of LVM it is raw, and only a qcow2 file has layers"
+    assert raw in words(ask(cast, "POST", volume, name="c")) and raw in page(cast, volume).content.decode()
+
+
+def test_a_revert_waits_for_the_guest_and_a_clone_does_not(cast: Cast, vm: VM, volume: Volume) -> None:
+    moment = made_volume_snapshot(volume)
+    attach(volume, vm)
+    writes = "web-1 may write to it: shut web-1 down, or detach it first"
+    assert writes in words(ask(cast, "POST", volume, f"/{moment.uuid}/revert"))
+    text = page(cast, volume).content.decode()
+    assert writes in text and "Not as it is now" in text
+    answer = ask(cast, "POST", volume, f"/{moment.uuid}/clone", name="data-then", size_gib=3)
+    assert answer.status_code == 202, answer.content
+    made, operation = Volume.objects.get(name="data-then"), Operation.objects.get(kind="volume.clone")
+    assert (made.size_gib, made.vm, made.state) == (3, None, "creating")
+    assert (operation.object_uuid, operation.params["source_snapshot"]) == (vm.uuid, str(moment.uuid))
+    assert "its source has 2" in words(ask(cast, "POST", volume, f"/{moment.uuid}/clone", name="b", size_gib=1)) or (
+        "under way" in words(ask(cast, "POST", volume, f"/{moment.uuid}/clone", name="b", size_gib=1))
+    )
+    Operation.objects.update(state="failed")
+    made.delete()
+    again = request_retry(operation_of("volume.clone"), cast.bob)
+    assert (again.params["source_snapshot"], again.params["size_gib"]) == (str(moment.uuid), 3)
+
+
+def operation_of(kind: str) -> Operation:
+    return Operation.objects.select_related("team").get(kind=kind)
+
+
+def test_the_page_takes_reverts_clones_and_deletes(cast: Cast, vm: VM, volume: Volume) -> None:
+    first, second = made_volume_snapshot(volume, "first"), made_volume_snapshot(volume, "second")
+    for posted, kind in (
+        ({"what": "snapshot", "name": "third"}, "volume.snapshot"),
+        ({"what": "snapshot_revert", "snapshot": str(first.uuid)}, "volume.snapshot_revert"),
+        ({"what": "clone", "name": "copy", "snapshot": str(second.uuid)}, "volume.clone"),
+        ({"what": "snapshot_delete", "snapshot": str(second.uuid)}, "volume.snapshot_delete"),
+    ):
+        assert page(cast, volume, **posted).status_code == 302, posted
+        assert operation_of(kind).params.get("snapshot") in (
+            *map(str, (first.uuid, second.uuid)),
+            "second",
+        ) or kind == ("volume.snapshot")
+        Operation.objects.update(state="done")
+    assert operation_of("volume.snapshot_revert").params["before"]["current"] == second.pk
+    second.refresh_from_db()
+    assert second.state == "deleting"
+    refused = page(cast, volume, what="snapshot_revert", snapshot=str(second.uuid))
+    assert refused.status_code == 422 and "its deletion has begun: it can only be deleted" in refused.content.decode()
+    gone = page(cast, volume, what="snapshot_delete", snapshot="not a uuid")
+    assert gone.status_code == 422 and "data has no such snapshot: choose one of the list" in gone.content.decode()
+    text = page(cast, volume).content.decode()
+    assert "frozen at" in text and "of its own" in text and "Revert to first" in text
+
+
+def test_what_two_lines_lie_on_names_both_and_a_moment_of_the_vm_is_no_snapshot_of_the_volumes_own(
+    cast: Cast, vm: VM, volume: Volume
+) -> None:
+    attach(volume, vm)
+    own = made_volume_snapshot(volume, "own")
+    of_vm = made_snapshot(vm, "of-vm")
+    part = SnapshotVolume.objects.create(snapshot=of_vm, volume=volume, size_gib=2, file_name="b", parent=own)
+    reason = "of-vm and what is written to volume data lie on it: delete all but one of them first"
+    assert reason in words(ask(cast, "DELETE", volume, f"/{own.uuid}"))
+    beside = SnapshotVolume.objects.create(volume=volume, name="x", size_gib=2, file_name="c", parent=part)
+    SnapshotVolume.objects.create(volume=volume, name="y", size_gib=2, file_name="d", parent=part)
+    told = client_of(cast.bob).get(f"/api/v1/vms/{vm.uuid}/snapshots").json()[0]["no_delete"]
+    assert "snapshot x of volume data and snapshot y of volume data lie on it" in told
+    assert ask(cast, "DELETE", volume, f"/{part.uuid}").status_code == 404
+    other = made_volume(cast, "other")
+    assert ask(cast, "DELETE", other, f"/{beside.uuid}").status_code == 404
+    layers = client_of(cast.bob).get(f"/api/v1/volumes/{volume.uuid}").json()["layers"]
+    assert [(one["snapshot"], one["snapshot_of"]) for one in layers if one["snapshot"] in ("own", "of-vm")] == [
+        ("own", "volume"),
+        ("of-vm", "vm"),
+    ]
+
+
+def test_one_is_nobodys_who_only_looks_or_is_of_another_team(cast: Cast, vm: VM, volume: Volume) -> None:
+    moment = made_volume_snapshot(volume)
+    assert ask(cast, "GET", volume, person="charlie").json()[0]["name"] == "before"
+    assert ask(cast, "DELETE", volume, f"/{moment.uuid}", "charlie").status_code == 403
+    assert ask(cast, "GET", volume, person="dana").status_code == 404
