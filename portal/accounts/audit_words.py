@@ -81,7 +81,7 @@ FIELDS: dict[str, str] = {
     "volumes": _("volumes"),
     "filter": _("filter"),
     "points": _("points"),
-    "to": _("to"),
+    "to": _("target"),
     "what": _("what"),
     "why": _("why"),
 }

@@ -13,6 +13,7 @@ from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.bundles.models import BundleTrace, SupportBundle
 from portal.bundles.requests import KEPT, add_bundle, ask_bundle_trace, delete_bundle
+from portal.config.told import told_value
 from portal.traces.presentation import read_trace, rows_of, verdict_words
 from portal.traces.raw import PROTOCOLS, given_in, packet_of_form
 from portal.traces.requests import Errors, TraceProblem
@@ -57,7 +58,7 @@ def bundle_trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One packet's way through the bundle's host."""
     require(request, "bundle.see")
     row = get_object_or_404(BundleTrace.objects.select_related("bundle"), uuid=uuid)
-    trace = read_trace(row.result)
+    trace = read_trace(told_value(row.result))
     context: dict[str, Any] = {
         "row": row, "bundle": row.bundle, "trace": trace, "rows": rows_of(trace) if trace else [],
         "verdict": verdict_words(trace.verdict) if trace else "",

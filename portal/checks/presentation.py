@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.models import Team
 from portal.checks.models import FlowWhatIf, MatrixRun, PathCheck, WhatIf
+from portal.config.told import told, told_value
 from portal.networks.models import Generation
 from portal.traces.presentation import VERDICT_WORDS, read_trace, verdict_words
+from sdn.model.trace import Trace
 
 ICONS = {"delivered": "delivered", "dropped": "dropped", "flooded": "flooded", "to_controller": "to_controller"}
-MARKS = {"-": ("del", "deleted"), "~": ("mod", "replaced"), "+": ("add", "added")}
+MARKS = {"-": ("del", _("deleted")), "~": ("mod", _("replaced")), "+": ("add", _("added"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,15 @@ def check_counts(checks: list[PathCheck]) -> dict[str, int]:
     return counts
 
 
+def _sides(result: Mapping[str, Any]) -> list[tuple[str, Trace, str]]:
+    """The two traces that were asked along, before and after, each with its verdict in words."""
+    found = [
+        (words, read_trace(told_value(result.get(key))))
+        for words, key in ((gettext("Now"), "before"), (gettext("With the change"), "after"))
+    ]
+    return [(words, trace, verdict_words(trace.verdict)) for words, trace in found if trace]
+
+
 def what_if_data(run: WhatIf) -> dict[str, Any]:
     """The result in the page's words."""
     result = run.result or {}
@@ -90,11 +104,10 @@ def what_if_data(run: WhatIf) -> dict[str, Any]:
         {"host": host, "lines": [(*MARKS[line[0]], line[2:]) for line in lines]}
         for host, lines in result.get("flows", {}).items()
     ]
-    sides = [(name, read_trace(result.get(key))) for name, key in (("Now", "before"), ("With the change", "after"))]
     return {
         "flows": flows,
         "hidden_flows": result.get("flow_count", 0) - sum(len(one["lines"]) for one in flows),
-        "sides": [(name, trace, verdict_words(trace.verdict)) for name, trace in sides if trace],
+        "sides": _sides(result),
         "changed": result.get("changed", []),
         "hidden_pairs": result.get("changed_count", 0) - len(result.get("changed", [])),
         "kept_pairs": result.get("pairs", 0) - result.get("changed_count", 0),
@@ -106,14 +119,13 @@ def flow_what_if_data(run: FlowWhatIf) -> dict[str, Any]:
     """The result of a what-if about a flow in the page's words."""
     result = run.result or {}
     lines = result.get("lines", [])
-    sides = [(name, read_trace(result.get(key))) for name, key in (("Now", "before"), ("With the change", "after"))]
     changed = result.get("changed", [])
     return {
         "lines": [(*MARKS[sign], line, ours) for sign, line, ours in lines],
         "hidden_lines": result.get("line_count", 0) - len(lines),
-        "sides": [(name, trace, verdict_words(trace.verdict)) for name, trace in sides if trace],
+        "sides": _sides(result),
         "changed": changed, "hidden_pairs": result.get("changed_count", 0) - len(changed),
         "kept_pairs": result.get("pairs", 0) - result.get("changed_count", 0),
-        "services": ", ".join(result.get("services", [])), "unasked": result.get("unasked", ""),
-        "fate": result.get("fate", ""), "command": result.get("command", ""), "findings": result.get("findings", []),
+        "services": ", ".join(result.get("services", [])), "unasked": told(result.get("unasked", "")),
+        "fate": told(result.get("fate", "")), "command": result.get("command", ""), "findings": [told(one) for one in result.get("findings", [])],
     }  # fmt: skip

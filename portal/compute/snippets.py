@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -33,10 +34,10 @@ class Entry:
 
 
 OURS = (
-    Entry("Packages", "#cloud-config\npackage_update: true\npackages:\n  - htop\n"),
-    Entry("Web server", "#cloud-config\npackages:\n  - nginx\nruncmd:\n  - [systemctl, enable, --now, nginx]\n"),
-    Entry("More users", "#cloud-config\nusers:\n  - default\n  - name: ops\n    groups: [sudo]\n    shell: /bin/bash\n"),
-    Entry("A script", "#!/bin/sh\nset -eu\necho \"made by user-data\" > /etc/motd\n"),
+    Entry(_("Packages"), "#cloud-config\npackage_update: true\npackages:\n  - htop\n"),
+    Entry(_("Web server"), "#cloud-config\npackages:\n  - nginx\nruncmd:\n  - [systemctl, enable, --now, nginx]\n"),
+    Entry(_("More users"), "#cloud-config\nusers:\n  - default\n  - name: ops\n    groups: [sudo]\n    shell: /bin/bash\n"),
+    Entry(_("A script"), "#!/bin/sh\nset -eu\necho \"made by user-data\" > /etc/motd\n"),
 )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from portal.accounts.access import may, refusal, require, role_in, team_for
@@ -60,7 +62,8 @@ from portal.networks.subnet_requests import reservations_of
 from portal.operations.models import Operation
 
 LABELS = {
-    "cpu_model": "CPU model", "machine": "Machine", "disk_bus": "Disk bus", "disk_cache": "Disk cache", "nic_model": "NIC model",
+    "cpu_model": _("CPU model"), "machine": _("Machine"), "disk_bus": _("Disk bus"), "disk_cache": _("Disk cache"),
+    "nic_model": _("NIC model"),
 }  # fmt: skip
 ADVANCED = {"address", "user_data", "count", "host", "apart", "lease_days", "volumes", "attach", *HARDWARE_FIELDS}
 SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is still coming up
@@ -136,7 +139,8 @@ def _create_context(team: Team, request: HttpRequest, errors: dict[str, list[str
     return _effect_context(team, request, asked, use, problems=False) | {
         "volumes": fields,
         "choices": [
-            (name, LABELS[name], CHOICES[name], values.get(name, ""), errors.get(name)) for name in HARDWARE_FIELDS
+            (name, gettext(LABELS[name]), CHOICES[name], values.get(name, ""), errors.get(name))
+            for name in HARDWARE_FIELDS
         ],
         "hosts": few(Host.objects.filter(enabled=True, in_maintenance=False).only("name")),
         "groups_apart": sorted(set(team.vms.exclude(apart="").values_list("apart", flat=True)[:100])),

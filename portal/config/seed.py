@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.models import Membership, Role, Team, User
 from portal.compute.models import Flavor, Image
@@ -102,7 +103,7 @@ def seed_images(tiny: ImagePaths | None, debian: ImagePaths | None = None) -> No
         slug="tiny",
         defaults={
             "name": "Tiny Linux",
-            "note": "busybox and dropbear, SSH in seconds",
+            "note": _("busybox and dropbear, SSH in seconds"),
             "boot": Image.Boot.KERNEL,
             "disk_format": "qcow2",
             "os_family": "linux",
@@ -114,7 +115,7 @@ def seed_images(tiny: ImagePaths | None, debian: ImagePaths | None = None) -> No
             slug="debian-12",
             defaults={
                 "name": "Debian 12",
-                "note": "cloud-init; SSH a minute after the click where guests are emulated",
+                "note": _("cloud-init; SSH a minute after the click where guests are emulated"),
                 "boot": Image.Boot.KERNEL,
                 "disk_format": "qcow2",
                 "os_family": "debian",

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import pgettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import may, require, team_for
@@ -125,8 +126,11 @@ def _page(request: HttpRequest, group: SecurityGroup, errors: dict[str, list[str
         "team": group.team,
         "group": group,
         "sides": [
-            ("In", "ingress", "from", [row for row in rules if row["rule"].direction == "ingress"]),  # type: ignore[attr-defined]
-            ("Out", "egress", "to", [row for row in rules if row["rule"].direction == "egress"]),  # type: ignore[attr-defined]
+            (title, direction, word, [row for row in rules if row["rule"].direction == direction])  # type: ignore[attr-defined]
+            for title, direction, word in (
+                (pgettext("rules", "In"), "ingress", pgettext("rules", "from")),
+                (pgettext("rules", "Out"), "egress", pgettext("rules", "to")),
+            )
         ],
         "ports": group.ports.select_related("vm", "network").prefetch_related("addresses"),
         "protocols": ("tcp", "udp", "icmp", "sctp", "any"),

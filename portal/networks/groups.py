@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 
 from django.db import transaction
 from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.audit import record
 from portal.accounts.models import Team, User
@@ -38,14 +39,14 @@ class GroupProblem(Exception):
 def ensure_groups(team_id: int) -> None:
     """The two groups that every team starts with; nothing is changed where they are there."""
     default, made = SecurityGroup.objects.get_or_create(
-        team_id=team_id, name=DEFAULT, defaults={"description": "All out, and in from the same group"}
+        team_id=team_id, name=DEFAULT, defaults={"description": _("All out, and in from the same group")}
     )
     if made:
         for family in (4, 6):
             _store(default, "egress", family, "any")
             _store(default, "ingress", family, "any", remote_group=default)
     easy, made = SecurityGroup.objects.get_or_create(
-        team_id=team_id, name=SSH_AND_PING, defaults={"description": "SSH and ping from anywhere"}
+        team_id=team_id, name=SSH_AND_PING, defaults={"description": _("SSH and ping from anywhere")}
     )
     if made:
         for family in (4, 6):

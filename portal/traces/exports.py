@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from django.utils.translation import gettext_noop as _
+
 from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
 from portal.traces.pictures import format_png, format_svg
@@ -57,9 +59,9 @@ def _picture(row: TraceRequest) -> Picture:
 
 
 EXPORTS: dict[str, Export] = {
-    "md": Export("Markdown, for a ticket", "text/markdown; charset=utf-8", _markdown),
-    "txt": Export("Text, for a terminal", "text/plain; charset=utf-8", _text),
-    "svg": Export("Picture, SVG", "image/svg+xml", lambda row: format_svg(_picture(row))),
-    "png": Export("Picture, PNG", "image/png", lambda row: format_png(_picture(row))),
-    "json": Export("JSON, for programs", "application/json", _json),
+    "md": Export(_("Markdown, for a ticket"), "text/markdown; charset=utf-8", _markdown),
+    "txt": Export(_("Text, for a terminal"), "text/plain; charset=utf-8", _text),
+    "svg": Export(_("Picture, SVG"), "image/svg+xml", lambda row: format_svg(_picture(row))),
+    "png": Export(_("Picture, PNG"), "image/png", lambda row: format_png(_picture(row))),
+    "json": Export(_("JSON, for programs"), "application/json", _json),
 }

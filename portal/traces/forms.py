@@ -56,7 +56,7 @@ class TraceForm(forms.Form):
         label=_("TCP flags"), choices=[(name, _(words)) for name, words in TCP_FLAGS], required=False
     )
     header_fields = forms.CharField(label=_("Other header fields"), required=False, max_length=300, widget=forms.TextInput(attrs={"placeholder": "nw_ttl=1,nw_tos=184,tp_src=53", **PLAIN}))  # fmt: skip
-    at = forms.CharField(label=_("As of (empty: now)"), required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": "now, or 2026-11-26 03:10", **PLAIN}))  # fmt: skip
+    at = forms.CharField(label=_("As of (empty: now)"), required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": _("now, or 2026-11-26 03:10"), **PLAIN}))  # fmt: skip
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

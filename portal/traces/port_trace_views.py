@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.config.told import told_value
 from portal.hosts.models import Host
 from portal.traces.models import PortTrace
 from portal.traces.port_traces import ask_port_trace, switch_of
@@ -52,7 +53,7 @@ def port_trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One packet's way from a port of a live host."""
     require(request, "flow.see")
     row = get_object_or_404(PortTrace.objects.select_related("host"), uuid=uuid)
-    trace = read_trace(row.result)
+    trace = read_trace(told_value(row.result))
     context: dict[str, Any] = {
         "row": row, "host": row.host, "trace": trace, "rows": rows_of(trace) if trace else [],
         "verdict": verdict_words(trace.verdict) if trace else "",

@@ -11,10 +11,13 @@ from django.utils import translation
 
 from portal.accounts import audit, scopes
 from portal.accounts.templatetags.hopsight import said
+from portal.checks.presentation import MARKS
 from portal.compute.actions import ACTIONS
 from portal.compute.bulk import BULK
 from portal.compute.hardware import CHOICES as HARDWARE
 from portal.compute.listing import SORTS
+from portal.compute.snippets import OURS as SNIPPETS
+from portal.compute.views import LABELS
 from portal.config.told import told
 from portal.dashboards.layout import KINDS as WIDGETS
 from portal.history.asked import CHARTS
@@ -24,6 +27,7 @@ from portal.networks.limit_views import WORDS as LIMITS
 from portal.operations.models import Operation
 from portal.operations.stages import STAGES, TITLES
 from portal.search.places import PLACES
+from portal.traces.exports import EXPORTS
 from portal.traces.presentation import VERDICT_WORDS, verdict_words
 from portal.volumes.models import KINDS as POOLS
 from portal.volumes.models import Pool
@@ -38,6 +42,10 @@ def _words() -> Iterator[str]:
     yield from (title for stages in STAGES.values() for _, title in stages)
     yield from audit.WORDS.values()
     yield from scopes.WORDS.values()
+    yield from LABELS.values()
+    yield from (one.name for one in SNIPPETS)
+    yield from (one.label for one in EXPORTS.values())
+    yield from (word for _, word in MARKS.values())
     yield from LIMITS.values()
     yield from VERDICT_WORDS.values()
     yield from (title for title, _ in SORTS.values())

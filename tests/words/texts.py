@@ -95,7 +95,7 @@ def _pieces(source: str, places: list[int], masked: str, span: tuple[int, int], 
 
 
 ARGUMENT = re.compile(
-    r"""(?:\b(?:label|title|hint|words|placeholder|note|text|heading)=|\|default(?:_if_none)?:)"([^"]+)\""""
+    r"""(?:\b(?:label|title|hint|words|placeholder|note|text|heading)=|\|(?:default(?:_if_none)?|add):|\b(?!(?:css|style)=)\w+=(?="[^"]* [^"]*"))"([^"]+)\""""
 )
 
 
