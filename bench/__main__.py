@@ -16,6 +16,7 @@ from bench.console import console
 from bench.create_50 import create_50_parallel_s
 from bench.events import event_to_page_ms
 from bench.fan_out import fan_out
+from bench.first_load import first_load
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.migration import migration_lost_pings
 from bench.packet_ins import packet_ins
@@ -55,6 +56,7 @@ def main(wanted: list[str]) -> None:
         ("vms", measure_vms),
         ("create_50_parallel_s", create_50_parallel_s),
         ("migration_lost_pings", migration_lost_pings),
+        ("first_load", first_load),
         ("fan_out", fan_out),
         ("page_ms", page_ms),
         ("vm_list_10k_page_ms", vm_list_10k_page_ms),

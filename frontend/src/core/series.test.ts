@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { csv, quantity, summary } from "./series";
+import { csv, fileName, quantity, summary } from "./series";
 
 const line = { name: "sent_bps", words: "sent", unit: "bit/s", mean: [1, null, 3], peak: [2, null, 9] };
 
@@ -29,4 +29,10 @@ test("it leaves what nobody sampled empty in a spreadsheet", () => {
     "1970-01-01T00:00:20.000Z,3,9",
     "",
   ]);
+});
+
+test("a file is called by its title in each language", () => {
+  expect(fileName("Traffic, all ports")).toBe("traffic-all-ports");
+  expect(fileName("Трафик (1 час)")).toBe("трафик-1-час");
+  expect(fileName("—")).toBe("chart");
 });

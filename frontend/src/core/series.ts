@@ -93,3 +93,13 @@ export function csv(history: History, names: string[]): string {
   ]);
   return [head, ...rows].map((row) => `${row.join(",")}\r\n`).join("");
 }
+
+/** A file's name for what has this title, in whatever language: `Traffic, all ports` → `traffic-all-ports`. */
+export function fileName(title: string): string {
+  return (
+    title
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}]+/gu, "-")
+      .replaceAll(/^-|-$/g, "") || "chart"
+  );
+}

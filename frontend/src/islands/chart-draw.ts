@@ -6,6 +6,7 @@ import { type History, quantity } from "../core/series";
 import { dayAndMonth, hourAndMinute, pageZone } from "../core/zone";
 
 const HEIGHT = 150;
+const [EDGE, HEAD, FOOT] = [16, 40, 32]; // around a chart that is saved as a picture
 /** Steps of an axis that counts bytes: 1, 2, 4 … so that its ticks are whole in KiB, MiB and GiB. */
 const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 const DASHES = [[], [4, 2], [1, 2], [6, 2, 1, 2]];
@@ -39,6 +40,41 @@ export class Drawing {
     }
     this.plot?.destroy();
     this.plot = new uPlot(this.options(lines), data, this.stage);
+  }
+
+  /** The chart as people pass it on: on the page's ground, under its title, with what each line is; null while none is drawn. */
+  picture(title: string): HTMLCanvasElement | null {
+    const drawn = this.stage.querySelector("canvas");
+    const pen = document.createElement("canvas").getContext("2d");
+    if (!drawn || !pen || !this.history) return null;
+    const style = getComputedStyle(this.stage);
+    const ratio = drawn.width / drawn.clientWidth || 1;
+    const width = drawn.clientWidth + 2 * EDGE;
+    const lines = this.history.lines.filter((line) => this.names.includes(line.name));
+    pen.canvas.width = width * ratio;
+    pen.canvas.height = (HEAD + drawn.clientHeight + FOOT) * ratio;
+    pen.scale(ratio, ratio);
+    pen.fillStyle = solid(this.stage, "var(--surface)");
+    pen.fillRect(0, 0, width, HEAD + drawn.clientHeight + FOOT);
+    pen.drawImage(drawn, EDGE, HEAD, drawn.clientWidth, drawn.clientHeight);
+    pen.fillStyle = solid(this.stage, "var(--text)");
+    pen.font = `600 14px ${style.fontFamily}`;
+    pen.fillText(title, EDGE, 26, width - 2 * EDGE);
+    pen.font = `12px ${style.fontFamily}`;
+    let left = EDGE;
+    for (const [at, line] of lines.entries()) {
+      const low = HEAD + drawn.clientHeight + 18;
+      pen.strokeStyle = solid(this.stage, `var(--line-${at + 1})`);
+      pen.lineWidth = 2;
+      pen.setLineDash(DASHES[at % DASHES.length] ?? []);
+      pen.beginPath();
+      pen.moveTo(left, low - 4);
+      pen.lineTo(left + 18, low - 4);
+      pen.stroke();
+      pen.fillText(line.words, left + 24, low);
+      left += 44 + pen.measureText(line.words).width;
+    }
+    return pen.canvas;
   }
 
   private options(lines: History["lines"]): uPlot.Options {

@@ -3,7 +3,7 @@
  * `data-fields` names the lines, `data-every` says how often there are new ones. uPlot is fetched by pages that draw only.
  */
 import { gettext } from "../core/gettext";
-import { csv, type History, quantity, summary } from "../core/series";
+import { csv, fileName, type History, quantity, summary } from "../core/series";
 
 type Taker = (history: History) => void;
 
@@ -26,7 +26,7 @@ export function chart(element: HTMLElement): void {
     fillTable(element, history);
     void drawing.then((one) => one.show(history));
   });
-  offerExports(element, stage, names, () => shown);
+  offerExports(element, drawing, names, () => shown);
 }
 
 function follow(source: string, everyS: number, taker: Taker): () => void {
@@ -66,7 +66,7 @@ function fillTable(element: HTMLElement, history: History): void {
 
 function offerExports(
   element: HTMLElement,
-  stage: HTMLElement,
+  drawing: Promise<{ picture: (title: string) => HTMLCanvasElement | null }>,
   names: string[],
   shown: () => History | null,
 ): void {
@@ -81,7 +81,7 @@ function offerExports(
     button.setAttribute("aria-label", gettext("%(title)s as %(format)s", { title, format: words }));
     button.addEventListener("click", async () => {
       const made = await make();
-      if (made) save(made, `${title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.${words.toLowerCase()}`);
+      if (made) save(made, `${fileName(title)}.${words.toLowerCase()}`);
     });
     place.append(button);
   };
@@ -90,7 +90,7 @@ function offerExports(
     return history && new Blob([csv(history, names)], { type: "text/csv" });
   });
   offer("PNG", async () => {
-    const canvas = stage.querySelector("canvas");
+    const canvas = (await drawing).picture(title);
     return canvas && new Promise((resolve) => canvas.toBlob(resolve));
   });
   element.querySelector("figcaption")?.append(place);
