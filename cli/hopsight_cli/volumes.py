@@ -35,6 +35,7 @@ def list_pools(ctx: typer.Context, as_json: AsJson = False) -> None:
     columns: Columns = {
         "POOL": lambda row: row["name"], "KIND": lambda row: row["kind"],
         "FREE": lambda row: f"{row['available_bytes'] / 1024**3:.1f} GiB",
+        "LUNS OF GIB": lambda row: ", ".join(map(str, row["free_luns_gib"])),
     }  # fmt: skip
     show(lambda: api.get("/pools"), lambda rows: table(rows, columns, "No pool is offered."), as_json)
 

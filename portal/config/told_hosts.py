@@ -258,8 +258,10 @@ FORMS = frozenset(
         _("folder"),
         _("file system"),
         _("libvirt cannot grow a volume of LVM: make a larger one, or clone it into one"),
-        _("libvirt can make no volumes there: its LUNs are the target's"),
-        _("a guest is not given RBD’s key yet: it is only shown"),
+        _("it is raw, so snapshots leave it out"),
+        _("libvirt cannot copy it to another pool: its VM moves only to hosts that have the same storage"),
+        _("a LUN has the size that its target gave it: take a larger one"),
+        _("libvirt copies no LUNs: take another one, and copy inside a guest that has both"),
         _("volumes in a pool of type %(one)s are not known here"),
     )
 )

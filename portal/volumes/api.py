@@ -21,6 +21,7 @@ from portal.compute.requests import VMProblem
 from portal.operations.serialize import operation_as_json
 from portal.snapshots.chain import chain_of, layer_as_json
 from portal.volumes.lookup import offered_pools, pool_named, vm_named, volumes_of
+from portal.volumes.luns import taken_luns
 from portal.volumes.models import Bus, Pool, Volume
 from portal.volumes.requests import (
     VolumeSpec,
@@ -74,6 +75,7 @@ class VolumeOut(Schema):
     state: str
     pool: str | None
     kind: str | None
+    lun: str = Field(description="the target’s name and the number of the LUN that it is; empty for other volumes")
     vm: str | None
     vm_uuid: UUID | None
     bus: str
@@ -117,6 +119,8 @@ class PoolOut(Schema):
     is_active: bool
     is_offered: bool
     refusal: str = Field(description="why it cannot be offered to teams")
+    limits: list[str] = Field(description="what a volume there can never do, and why")
+    free_luns_gib: list[int] = Field(description="of a pool that has LUNs (iSCSI): the sizes of those that are free")
     seen_at: datetime | None
 
 
@@ -185,7 +189,8 @@ def post_volume_clone(request: HttpRequest, uuid: UUID, asked: VolumeCloneIn) ->
 @router.get("/pools", response=list[PoolOut], summary="Storage pools that teams may use; operators see all")
 def list_pools(request: HttpRequest) -> Any:
     require(request, "person.see")
-    return [pool_as_json(one) for one in _pools(request)]
+    taken = taken_luns()
+    return [pool_as_json(one, taken) for one in _pools(request)]
 
 
 @router.get("/pools/{uuid}", response=PoolOut, summary="One storage pool")

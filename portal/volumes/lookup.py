@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from portal.accounts.models import Team, User
 from portal.compute.models import VM, VMState
+from portal.volumes.luns import MOST_NAMED, free_luns, taken_luns
 from portal.volumes.models import Pool, Volume
 
 
@@ -25,6 +28,32 @@ def volumes_for(user: User) -> QuerySet[Volume]:
 def offered_pools() -> QuerySet[Pool]:
     """What teams may choose from."""
     return Pool.objects.filter(is_offered=True, is_active=True).select_related("host")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolChoice:
+    """A pool to choose, or to offer; `free_gib` are the sizes of its free LUNs, of one that has LUNs."""
+
+    pool: Pool
+    free_gib: tuple[int, ...]
+
+    @property
+    def sizes(self) -> str:
+        """The sizes, as many as fit a line."""
+        return ", ".join(map(str, self.free_gib[:MOST_NAMED])) + (" …" if len(self.free_gib) > MOST_NAMED else "")
+
+
+def as_choices(pools: Iterable[Pool]) -> list[PoolChoice]:
+    """The pools with what of them is free; which LUNs volumes have is asked once, and only where there are LUNs."""
+    rows = list(pools)
+    taken = taken_luns() if any(one.luns for one in rows) else frozenset()
+    return [PoolChoice(one, tuple(lun.gib for lun in free_luns(one, taken))) for one in rows]
+
+
+def limits_of(pools: Iterable[Pool]) -> list[tuple[str, tuple[str, ...]]]:
+    """What volumes in pools of their kinds can never do: (the kind's name, why), of each kind once."""
+    kinds = {one.can.name: one.can for one in pools}
+    return [(kind.words, kind.limits) for kind in kinds.values() if kind.limits]
 
 
 def pool_named(text: str) -> Pool | None:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.accounts.models import Team, User
 from portal.compute.models import VM
 from portal.hosts.models import Host
+from portal.volumes.reach import Lun, Reach, lun_from_json, lun_name, reach_from_json
 
 OWN_POOL = "hopsight"  # the folder beside a host's disks, which Hopsight makes into a pool by itself
 
@@ -23,9 +24,26 @@ class PoolKind:
     name: str
     words: str
     disk_format: str
-    source: str = "file"  # how a disk names its volume: "file" or "block"
+    source: str = (
+        "file"  # how a disk names its volume: "file", "block", or the protocol by which QEMU itself goes there
+    )
+    has_luns: bool = False  # its volumes are there before us: one is taken whole, and given back cleared
+    is_poured: bool = True  # a volume's bytes can be brought here, or fetched, by a stream of libvirt's
     no_growing: str = ""
+    no_cloning: str = ""
     refusal: str = ""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a volume there can never do, and why."""
+        raw = "" if self.disk_format == "qcow2" else NO_LAYERS
+        return tuple(filter(None, (self.no_growing, self.no_cloning, raw, "" if self.is_poured else NO_POURING)))
+
+
+NO_LAYERS = "it is raw, so snapshots leave it out"
+NO_POURING = "libvirt cannot copy it to another pool: its VM moves only to hosts that have the same storage"
+LUN_SIZE = "a LUN has the size that its target gave it: take a larger one"
+LUN_COPY = "libvirt copies no LUNs: take another one, and copy inside a guest that has both"
 
 
 KINDS: dict[str, PoolKind] = {
@@ -38,8 +56,14 @@ KINDS: dict[str, PoolKind] = {
             "logical", "LVM", "raw", "block",
             no_growing="libvirt cannot grow a volume of LVM: make a larger one, or clone it into one",
         ),
-        PoolKind("iscsi", "iSCSI", "raw", "block", refusal="libvirt can make no volumes there: its LUNs are the target's"),
-        PoolKind("rbd", "Ceph RBD", "raw", "network", refusal="a guest is not given RBD’s key yet: it is only shown"),
+        PoolKind(
+            "iscsi", "iSCSI", "raw", "block", has_luns=True, is_poured=False, no_growing=LUN_SIZE, no_cloning=LUN_COPY
+        ),
+        PoolKind(
+            "iscsi-direct", "iSCSI (QEMU)", "raw", "iscsi", has_luns=True, is_poured=False,
+            no_growing=LUN_SIZE, no_cloning=LUN_COPY,
+        ),
+        PoolKind("rbd", "Ceph RBD", "raw", "rbd", is_poured=False),
     )
 }  # fmt: skip
 
@@ -54,6 +78,10 @@ class Pool(models.Model):
     target = models.CharField(max_length=300, default="", blank=True)
     source = models.CharField(
         max_length=300, default="", blank=True, help_text="where on the network: pools of one source are one storage"
+    )
+    reach = models.JSONField(default=dict, blank=True, help_text="how QEMU gets there by itself, no secret among it")
+    luns = models.JSONField(
+        default=list, blank=True, help_text="of a pool that has LUNs: each with its size and its user"
     )
     capacity_bytes = models.PositiveBigIntegerField(default=0)
     available_bytes = models.PositiveBigIntegerField(default=0)
@@ -75,6 +103,16 @@ class Pool(models.Model):
             self.kind, self.kind, "raw", refusal=f"volumes in a pool of type {self.kind} are not known here"
         )
         return KINDS.get(self.kind, unknown)
+
+    @property
+    def seen_luns(self) -> tuple[Lun, ...]:
+        """Its LUNs at the last look, small ones first."""
+        return tuple(lun_from_json(one) for one in self.luns)
+
+    @property
+    def way(self) -> Reach | None:
+        """How QEMU gets there; None for a pool that its host mounts, or has as devices."""
+        return reach_from_json(self.reach)
 
 
 class Bus(models.TextChoices):
@@ -101,6 +139,9 @@ class Volume(models.Model):
     layer = models.CharField(
         max_length=100, default="", blank=True, help_text="the file that is written, if snapshots gave it one"
     )
+    lun = models.CharField(
+        max_length=300, default="", blank=True, help_text="the target’s name and the number of the LUN that it is"
+    )
     size_gib = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=VolumeState.choices, default=VolumeState.CREATING)
     vm = models.ForeignKey(VM, on_delete=models.PROTECT, null=True, blank=True, related_name="volumes")
@@ -116,6 +157,7 @@ class Volume(models.Model):
             models.UniqueConstraint(
                 fields=["vm", "target"], condition=models.Q(vm__isnull=False), name="volume_target_per_vm"
             ),
+            models.UniqueConstraint(fields=["lun"], condition=~models.Q(lun=""), name="volume_per_lun"),
         ]
 
     def __str__(self) -> str:
@@ -128,7 +170,10 @@ class Volume(models.Model):
 
     @property
     def first_name(self) -> str:
-        """As `file_name` of a volume that is in no snapshot; those that are have it at the bottom of their layers."""
+        """As `file_name` of a volume that is in no snapshot; those that are have it at the bottom of their layers. A LUN has
+        the name that libvirt gives it."""
+        if self.lun:
+            return lun_name(self.lun)
         ending = ".qcow2" if self.pool is not None and self.pool.can.disk_format == "qcow2" else ""
         return f"hs-vol-{self.uuid}{ending}"
 

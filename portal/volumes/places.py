@@ -101,6 +101,10 @@ def _refusal(volume: Volume, pool: Pool, left_bytes: int) -> str:
         return gettext("is %(kind)s, and takes no volume of %(own)s as it is") % {
             "kind": pool.can.words, "own": volume.pool.can.words,
         }  # fmt: skip
+    if not _is_shared(volume, pool) and not (pool.can.is_poured and volume.pool.can.is_poured):
+        return gettext("is other storage, and libvirt copies no volume of %(own)s into %(kind)s") % {
+            "kind": pool.can.words, "own": volume.pool.can.words,
+        }  # fmt: skip
     if not _is_shared(volume, pool) and left_bytes < volume.size_gib * GIB:
         return gettext("has %(left)s GiB left") % {"left": f"{max(left_bytes, 0) / GIB:.1f}"}
     return ""

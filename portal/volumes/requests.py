@@ -19,8 +19,10 @@ from portal.config.told import told
 from portal.live.publishers import volume_changed
 from portal.operations.models import Operation
 from portal.operations.requests import Subject, begin_operation
+from portal.volumes.luns import lock_luns, lun_for, no_lun_words
 from portal.volumes.models import Bus, Pool, Volume, VolumeState
 from portal.volumes.quota import free_target, quota_problems, size_problems
+from portal.volumes.reach import Lun
 from portal.volumes.rules import attach_refusal, refusals_of, vm_refusal
 
 Errors = dict[str, list[str]]
@@ -41,11 +43,13 @@ def create_volume(team: Team, user: User, spec: VolumeSpec) -> tuple[Volume, Ope
     """The volume's row and the operation that makes it. Raises VMProblem, and then nothing is stored."""
     with transaction.atomic():
         locked = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
-        if errors := _spec_errors(locked, spec):
+        lun = _lun_of(spec)
+        if errors := _spec_errors(locked, spec, lun):
             raise VMProblem(errors)
         volume = Volume.objects.create(
-            team=locked, name=spec.name, size_gib=spec.size_gib, pool=spec.pool, created_by=user, vm=spec.vm,
-            bus=spec.bus, target=free_target(spec.vm, spec.bus) if spec.vm else "",
+            team=locked, name=spec.name, size_gib=lun.gib if lun else spec.size_gib, lun=lun.key if lun else "",
+            pool=spec.pool, created_by=user, vm=spec.vm, bus=spec.bus,
+            target=free_target(spec.vm, spec.bus) if spec.vm else "",
         )  # fmt: skip
         kind = "vm.volume_add" if spec.vm else "volume.create"
         asked = {"name": spec.name, "size_gib": spec.size_gib, "bus": spec.bus}
@@ -195,9 +199,32 @@ def name_errors(team: Team, name: str) -> Errors:
     return {}
 
 
-def _spec_errors(team: Team, spec: VolumeSpec) -> Errors:
+def _lun_of(spec: VolumeSpec) -> Lun | None:
+    """The LUN that becomes the volume, where the pool has LUNs. None chooses another until the transaction ends."""
+    if spec.pool is None or not spec.pool.can.has_luns:
+        return None
+    lock_luns()
+    return lun_for(spec.pool, spec.size_gib)
+
+
+def _size_errors(team: Team, spec: VolumeSpec, lun: Lun | None) -> list[str]:
+    """Of a LUN, all that it has is the volume's, and counts."""
+    if sizes := size_problems(spec.size_gib):
+        return sizes
+    if spec.pool is None or not spec.pool.can.has_luns:
+        return quota_problems(team, 1, spec.size_gib)
+    if lun is None:
+        return [no_lun_words(spec.pool, spec.size_gib)]
+    over = quota_problems(team, 1, lun.gib)
+    if over and lun.gib > spec.size_gib:
+        words = gettext("the smallest free LUN of %(pool)s that has %(size_gib)s GiB has %(gib)s")
+        return [words % {"pool": spec.pool, "size_gib": spec.size_gib, "gib": lun.gib}, *over]
+    return over
+
+
+def _spec_errors(team: Team, spec: VolumeSpec, lun: Lun | None) -> Errors:
     errors = name_errors(team, spec.name)
-    if sizes := size_problems(spec.size_gib) or quota_problems(team, 1, spec.size_gib):
+    if sizes := _size_errors(team, spec, lun):
         errors["size_gib"] = sizes
     if spec.pool is not None and not spec.pool.is_offered:
         errors["pool"] = [gettext("%(pool)s is not offered: choose one of the list") % {"pool": spec.pool}]

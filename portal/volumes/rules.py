@@ -88,8 +88,8 @@ def _refusal(volume: Volume, name: str) -> str:
 
 def _of_its_own(volume: Volume, name: str) -> str:
     """What it is itself that is against the change, whoever has it."""
-    if name == "grow":
-        return told(volume.pool.can.no_growing) if volume.pool is not None else ""
+    if never := _never(volume, name):
+        return never
     own = [one.name for one in volume.moments.all() if one.snapshot_id is None]
     if name == "delete" and own:
         return gettext("it has snapshots: delete %(names)s first") % {"names": ", ".join(own)}
@@ -102,6 +102,13 @@ def _snapshot_refusal(volume: Volume, own: int) -> str:
     if own >= MOST_SNAPSHOTS:
         return gettext("it has %(most)s snapshots; that is the most: delete one first") % {"most": MOST_SNAPSHOTS}
     return left_out_words(volume) or team_refusal(volume.team)
+
+
+def _never(volume: Volume, name: str) -> str:
+    """Why its pool's kind cannot do that at all."""
+    can = volume.pool.can if volume.pool is not None else None
+    reasons = {"grow": can.no_growing, "clone": can.no_cloning} if can is not None else {}
+    return told(reasons.get(name, ""))
 
 
 def _hot_refusal(vm: VM, bus: str) -> str:

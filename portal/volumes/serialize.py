@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from portal.volumes.luns import free_luns
 from portal.volumes.models import Pool, Volume
 
 
@@ -16,6 +17,7 @@ def volume_as_json(volume: Volume) -> dict[str, Any]:
         "state": volume.state,
         "pool": str(volume.pool) if volume.pool else None,
         "kind": volume.pool.kind if volume.pool else None,
+        "lun": volume.lun,
         "vm": volume.vm.name if volume.vm else None,
         "vm_uuid": str(volume.vm.uuid) if volume.vm else None,
         "bus": volume.bus,
@@ -25,8 +27,8 @@ def volume_as_json(volume: Volume) -> dict[str, Any]:
     }
 
 
-def pool_as_json(pool: Pool) -> dict[str, Any]:
-    """The whole pool."""
+def pool_as_json(pool: Pool, taken: frozenset[str] | None = None) -> dict[str, Any]:
+    """The whole pool; `taken` are the LUNs that volumes have, to be asked for where they are not given."""
     return {
         "uuid": str(pool.uuid),
         "name": str(pool),
@@ -38,6 +40,8 @@ def pool_as_json(pool: Pool) -> dict[str, Any]:
         "is_active": pool.is_active,
         "is_offered": pool.is_offered,
         "refusal": pool.can.refusal,
+        "limits": list(pool.can.limits),
+        "free_luns_gib": [one.gib for one in free_luns(pool, taken)],
         "seen_at": pool.seen_at.isoformat() if pool.seen_at else None,
     }
 

@@ -32,6 +32,8 @@ from portal.snapshots.of_volumes import (
 )
 from portal.snapshots.requests import snapshots_of
 from portal.volumes.lookup import (
+    as_choices,
+    limits_of,
     offered_pools,
     pool_named,
     pool_of_uuid,
@@ -68,14 +70,15 @@ def volumes(request: HttpRequest) -> HttpResponse:
             return redirect("operation", operation.uuid)
         except VMProblem as problem:
             errors = problem.errors
-    vms, asked = vms_that_take(team), request.GET.get("vm", "")
+    vms, pools, asked = vms_that_take(team), few(offered_pools()), request.GET.get("vm", "")
     wanted = vm_named(team, asked) if asked else None
     found = cut(volumes_of(team), request.GET)
     defaults = {"size_gib": 1, "name": _free_name(team), "vm": wanted.name if wanted else "", "bus": Bus.VIRTIO}
     context = {
         "team": team, "rows": found.rows, "cut": found, "use": use_of_volumes(team), "errors": errors,
-        "values": request.POST if errors else defaults, "pools": few(offered_pools()), "buses": Bus.choices,
-        "vms": few(vms), "may": may(request, "volume.change", team),
+        "values": request.POST if errors else defaults, "buses": Bus.choices,
+        "pools": None if pools is None else as_choices(pools), "limits": limits_of(pools or ()), "vms": few(vms),
+        "may": may(request, "volume.change", team),
         "refusal": refusal(request, "volume.change", team),
     }  # fmt: skip
     return render(request, "volumes/volumes.html", context, status=422 if errors else 200)
@@ -207,5 +210,6 @@ def pools(request: HttpRequest) -> HttpResponse:
         except VMProblem as problem:
             errors = problem.errors
     found = cut(Pool.objects.select_related("host").annotate(held=Count("volumes")), request.GET)
-    context = {"rows": found.rows, "cut": found, "errors": errors}
+    has_luns = any(one.can.has_luns for one in found.rows)
+    context = {"rows": as_choices(found.rows), "has_luns": has_luns, "cut": found, "errors": errors}
     return render(request, "volumes/pools.html", context, status=422 if errors else 200)

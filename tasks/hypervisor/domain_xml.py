@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from portal.compute.hardware import disk_target
+from portal.volumes.reach import Reach
 from sdn.model.plug import bridge_network
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # by which name guests look for it
@@ -37,7 +38,8 @@ class NicSpec:
 
 @dataclass(frozen=True, slots=True)
 class DiskSpec:
-    """A volume as a disk. `source` is "file" or "block"; the guest finds it by its `serial`."""
+    """A volume as a disk; the guest finds it by its `serial`. `source` is "file", "block", or the protocol by which QEMU
+    itself goes to what is called `path` there, by its `reach`."""
 
     path: str
     target: str
@@ -45,6 +47,7 @@ class DiskSpec:
     serial: str
     disk_format: str = "qcow2"
     source: str = "file"
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +231,29 @@ def format_disk(volume: DiskSpec) -> str:
 
 
 def _volume(devices: etree._Element, volume: DiskSpec) -> None:
-    disk = etree.SubElement(devices, "disk", type=volume.source, device="disk")
+    disk = etree.SubElement(devices, "disk", type="network" if volume.reach else volume.source, device="disk")
     driver = etree.SubElement(disk, "driver", name="qemu", type=volume.disk_format, discard="unmap")
     driver.set("cache", "writeback" if volume.source == "file" else "none")
-    etree.SubElement(disk, "source", {"dev" if volume.source == "block" else "file": volume.path})
+    if volume.reach is not None:
+        _network_source(disk, volume, volume.reach)
+    else:
+        etree.SubElement(disk, "source", {"dev" if volume.source == "block" else "file": volume.path})
     etree.SubElement(disk, "target", dev=volume.target, bus=volume.bus)
     _text(disk, "serial", volume.serial)
+
+
+def _network_source(disk: etree._Element, volume: DiskSpec, reach: Reach) -> None:
+    """What QEMU itself opens; of the secret only its name in the host's libvirt is here."""
+    source = etree.SubElement(disk, "source", protocol=volume.source, name=_clean(volume.path))
+    for name, port in reach.hosts:
+        etree.SubElement(source, "host", {"name": _clean(name), **({"port": _clean(port)} if port else {})})
+    if reach.initiator:
+        etree.SubElement(etree.SubElement(source, "initiator"), "iqn", name=_clean(reach.initiator))
+    if reach.user:
+        auth = etree.SubElement(source, "auth", username=_clean(reach.user))
+        named = {"uuid": reach.secret_uuid, "usage": reach.secret_usage}
+        kind = "ceph" if volume.source == "rbd" else "iscsi"  # as secrets are called, where pools say chap
+        etree.SubElement(auth, "secret", {"type": kind, **{word: _clean(text) for word, text in named.items() if text}})
 
 
 def format_nic(nic: NicSpec) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from portal.volumes.reach import Lun, Reach
 from sdn.model.bypass import Bypass
 from sdn.model.plug import bridge_name, veth_names
 
@@ -100,7 +101,8 @@ class Capacity:
 @dataclass(frozen=True, slots=True)
 class PoolSeen:
     """One storage pool of a host. `kind` is libvirt's pool type, `target` its folder or its source's name; `source` is where
-    its content lies, of one that lies on the network: pools of one source are the same storage."""
+    its content lies, of one that lies on the network: pools of one source are the same storage. `reach` is how QEMU gets there
+    by itself, `luns` what a pool has that makes no volumes."""
 
     name: str
     kind: str
@@ -109,11 +111,13 @@ class PoolSeen:
     available_bytes: int
     is_active: bool
     source: str = ""
+    reach: Reach | None = None
+    luns: tuple[Lun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeSeen:
-    """One volume in a pool. `size_bytes` is what it takes there; `changed_at` is in seconds, 0 where the pool cannot tell."""
+    """One volume in a pool. `path` is as of `make_volume`; `size_bytes` is what it takes there; `changed_at` is in seconds, 0 where the pool cannot tell."""
 
     name: str
     path: str
@@ -142,16 +146,18 @@ class Storage(Protocol):
         """A folder as a pool that is active; it starts with its host."""
 
     def refresh_pool(self, name: str) -> None:
-        """Have libvirt look anew at what is in a pool, and how much room is left."""
+        """Have libvirt look anew at what is in a pool, and how much room is left; one on the network that starts by itself,
+        and was stopped because its server was away, is started again."""
 
     def pool_volumes(self, pool: str) -> tuple[VolumeSeen, ...]:
         """What is in a pool, as its last refresh saw it; nothing in one that is not active."""
 
     def files_in_use(self) -> frozenset[tuple[str, str]]:
-        """(path, domain whose definition or running guest names it), for every domain of the host, ours or not."""
+        """(path, domain whose definition or running guest names it), for every domain of the host, ours or not; for what
+        QEMU itself has on the network, its name there."""
 
     def make_volume(self, asked: VolumeAsked) -> str:
-        """The path of the volume; one that is there is left alone."""
+        """By what domains name the volume, its path mostly; one that is there, as each LUN is, is left alone."""
 
     def fill_volume(self, pool: str, name: str, path: str) -> None:
         """A volume that no guest has holds the bytes of that file of the worker's, in the format of its pool."""
@@ -160,7 +166,7 @@ class Storage(Protocol):
         """A volume of another host, made for it, holds the bytes of one that no guest has; both are (pool, name)."""
 
     def remove_volume(self, pool: str, name: str) -> None:
-        """The volume is gone; what is absent is no matter."""
+        """The volume is gone; what is absent is no matter. A LUN stays, and all of it is zeros."""
 
     def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
         """Make a volume larger that no running guest has; one that is as large is left alone."""

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from lxml import etree
 
+from portal.volumes.reach import Lun, lun_name
 from tasks.hypervisor.disks import ensure_overlay
 from tasks.hypervisor.driver import CallFailed, PoolSeen, Storage, VolumeAsked, VolumeSeen
 from tasks.hypervisor.fake_calls import FakeCalls
+from tasks.hypervisor.pool_xml import WITH_LUNS
 
 OWN = (PoolSeen("hopsight", "dir", "/disks/volumes", 100 * 1024**3, 90 * 1024**3, True),)
 
@@ -26,6 +28,7 @@ class FakeStorage(FakeCalls):
     plugged: dict[str, set[str]] = field(default_factory=dict)
     contents: dict[tuple[str, str], str] = field(default_factory=dict)  # a word that was written to a volume
     pools_told: tuple[PoolSeen, ...] = OWN
+    cleared: list[tuple[str, str]] = field(default_factory=list)  # LUNs, which stay
 
     def pools(self) -> tuple[PoolSeen, ...]:
         self.enter("pools")
@@ -43,13 +46,28 @@ class FakeStorage(FakeCalls):
 
     def pool_volumes(self, pool: str) -> tuple[VolumeSeen, ...]:
         self.enter("pool_volumes")
+        if self._has_luns(pool):
+            told = (lun for one in self.pools_told if one.name == pool for lun in one.luns)
+            return tuple(VolumeSeen(lun_name(lun.key), lun.key, lun.size_bytes) for lun in told)
         there = (name for where, name in self.volumes if where == pool)
         return tuple(VolumeSeen(name, f"/{pool}/{name}", self.volumes[pool, name]) for name in sorted(there))
+
+    def _has_luns(self, pool: str) -> bool:
+        return any(one.name == pool and one.kind in WITH_LUNS for one in self.pools_told)
+
+    def _lun(self, pool: str, name: str) -> Lun | None:
+        luns = (lun for one in self.pools_told if one.name == pool for lun in one.luns)
+        return next((lun for lun in luns if lun_name(lun.key) == name), None)
 
     def make_volume(self, asked: VolumeAsked) -> str:
         self.enter("make_volume")
         if asked.copy_of and (asked.pool, asked.copy_of) not in self.volumes:
             raise CallFailed(f"there is no volume {asked.copy_of}")
+        if lun := self._lun(asked.pool, asked.name):
+            self.volumes.setdefault((asked.pool, asked.name), lun.size_bytes)
+            return lun.key
+        if self._has_luns(asked.pool):
+            raise CallFailed(f"could not make the volume: storage pool does not support volume creation ({asked.name})")
         self.volumes.setdefault((asked.pool, asked.name), asked.size_bytes)
         self.copies[asked.name] = asked.copy_of
         if not self.volume_folder:
@@ -75,6 +93,8 @@ class FakeStorage(FakeCalls):
     def remove_volume(self, pool: str, name: str) -> None:
         self.enter("remove_volume")
         self.contents.pop((pool, name), None)
+        if self._has_luns(pool):
+            self.cleared.append((pool, name))
         if self.volume_folder:
             (Path(self.volume_folder) / name).unlink(missing_ok=True)
         self.volumes.pop((pool, name), None)

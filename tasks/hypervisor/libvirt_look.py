@@ -12,6 +12,7 @@ from lxml import etree
 from sdn.bundle.nics import format_address, forward_mode
 from tasks.hypervisor.driver import NicFacts, VolumeSeen
 from tasks.hypervisor.libvirt_connection import LibvirtConnection, Refused
+from tasks.hypervisor.pool_xml import name_in_domains
 
 CHUNK_BYTES = 256 * 1024
 
@@ -79,7 +80,10 @@ class LibvirtLook(LibvirtConnection):
     def pool_volumes(self, pool: str) -> tuple[VolumeSeen, ...]:
         def act(connection: Any) -> tuple[VolumeSeen, ...]:
             found = connection.storagePoolLookupByName(pool)
-            return tuple(_seen(volume) for volume in found.listAllVolumes()) if found.isActive() else ()
+            if not found.isActive():
+                return ()
+            root = etree.fromstring(found.XMLDesc())
+            return tuple(_seen(root, volume) for volume in found.listAllVolumes())
 
         return self.call("list the volumes of a pool", act)
 
@@ -101,9 +105,11 @@ def _address(part: etree._Element) -> str:
 
 
 def paths_in(xml: str) -> frozenset[str]:
-    """Every path that a domain's XML names: disks with what they lie on, kernels, variables, logs."""
+    """Every path that a domain's XML names: disks with what they lie on, kernels, variables, logs; of a disk on the network
+    its name there."""
     root = etree.fromstring(xml)
     named = {str(node.get(word)) for node in root.iter("source") for word in ("file", "dev") if node.get(word)}
+    named |= {str(node.get("name")) for node in root.iter("source") if node.get("protocol") and node.get("name")}
     texts = {
         str(node.text) for word in ("kernel", "initrd", "nvram", "loader") for node in root.iter(word) if node.text
     }
@@ -111,7 +117,8 @@ def paths_in(xml: str) -> frozenset[str]:
     return frozenset(named | texts | logs)
 
 
-def _seen(volume: Any) -> VolumeSeen:
+def _seen(pool: etree._Element, volume: Any) -> VolumeSeen:
     root = etree.fromstring(volume.XMLDesc())
     changed = root.findtext("target/timestamps/mtime") or "0"
-    return VolumeSeen(str(volume.name()), str(volume.path()), int(volume.info()[2]), float(changed))
+    path = name_in_domains(pool, str(volume.name()), str(volume.path()))
+    return VolumeSeen(str(volume.name()), path, int(volume.info()[2]), float(changed))

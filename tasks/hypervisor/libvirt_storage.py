@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import libvirt
 from lxml import etree
 
+from portal.volumes.reach import Lun, lun_key
 from tasks.hypervisor.driver import PoolSeen, Storage, VolumeAsked
 from tasks.hypervisor.libvirt_connection import LibvirtConnection
+from tasks.hypervisor.pool_xml import WAKED, WITH_LUNS, kind_of, name_in_domains, reach_of, source_of, target_of
 
 T = TypeVar("T")
 COPY_DEADLINE_S = 3600.0
-ON_THE_NETWORK = frozenset({"netfs", "rbd", "iscsi", "iscsi-direct", "gluster"})
 VIRTIO_SCSI = "<controller type='scsi' model='virtio-scsi'/>"
 
 
@@ -43,9 +44,11 @@ class LibvirtStorage(LibvirtConnection):
     def refresh_pool(self, name: str) -> None:
         def act(connection: Any) -> None:
             found = _pool_or_none(connection, name)
-            if found is not None and found.isActive():
-                with suppress(libvirt.libvirtError):  # it copies a volume now: what it has is told by the next look
+            with suppress(libvirt.libvirtError):  # it copies a volume now: what it has is told by the next look
+                if found is not None and found.isActive():
                     found.refresh()
+                elif found is not None and found.autostart() and kind_of(_xml(found)) in WAKED:
+                    found.create()  # its server was away when libvirt looked last, which stopped it
 
         self.call("look through a storage pool", act)
 
@@ -55,9 +58,11 @@ class LibvirtStorage(LibvirtConnection):
             found = _volume_or_none(pool, asked.name)
             if found is None and asked.copy_of:
                 found = pool.createXMLFrom(_volume_xml(asked), pool.storageVolLookupByName(asked.copy_of))
+                if found.info()[1] < asked.size_bytes:  # of RBD's copies, which are as large as what they lie on
+                    found.resize(asked.size_bytes)
             elif found is None:
                 found = pool.createXML(_volume_xml(asked))
-            return str(found.path())
+            return name_in_domains(_xml(pool), asked.name, str(found.path()))
 
         return self.call("make the volume", act, COPY_DEADLINE_S if asked.copy_of else None)
 
@@ -86,16 +91,19 @@ class LibvirtStorage(LibvirtConnection):
         self.call("copy the volume to another host", act, COPY_DEADLINE_S)
 
     def remove_volume(self, pool: str, name: str) -> None:
-        def look(connection: Any) -> tuple[Any, bool]:
+        def look(connection: Any) -> tuple[Any, bool, str]:
             found = _pool_or_none(connection, pool)
             volume = _volume_or_none(found, name) if found is not None else None
-            return volume, volume is not None and volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK
+            if found is None or volume is None:
+                return None, False, ""
+            return volume, volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK, kind_of(_xml(found))
 
-        volume, is_block = self.call("look for the volume", look)
-        if is_block:  # the next volume there would show what this one held
+        volume, is_block, kind = self.call("look for the volume", look)
+        if is_block or kind in WITH_LUNS:  # the next volume there would show what this one held
             self.call("clear the volume", lambda _connection: volume.wipe(), COPY_DEADLINE_S)
-        if volume is not None:
-            self.call("remove the volume", lambda _connection: volume.delete())
+        if volume is not None and kind not in WITH_LUNS:
+            flags = libvirt.VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS if kind == "rbd" else 0  # which its copies left on it
+            self.call("remove the volume", lambda _connection: volume.delete(flags))
 
     def grow_volume(self, pool: str, name: str, size_bytes: int) -> None:
         def act(connection: Any) -> None:
@@ -143,21 +151,23 @@ class LibvirtStorage(LibvirtConnection):
 def _seen(pool: Any) -> PoolSeen:
     state, capacity, _, available = pool.info()
     root = etree.fromstring(pool.XMLDesc())
-    where = root.findtext("source/name") or root.findtext("target/path") or ""
+    where = target_of(root) or root.findtext("source/name") or root.findtext("target/path") or ""
     return PoolSeen(
-        name=str(pool.name()), kind=str(root.get("type")), target=where, capacity_bytes=int(capacity),
-        available_bytes=int(available), is_active=state == libvirt.VIR_STORAGE_POOL_RUNNING, source=_source(root),
+        name=str(pool.name()), kind=kind_of(root), target=where, capacity_bytes=int(capacity),
+        available_bytes=int(available), is_active=state == libvirt.VIR_STORAGE_POOL_RUNNING, source=source_of(root),
+        reach=reach_of(root), luns=_luns(pool, root),
     )  # fmt: skip
 
 
-def _source(root: etree._Element) -> str:
-    """Where a pool's content lies, of one on the network: its servers and what of them it is."""
-    source = root.find("source")
-    if source is None or root.get("type") not in ON_THE_NETWORK:
-        return ""
-    hosts = sorted(":".join(filter(None, (one.get("name"), one.get("port")))) for one in source.iterfind("host"))
-    parts = [node.get("path") for place in ("dir", "device") for node in source.iterfind(place)]
-    return " ".join(filter(None, (str(root.get("type")), *hosts, *parts, source.findtext("name"))))
+def _luns(pool: Any, root: etree._Element) -> tuple[Lun, ...]:
+    """The LUNs that a pool has, by size; none of a pool of another kind."""
+    target = target_of(root)
+    if not target or not pool.isActive():
+        return ()
+    told = ((lun_key(target, str(one.name())), int(one.info()[1])) for one in pool.listAllVolumes())
+    return tuple(
+        sorted((Lun(key, size) for key, size in told if key and size), key=lambda one: (one.size_bytes, one.key))
+    )
 
 
 def _pour(connection: Any, source: Any, there: Any, target: Any) -> None:
@@ -186,6 +196,10 @@ def _pour(connection: Any, source: Any, there: Any, target: Any) -> None:
     finally:
         with suppress(libvirt.libvirtError):
             down.finish()
+
+
+def _xml(pool: Any) -> etree._Element:
+    return etree.fromstring(pool.XMLDesc())
 
 
 def _defined(connection: Any, name: str, folder: str) -> Any:

@@ -56,8 +56,7 @@ def plan_volumes(context: Context, vm: VM, target: Host) -> list[str]:
 def _moving(place: Place) -> Moving:
     volume = place.volume
     assert volume.pool is not None
-    ending = ".qcow2" if place.pool.can.disk_format == "qcow2" else ""
-    there = (place.pool.name, volume.layer or f"hs-vol-{volume.uuid}{ending}")
+    there = (place.pool.name, volume.file_name)  # formats stay, and so does a LUN
     return Moving(str(volume.uuid), volume.name, (volume.pool.name, volume.file_name), there, place.is_shared)
 
 
@@ -155,7 +154,7 @@ def unmake_volumes(context: Context, there: Hypervisor) -> None:
             there.remove_volume(*one.there)
 
 
-def disks_there(context: Context, vm: VM) -> tuple[DiskSpec, ...]:
+def disks_there(context: Context, vm: VM, target: Host) -> tuple[DiskSpec, ...]:
     """Its volumes' disks as they are there."""
     paths = {one.uuid: one for one in moving_of(context)}
     found = []
@@ -163,6 +162,7 @@ def disks_there(context: Context, vm: VM) -> tuple[DiskSpec, ...]:
         one = paths.get(str(volume.uuid))
         if one is None or not one.path:
             raise StageError(f"volume {volume.name} came to it while it was to move: move it again")
+        volume.pool = Pool.objects.get(host=target, name=one.there[0])
         found.append(replace(vm_create.disk_spec(volume), path=one.path))
     return tuple(found)
 

@@ -88,7 +88,7 @@ def _of(context: Context, links: list[Backup], source: UUID, files: VMFiles) -> 
 def _pool_of(volume: Volume) -> Pool:
     with transaction.atomic():
         if volume.pool is None:
-            update_volume(volume, pool=choose_pool(volume))
+            update_volume(volume, pool=choose_pool(volume, is_filled=True))
     assert volume.pool is not None
     return volume.pool
 

@@ -237,7 +237,7 @@ def disk_spec(volume: Volume) -> DiskSpec:
     """The disk of a volume that has been made."""
     assert volume.pool is not None
     can = volume.pool.can
-    return DiskSpec(volume.path, volume.target, volume.bus, volume.serial, can.disk_format, can.source)
+    return DiskSpec(volume.path, volume.target, volume.bus, volume.serial, can.disk_format, can.source, volume.pool.way)
 
 
 def domain_spec(vm: VM, host: Host, files: VMFiles) -> DomainSpec:

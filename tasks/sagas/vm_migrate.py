@@ -244,7 +244,7 @@ def _asked(context: Context, vm: VM, here: Hypervisor, hosts: tuple[Host, Host])
     source, target = hosts
     paths = {str(was): str(Path(target.disks_dir) / was.name) for was in _files(source, vm).all()}
     copied = [] if _is_shared(source, target) else [disk_target(vm.disk_bus, 0)]
-    volumes = moved_volumes.disks_there(context, vm)
+    volumes = moved_volumes.disks_there(context, vm, target)
     known = {*paths, *vm.volumes.values_list("path", flat=True)}
     found = {path: dev for dev, path, readonly in here.disk_sources(vm.domain) if not readonly}
     if copied and (alien := [path for path in found if path not in known]):
@@ -262,7 +262,7 @@ def _asked(context: Context, vm: VM, here: Hypervisor, hosts: tuple[Host, Host])
 
 def _definition(context: Context, vm: VM, target: Host) -> str:
     spec = vm_create.domain_spec(vm, target, _files(target, vm))
-    return format_domain(replace(spec, volumes=moved_volumes.disks_there(context, vm)))
+    return format_domain(replace(spec, volumes=moved_volumes.disks_there(context, vm, target)))
 
 
 def _tell(context: Context, begun: Move) -> None:

@@ -16,9 +16,9 @@ from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.live.publishers import volume_changed, volume_deleted
 from portal.volumes.models import Pool, Volume, VolumeState
-from tasks.hypervisor.driver import VolumeAsked
 from tasks.sagas.engine import Context, StageError
 from tasks.sagas.rows import keep_params, operation_params, update_volume
+from tasks.sagas.stored import put_volume, take_volume
 
 GIB = 1024**3
 Room = tuple[Pool, int]
@@ -61,10 +61,7 @@ def make_volumes(context: Context) -> str:
             raise StageError(f"{volume.name} has no storage pool")
         if str(volume.uuid) not in operation_params(context).get("made", ()):
             hypervisor = context.hypervisors(pool.host)
-            hypervisor.remove_volume(pool.name, volume.file_name)
-            path = hypervisor.make_volume(
-                VolumeAsked(pool.name, volume.file_name, pool.can.disk_format, volume.size_gib * GIB)
-            )
+            path = put_volume(hypervisor, volume, pool)
             keep_params(context, made=[*operation_params(context).get("made", ()), str(volume.uuid)])
             update_volume(volume, path=path, state=VolumeState.ATTACHED)
         names.append(f"{volume.name}, {volume.size_gib} GiB in {pool}")
@@ -75,7 +72,7 @@ def unmake_volumes(context: Context) -> None:
     """Nothing of the new ones is in a pool; their rows go with the VM's."""
     for volume in _new(context):
         if volume.pool is not None:
-            context.hypervisors(volume.pool.host).remove_volume(volume.pool.name, volume.file_name)
+            take_volume(context.hypervisors(volume.pool.host), volume)
             update_volume(volume, path="", state=VolumeState.CREATING)
     if operation_params(context).get("made"):
         keep_params(context, made=[])
@@ -103,7 +100,11 @@ def _pools_with_room() -> list[Room]:
         .annotate(gib=Sum("size_gib"))
         .values_list("pool", "gib")
     )
-    return [(pool, pool.available_bytes - promised.get(pool.pk, 0) * GIB) for pool in pools if not pool.can.refusal]
+    return [
+        (pool, pool.available_bytes - promised.get(pool.pk, 0) * GIB)
+        for pool in pools
+        if not pool.can.refusal and not pool.can.has_luns  # a whole LUN is only for who names its pool
+    ]
 
 
 def _lack(host: Host, volumes: Sequence[Volume], pools: list[Room]) -> str:

@@ -17,11 +17,12 @@ from portal.live.publishers import volume_deleted
 from portal.operations.models import Operation
 from portal.volumes.models import Pool, Volume, VolumeState
 from tasks.hypervisor.domain_xml import format_disk
-from tasks.hypervisor.driver import CallFailed, DomainState, Hypervisor, VolumeAsked
+from tasks.hypervisor.driver import CallFailed, DomainState, Hypervisor
 from tasks.hypervisor.libvirt_storage import COPY_DEADLINE_S
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
 from tasks.sagas.rows import placed, placed_or_none, update_volume
+from tasks.sagas.stored import put_volume, take_volume
 
 GIB = 1024**3
 LET_GO_S, ASKED_AGAIN_EVERY_S, LOOK_EVERY_S = 20.0, 5.0, 0.1
@@ -68,21 +69,25 @@ def place(context: Context) -> str:
     return f"{volume.pool}, {volume.pool.can.words}"
 
 
-def choose_pool(volume: Volume) -> Pool:
-    """The pool with the most room, on the VM's host where there is one."""
+def choose_pool(volume: Volume, is_filled: bool = False) -> Pool:
+    """The pool with the most room, on the VM's host where there is one; one that libvirt pours into, for what is to be filled."""
     pools = Pool.objects.select_for_update(of=("self",)).select_related("host").filter(is_offered=True)
     if volume.vm is not None:
         pools = pools.filter(host=volume.vm.host)
     refused, fitting = [], []
     for pool in pools:
-        reason = _pool_refusal(pool, volume.size_gib)
+        reason = _pool_refusal(pool, volume.size_gib, is_filled)
         refused.append(f"{pool} {reason}") if reason else fitting.append(pool)
     if not fitting:
         raise StageError("no storage pool can take it: " + ("; ".join(refused) or "none is offered there"))
     return max(fitting, key=lambda pool: (pool.available_bytes, -pool.pk))
 
 
-def _pool_refusal(pool: Pool, size_gib: int) -> str:
+def _pool_refusal(pool: Pool, size_gib: int, is_filled: bool) -> str:
+    if pool.can.has_luns:
+        return "gives whole LUNs, to those who name it"
+    if is_filled and not pool.can.is_poured:
+        return f"is {pool.can.words}, into which libvirt pours nothing"
     if not pool.is_active:
         return "is not active"
     if pool.host.libvirt_error:
@@ -96,11 +101,7 @@ def make(context: Context) -> str:
     volume, pool, hypervisor = stored(context)
     params = params_of(context)
     if not params.get("is_made"):
-        asked = VolumeAsked(
-            pool.name, volume.file_name, pool.can.disk_format, volume.size_gib * GIB, _source_name(context)
-        )
-        hypervisor.remove_volume(pool.name, volume.file_name)
-        path = hypervisor.make_volume(asked)
+        path = put_volume(hypervisor, volume, pool, _source_name(context))
         params["is_made"] = True
         Operation.objects.filter(pk=context.operation.pk).update(params=params)
         state = VolumeState.ATTACHED if volume.vm_id else VolumeState.AVAILABLE
@@ -138,7 +139,7 @@ def unmake(context: Context) -> None:
     if volume is None:
         return
     if volume.pool is not None:
-        context.hypervisors(volume.pool.host).remove_volume(volume.pool.name, volume.file_name)
+        take_volume(context.hypervisors(volume.pool.host), volume)
     forget(context)
 
 
@@ -176,7 +177,12 @@ def ungrow(context: Context) -> None:
 
 def remove(context: Context) -> None:
     volume, pool, hypervisor = stored(context)
-    hypervisor.remove_volume(pool.name, volume.file_name)
+    try:
+        take_volume(hypervisor, volume)
+    except CallFailed as problem:
+        if pool.kind == "rbd" and "snapshot" in str(problem):
+            raise StageError(f"{problem}. A clone that lies on it has to be deleted first") from None
+        raise
 
 
 def unremove(context: Context) -> None:

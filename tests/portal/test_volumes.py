@@ -142,12 +142,12 @@ def test_a_vm_has_so_many_volumes_at_most_each_in_a_place_of_its_own(cast: Cast,
 
 
 def test_a_pool_that_can_hold_no_volumes_of_ours_is_not_offered(cast: Cast, volume: Volume) -> None:
-    pool = Pool.objects.create(host=Host.objects.get(), name="luns", kind="iscsi", is_active=True)
+    pool = Pool.objects.create(host=Host.objects.get(), name="paths", kind="mpath", is_active=True)
     client = client_of(cast.olga)
     body = json.dumps({"is_offered": True})
     answer = client.patch(f"/api/v1/pools/{pool.uuid}", body, content_type="application/json")
-    assert "its LUNs are the target's" in words(answer)
-    assert "its LUNs are the target" in client.get(reverse("pools")).content.decode()
+    assert "volumes in a pool of type mpath are not known here" in words(answer)
+    assert "volumes in a pool of type mpath are not known here" in client.get(reverse("pools")).content.decode()
     posted = client.post(reverse("pools"), {"pool": str(Pool.objects.get(name="hopsight").uuid), "is_offered": "0"})
     assert posted.status_code == 302 and not Pool.objects.filter(is_offered=True).exists()
     assert client_of(cast.bob).get("/api/v1/pools").json() == []

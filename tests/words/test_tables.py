@@ -65,11 +65,11 @@ def test_each_word_of_the_tables_has_its_translation() -> None:
 
 def test_what_a_storage_pool_can_do_and_what_an_orphan_is_has_a_form() -> None:
     kinds = [*POOLS.values(), Pool(kind="zfs").can]
-    words = {words for kind in kinds for words in (kind.words, kind.no_growing, kind.refusal)}
+    words = {words for kind in kinds for words in (kind.words, kind.refusal, *kind.limits)}
     words |= {sort for _, sort in ORPHANS}
     with translation.override("ru"):
         same = {one for one in words - {"zfs"} if has_words(one) and told(one) == one}
-    assert same == {"NFS", "LVM", "iSCSI", "Ceph RBD"}
+    assert same == {"NFS", "LVM", "iSCSI", "iSCSI (QEMU)", "Ceph RBD"}
 
 
 def test_a_verdict_is_told_in_the_page_s_language() -> None:
