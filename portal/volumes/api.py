@@ -189,8 +189,9 @@ def post_volume_clone(request: HttpRequest, uuid: UUID, asked: VolumeCloneIn) ->
 @router.get("/pools", response=list[PoolOut], summary="Storage pools that teams may use; operators see all")
 def list_pools(request: HttpRequest) -> Any:
     require(request, "person.see")
-    taken = taken_luns()
-    return [pool_as_json(one, taken) for one in _pools(request)]
+    rows = list(_pools(request))
+    taken = taken_luns(rows)
+    return [pool_as_json(one, taken) for one in rows]
 
 
 @router.get("/pools/{uuid}", response=PoolOut, summary="One storage pool")

@@ -46,7 +46,7 @@ class PoolChoice:
 def as_choices(pools: Iterable[Pool]) -> list[PoolChoice]:
     """The pools with what of them is free; which LUNs volumes have is asked once, and only where there are LUNs."""
     rows = list(pools)
-    taken = taken_luns() if any(one.luns for one in rows) else frozenset()
+    taken = taken_luns(rows)
     return [PoolChoice(one, tuple(lun.gib for lun in free_luns(one, taken))) for one in rows]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.utils.translation import gettext
 
 from portal.volumes.models import Pool, Volume
@@ -10,8 +12,10 @@ from portal.volumes.reach import Lun
 MOST_NAMED = 8  # sizes of free LUNs in one sentence
 
 
-def taken_luns() -> frozenset[str]:
-    """The keys of the LUNs that volumes have, on whatever host."""
+def taken_luns(pools: Iterable[Pool] | None = None) -> frozenset[str]:
+    """The keys of the LUNs that volumes have, on whatever host; not asked for where none of these pools has any."""
+    if pools is not None and not any(one.luns for one in pools):
+        return frozenset()
     return frozenset(Volume.objects.exclude(lun="").values_list("lun", flat=True))
 
 
