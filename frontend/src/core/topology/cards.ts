@@ -4,9 +4,9 @@
  * guest never moves another.
  */
 import type { BridgeData, GuestData, HostData, PortData } from "./model";
-import { cablesOf } from "./namespaces";
 import { keepPlaces, type Places, span } from "./places";
 import type { Box, BoxKind, Card, Lane, Layer, Wire } from "./scene";
+import { cablesOf } from "./spaces";
 
 export type Density = "roomy" | "compact" | "dense";
 

@@ -1,5 +1,5 @@
 /** The map's inventory as its live topic tells it: object → data, kept in maps by kind. */
-import { namespaceGuest } from "./namespaces";
+import { namespaceGuest } from "./spaces";
 
 export interface NicData {
   uuid: string;

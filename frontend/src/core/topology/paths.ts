@@ -2,8 +2,8 @@
 import { BRIDGE } from "./cards";
 import { thingOf } from "./lookup";
 import type { GuestData, Inventory } from "./model";
-import { cablesOf } from "./namespaces";
 import type { Scene } from "./scene";
+import { cablesOf } from "./spaces";
 
 /** Ids of the boxes, cables and cards on the paths through a thing; empty when it has none. */
 export function litBy(inventory: Inventory, scene: Scene, id: string): Set<string> {

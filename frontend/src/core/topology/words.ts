@@ -3,7 +3,7 @@ import { gettext, gettext_noop, ngettext } from "../gettext";
 import { BRIDGE } from "./cards";
 import { type Thing, thingOf, tunnelsOf } from "./lookup";
 import type { GuestData, HostData, Inventory, NetworkData } from "./model";
-import { leadsInto, NAMESPACE, namespaceCommand, namespaceRows, namespacesWords } from "./namespaces";
+import { leadsInto, namespaceCommand, namespaceRows, namespacesWords } from "./namespaces";
 import {
   atNic,
   carriesUnderlay,
@@ -15,6 +15,7 @@ import {
   underlayLine,
 } from "./neighbours";
 import type { Box } from "./scene";
+import { NAMESPACE } from "./spaces";
 
 export interface Label {
   title: string;
