@@ -43,13 +43,14 @@ async def _look(gate: asyncio.Semaphore, host_id: int, rundir: Path) -> None:
 
 
 def internal_ports(host_id: int) -> frozenset[str]:
-    """The internal ports of the host's switch: what may have been moved into a namespace."""
+    """The internal ports of the host's switch that may have been moved into a namespace: a bridge's own stays where it is."""
     told = HostSeen.objects.filter(host=host_id).values_list("switch", flat=True).first()
     switch = read_switch(told)
     interfaces = (
         one for bridge in (switch.bridges if switch else ()) for port in bridge.ports for one in port.interfaces
     )
-    return frozenset(one.name for one in interfaces if one.type == "internal")
+    bridges = {bridge.name for bridge in (switch.bridges if switch else ())}
+    return frozenset(one.name for one in interfaces if one.type == "internal" and one.name not in bridges)
 
 
 def record_namespaces(host_id: int, seen: NamespacesSeen) -> None:

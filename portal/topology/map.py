@@ -20,6 +20,7 @@ from portal.topology.namespaces import leads_to
 from portal.topology.serialize import inventory_as_state
 
 NO_UUID = str(UUID(int=0))
+MOST_NAMESPACES = 200  # in the table, cabled ones first
 MOST_IN_PAGE = 300  # guests; a bigger map is fetched by the island, and the table gives sums per host
 
 
@@ -71,6 +72,7 @@ def _tables(inventory: Inventory) -> dict[str, Any]:
         for guest in sorted(inventory.guests, key=_by_host)
     ]
     into = leads_to(inventory.namespaces)
+    spaces = sorted(inventory.namespaces, key=lambda one: (not one.is_cabled, one.host, one.name))
     ports = [
         {
             "host": host,
@@ -96,7 +98,8 @@ def _tables(inventory: Inventory) -> dict[str, Any]:
         "ports": ports,
         "networks": networks.values(),
         "foreign": inventory.foreign,
-        "namespaces": inventory.namespaces,
+        "namespaces": spaces[:MOST_NAMESPACES],
+        "more_namespaces": max(len(spaces) - MOST_NAMESPACES, 0),
     }
 
 

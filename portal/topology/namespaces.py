@@ -23,6 +23,11 @@ class NamespaceOnMap:
     interfaces: tuple[SpaceInterface, ...]
     taps: tuple[str, ...]
 
+    @property
+    def is_cabled(self) -> bool:
+        """Does something of the host's lead into it?"""
+        return any(one.port for one in self.interfaces)
+
 
 def namespaces_to_json(seen: NamespacesSeen) -> dict[str, Any]:
     """`HostSeen.namespaces`, as JSON gives it back."""

@@ -4,6 +4,7 @@ far end of which cable of the host's.
 1. A cable is told by both its ends: the host's says the peer's number and the namespace's (`link_netnsid`, as the host counts
    namespaces), so that equal numbers in two namespaces are never taken for one.
 2. An internal port of Open vSwitch that was moved into a namespace keeps its name and its kind, and is no more among the host's.
+   Where two namespaces have such a one, nobody can tell which it is, and neither is taken for it.
 3. Names are given inside namespaces by who owns them: they are cut to size and stripped. Junk is left out, never an exception.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -168,13 +170,17 @@ def moved_away(internal_ports: Collection[str], links: Iterable[Link]) -> frozen
 
 def join(
     links: Iterable[Link],
-    inside: Iterable[tuple[Place, tuple[Link, ...]]],
+    inside: Collection[tuple[Place, tuple[Link, ...]]],
     moved: Collection[str],
     *,
     with_uncabled: bool,
 ) -> tuple[Namespace, ...]:
     """The namespaces by name, each interface with the host's end of its cable. One that nothing leads to is told only where asked."""
     ends = {(nsid, link.peer_index): link for link in links if (nsid := link.peer_nsid) is not None and link.peer_index}
+    named = Counter(
+        link.name for _, own in inside for link in own if link.name in moved and link.kind in INTERNAL_KINDS
+    )
+    moved = frozenset(name for name, times in named.items() if times == 1)
     found = [Namespace(place.name, place.process, _interfaces(place, own, ends, moved)) for place, own in inside]
     shown = sorted((one for one in found if one.is_cabled or with_uncabled), key=lambda one: one.name)
     return tuple(shown[:MOST_NAMESPACES])

@@ -112,7 +112,7 @@ class LiveWorld:
 
     def behind(self, host: str, port: PortFacts) -> FarEnd | None:
         """As the host's kernel tells a process on its own machine."""
-        if host not in self._rundirs or port.type not in CABLED_TYPES:
+        if host not in self._rundirs or port.type not in CABLED_TYPES or port.name == port.bridge:
             return None
         internal = (port.name,) if port.type in INTERNAL_TYPES else ()
         return far_ends(self._rundirs[host], (port.name,), internal).get(port.name)

@@ -93,6 +93,8 @@ def test_an_internal_port_that_was_moved_is_found_by_its_name_and_kind() -> None
     assert found is not None and found.interface.name == "dhcp0"
     veth = (Link("dhcp0", 9, "veth"),)
     assert seen((NAMELESS, veth), moved=("dhcp0",)).behind("dhcp0") is None, "somebody else's of that name"
+    twice = seen((NAMELESS, IN_NAMELESS), (BLUE, (*IN_BLUE, Link("dhcp0", 3, "tun"))), moved=("dhcp0",))
+    assert twice.behind("dhcp0") is None, "nobody can tell which of the two it is"
 
 
 def test_what_is_printed_is_read_and_cut_to_size() -> None:

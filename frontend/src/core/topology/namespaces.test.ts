@@ -87,6 +87,15 @@ describe("a network namespace", () => {
           expect(a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h, b.id).toBe(false);
   });
 
+  it("that nothing leads into is no box, and is found all the same", () => {
+    const inventory = world();
+    put(inventory, "namespace:hv001/alone", { ...BLUE, name: "alone", interfaces: [at("dummy0")], taps: [] });
+    const { scene } = layout("physical", inventory, nothingKept());
+    expect([...boxesOf(scene)].map(({ box }) => box.id)).not.toContain("namespace:hv001/alone");
+    expect(search(inventory, "alone").map((one) => one.id)).toEqual(["namespace:hv001/alone"]);
+    expect(factsOf(inventory, "namespace:hv001/alone", URLS)?.title).toBe("alone");
+  });
+
   it("is told by its box, its panel, its ports' and its host's, and is found by name, address and MAC", () => {
     const inventory = world();
     put(inventory, "namespace:hv001/blue", BLUE);

@@ -17,6 +17,7 @@ import {
 import { type GuestData, type HostData, type Inventory, naturally } from "./model";
 import { keepPlaces, type Places, span } from "./places";
 import { boundsOf, type Cable, type Card, type Group, type Scene } from "./scene";
+import { isDrawn } from "./spaces";
 
 export const ROW_OF_HOSTS = 6;
 export const FOLD_PAST = 12;
@@ -88,6 +89,7 @@ export function layoutPhysical(inventory: Inventory, before: Kept): { scene: Sce
 function inputsOf(inventory: Inventory): HostInput[] {
   const guests = new Map<string, [string, GuestData][]>();
   for (const entry of inventory.guests) {
+    if (!isDrawn(entry[1])) continue;
     const list = guests.get(entry[1].host) ?? [];
     list.push(entry);
     guests.set(entry[1].host, list);

@@ -25,6 +25,11 @@ export function namespaceGuest(data: NamespaceData): GuestData {
   };
 }
 
+/** Is it drawn? One that nothing of the host leads into stands in the table alone: a host may have hundreds. */
+export function isDrawn(guest: GuestData): boolean {
+  return guest.space === undefined || guest.space.interfaces.some((one) => one.port);
+}
+
 /** The ports of the host that its cables end at, beside those that are drawn as its taps. */
 export function cablesOf(guest: GuestData): string[] {
   const { space } = guest;
