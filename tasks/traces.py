@@ -22,7 +22,7 @@ from sdn.model.addresses import HostName, IfaceId
 from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Trace, from_json, to_json
 from sdn.trace import HostUnreachable, LiveWorld, Question, predict
-from sdn.trace.question import tunnel_ports
+from sdn.trace.question import linux_bridges_of, tunnel_ports
 from sdn.trace.redact import redacted
 from tasks.probe_desk import ProbeRefused, order_stand_in
 from tasks.probes import probe
@@ -123,6 +123,7 @@ def answer(request: TraceRequest, kept: Kept) -> Answer | None:
                 sorted(on)
             )  # through a tunnel, or by the wire: what that is called on both is asked for
         question, told = asked_question(request, setting, source, target)
+        world.ask_bridges_early(linux_bridges_of(question))
         asked = made_asked(request, source, target, question.packet.ip_dst.version)
         predicted = redacted(predict(question, world, explain), request.team.slug)
         predicted = replace(predicted, findings=(*told, *predicted.findings), question=asked)

@@ -59,6 +59,12 @@ class LiveWorld:
             client.ask_early(*PORTS)
             self._early.append(client)
 
+    def ask_bridges_early(self, bridges: Iterable[tuple[str, str]]) -> None:
+        """Have these Linux bridges (host, name) read already, at once: a packet that crosses both ends' meets one after the other."""
+        for host, name in bridges:
+            if host in self._rundirs:
+                self._kernel(host).ask_early(name)
+
     def ofproto_trace(self, host: str, bridge: str, flow: str, ct_next: tuple[str, ...]) -> str:
         """The text of `ofproto/trace`."""
         return self._run(
@@ -97,11 +103,8 @@ class LiveWorld:
 
     def linux_bridge(self, host: str, bridge: str) -> BridgeReading:
         """As the host's kernel tells a process on its own machine; of other hosts nothing is read."""
-        kernel = self._kernels.get(host)
         try:
-            if kernel is None:
-                kernel = self._kernels[host] = HostKernel(self._rundirs[host])
-            reading = kernel.bridge(bridge)
+            reading = self._kernel(host).bridge(bridge)
             away = [port.name for port in reading.ports.values() if port.is_cable_away]
             into = {name: far.words for name, far in far_ends(self._rundirs[host], away).items()} if away else {}
             return replace(reading, into=into) if into else reading
@@ -117,8 +120,16 @@ class LiveWorld:
         internal = (port.name,) if port.type in INTERNAL_TYPES else ()
         return far_ends(self._rundirs[host], (port.name,), internal).get(port.name)
 
+    def _kernel(self, host: str) -> HostKernel:
+        """Raises KeyError for a host that we do not know."""
+        if host not in self._kernels:
+            self._kernels[host] = HostKernel(self._rundirs[host])
+        return self._kernels[host]
+
     def close(self) -> None:
         """Close the sockets, or leave them for the next."""
+        for kernel in self._kernels.values():
+            kernel.close()
         for client in self._early:
             client.forget_early()
         self._early.clear()

@@ -136,6 +136,12 @@ class Question:
         return self.target.name if self.target else str(self.packet.ip_dst)
 
 
+def linux_bridges_of(question: Question) -> list[tuple[str, str]]:
+    """The Linux bridges (host, name) that a packet of the question crosses: its ends' own."""
+    ends = [end for end in (question.source, question.target) if end is not None and end.ofport is not None]
+    return [(end.host, end.chain.bridge) for end in ends if end.chain.veth]
+
+
 class HostUnreachable(Exception):
     """A host's switch could not be asked; the message is a sentence that says why."""
 

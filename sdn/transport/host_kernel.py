@@ -14,6 +14,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +56,30 @@ class _Netfilter:
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Asked:
+    """Commands that are running: what each printed is there when it is waited for."""
+
+    enter: tuple[str, ...]
+    started: dict[str, subprocess.Popen[bytes] | Printed]
+    tools: dict[str, str]
+
+    def wait(self, deadline_s: float) -> dict[str, Printed]:
+        """What each printed, in one deadline for all; those that are late are ended."""
+        end = time.monotonic() + deadline_s
+        return {
+            key: one if isinstance(one, Printed) else _wait(one, self.tools[key], end)
+            for key, one in self.started.items()
+        }
+
+    def forget(self) -> None:
+        """End what nobody waited for."""
+        for one in self.started.values():
+            if not isinstance(one, Printed):
+                one.kill()
+                one.communicate()
+
+
 class HostKernel:
     """One host's kernel, for one trace: netfilter is read once, each bridge once."""
 
@@ -63,6 +88,19 @@ class HostKernel:
         self._deadline_s = deadline_s
         self._netfilter: _Netfilter | None = None
         self._bridges: dict[str, BridgeReading] = {}
+        self._early: dict[str, Asked] = {}
+
+    def ask_early(self, name: str) -> None:
+        """Have the commands for this bridge run already. Why a host can't be read is told when the bridge is asked for."""
+        if name in self._bridges or name in self._early:
+            return
+        with suppress(KernelUnread):
+            self._early[name] = self._ask(name)
+
+    def close(self) -> None:
+        """End what was asked and never used."""
+        while self._early:
+            self._early.popitem()[1].forget()
 
     def bridge(self, name: str) -> BridgeReading:
         """The bridge and the host's netfilter. Raises KernelUnread; a part that could not be read is told in `problems`."""
@@ -70,19 +108,27 @@ class HostKernel:
             self._bridges[name] = self._read(name)
         return self._bridges[name]
 
-    def _read(self, name: str) -> BridgeReading:
+    def _ask(self, name: str) -> Asked:
+        """Raises KernelUnread. The rules are asked for with the first bridge alone."""
         enter = namespace_of(self._rundir)
         asked: dict[str, tuple[str, ...]] = {
             "bridge": ("ip", "-j", "-d", "link", "show", "dev", name),
             "ports": ("ip", "-j", "-d", "link", "show", "master", name),
             "fdb": ("bridge", "-j", "fdb", "show", "br", name),
         }
-        if self._netfilter is None:
+        if self._netfilter is None and not any("ruleset" in one.started for one in self._early.values()):
             asked |= RULES | SWITCHES
-        told = run_all(enter, asked, self._deadline_s)
-        if self._netfilter is None:
-            self._netfilter = self._read_netfilter(enter, told)
-        netfilter = self._netfilter
+        return start_all(enter, asked)
+
+    def _read(self, name: str) -> BridgeReading:
+        asked = self._early.pop(name, None) or self._ask(name)
+        told = asked.wait(self._deadline_s)
+        if "ruleset" in told:
+            self._netfilter = self._read_netfilter(asked.enter, told)
+        elif self._netfilter is None:  # another bridge's look has them
+            for other in [other for other, one in self._early.items() if "ruleset" in one.started]:
+                self.bridge(other)
+        netfilter = self._netfilter or _Netfilter()
         facts = parse_bridge(parse_links(told["bridge"].text), name)
         problems = [
             f"{part} of {name} could not be read: {told[key].problem}" for key, part in _PARTS if told[key].problem
@@ -158,11 +204,13 @@ def _switch_pid(rundir: Path) -> int:
 
 def run_all(enter: tuple[str, ...], asked: Mapping[str, tuple[str, ...]], deadline_s: float) -> dict[str, Printed]:
     """What each command printed, all run at once: a read costs what the slowest of them does."""
-    started: dict[str, subprocess.Popen[bytes] | Printed] = {
-        key: _start((*enter, *argv)) for key, argv in asked.items()
-    }
-    end = time.monotonic() + deadline_s
-    return {key: one if isinstance(one, Printed) else _wait(one, asked[key][0], end) for key, one in started.items()}
+    return start_all(enter, asked).wait(deadline_s)
+
+
+def start_all(enter: tuple[str, ...], asked: Mapping[str, tuple[str, ...]]) -> Asked:
+    """The commands, begun."""
+    started = {key: _start((*enter, *argv)) for key, argv in asked.items()}
+    return Asked(enter, started, {key: argv[0] for key, argv in asked.items()})
 
 
 def _start(argv: tuple[str, ...]) -> subprocess.Popen[bytes] | Printed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from sdn.shadow import Shadow, ShadowBridge, ShadowPort
 from sdn.trace import HostUnreachable, LiveWorld
+from sdn.transport.host_kernel import HostKernel
 from sdn.transport.unixctl import UnixctlClient
 
 
@@ -91,3 +93,30 @@ def test_a_hung_switch_costs_a_trace_its_deadline_once(shadow: Shadow) -> None:
     assert "Final flow" in again.ofproto_trace("hv1", "br-int", "in_port=1", ())
     assert [port.name for port in again.ports("hv1") if port.ofport == 1] == ["one"]
     again.close()
+
+
+def test_bridges_that_are_asked_for_early_are_read_at_once_and_as_they_would_be_alone(shadow: Shadow) -> None:
+    alone, early = HostKernel(shadow.rundir, 20), HostKernel(shadow.rundir, 20)
+    for name in ("hs-none1", "hs-none2", "hs-none1"):
+        early.ask_early(name)
+    first, second = early._early.values()
+    assert "ruleset" in first.started and "ruleset" not in second.started, "netfilter is read once"
+    assert all(isinstance(one, subprocess.Popen) for one in (*first.started.values(), *second.started.values()))
+    late = early.bridge("hs-none2")
+    assert late.ruleset is not None and late == alone.bridge("hs-none2"), "the rules are the other look's"
+    assert early.bridge("hs-none1") == alone.bridge("hs-none1") and not early._early
+
+
+def test_what_nobody_waits_for_is_ended(shadow: Shadow) -> None:
+    world = LiveWorld({"hv1": shadow.rundir})
+    world.ask_bridges_early([("hv1", "hs-none"), ("unknown", "hs-none")])
+    (asked,) = world._kernel("hv1")._early.values()
+    world.close()
+    running = [one for one in asked.started.values() if isinstance(one, subprocess.Popen) and one.returncode is None]
+    assert asked.started and not running
+
+
+def test_a_host_that_cannot_be_read_says_why_when_it_is_asked(tmp_path: Path) -> None:
+    world = LiveWorld({"hv1": tmp_path})
+    world.ask_bridges_early([("hv1", "qbr1")])
+    assert "does not answer here" in world.linux_bridge("hv1", "qbr1").problems[0]
