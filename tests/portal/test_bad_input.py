@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -216,6 +217,13 @@ def test_an_id_that_nobody_has_and_one_of_another_team_are_the_same_404(cast: Ca
     assert [page.status_code for page in pages] == [404, 404]
     said = [page.content.decode().split("<main")[1].split("</main>")[0] for page in pages]  # the clock is below
     assert said[0] == said[1]
+
+
+def test_a_page_that_is_not_there_shows_a_stranger_nothing_of_the_inside(cast: Cast, client: Client) -> None:
+    answer = client.get("/no/such/page/")
+    page = answer.content.decode()
+    assert answer.status_code == 404 and reverse("login") in page and reverse("logout") not in page
+    assert reverse("logout") in client_of(cast.dana).get("/no/such/page/").content.decode()
 
 
 @pytest.mark.parametrize(
