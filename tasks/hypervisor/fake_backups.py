@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @dataclass
-class FakeBackups(FakeLayers):
+class FakeBackups(FakeLayers, ABC):
     """`checkpoints` of each domain, by name: what each disk held then. Copies end at the first look, with `copies_fail` as
     the problem."""
 
@@ -49,9 +50,9 @@ class FakeBackups(FakeLayers):
         subprocess.run(safe, check=True, capture_output=True, timeout=60)
         return now
 
+    @abstractmethod
     def open_files(self, domain: str) -> dict[str, str]:
         """Target → file of a running domain's disks."""
-        raise NotImplementedError
 
     def copy_progress(self, domain: str) -> CopyProgress:
         self.enter("copy_progress")
