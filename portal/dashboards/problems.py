@@ -14,7 +14,7 @@ from django.utils.translation import gettext, gettext_noop
 from portal.accounts.models import Team
 from portal.checks.models import PathCheck
 from portal.compute.models import VMState
-from portal.compute.requests import use_of
+from portal.compute.requests import Use, use_of
 from portal.config.told import told
 from portal.drops.models import DropCounter
 from portal.drops.presentation import reason_words
@@ -49,10 +49,11 @@ class Problem:
     since: datetime | None = None
 
 
-def problems_of(team: Team, now: datetime | None = None) -> list[Problem]:
-    """The team's problems, the bad ones first."""
+def problems_of(team: Team, now: datetime | None = None, use: Use | None = None) -> list[Problem]:
+    """The team's problems, the bad ones first; `use` is what it uses, where that is summed already."""
     at = now or timezone.now()
     found = [problem for sort in SORTS for problem in sort(team, at)]
+    found += _quota(team, use or use_of(team))
     return sorted(found, key=lambda problem: not problem.is_bad)
 
 
@@ -125,8 +126,7 @@ def _address_conflicts(team: Team, at: datetime) -> Iterator[Problem]:
                 yield Problem(key, line.is_bad, words, f"{line.words} {line.advice}", url, line.since)
 
 
-def _quota(team: Team, at: datetime) -> Iterator[Problem]:
-    use = use_of(team)
+def _quota(team: Team, use: Use) -> Iterator[Problem]:
     for name, words in QUOTAS:
         used, most = getattr(use, name), getattr(team, f"max_{name}")
         if most and used >= NEARLY_FULL * most:
@@ -143,5 +143,4 @@ SORTS: tuple[Callable[[Team, datetime], Iterator[Problem]], ...] = (
     _failed_operations,
     _drops,
     _address_conflicts,
-    _quota,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
@@ -18,7 +19,7 @@ from portal.checks.models import MatrixRun
 from portal.checks.presentation import check_counts, checks_of, matrix_rows
 from portal.compute.forms import quota_bars
 from portal.compute.models import VMState
-from portal.compute.requests import use_of
+from portal.compute.requests import Use, use_of
 from portal.config.told import told
 from portal.dashboards.layout import KIND_BY_NAME, Widget, WidgetKind
 from portal.dashboards.problems import host_problems, problems_of
@@ -54,6 +55,11 @@ class Looking:
     def is_operator(self) -> bool:
         return may(self.request, "host.see")
 
+    @cached_property
+    def use(self) -> Use:
+        """What the team uses: summed once, however many widgets tell of it."""
+        return use_of(self.team)
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -78,11 +84,11 @@ def load_widget(looking: Looking, widget: Widget) -> Shown:
 
 
 def _quota(looking: Looking) -> dict[str, Any]:
-    return {"bars": quota_bars(looking.team, use_of(looking.team))}
+    return {"bars": quota_bars(looking.team, looking.use)}
 
 
 def _problems(looking: Looking) -> dict[str, Any]:
-    found = problems_of(looking.team)
+    found = problems_of(looking.team, use=looking.use)
     if looking.is_operator:
         found = host_problems() + found
     return {"problems": found}
