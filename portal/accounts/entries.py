@@ -70,6 +70,7 @@ PAGES: dict[str, Page] = {
     "invite_end": Page(None, "team.manage"),
     "invitation": Page("invitation.accept", "invitation.accept"),
     "activity": Page("audit.see"),
+    "operator_activity": Page("audit.all"),
     "vm_list": Page("vm.see"),
     "vm_create": Page("vm.create", "vm.create"),
     "vm_effect": Page("vm.create", "vm.create"),
@@ -464,6 +465,7 @@ API: dict[str, str] = {
     "GET /api/v1/me/sessions": "person.see",
     "DELETE /api/v1/me/sessions/{number}": "person.change",
     "GET /api/v1/activity": "audit.see",
+    "GET /api/v1/activity/all": "audit.all",
 }
 
 # Kind of topic → right over the team or the host that it tells about.

@@ -105,6 +105,7 @@ RIGHTS: dict[str, Needs] = {
     "board.own": Needs.VIEWER,  # make and change boards of one's own
     "board.change": Needs.MEMBER,  # the team's
     "audit.see": Needs.VIEWER,
+    "audit.all": Needs.OPERATOR,  # what belongs to no team: hosts, what is for all teams, settings, log-ins
     "host.see": Needs.OPERATOR,
     "host.change": Needs.OPERATOR,
     "team.list": Needs.OPERATOR,

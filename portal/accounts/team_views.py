@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import SESSION_KEY, may, refusal, require, team_for
+from portal.accounts.activity import AREAS, ActivityProblem, activity_of, asked_by
 from portal.accounts.audit_file import MOST_ROWS, as_csv
 from portal.accounts.models import AuditRow, Invitation, Membership, Role, Team
 from portal.accounts.presentation import as_feed
@@ -32,6 +33,7 @@ from portal.accounts.views import person
 from portal.config.cut import cut
 
 ACTIVITY_SHOWN = 100
+FILTERS = ("object", "who", "area", "since", "until")
 
 
 @require_safe
@@ -151,16 +153,32 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
 @require_safe
 def activity(request: HttpRequest) -> HttpResponse:
     """Who changed what in the current team; ?object=<uuid> for one object, `form=csv` as a file, from `before` a row's id on."""
-    team = team_for(request, "audit.see")
-    rows = AuditRow.objects.filter(team_id=team.pk)
-    asked = request.GET.get("object", "")[:40]
-    if asked:
-        rows = rows.filter(object_id=_canonical(asked))
-    if request.GET.get("form") == "csv":
-        return _audit_file(rows, request.GET.get("before", ""), f"activity-{team.slug}.csv")
+    return _activity_page(request, team_for(request, "audit.see"))
+
+
+@require_safe
+def operator_activity(request: HttpRequest) -> HttpResponse:
+    """Who changed what that belongs to no team, for operators: hosts, what is for all teams, settings, log-ins."""
+    require(request, "audit.all")
+    return _activity_page(request, None)
+
+
+def _activity_page(request: HttpRequest, team: Team | None) -> HttpResponse:
+    asked, errors = asked_by(request.GET.dict()), {}
+    try:
+        rows = activity_of(team, asked)
+    except ActivityProblem as problem:
+        rows, errors = AuditRow.objects.none(), problem.errors
+    if request.GET.get("form") == "csv" and not errors:
+        name = f"activity-{team.slug}.csv" if team is not None else "activity-of-no-team.csv"
+        return _audit_file(rows, request.GET.get("before", ""), name)
     found = cut(rows, request.GET, ACTIVITY_SHOWN)
-    context = {"team": team, "entries": as_feed(found.rows), "cut": found, "asked": asked}
-    return render(request, "accounts/activity.html", context)
+    kept = {name: value for name, value in request.GET.dict().items() if name in FILTERS and value}
+    context = {
+        "team": team, "entries": as_feed(found.rows), "cut": found, "asked": asked, "errors": errors, "areas": AREAS,
+        "is_filtered": bool(kept), "as_csv": urlencode({"form": "csv", **kept}),
+    }  # fmt: skip
+    return render(request, "accounts/activity.html", context, status=422 if errors else 200)
 
 
 def _audit_file(rows: QuerySet[AuditRow], before: str, name: str) -> HttpResponse:
@@ -169,10 +187,3 @@ def _audit_file(rows: QuerySet[AuditRow], before: str, name: str) -> HttpRespons
     answer = HttpResponse(as_csv(rows[:MOST_ROWS].iterator()), content_type="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
-
-
-def _canonical(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return text

@@ -72,4 +72,5 @@ urlpatterns = [
     path("invitations/<int:invitation_id>/end/", team_views.invite_end, name="invite_end"),
     path("join/<str:secret>/", team_views.invitation, name="invitation"),
     path("activity/", team_views.activity, name="activity"),
+    path("all-activity/", team_views.operator_activity, name="operator_activity"),
 ]

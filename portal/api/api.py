@@ -11,9 +11,9 @@ from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Status
 
 from portal.accounts.access import require, team_for, token_of
+from portal.accounts.activity_api import router as activity_router
 from portal.accounts.api import router as accounts_router
 from portal.accounts.members_api import router as members_router
-from portal.accounts.models import AuditRow
 from portal.accounts.services_api import router as services_router
 from portal.accounts.team_admin_api import router as team_admin_router
 from portal.accounts.views import person
@@ -27,7 +27,6 @@ from portal.api.provider_networks import routes as provider_routes
 from portal.api.schemas import (
     Accepted,
     ActionOut,
-    AuditOut,
     FlavorOut,
     ImageOut,
     StatusOut,
@@ -270,24 +269,13 @@ def usage(request: HttpRequest) -> Any:
     }
 
 
-@api.get("/activity", response=Page[AuditOut], summary="Who changed what, newest first")
-def list_activity(
-    request: HttpRequest,
-    paging: Query[PageQuery],
-    object_id: Annotated[str | None, Query(max_length=40, description="only changes of this object")] = None,
-) -> Any:
-    rows = AuditRow.objects.filter(team_id=team_for(request, "audit.see").pk)
-    if object_id is not None:
-        rows = rows.filter(object_id=_text("object_id", object_id))
-    return as_page(*page_of(rows, paging, newest_first=True))
-
-
 @elsewhere.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
 def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
     return problem(404, TITLES[404])
 
 
 api.add_router("", accounts_router)
+api.add_router("", activity_router)
 api.add_router("", members_router)
 api.add_router("", services_router)
 api.add_router("", team_admin_router)

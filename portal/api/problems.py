@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from portal.accounts.activity import ActivityProblem
 from portal.accounts.teams import TeamProblem
 from portal.alerts.requests import AlertProblem
 from portal.checks.requests import CheckProblem
@@ -72,7 +73,8 @@ def install(api: NinjaAPI) -> None:
             | HistoryProblem
             | BoardProblem
             | AlertProblem
-            | TraceProblem,
+            | TraceProblem
+            | ActivityProblem,
         )
         return problem(422, "Nothing was changed: some fields need another value", error.errors)
 
@@ -94,7 +96,7 @@ def install(api: NinjaAPI) -> None:
 
     for kind, answer in (
         (PermissionDenied, denied), (Http404, missing), (AuthenticationError, unknown), (VMProblem, refused),
-        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused), (BoardProblem, refused), (AlertProblem, refused), (TraceProblem, refused),
+        (FieldProblem, refused), (TeamProblem, refused), (GroupProblem, refused), (NetworkProblem, refused), (CheckProblem, refused), (HistoryProblem, refused), (BoardProblem, refused), (AlertProblem, refused), (TraceProblem, refused), (ActivityProblem, refused),
          (HttpError, malformed), (ValidationError, invalid), (Exception, broken),
     ):  # fmt: skip
         api.add_exception_handler(kind, answer)

@@ -42,6 +42,9 @@ PLACES: tuple[Place, ...] = (
     Place(_("Operations"), "operations", "operation.list", "tasks", "tasks log", "g o"),
     Place(_("Members"), "members", "team.see", "users", "team people invite"),
     Place(_("Activity"), "activity", "audit.see", "clock", "audit who changed"),
+    Place(
+        _("Activity of no team"), "operator_activity", "audit.all", "clock", "audit hosts settings log-ins operators"
+    ),
     Place(_("Hosts"), "hosts", "host.see", "switch", "hypervisors", "g h"),
     Place(_("What no row explains"), "orphans", "host.see", "x", "orphans leftovers clean disks domains"),
     Place(_("Flow tables"), "flow_hosts", "flow.see", "flows", "openflow ovs-ofctl", "g f"),

@@ -71,6 +71,7 @@ BASELINE: dict[str, int] = {
     "sessions": 7,
     "members": 8,
     "activity": 8,
+    "operator_activity": 8,
     "hosts": 10,
     "host_load": 8,
     "search": 6,
