@@ -21,6 +21,7 @@ from portal.accounts.settings import change_settings, setting_problems
 from portal.accounts.teams import TeamProblem
 from portal.accounts.tokens import delete_token
 from portal.accounts.views import add_key, person, remove_key
+from portal.api.names import Given
 from portal.api.problems import FieldProblem
 from portal.compute.models import KeyPair
 
@@ -56,14 +57,14 @@ class MeOut(Schema):
     token: TokenOut | None
 
 
-class MeIn(Schema):
+class MeIn(Given):
     """What is not given stays as it is."""
 
     language: PlainText | None = Field(None, description="a code as en or ru; “” for what the browser asks for")
     time_zone: PlainText | None = Field(None, description="an IANA name as Europe/Berlin; “” for the browser's")
 
 
-class PolicyIn(Schema):
+class PolicyIn(Given):
     operators: bool | None = Field(None, description="of every operator; none given: as it is")
     teams: list[PlainText] | None = Field(None, max_length=1000, description="slugs of the teams; none given: as it is")
 
@@ -73,7 +74,7 @@ class PolicyOut(Schema):
     teams: list[str]
 
 
-class LogInAsked(Schema):
+class LogInAsked(Given):
     name: str = Field("hopsight", description="what the program calls itself; the person is shown it")
     can_write: bool = Field(True, description="false: it asks to read alone; scopes say it more finely")
     scopes: list[PlainText] | None = Field(None, max_length=20, description="what it asks to do; none given: all")
@@ -89,7 +90,7 @@ class LogInCodes(Schema):
     interval_s: int
 
 
-class LogInFetch(Schema):
+class LogInFetch(Given):
     device_code: str = Field(max_length=100)
 
 
@@ -101,7 +102,7 @@ class LogInOut(Schema):
     username: str | None
 
 
-class KeyIn(Schema):
+class KeyIn(Given):
     name: str = Field("", max_length=200, description="none given: the key's own comment")
     public_key: str = Field(max_length=20_000, description="one line, as ~/.ssh/id_ed25519.pub has it")
 

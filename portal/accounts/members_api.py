@@ -19,6 +19,7 @@ from portal.accounts.models import Invitation, LogIn, Membership, Role, Team
 from portal.accounts.sessions import end_session, live_sessions
 from portal.accounts.teams import INVITATION_DAYS, add_member, change_role, end_invitation, invite, remove_member
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 
 router = Router()
@@ -33,12 +34,12 @@ class MemberOut(Schema):
     role: str
 
 
-class MemberIn(Schema):
+class MemberIn(Given):
     username: str = Field(max_length=200, description="of somebody who has a log-in; for others make an invitation")
     role: Word = Role.MEMBER
 
 
-class MemberChange(Schema):
+class MemberChange(Given):
     role: Word
 
 
@@ -56,7 +57,7 @@ class InvitationMade(InvitationOut):
     link: str
 
 
-class InvitationIn(Schema):
+class InvitationIn(Given):
     role: Word = Role.MEMBER
     days: int = Field(7, ge=1, le=2**53 - 1, description=f"how long the link works: {DAYS} days")
 

@@ -17,6 +17,7 @@ from portal.accounts.services import change_service_role, create_service, delete
 from portal.accounts.teams import TeamProblem
 from portal.accounts.tokens import TokenSpec, delete_token, make_scoped
 from portal.accounts.views import person
+from portal.api.names import Given
 
 router = Router()
 MAX_NUMBER = 2**53 - 1
@@ -36,7 +37,7 @@ class TokenRow(Schema):
     last_used_at: datetime | None
 
 
-class TokenIn(Schema):
+class TokenIn(Given):
     name: str = Field(max_length=200)
     scopes: list[Word] = Field([READ], max_length=20, description=SCOPES)
     days: int = Field(30, ge=1, le=MAX_NUMBER, description="how long it works: 7, 30, 90 or 365 days")
@@ -57,12 +58,12 @@ class ServiceRow(Schema):
     tokens: int
 
 
-class ServiceIn(Schema):
+class ServiceIn(Given):
     name: str = Field(max_length=200)
     role: Word = "member"
 
 
-class RoleIn(Schema):
+class RoleIn(Given):
     role: Word
 
 

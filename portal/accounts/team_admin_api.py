@@ -14,6 +14,7 @@ from portal.accounts.models import Team
 from portal.accounts.team_admin import LIMITS, MOST, TeamSpec, change_team, create_team, limits_of
 from portal.accounts.team_admin_views import use_of_limits
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 
 router = Router()
@@ -29,7 +30,7 @@ class TeamRow(Schema):
     used: dict[str, int]
 
 
-class NewTeam(Schema):
+class NewTeam(Given):
     name: str = Field(max_length=200)
     owner: str = Field(max_length=200, description="a log-in; a new one is made when nobody has it")
     limits: dict[str, Limit] = Field({}, max_length=50, description=LIMIT_WORDS)
@@ -41,7 +42,7 @@ class TeamMade(TeamRow):
     owner_password: str | None
 
 
-class TeamChange(Schema):
+class TeamChange(Given):
     name: str | None = Field(None, max_length=200)
     limits: dict[str, Limit] = Field({}, max_length=50, description=LIMIT_WORDS)
 

@@ -26,6 +26,7 @@ from portal.alerts.requests import (
 )
 from portal.alerts.rules import rule_words
 from portal.alerts.telling import alert_as_json
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 
 router = Router()
@@ -46,7 +47,7 @@ class AlertOut(Schema):
     acknowledged_by: str | None
 
 
-class SilenceIn(Schema):
+class SilenceIn(Given):
     hours: int = Field(1, ge=-(2**31), le=2**31, description="1 to 720; 0 ends a silence")
 
 
@@ -55,7 +56,7 @@ class SilenceOut(Schema):
     until: datetime | None
 
 
-class AlertRuleIn(Schema):
+class AlertRuleIn(Given):
     metric: str = Field(max_length=100)
     above: float = Field(allow_inf_nan=False)
     minutes: int = Field(5, ge=-(2**31), le=2**31, description="1 to 60: the mean over so long is compared")
@@ -69,7 +70,7 @@ class AlertRuleOut(Schema):
     words: str
 
 
-class ChannelIn(Schema):
+class ChannelIn(Given):
     kind: str = Field(max_length=40, description="webhook (signed), chat (Slack, Matrix, Mattermost) or email")
     name: str = Field(max_length=200)
     target: str = Field(max_length=1000, description="a URL, or an e-mail address")

@@ -14,6 +14,7 @@ from django.utils.cache import set_response_etag
 from django.utils.http import parse_etags
 
 from portal.api.models import KeptAnswer
+from portal.api.names import as_condition
 from portal.api.problems import problem
 from portal.live.models import Event
 
@@ -65,6 +66,7 @@ def refuse_stale(request: HttpRequest, ask: Next) -> HttpResponse | None:
     reading.method = "GET"
     reading.META = {**request.META, "REQUEST_METHOD": "GET"}
     reading.GET = copy.copy(request.GET)
+    as_condition(reading)
     present = ask(reading)
     if present.status_code >= 400 and present.status_code != 405:
         assert isinstance(present, HttpResponse)

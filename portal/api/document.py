@@ -10,6 +10,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from portal.accounts.reasons import HEADER, MOST_REASON
+from portal.api.names import names_looked_at
 from portal.api.problems import MEDIA_TYPE
 from portal.api.schemas import ProblemOut
 
@@ -73,6 +74,7 @@ class HopsightAPI(NinjaAPI):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.add_decorator(names_looked_at, mode="view")
         self._documents: dict[str, OpenAPISchema] = {}
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
@@ -102,7 +104,8 @@ class HopsightAPI(NinjaAPI):
         document["info"]["description"] = (
             "Everything the pages do. Send `Authorization: Bearer hst_…` (made under API tokens) or a browser's session "
             "with its CSRF token. Lists come in pages: follow `next`. Long work answers 202 with an operation. Answers have an "
-            "ETag; refusals are application/problem+json and name every wrong field."
+            "ETag; refusals are application/problem+json and name every wrong field. "
+            "A name that an operation does not know, in the query or the body, is refused too."
         )
         document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         return document

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.models import Team
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import MAX_ID
 from portal.networks.external_requests import ExternalSpec, create_external, delete_external
@@ -62,7 +63,7 @@ routes = Routes()
 Number = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-class SubnetIn(Schema):
+class SubnetIn(Given):
     cidr: str = Field(description="10.30.0.0/24")
     gateway: str = Field("", description="empty: the first address")
     pool_start: str = ""
@@ -70,7 +71,7 @@ class SubnetIn(Schema):
     dns: list[str] = Field([], description="whom the gateway asks for names it does not know")
 
 
-class SubnetPatch(Schema):
+class SubnetPatch(Given):
     """What is left out stays. Exclusions are addresses, or ranges "10.20.0.50-10.20.0.60", that no VM gets by itself."""
 
     pool_start: str | None = None
@@ -106,13 +107,13 @@ class NetworkOut(Schema):
     subnets: list[SubnetOut]
 
 
-class RouterIn(Schema):
+class RouterIn(Given):
     name: str
     subnets: list[Annotated[int, Field(ge=1, le=MAX_ID)]] = []
     external: str | None = Field(None, description="name of an external network")
 
 
-class RouterChange(Schema):
+class RouterChange(Given):
     external: str | None
 
 
@@ -140,23 +141,23 @@ class RouterOut(Schema):
     routes: list[RouteOut]
 
 
-class RouterPortIn(Schema):
+class RouterPortIn(Given):
     subnet: int = Field(ge=1, le=MAX_ID)
 
 
-class RouteIn(Schema):
+class RouteIn(Given):
     destination: str
     next_hop: str
 
 
-class FloatingIn(Schema):
+class FloatingIn(Given):
     external: str | None = None
     family: Literal[4, 6] = Field(4, description="of the lowest free one, where no address is named")
     address: str = ""
     port: UUID | None = None
 
 
-class FloatingChange(Schema):
+class FloatingChange(Given):
     port: UUID | None
 
 
@@ -168,7 +169,7 @@ class FloatingOut(Schema):
     fixed: str | None
 
 
-class ExternalIn(Schema):
+class ExternalIn(Given):
     name: str
     cidr: str
     gateway: str = ""

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Query, Schema, Status
+from ninja import Query, Status
 from ninja import Router as Routes
 from pydantic import Field
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.networks import (
     NetworkIn,
     NetworkOut,
@@ -37,7 +38,7 @@ class ProviderIn(NetworkIn):
     teams: list[str] = Field(description="slugs: the first is its owner, the others share it")
 
 
-class ProviderChange(Schema):
+class ProviderChange(Given):
     shared_with: list[str] = Field(description="slugs of the teams that share it with its owner, all of them")
 
 

@@ -9,10 +9,13 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import Field
 
+from portal.api.names import Given
+
 MAX_ID = 2**53 - 1  # what JSON's readers hold exactly
+NOT_READ = "as an answer's question tells it; not read"
 
 
-class NewVolumeIn(Schema):
+class NewVolumeIn(Given):
     size_gib: int = Field(ge=1, le=MAX_ID)
     name: str = Field(
         "", max_length=63, description="what follows the VM's name: data makes web-1-data; none: the next"
@@ -20,7 +23,7 @@ class NewVolumeIn(Schema):
     bus: str = Field("virtio", max_length=10, description="virtio, scsi or sata")
 
 
-class VMIn(Schema):
+class VMIn(Given):
     name: str
     image: str
     flavor: str
@@ -44,7 +47,7 @@ class VMIn(Schema):
     attach: list[str] = Field([], max_length=50, description="names or uuids of free volumes; it lies on their host")
 
 
-class VMFlags(Schema):
+class VMFlags(Given):
     name: str | None = None
     tags: list[str] | None = Field(None, max_length=50)
     lease_days: int | None = Field(None, ge=0, le=MAX_ID, description="its lease ends so many days from now; 0: none")
@@ -52,7 +55,7 @@ class VMFlags(Schema):
     is_protected: bool | None = None
 
 
-class TraceIn(Schema):
+class TraceIn(Given):
     """From a VM's port (`source`), from a `router`, or from an external network (`outside`) to a floating address."""
 
     source: UUID | None = Field(None, description="a VM's port")
@@ -79,6 +82,15 @@ class TraceIn(Schema):
     size_bytes: int = 84
     deliver: bool = Field(False, description="hand one real packet over to the target's guest, who may answer it")
     at: str = Field("", max_length=40, description="an ISO time: as of then, out of the recorded flows; now when empty")
+    # What an answer's question has besides, so that it is asked again as it is.
+    bridge: str = Field("", description=NOT_READ)
+    flow: str = Field("", description=NOT_READ)
+    ct_next: list[str] = Field([], description=NOT_READ)
+    source_name: str = Field("", description=NOT_READ)
+    target_name: str = Field("", description=NOT_READ)
+    family: int = Field(0, description=NOT_READ)
+    asked_at: datetime | None = Field(None, description=NOT_READ)
+    words: str = Field("", description=NOT_READ)
 
 
 class PortOut(Schema):

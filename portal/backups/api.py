@@ -14,6 +14,7 @@ from pydantic import Field
 
 from portal.accounts.access import may, require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted, VMCreated
 from portal.backups.listing import Line, backups_of, line_as_json, lines_of, store_as_json
@@ -32,7 +33,7 @@ router = Router()
 BIG = 2**31 - 1
 
 
-class BackupIn(Schema):
+class BackupIn(Given):
     store: str = Field("", max_length=200, description="none: the first that takes backups")
     full: bool = Field(False, description="not only what was written since the last one")
     volumes: list[Annotated[str, Field(max_length=200)]] | None = Field(
@@ -71,7 +72,7 @@ class BackupOut(Schema):
     no_delete: str = Field(description="why it cannot be deleted now")
 
 
-class RestoreIn(Schema):
+class RestoreIn(Given):
     name: str = Field(max_length=200, description="of the new VM")
     network: str = Field("", max_length=200, description="none: the one that the VM was on")
     address: str | None = Field(None, max_length=100)
@@ -83,7 +84,7 @@ class RestoreIn(Schema):
     )
 
 
-class BackupPlanIn(Schema):
+class BackupPlanIn(Given):
     every_hours: int = Field(ge=-BIG, le=BIG, description="0: none")
     full_every: int = Field(7, ge=-BIG, le=BIG, description="every so many-th is a full one; 1: each")
     keep: int = Field(4, ge=-BIG, le=BIG, description="so many full ones, with what lies on them")
@@ -100,7 +101,7 @@ class BackupPlanOut(Schema):
     next_at: datetime | None
 
 
-class StoreIn(Schema):
+class StoreIn(Given):
     name: str = Field(max_length=200)
     kind: str = Field("directory", max_length=20, description="directory, or s3")
     folder: str = Field("", max_length=400, description="directory: an absolute path, where the worker has mounted it")
@@ -112,13 +113,13 @@ class StoreIn(Schema):
     secret: str = Field("", max_length=300, description="kept sealed, told by nothing")
 
 
-class StoreChange(Schema):
+class StoreChange(Given):
     is_enabled: bool | None = Field(None, description="whether new backups may go there")
     access_key: str = Field("", max_length=300, description="with the secret: another key from now on")
     secret: str = Field("", max_length=300)
 
 
-class StoreCleanIn(Schema):
+class StoreCleanIn(Given):
     folders: list[Annotated[str, Field(max_length=300)]] = Field(
         max_length=MOST_AT_ONCE, description="of the store's `strays`"
     )

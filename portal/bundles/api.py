@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.bundles.models import BundleTrace, SupportBundle
 from portal.bundles.requests import ask_bundle_trace, delete_bundle
 from portal.traces.raw import PacketAsked
@@ -35,7 +36,7 @@ class BundleOut(Schema):
     problems: list[str]
 
 
-class PacketIn(Schema):
+class PacketIn(Given):
     bridge: str = Field("br-int", max_length=64)
     flow: str = Field(max_length=2000, description="the packet in ovs-ofctl's syntax, with its in_port")
     ct_next: list[str] = Field([], description="what conntrack says, look-up by look-up, such as trk,est")

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from portal.accounts.access import team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.captures.models import Capture
 from portal.captures.points import Filter
 from portal.captures.requests import MAX_PACKETS, MAX_SECONDS, CaptureProblem, CaptureSpec, create_capture, stop_capture
@@ -22,7 +23,7 @@ from portal.traces.models import TraceRequest
 router = Router()
 
 
-class CaptureIn(Schema):
+class CaptureIn(Given):
     points: list[str] = Field(
         description="source, target, tunnel-HOST, outside: those that the trace's path has", max_length=16
     )

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.checks.models import MatrixRun, WhatIf
 from portal.checks.requests import (
     CheckProblem,
@@ -36,7 +37,7 @@ from portal.traces.requests import TraceSpec, find_target, is_uuid, ports_of
 router = Routes()
 
 
-class MatrixIn(Schema):
+class MatrixIn(Given):
     protocol: str = "tcp"
     port_dst: int = Field(0, ge=0, le=65535)
     network: UUID | None = None
@@ -54,7 +55,7 @@ class MatrixOut(Schema):
     error: str
 
 
-class CheckIn(Schema):
+class CheckIn(Given):
     source: UUID
     target: str = Field(description="a port's uuid, a VM's name, an IPv4 or IPv6 address")
     protocol: str = "tcp"
@@ -75,7 +76,7 @@ class CheckOut(Schema):
     generation: int | None
 
 
-class WhatIfIn(Schema):
+class WhatIfIn(Given):
     """A rule to add to `group`, as the rules of a group are given; or `remove`, the id of one of the group's rules.
 
     With `router` a static route: `destination` by `next_hop`, or without a next hop the end of the one to there.

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.schemas import Accepted
 from portal.checks.flow_apply import apply_flow_what_if
 from portal.checks.flow_requests import MOST_CHARS, FlowWhatIfSpec, ask_flow_what_if
@@ -22,7 +23,7 @@ from portal.operations.serialize import operation_as_json
 router = Router()
 
 
-class FlowWhatIfIn(Schema):
+class FlowWhatIfIn(Given):
     host: str = Field(max_length=64)
     bridge: str = Field("br-int", max_length=64)
     action: str = Field("add", max_length=10, description="add, edit or remove")
@@ -45,7 +46,7 @@ class FlowWhatIfOut(Schema):
     applied_at: datetime | None
 
 
-class ConsentIn(Schema):
+class ConsentIn(Given):
     typed: str = Field(max_length=64, description="the bridge's name: the consent")
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted
 from portal.compute.adoption import Wish, adopt, let_go, plan_of
@@ -60,13 +61,13 @@ class ForeignOut(Schema):
     facts: FactsOut
 
 
-class NicWish(Schema):
+class NicWish(Given):
     mac: Word
     network: Word = Field("", description="none: it stays a foreign NIC")
     address: Word = Field("", description="none: the lowest free one")
 
 
-class AdoptIn(Schema):
+class AdoptIn(Given):
     domain: UUID
     team: Word
     name: Word

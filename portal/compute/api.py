@@ -12,6 +12,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.schemas import MAX_ID, Accepted, PortOut, VMCreated
 from portal.compute.bulk import MOST, act_on_many
 from portal.compute.changes import clone_vm, rebuild_vm, resize_vm
@@ -32,15 +33,15 @@ router = Router()
 Number = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-class ResizeIn(Schema):
+class ResizeIn(Given):
     flavor: str = Field(max_length=20)
 
 
-class RebuildIn(Schema):
+class RebuildIn(Given):
     image: str = Field("", max_length=40, description="none given: the image it has")
 
 
-class DevicesIn(Schema):
+class DevicesIn(Given):
     disk_bus: str = Field("", max_length=20, description="virtio, scsi or sata; nothing: as it is")
     nic_model: str = Field("", max_length=20, description="virtio or e1000e, of all its NICs; nothing: as they are")
 
@@ -67,29 +68,29 @@ class ReportOut(Schema):
     devices: list[EmulatedOut]
 
 
-class CloneIn(Schema):
+class CloneIn(Given):
     name: str = Field(max_length=200)
     request_key: str = Field("", max_length=64, description="the same key again gives the same VM")
 
 
-class ImageIn(Schema):
+class ImageIn(Given):
     name: str = Field(max_length=200)
     note: str = Field("", max_length=200)
 
 
-class NicIn(Schema):
+class NicIn(Given):
     network: str = Field(max_length=40)
     model: str = Field("virtio", max_length=20)
     address: str | None = Field(None, max_length=100)
 
 
-class NicChange(Schema):
+class NicChange(Given):
     network: str | None = Field(None, max_length=40)
     address: str | None = Field(None, max_length=100, description="with a network: the address to have there")
     model: str | None = Field(None, max_length=20)
 
 
-class SnippetIn(Schema):
+class SnippetIn(Given):
     name: str = Field(max_length=60)
     text: str = Field(max_length=20000)
 
@@ -100,7 +101,7 @@ class SnippetOut(Schema):
     text: str
 
 
-class BulkIn(Schema):
+class BulkIn(Given):
     action: str = Field(max_length=40)
     uuids: list[UUID] = Field(max_length=MOST)
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.schemas import Accepted, HostOut
 from portal.compute.api import BulkResult
 from portal.compute.models import VM
@@ -23,7 +24,7 @@ from portal.operations.serialize import operation_as_json
 router = Router()
 
 
-class MaintenanceIn(Schema):
+class MaintenanceIn(Given):
     in_maintenance: bool
     note: str = Field("", max_length=120)
 
@@ -33,7 +34,7 @@ class MaintenanceOut(Schema):
     note: str
 
 
-class MoveIn(Schema):
+class MoveIn(Given):
     vm: UUID
     host: str = Field("", max_length=40, description="none: the best one")
 

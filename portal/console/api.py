@@ -12,6 +12,7 @@ from ninja import Router, Schema, Status
 from portal.accounts.access import require, team_for
 from portal.accounts.callers import key_of_request
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.compute.views import vms_of
@@ -29,7 +30,7 @@ PICTURE = (
 AS_PNG = {"description": "The picture", "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
 
-class TicketIn(Schema):
+class TicketIn(Given):
     kind: Literal["serial", "screen"] = "serial"
 
 

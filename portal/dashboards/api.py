@@ -14,6 +14,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.dashboards.layout import DEFAULT, MOST_TEXT, Widget, as_rows, parse_widgets
 from portal.dashboards.models import Board
 from portal.dashboards.problems import problems_of
@@ -31,7 +32,7 @@ from portal.dashboards.views import change_refusal
 router = Router()
 
 
-class WidgetIn(Schema):
+class WidgetIn(Given):
     """`width` of twelve columns: 3, 4, 6, 8 or 12. `text` is what a note or a heading says."""
 
     id: str = Field("", max_length=40)
@@ -47,14 +48,14 @@ class WidgetOut(Schema):
     text: str
 
 
-class BoardIn(Schema):
+class BoardIn(Given):
     title: str = Field(max_length=200)
     widgets: list[WidgetIn] | None = Field(
         None, max_length=200, description="without them, what every board begins with"
     )
 
 
-class BoardChange(Schema):
+class BoardChange(Given):
     """What is left out stays."""
 
     title: str | None = Field(None, max_length=200)
@@ -62,7 +63,7 @@ class BoardChange(Schema):
     widgets: list[WidgetIn] | None = Field(None, max_length=200)
 
 
-class TeamBoardChange(Schema):
+class TeamBoardChange(Given):
     title: str | None = Field(None, max_length=200)
     widgets: list[WidgetIn] | None = Field(None, max_length=200)
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.drops.presentation import drops_as_json, drops_of_port
 from portal.drops.sampling import ask_sample, sample_of, stop_sample
@@ -55,7 +56,7 @@ def list_drops(
     return as_page([_as_json(port) for port in found], after)
 
 
-class SampleIn(Schema):
+class SampleIn(Given):
     seconds: int = Field(60, description="30, 60 or 300")
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import HostOut
 from portal.hosts.health import troubles
@@ -116,7 +117,7 @@ class HostDetail(Schema):
     namespaces: NamespacesOut = Field(description="its network namespaces, where its kernel can be read")
 
 
-class HostIn(Schema):
+class HostIn(Given):
     name: Annotated[str, Field(max_length=100)]
     underlay_ip: Annotated[str, Field(max_length=100)]
     underlay_mtu: Mtu = 1500
@@ -128,7 +129,7 @@ class HostIn(Schema):
     disks_dir: Text = HostSpec.disks_dir
 
 
-class HostChange(Schema):
+class HostChange(Given):
     """What is not given stays."""
 
     plug: str | None = Field(

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted
 from portal.hosts.models import Host, Orphan
@@ -36,7 +37,7 @@ class OrphanOut(Schema):
     command: str = Field(description="what shows it on the host")
 
 
-class CleanIn(Schema):
+class CleanIn(Given):
     orphans: list[UUID] = Field(max_length=MOST_AT_ONCE)
     typed: Annotated[str, Field(max_length=40)] = Field(description="the host's name: the consent")
 

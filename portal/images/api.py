@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import may, memberships_of, require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.schemas import MAX_ID, Accepted, ImageOut
 from portal.compute.models import Image
 from portal.compute.requests import VMProblem
@@ -26,11 +27,15 @@ from portal.images.sharing import publish_image, share_image
 from portal.operations.serialize import operation_as_json
 
 router = Router()
+AS_BYTES = {
+    "required": True,
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
 BIG = 2**31 - 1
 Number = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-class ImportIn(Schema):
+class ImportIn(Given):
     """With a `url`, or with the `size_bytes` of what will be uploaded."""
 
     name: str = Field(max_length=200)
@@ -45,11 +50,11 @@ class ImportIn(Schema):
     os_family: str = Field("", max_length=40, description="none: as the name tells")
 
 
-class SharesIn(Schema):
+class SharesIn(Given):
     teams: list[str] = Field(max_length=100, description="slugs; none: with nobody")
 
 
-class PublicIn(Schema):
+class PublicIn(Given):
     is_public: bool
 
 
@@ -60,7 +65,7 @@ class ImageDetailOut(ImageOut):
     created_at: datetime
 
 
-class CopyIn(Schema):
+class CopyIn(Given):
     image: str = Field(max_length=40, description="its slug")
     host: str = Field(max_length=40)
 
@@ -108,8 +113,9 @@ def get_import(request: HttpRequest, uuid: UUID) -> Any:
 
 
 @router.put(
-    "/image-imports/{uuid}/bytes", response=ImportOut, summary="The next bytes of an upload, as the request's body"
-)
+    "/image-imports/{uuid}/bytes", response=ImportOut, summary="The next bytes of an upload, as the request's body",
+    openapi_extra={"requestBody": AS_BYTES},
+)  # fmt: skip
 def put_bytes(request: HttpRequest, uuid: UUID, offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0) -> Any:
     row = _row(request, uuid)
     require(request, "image.change", row.team)

@@ -14,6 +14,7 @@ from pydantic import Field
 from portal.accounts.access import require, team_for
 from portal.accounts.models import Team
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.networks.groups import (
     MAX_GROUPS,
     GroupProblem,
@@ -33,12 +34,12 @@ router = Router()
 RuleId = Annotated[int, Path(ge=1, le=2**53 - 1)]
 
 
-class GroupIn(Schema):
+class GroupIn(Given):
     name: str
     description: str = ""
 
 
-class RuleIn(Schema):
+class RuleIn(Given):
     """`ports` as people write them: "22", "8000-8080", for icmp "8" or "3/4". One of `cidr` and `remote_group`, or none."""
 
     direction: str = "ingress"
@@ -69,11 +70,11 @@ class GroupOut(Schema):
     ports: list[str]
 
 
-class PortGroupsIn(Schema):
+class PortGroupsIn(Given):
     groups: list[str] = Field(max_length=MAX_GROUPS)
 
 
-class PortSecurityIn(Schema):
+class PortSecurityIn(Given):
     is_secured: bool
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.networks.models import Network, Port
 from portal.networks.network_requests import OVERLAYS
@@ -22,7 +23,7 @@ from portal.networks.subnet_requests import release, reservations, reserve
 router = Router()
 
 
-class ReservationIn(Schema):
+class ReservationIn(Given):
     name: str
     address: str = Field("", description="one, or one of each family; empty: the lowest free ones")
 
@@ -36,12 +37,12 @@ class ReservationOut(Schema):
     addresses: list[str]
 
 
-class PairIn(Schema):
+class PairIn(Given):
     cidr: str = Field(description="10.20.0.200, or a range")
     mac: str = Field("", description="empty: the port's own")
 
 
-class PairsIn(Schema):
+class PairsIn(Given):
     pairs: list[PairIn]
 
 

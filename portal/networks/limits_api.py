@@ -7,10 +7,11 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Router, Schema
+from ninja import Router
 
 from portal.accounts.access import require
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.networks.limits import LimitSpec, limits_of, set_port_limits
 from portal.networks.models import Port
 from portal.networks.owners import owned_by_person, owner_of
@@ -18,7 +19,7 @@ from portal.networks.owners import owned_by_person, owner_of
 router = Router()
 
 
-class LimitsIn(Schema):
+class LimitsIn(Given):
     """Seen from the guest: what it sends and what it receives. null: no limit; for a burst, a quarter of a second's."""
 
     sends_kbps: int | None = None

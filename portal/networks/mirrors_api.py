@@ -12,6 +12,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.networks.mirrors import MirrorSpec, end_mirror, mirrors_of, port_of, set_mirror, what_of
 from portal.networks.models import Mirror, Port
@@ -20,7 +21,7 @@ from portal.networks.owners import owned_by_person, owner_of
 router = Router()
 
 
-class MirrorIn(Schema):
+class MirrorIn(Given):
     to: UUID = Field(description="the port that receives the copies, of a VM of the same team, on any host")
     what: str = Field("both", description="of the watched guest: sends, receives, or both")
 

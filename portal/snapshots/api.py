@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.schemas import Accepted
 from portal.compute.models import VM
 from portal.compute.views import vms_of
@@ -27,7 +28,7 @@ NO_PLAN = {"every_hours": 0, "keep": 0, "is_with_volumes": True, "next_at": None
 BIG = 2**31 - 1
 
 
-class SnapshotIn(Schema):
+class SnapshotIn(Given):
     name: str = Field(max_length=200)
     memory: bool = Field(False, description="keep the running guest's memory too: it pauses while that is written")
     volumes: list[str] | None = Field(
@@ -58,7 +59,7 @@ class SnapshotOut(Schema):
     no_delete: str = Field(description="why it cannot be deleted now")
 
 
-class PlanIn(Schema):
+class PlanIn(Given):
     every_hours: int = Field(ge=-BIG, le=BIG, description="0: none")
     keep: int = Field(7, ge=-BIG, le=BIG, description="so many of those that the plan took")
     volumes: bool = Field(True, description="with all volumes that can be in a snapshot")

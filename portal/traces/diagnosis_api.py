@@ -12,6 +12,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.networks.models import Port
 from portal.networks.owners import owned_by_person, owner_of
 from portal.traces.diagnosis import answer_of, ask_why
@@ -22,14 +23,14 @@ from portal.traces.outside import outside_address
 router = Router()
 
 
-class DiagnosisIn(Schema):
+class DiagnosisIn(Given):
     """What is not reached: SSH, unless something else is given."""
 
     protocol: str = Field("tcp", description="tcp, udp, sctp or icmp")
     port_dst: int = Field(22, ge=0, le=65535)
 
 
-class MendIn(Schema):
+class MendIn(Given):
     kind: str = Field(description="of the suggested change, as the diagnosis tells it")
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.problems import FieldProblem
 from portal.compute.requests import VMProblem
@@ -30,7 +31,7 @@ from portal.traces.probings import (
 router = Router()
 
 
-class ProbingIn(Schema):
+class ProbingIn(Given):
     seconds: int = Field(60, ge=MIN_SECONDS, le=MAX_SECONDS, description="one packet a second for so long")
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from portal.accounts.access import require, team_for
 from portal.accounts.models import Team
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.usage.resources import RESOURCES
 from portal.usage.showback import Account, accounts, change_prices, month_of, prices
 
@@ -50,7 +51,7 @@ class PricesOut(Schema):
     per_hour: dict[str, str]
 
 
-class PricesIn(Schema):
+class PricesIn(Given):
     currency: str = Field("EUR", max_length=40)
     per_hour: dict[str, Annotated[str, Field(max_length=40)]] = Field(
         max_length=50, description=f"decimal text by resource: {', '.join(RESOURCES)}; none given costs nothing"

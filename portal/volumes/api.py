@@ -14,6 +14,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted, OperationOut
 from portal.compute.models import VM
@@ -40,7 +41,7 @@ router = Router()
 BIG = 2**31 - 1
 
 
-class VolumeIn(Schema):
+class VolumeIn(Given):
     name: str = Field(max_length=200)
     size_gib: int = Field(ge=-BIG, le=BIG)
     pool: str | None = Field(
@@ -50,21 +51,21 @@ class VolumeIn(Schema):
     bus: str = Field(Bus.VIRTIO, max_length=40, description="virtio, scsi or sata")
 
 
-class AttachIn(Schema):
+class AttachIn(Given):
     vm: str = Field(max_length=63, description="name or uuid")
     bus: str = Field(Bus.VIRTIO, max_length=40, description="virtio, scsi or sata")
 
 
-class GrowIn(Schema):
+class GrowIn(Given):
     size_gib: int = Field(ge=-BIG, le=BIG)
 
 
-class VolumeCloneIn(Schema):
+class VolumeCloneIn(Given):
     name: str = Field(max_length=200)
     size_gib: int | None = Field(None, ge=-BIG, le=BIG, description="none: as its source")
 
 
-class PoolIn(Schema):
+class PoolIn(Given):
     is_offered: bool
 
 
