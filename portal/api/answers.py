@@ -10,12 +10,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import set_response_etag
 from django.utils.http import parse_etags
 
 from portal.api.models import KeptAnswer
 from portal.api.names import as_condition
 from portal.api.problems import problem
+from portal.api.tags import tag_of
 from portal.live.models import Event
 
 KEPT_FOR = timedelta(hours=24)
@@ -73,7 +73,7 @@ def refuse_stale(request: HttpRequest, ask: Next) -> HttpResponse | None:
         return present
     tag = ""
     if isinstance(present, HttpResponse) and present.status_code == 200:
-        tag = set_response_etag(present).headers["ETag"]
+        tag = tag_of(present)
     if tag and tag in parse_etags(wanted):
         return None
     words = (

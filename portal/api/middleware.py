@@ -16,6 +16,7 @@ from portal.api.answers import CHANGING, only_fields, refuse_stale
 from portal.api.models import KeptAnswer
 from portal.api.problems import MEDIA_TYPE, TITLES, problem
 from portal.api.spoken import spoken
+from portal.api.tags import is_always_whole
 from portal.config.bodies import refusal_words, refused_status
 
 PREFIX = "/api/"
@@ -49,7 +50,7 @@ class ApiAnswers:
         if response.status_code >= 400 and response.headers.get("Content-Type") != MEDIA_TYPE:
             response = problem(response.status_code, TITLES.get(response.status_code, response.reason_phrase))
         response.headers.setdefault("Cache-Control", "private, no-cache")
-        return self.conditional.process_response(request, response)
+        return response if is_always_whole(response) else self.conditional.process_response(request, response)
 
     def _unless_stale(self, request: HttpRequest) -> HttpResponseBase:
         if "If-Match" not in request.headers or request.method not in CHANGING:

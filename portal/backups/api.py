@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
@@ -17,6 +17,7 @@ from portal.accounts.views import person
 from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted, VMCreated
+from portal.api.tags import tag_changeable
 from portal.backups.listing import Line, backups_of, line_as_json, lines_of, store_as_json
 from portal.backups.models import Backup, BackupPlan, BackupStore
 from portal.backups.requests import PlanAsked, delete_backup, set_plan, take_backup
@@ -232,9 +233,11 @@ def post_store(request: HttpRequest, asked: StoreIn) -> Any:
 
 
 @router.get("/backup-stores/{uuid}", response=StoreOut, summary="One store of backups")
-def get_store(request: HttpRequest, uuid: UUID) -> Any:
+def get_store(request: HttpRequest, uuid: UUID, answer: HttpResponse) -> Any:
     require(request, "person.see")
-    return store_as_json(get_object_or_404(BackupStore, uuid=uuid), may(request, "store.manage"))
+    row, is_told_all = get_object_or_404(BackupStore, uuid=uuid), may(request, "store.manage")
+    tag_changeable(answer, row.uuid, row.is_enabled, *([row.access_key, row.sealed_secret] if is_told_all else []))
+    return store_as_json(row, is_told_all)
 
 
 @router.patch("/backup-stores/{uuid}", response=StoreOut, summary="Let a store take new backups, or change its keys")

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Annotated, Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
@@ -17,6 +17,7 @@ from portal.accounts.views import person
 from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import HostOut
+from portal.api.tags import tag_changeable
 from portal.hosts.health import troubles
 from portal.hosts.manage_views import switch_of
 from portal.hosts.models import Host
@@ -159,9 +160,11 @@ def post_host(request: HttpRequest, asked: HostIn) -> Any:
 
 
 @router.get("/hosts/{host}", response=HostDetail, summary="One host: what is wrong with it, its switch, its VMs")
-def get_host(request: HttpRequest, host: str) -> Any:
+def get_host(request: HttpRequest, host: str, answer: HttpResponse) -> Any:
     require(request, "host.see")
-    return _detail(_named(host))
+    row = _named(host)
+    tag_changeable(answer, row.uuid, *(getattr(row, name) for name in HostChange.model_fields))
+    return _detail(row)
 
 
 @router.patch(

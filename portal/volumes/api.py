@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
@@ -17,6 +17,7 @@ from portal.accounts.views import person
 from portal.api.names import Given
 from portal.api.paging import Page, PageQuery, as_page, page_of
 from portal.api.schemas import Accepted, OperationOut
+from portal.api.tags import tag_changeable
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.operations.serialize import operation_as_json
@@ -196,9 +197,11 @@ def list_pools(request: HttpRequest) -> Any:
 
 
 @router.get("/pools/{uuid}", response=PoolOut, summary="One storage pool")
-def get_pool(request: HttpRequest, uuid: UUID) -> Any:
+def get_pool(request: HttpRequest, uuid: UUID, answer: HttpResponse) -> Any:
     require(request, "person.see")
-    return pool_as_json(get_object_or_404(_pools(request), uuid=uuid))
+    row = get_object_or_404(_pools(request), uuid=uuid)
+    tag_changeable(answer, row.uuid, row.is_offered)
+    return pool_as_json(row)
 
 
 def _pools(request: HttpRequest) -> QuerySet[Pool]:

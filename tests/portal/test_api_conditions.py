@@ -24,7 +24,7 @@ from portal.live.stream import MAX_STREAMS, open_streams, stream
 from portal.networks.groups import add_rule, create_group
 from portal.networks.rule_check import RuleSpec
 from tests.cast import Cast, make_cast
-from tests.portal.clients import client_of, form, made_vm
+from tests.portal.clients import client_of, form, made_host, made_store, made_vm, made_volume
 
 JSON: dict[str, Any] = {"content_type": "application/json"}
 DEADLINE_S = 10
@@ -54,6 +54,27 @@ def test_a_change_is_made_only_of_what_was_read(cast: Cast) -> None:
     assert VM.objects.get().is_protected
     assert client.delete(path, headers={"If-Match": fresh}).status_code == 412
     assert client.patch(path, {"is_protected": False}, **JSON, headers={"If-Match": "*"}).status_code == 200
+
+
+def test_what_ages_by_itself_is_no_change_of_a_store_a_pool_or_a_host(cast: Cast) -> None:
+    store, host = made_store("attic"), made_host()
+    pool = made_volume(cast, host=host).pool
+    assert pool is not None
+    client, other = client_of(cast.olga), client_of(cast.olga)
+    change: dict[str, Any]
+    for path, change, row, ages in (
+        (f"/api/v1/backup-stores/{store.uuid}", {"is_enabled": False}, store, {"free_bytes": 7, "strays": [], "seen_at": timezone.now()}),
+        (f"/api/v1/pools/{pool.uuid}", {"is_offered": False}, pool, {"available_bytes": 7, "seen_at": timezone.now()}),
+        (f"/api/v1/hosts/{host.name}", {"enabled": False}, host, {"libvirt_seen_at": timezone.now(), "ovs_seen_at": timezone.now()}),
+    ):  # fmt: skip
+        first = client.get(path)
+        tag = first.headers["ETag"]
+        type(row)._default_manager.filter(pk=row.pk).update(**ages)
+        again = client.get(path, headers={"If-None-Match": tag})
+        assert (again.status_code, again.headers["ETag"]) == (200, tag) and again.json() != first.json(), "told anew"
+        assert client.patch(path, change, **JSON, headers={"If-Match": tag}).status_code == 200, path
+        late = other.patch(path, change, **JSON, headers={"If-Match": tag})
+        assert late.status_code == 412 and late.headers["ETag"] == client.get(path).headers["ETag"] != tag, path
 
 
 def test_an_if_match_tells_a_stranger_nothing(cast: Cast) -> None:
