@@ -43,7 +43,7 @@ export class Drawing {
   }
 
   /** The chart as people pass it on: on the page's ground, under its title, with what each line is; null while none is drawn. */
-  picture(title: string): HTMLCanvasElement | null {
+  picture(title: string, words: (name: string) => string): HTMLCanvasElement | null {
     const drawn = this.stage.querySelector("canvas");
     const pen = document.createElement("canvas").getContext("2d");
     if (!drawn || !pen || !this.history) return null;
@@ -71,8 +71,9 @@ export class Drawing {
       pen.moveTo(left, low - 4);
       pen.lineTo(left + 18, low - 4);
       pen.stroke();
-      pen.fillText(line.words, left + 24, low);
-      left += 44 + pen.measureText(line.words).width;
+      const text = words(line.name);
+      pen.fillText(text, left + 24, low);
+      left += 44 + pen.measureText(text).width;
     }
     return pen.canvas;
   }

@@ -64,9 +64,17 @@ function fillTable(element: HTMLElement, history: History): void {
   }
 }
 
+/** What the table calls a line, in the page's language. */
+function wordsIn(element: HTMLElement, name: string): string {
+  return (
+    element.querySelector(`tr[data-line="${name}"] th, tr[data-line="${name}"] td`)?.textContent?.trim() ??
+    name
+  );
+}
+
 function offerExports(
   element: HTMLElement,
-  drawing: Promise<{ picture: (title: string) => HTMLCanvasElement | null }>,
+  drawing: Promise<{ picture: (title: string, words: (name: string) => string) => HTMLCanvasElement | null }>,
   names: string[],
   shown: () => History | null,
 ): void {
@@ -90,7 +98,7 @@ function offerExports(
     return history && new Blob([csv(history, names)], { type: "text/csv" });
   });
   offer("PNG", async () => {
-    const canvas = (await drawing).picture(title);
+    const canvas = (await drawing).picture(title, (name) => wordsIn(element, name));
     return canvas && new Promise((resolve) => canvas.toBlob(resolve));
   });
   element.querySelector("figcaption")?.append(place);
