@@ -25,6 +25,7 @@ FORMS: frozenset[str] = frozenset(
         _("a %(kind)s entry of the MAC table of %(bridge)s has %(mac)s at %(port)s, where the frame comes from: a bridge sends none back"),
         _("a %(kind)s entry of the MAC table of %(bridge)s has %(mac)s at %(port)s: it is sent there, and not to %(wanted)s"),
         _("Have an operator of %(host)s change that rule: nft -a list ruleset shows it with its handle."),
+        _("Have an operator of %(host)s change that rule: iptables-legacy -L --line-numbers -v shows it with its number."),
         _("Have an operator of %(host)s look at bridge fdb show br %(bridge)s, and take the entry or the setting back."),
         _("The Linux bridge %(bridge)s of %(host)s and that host's netfilter were not read (%(why)s): that it passes frames on is as it was set up, and nobody looked"),
         _("it is another machine, reached by libvirt and Open vSwitch alone"),

@@ -227,6 +227,10 @@ _METAS: dict[str, Callable[[Frame, bool], Key]] = {
     "oifname": lambda frame, is_bridge: _device(frame, is_bridge, frame.goes_out),
     "iif": lambda frame, is_bridge: _device(frame, is_bridge, frame.came_in),
     "oif": lambda frame, is_bridge: _device(frame, is_bridge, frame.goes_out),
+    # iptables' physdev: the ports of the bridge, as IP's chains see them too. On the way out where it came from is not kept here.
+    "physdev_in": lambda frame, is_bridge: Key("name", frame.came_in or None),
+    "physdev_out": lambda frame, is_bridge: Key("name", frame.goes_out or None),
+    "physdev_bridged": lambda frame, is_bridge: Key("number", int(bool(frame.goes_out))),
     "ibrname": lambda frame, is_bridge: _bridge(frame, frame.came_in),
     "obrname": lambda frame, is_bridge: _bridge(frame, frame.goes_out),
     "ibriport": lambda frame, is_bridge: _bridge(frame, frame.came_in),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sdn.linux.bridges import BridgeReading
 from sdn.linux.frame import Frame
+from sdn.linux.iptables import LEGACY
 from sdn.linux.passage import Passage, Station, pass_bridge
 from sdn.model.trace import Hop, Step
 from sdn.trace import hops
@@ -132,6 +133,8 @@ def _step(station: Station) -> Step:
 def _suggestion(station: Station, endpoint: Endpoint) -> str:
     """What an operator of the host can do; the place says what it was."""
     bridge, host = endpoint.chain.bridge, endpoint.host
+    if f"({LEGACY})" in station.place:
+        return f"Have an operator of {host} change that rule: {LEGACY} -L --line-numbers -v shows it with its number."
     if station.priority is not None:
         return f"Have an operator of {host} change that rule: nft -a list ruleset shows it with its handle."
     if station.place == "fdb":

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sdn.linux.bridges import BridgeReading, parse_bridge, parse_bridge_ports, parse_fdb, parse_links
 from sdn.linux.conntrack import kernel_conntrack
+from sdn.linux.iptables import merged, parse_save
 from sdn.linux.ruleset import Ruleset, RulesetUnread, parse_ruleset
 from sdn.transport.unixctl import UnixctlError, find_vswitchd_socket
 
@@ -32,7 +33,12 @@ RULES: dict[str, tuple[str, ...]] = {
     "ruleset": ("nft", "-j", "list", "ruleset"),
     "listing": ("nft", "-a", "list", "ruleset"),
 }
-SWITCHES: dict[str, tuple[str, ...]] = {"ip": ("cat", f"{NF_CALL}iptables"), "ip6": ("cat", f"{NF_CALL}ip6tables"), "legacy": ("cat", "/proc/net/ip_tables_names")}  # fmt: skip
+SWITCHES: dict[str, tuple[str, ...]] = {"ip": ("cat", f"{NF_CALL}iptables"), "ip6": ("cat", f"{NF_CALL}ip6tables"), "legacy": ("cat", "/proc/net/ip_tables_names"), "legacy6": ("cat", "/proc/net/ip6_tables_names")}  # fmt: skip
+OLD_TABLES = {"ip": "legacy", "ip6": "legacy6"}
+SAVES: dict[str, tuple[str, ...]] = {
+    "ip": ("iptables-legacy-save", "-c"),
+    "ip6": ("ip6tables-legacy-save", "-c"),
+}  # of tables that are loaded
 PRINTED_BYTES = 64 << 20
 
 
@@ -156,10 +162,15 @@ class HostKernel:
                 found.problems.append(f"the host's own connections could not be read: {connections.problem}")
             else:
                 found.conntrack = kernel_conntrack(connections.text)
-        if any(found.sees.values()) and (legacy := told["legacy"].text.split()):
-            found.problems.append(
-                f"iptables' old tables ({', '.join(legacy)}) are in use too, and nft does not show them"
-            )
+        if old := {family: argv for family, argv in SAVES.items() if told[OLD_TABLES[family]].text.split()}:
+            saved = run_all(enter, old, self._deadline_s)
+            for family, one in saved.items():
+                if one.problem:
+                    found.problems.append(
+                        f"iptables' old tables ({family}) are in use too, and could not be read: {one.problem}"
+                    )
+            read = [parse_save(one.text, family) for family, one in saved.items() if not one.problem]
+            found.ruleset = merged(found.ruleset, *read)
         return found
 
 

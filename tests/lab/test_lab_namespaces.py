@@ -21,6 +21,7 @@ from django.test import Client
 from django.utils import timezone
 
 from lab.commands import run
+from lab.errors import LabError
 from portal.hosts.models import Host
 from portal.topology.inventory import Scope, load_inventory
 from portal.topology.models import HostSeen, TopologyChange
@@ -187,6 +188,19 @@ def test_what_is_cabled_into_namespaces_is_found_told_and_gone_with_them(
     went = changes[f"interface {street.blue}/eth0"]
     assert went.after is None and went.before is not None and went.before["addresses"] == ["10.0.0.5/24"]
     assert went.cause == "not by Hopsight: the host’s kernel tells it"
+
+
+def test_rules_of_the_old_iptables_are_read_in_the_hosts_namespace(street: Street) -> None:
+    (street.rundir / "rules").write_text("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -p tcp -j ACCEPT\nCOMMIT\n")
+    try:
+        run("ip", "netns", "exec", street.name, "iptables-legacy-restore", str(street.rundir / "rules"))
+    except LabError as problem:
+        pytest.skip(f"this kernel has no iptables of old: {problem}")
+    reading = LiveWorld({"hv1": street.rundir}).linux_bridge("hv1", "br-lan")
+    assert reading.ruleset is not None and not [one for one in reading.problems if "iptables" in one]
+    key = ("ip", "filter (iptables-legacy)", "FORWARD")
+    assert reading.ruleset.chains[key].policy == "drop"
+    assert [rule.text for rule in reading.ruleset.rules[key]] == ["-A FORWARD -p tcp -j ACCEPT"]
 
 
 def test_a_host_that_cannot_be_read_keeps_what_was_seen_with_the_reason(street: Street, host: Host) -> None:

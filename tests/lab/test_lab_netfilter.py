@@ -9,12 +9,13 @@ import ctypes
 import json
 import os
 import random
+import re
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,14 @@ from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet, t
 from lab.commands import CommandFailed, run
 from sdn.linux.bridges import BridgeReading, parse_bridge, parse_bridge_ports, parse_fdb, parse_links
 from sdn.linux.frame import Frame
+from sdn.linux.iptables import merged, parse_save
 from sdn.linux.passage import Passage, pass_bridge
 from sdn.linux.ruleset import parse_ruleset
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("netfilter"), pytest.mark.timeout(300)]
 WEB, DB = "52:54:00:00:00:01", "52:54:00:00:00:02"
-RULESETS, FRAMES_EACH = 20, 5
+RULESETS, OLD_RULESETS, FRAMES_EACH = 20, 15, 5
 HEADS = 34  # bytes of Ethernet's and IPv4's header: br_netfilter cuts the padding off
 ETH_P_ALL, CLONE_NEWNET = 3, 0x40000000
 MATCHES = (
@@ -112,13 +114,14 @@ class Wire:
         counters = [one["counter"]["packets"] for rule in rules if {"drop": None} in rule for one in rule if "counter" in one]  # fmt: skip
         return sum(counters)
 
-    def arrives(self, frame: bytes) -> bool:
+    def arrives(self, frame: bytes, dropped: Callable[[Wire], int] | None = None) -> bool:
         """Does the frame get from left to right? It is waited for until it is there, or a rule that drops has counted it."""
         while self._got():
             pass
-        before = self.dropped()
+        count = dropped or Wire.dropped
+        before = count(self)
         self.left.send(frame)
-        end = wait_for(lambda: "right" if self._got(frame) else "rule" if self.dropped() > before else "", 20, "the frame ends somewhere", 0.02)  # fmt: skip
+        end = wait_for(lambda: "right" if self._got(frame) else "rule" if count(self) > before else "", 20, "the frame ends somewhere", 0.02)  # fmt: skip
         return end == "right"
 
     def _got(self, frame: bytes = b"") -> bytes:
@@ -223,4 +226,63 @@ def test_random_rules_do_to_real_frames_what_was_judged(wire: Wire, tmp_path: Pa
                 judged,
                 wire.inside("nft", "list", "ruleset"),
             )
+    assert outcomes["passed"] > 10 and outcomes["dropped"] > 10, outcomes
+
+
+OLD_MATCHES = (
+    "-s 10.20.0.0/24", "-d 10.20.0.12/32", "! -s 10.20.0.11/32", "-i br0", "! -i br0", "-p tcp", "-p udp", "! -p tcp", "-p icmp",
+    "-p tcp -m tcp --dport 22", "-p tcp -m tcp ! --dport 22", "-p tcp -m tcp --sport 49152:65535", "-p udp -m udp --dport 53",
+    "-p tcp -m multiport --dports 22,80:90", "-p udp -m multiport ! --sports 53,5353", "-p tcp -m tcp --syn",
+    "-p tcp -m tcp --tcp-flags SYN,ACK SYN,ACK", "-p tcp -m tcp ! --tcp-flags SYN,RST,ACK,FIN SYN", "-p icmp -m icmp --icmp-type 8",
+    "-m iprange --src-range 10.20.0.11-10.20.0.15", "-m iprange ! --dst-range 10.20.0.1-10.20.0.9", "-m mac --mac-source 52:54:00:00:00:01",
+    "-m physdev --physdev-in lefta", "-m physdev --physdev-in left+", "-m physdev ! --physdev-in righta", "-m ttl --ttl-eq 64",
+    "-m ttl --ttl-lt 64", '-m comment --comment "it is -j DROP"', "-i br+",
+)  # fmt: skip
+OLD_ENDS = ("DROP", "DROP", "ACCEPT", "RETURN", "SUB-A", "-g SUB-A")
+
+
+def _old_ruleset(rolls: random.Random) -> str:
+    """iptables' rules in two tables, at two hooks, with a chain that is jumped to."""
+    lines = ["*mangle", ":PREROUTING ACCEPT [0:0]"]
+    lines += [
+        f"-A PREROUTING {rolls.choice(OLD_MATCHES)} -j {rolls.choice(('DROP', 'ACCEPT'))}"
+        for _ in range(rolls.randint(0, 1))
+    ]
+    lines += ["COMMIT", "*filter", f":FORWARD {rolls.choice(('ACCEPT', 'ACCEPT', 'DROP'))} [0:0]", ":SUB-A - [0:0]"]
+    for chain in rolls.choices(("FORWARD", "FORWARD", "SUB-A"), k=5):
+        end = rolls.choice([one for one in OLD_ENDS if chain == "FORWARD" or "SUB" not in one])
+        lines.append(f"-A {chain} {rolls.choice(OLD_MATCHES)} {end if end.startswith('-g') else f'-j {end}'}")
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def _saved(wire: Wire) -> str:
+    return wire.inside("iptables-legacy-save", "-c")
+
+
+def _old_drops(wire: Wire) -> int:
+    """Frames that a rule, or a chain's policy, has dropped by iptables' own count."""
+    counts = re.findall(r"^\[(\d+):\d+\] .* -j DROP$|^:\S+ DROP \[(\d+):", _saved(wire), re.M)
+    return sum(int(rule or policy) for rule, policy in counts)
+
+
+def test_random_rules_of_the_old_iptables_do_to_real_frames_what_was_judged(wire: Wire, tmp_path: Path) -> None:
+    try:
+        wire.inside("sh", "-c", "echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables")
+        _saved(wire)
+    except CommandFailed as problem:
+        pytest.skip(f"this kernel has no iptables of old for bridges: {problem}")
+    wire.inside("nft", "flush", "ruleset")
+    outcomes = {"passed": 0, "dropped": 0, "undecided": 0}
+    for seed in range(OLD_RULESETS):
+        rolls = random.Random(seed)
+        (tmp_path / "rules").write_text(text := _old_ruleset(rolls))
+        wire.inside("iptables-legacy-restore", str(tmp_path / "rules"))
+        reading = replace(wire.reading(), ruleset=merged(wire.reading().ruleset, parse_save(_saved(wire), "ip")))
+        assert reading.sees_ip
+        for fields, frame in rolls.sample(FRAMES, FRAMES_EACH):
+            judged = _predicted(reading, fields)
+            outcomes[judged.outcome] += 1
+            assert judged.outcome != "undecided", (judged.words, fields)
+            arrived = wire.arrives(frame, _old_drops)
+            assert arrived == (judged.outcome == "passed"), (seed, fields, judged, text)
     assert outcomes["passed"] > 10 and outcomes["dropped"] > 10, outcomes
