@@ -62,8 +62,8 @@ def test_what_is_attached_cannot_be_attached_again_nor_deleted(cast: Cast, vm: V
     assert ask(cast, "POST", f"{path}/attach", {"vm": "web-1"}).status_code == 202
     assert "is under way" in words(ask(cast, "POST", f"{path}/attach", {"vm": "web-1"}))
     Operation.objects.update(state="done")
-    for method, change in (("POST", f"{path}/attach"), ("DELETE", path)):
-        assert "it is attached to web-1: detach it first" in words(ask(cast, method, change, {"vm": "web-1"}))
+    for method, change, body in (("POST", f"{path}/attach", {"vm": "web-1"}), ("DELETE", path, {})):
+        assert "it is attached to web-1: detach it first" in words(ask(cast, method, change, body))
     page = client_of(cast.bob).get(reverse("volume", args=[volume.uuid])).content.decode()
     assert "it is attached to web-1: detach it first" in page
 
