@@ -1,7 +1,8 @@
 """A snapshot's end: the one layer that lies on each of its files is merged into it, so that the file lives on as that layer's.
 
 Its volumes' first, one by one, then the VM's own disk's, and then the row goes. Once a merge began there is no way back for
-that disk, only on: a snapshot that could not be deleted after all is one without the volumes that it lost so.
+that disk, only on: a snapshot that could not be deleted after all is one without the volumes that it lost so. A merge that stuck
+half-way has changed what froze: such a snapshot can only be deleted again.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
 from tasks.sagas.layers import (
     WITH,
+    disk_of,
     is_merged,
     is_part_merged,
     merge_layers,
     merge_part,
+    open_layers,
     parts_of,
     record_merged_part,
     refresh_pools,
@@ -49,6 +52,8 @@ def merge_volumes(context: Context) -> str:
 
 
 def _merge_part(context: Context, hypervisor: Hypervisor, part: SnapshotVolume) -> None:
+    open_layers(hypervisor, disk_of(part.volume))  # a host that is away is met before anything is written
+    note(context, begun_part=part.pk)
     left = merge_part(hypervisor, part)
     with transaction.atomic():
         record_merged_part(part)
@@ -76,11 +81,20 @@ def finish_volumes(context: Context) -> None:
     refresh_pools(hypervisor, vm.volumes.select_related("pool"))
     if snapshot is not None:
         kept = {"has_memory": False} if params_of(context).get("left_of_volumes") else {}
+        state = Snapshot.State.DELETING if _is_stuck(context, snapshot) else Snapshot.State.THERE
         with transaction.atomic():
-            Snapshot.objects.filter(pk=snapshot.pk).update(state=Snapshot.State.THERE, **kept)
+            Snapshot.objects.filter(pk=snapshot.pk).update(state=state, **kept)
             vm_changed(vm)
         if kept:
             remove_file(files.beside(snapshot.memory_name))
+
+
+def _is_stuck(context: Context, snapshot: Snapshot) -> bool:
+    """Whether a merge of its that was begun did not end: a volume's that it still has, or the own disk's."""
+    params = params_of(context)
+    return snapshot.volumes.filter(pk=params.get("begun_part", 0)).exists() or (
+        bool(params.get("is_begun")) and not params.get("is_merged")
+    )
 
 
 def merge(context: Context) -> str:
@@ -99,7 +113,10 @@ def merge(context: Context) -> str:
     above = [files.beside(row.disk_name) for row in children[0].children.all()] if children else []
     if children and children[0].is_current:
         above.append(files.disk)
-    merge_layers(hypervisor, (vm.domain, disk_target(vm.disk_bus, 0)), base, top, above)
+    disk = vm.domain, disk_target(vm.disk_bus, 0)
+    open_layers(hypervisor, disk)
+    note(context, is_begun=True)
+    merge_layers(hypervisor, disk, base, top, above)
     with transaction.atomic():
         _record_own(context, vm, snapshot, children[0] if children else None)
     return f"{top.name} into {base.name}"
@@ -130,9 +147,10 @@ def finish_merge(context: Context) -> None:
     if len(children) + snapshot.is_current == 1 and is_merged(hypervisor, disk, base, top):
         merge(context)
         return drop(context)
-    with transaction.atomic():
-        Snapshot.objects.filter(pk=snapshot.pk).update(state=Snapshot.State.THERE)
-        vm_changed(vm)
+    if not _is_stuck(context, snapshot):
+        with transaction.atomic():
+            Snapshot.objects.filter(pk=snapshot.pk).update(state=Snapshot.State.THERE)
+            vm_changed(vm)
 
 
 def drop(context: Context) -> None:

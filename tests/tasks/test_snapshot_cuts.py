@@ -10,10 +10,13 @@ import subprocess
 
 import pytest
 
-from portal.compute.models import VMState
+from portal.compute.models import VM, VMState
 from portal.operations.models import OperationState
 from portal.snapshots.models import Snapshot
+from portal.snapshots.requests import refusals_of
 from portal.volumes.models import Volume
+from tasks.hypervisor.disks import DiskProblem
+from tasks.sagas import layers
 from tasks.sagas.engine import StageError
 from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
 from tests.tasks.test_snapshots import BLOCK_BYTES, asked, assert_true, both, held, read, row, three_writes
@@ -127,6 +130,31 @@ def test_a_snapshot_being_given_up_whose_layer_libvirt_merged_is_not_merged_agai
     assert run(world, operation).state == OperationState.FAILED
     assert set(assert_true(world, vm)) == {"first", "second"}
     assert both(world, vm) == [1, 2, 9, 0]
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_merge_that_stuck_half_way_leaves_a_snapshot_that_can_only_be_deleted(world, vm, monkeypatch, nth):
+    """First the volume's, then the own disk's: what froze has changed by then."""
+    operation = deleting(world, vm, "second")
+    world.fake.destroy(vm.domain)
+    VM.objects.update(state=VMState.STOPPED)
+    done, times = layers.commit_offline, iter(range(1, 3))
+
+    def full(top, base):
+        if next(times) == nth:
+            command = f"write -P 9 {3 * BLOCK_BYTES} {BLOCK_BYTES}"
+            subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, str(base)], capture_output=True, check=True)
+            raise DiskProblem("qemu-img commit: No space left on device")
+        done(top, base)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(layers, "commit_offline", full)
+        assert run(world, operation).state == OperationState.FAILED
+    second = Snapshot.objects.select_related("vm__host", "vm__team").get(name="second")
+    refused = refusals_of(second)
+    assert (refused["revert"], refused["delete"]) == ("its deletion has begun: it can only be deleted", "")
+    assert run(world, asked(world, vm, "vm.snapshot_delete", second)).state == OperationState.DONE
+    assert set(assert_true(world, vm)) == {"first"}
 
 
 def deleting(world, vm, name):

@@ -26,7 +26,7 @@ from portal.snapshots.requests import delete_snapshot, revert_to
 from portal.volumes.models import Volume, VolumeState
 from portal.volumes.requests import delete_volume, detach_volume
 from portal.volumes.rules import refusals_of
-from tasks.hypervisor.disks import DiskProblem, backing_of
+from tasks.hypervisor.disks import DiskProblem, backing_of, disk_size_gib
 from tasks.reconcile.orphans import find_orphans
 from tasks.sagas import layers
 from tasks.sagas.engine import StageError
@@ -287,3 +287,12 @@ def test_a_revert_is_refused_before_the_click_while_a_guest_may_write_and_in_the
     assert operation.error == "web-1 was started meanwhile and may write to data: shut it down"
     VM.objects.update(state=VMState.RUNNING)
     assert set(assert_true(world, volume)) == {"monday", "tuesday"} and held(volume) == [1, 2, 3, 0]
+
+
+def test_a_revert_keeps_the_size_that_the_volume_grew_to(world, vm):
+    volume = three_writes(world, vm, "detached")
+    Volume.objects.update(size_gib=2)
+    done(world, revert_volume(moment(volume, "monday"), alice()))
+    assert held(volume) == [1, 0, 0, 0]
+    volume.refresh_from_db()
+    assert disk_size_gib(Path(volume.path)) == 2 and moment(volume, "monday").size_gib == 1
