@@ -174,6 +174,7 @@ FORMS = frozenset(
         _("is %(one)s, into which libvirt pours nothing"),
         _("%(one)s is not active: its server may be away"),
         _("%(one)s has LUN %(two)s no more: ask again, and another one is taken"),
+        _("%(one)s does not have LUN %(two)s now: it stays a volume until it can be cleared"),
         _("LUN %(one)s has %(gib)s GiB now, %(n)s GiB are needed: ask again"),
         _("LUN %(one)s is in use: the domain %(two)s of %(three)s names it"),
         _("%(problem)s. A clone that lies on it has to be deleted first"),

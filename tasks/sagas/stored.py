@@ -22,10 +22,15 @@ def put_volume(hypervisor: Hypervisor, volume: Volume, pool: Pool, copy_of: str 
 
 
 def take_volume(hypervisor: Hypervisor, volume: Volume) -> None:
-    """Nothing of the volume is left; a LUN that nobody was handed yet is left as it was."""
+    """Nothing of the volume is left; a LUN that nobody was handed yet is left as it was, and one that is away stays a volume."""
     pool = volume.pool
-    if pool is not None and (volume.path or not pool.can.has_luns):
-        hypervisor.remove_volume(pool.name, volume.file_name)
+    if pool is None or (pool.can.has_luns and not volume.path):
+        return
+    if pool.can.has_luns:
+        hypervisor.refresh_pool(pool.name)
+        if all(one.name != volume.file_name for one in hypervisor.pool_volumes(pool.name)):
+            raise StageError(f"{pool} does not have LUN {volume.lun} now: it stays a volume until it can be cleared")
+    hypervisor.remove_volume(pool.name, volume.file_name)
 
 
 def _look_at_lun(hypervisor: Hypervisor, volume: Volume, pool: Pool) -> None:

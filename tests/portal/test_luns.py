@@ -116,6 +116,9 @@ def test_the_page_says_what_each_kind_can_never_do_and_what_is_free(cast: Cast, 
     page = client_of(cast.bob).get(reverse("volumes")).content.decode()
     assert "hv1/san · iSCSI (QEMU), free LUNs of 2, 8, 20 GiB" in page
     assert "it is raw, so snapshots leave it out; libvirt cannot copy it to another pool" in page
+    Pool.objects.filter(name="ceph").update(name="<i>x", target="<i>y")
+    assert "hv1/&lt;i&gt;x" in (page := client_of(cast.bob).get(reverse("volumes")).content.decode())
+    assert "<i>x" not in page and "<i>y" not in client_of(cast.olga).get(reverse("pools")).content.decode()
     shown = client_of(cast.olga).get(reverse("pools")).content.decode()
     assert "3 of 3 LUNs" in shown and "which is cleared when it is given back" in shown
 

@@ -21,6 +21,7 @@ from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.libvirt_look import paths_in
 from tasks.hypervisor.pool_xml import name_in_domains, reach_of, source_of, target_of
 from tasks.pools import look_at_pools
+from tasks.sagas import vm_create
 from tasks.sagas.engine import StageError
 from tests.tasks import test_migrate, test_volumes
 from tests.tasks.test_moved_volumes import attach, look
@@ -128,6 +129,19 @@ def test_a_lun_that_is_not_as_it_was_told_is_not_handed_out_nor_touched(world, v
     assert not Volume.objects.exists() and not world.fake.cleared
 
 
+@pytest.mark.parametrize("told", [replace(SAN, is_active=False, luns=()), replace(SAN, luns=LUNS[1:])])
+def test_a_lun_that_is_away_is_not_given_back_with_what_is_on_it(world, vm, told):
+    operation, volume = ready(world, vm, "volume.delete")
+    world.fake.pools_told = (*OWN, told)
+    done = run(world, operation)
+    assert f"hv1/san does not have LUN {TARGET}/1 now: it stays a volume until it can be cleared" in done.error
+    volume.refresh_from_db()
+    assert volume.state == VolumeState.AVAILABLE and world.fake.contents
+    world.fake.pools_told = (*OWN, SAN)
+    assert run(world, test_volumes.asked(world, "volume.delete", vm, volume)).state == OperationState.DONE
+    assert not Volume.objects.exists() and not world.fake.contents
+
+
 def test_a_lun_that_a_domain_of_the_host_names_is_in_use_when_looked_at_and_when_it_is_taken(world, vm):
     xml = "<domain><name>theirs</name><devices><disk type='network'><source protocol='iscsi' name='{}'/></disk></devices></domain>"
     operation, _ = ready(world, vm, "volume.create")
@@ -223,6 +237,14 @@ def test_what_a_pool_tells_is_what_libvirt_reads_in_the_disk_whatever_it_is_call
     assert read.find("auth").get("username") == way.user
     assert read.find("auth/secret").get(word) in (way.secret_uuid, way.secret_usage) and way.secret_kind == auth
     assert path in paths_in(xml), "so that it is known to be in use"
+
+
+def test_a_lun_that_is_a_device_of_its_host_is_a_block_disk():
+    path = "/dev/disk/by-path/ip-192.0.2.9:3260-iscsi-iqn.2026-01.san:shelf-lun-1"
+    volume = Volume(pool=Pool(kind="iscsi", name="san"), lun=LUNS[0].key, path=path, target="vdd", bus="virtio")
+    disk = etree.fromstring(format_disk(vm_create.disk_spec(volume)))
+    assert (disk.get("type"), disk.find("source").get("dev")) == ("block", path)
+    assert (disk.find("driver").get("type"), disk.find("driver").get("cache")) == ("raw", "none")
 
 
 def test_a_pool_that_the_host_has_as_devices_or_folders_has_no_way_of_qemus():
