@@ -15,7 +15,7 @@ from typing import Any
 from lxml import etree
 
 from portal.hosts.models import Host
-from sdn.transport.host_kernel import CONNECTIONS, RULES, KernelUnread, namespace_of, run_all
+from sdn.transport.host_kernel import CONNECTIONS, RULES, SWITCHES, KernelUnread, namespace_of, run_all, saved_of_old
 from sdn.transport.unixctl import UnixctlClient, UnixctlError, find_vswitchd_socket
 from tasks.hypervisor.driver import HypervisorError
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
@@ -34,6 +34,7 @@ KERNEL: dict[str, tuple[str, tuple[str, ...]]] = {
     "nft_-a_list_ruleset": ("firewall_tables", RULES["listing"]),
     "sysctl_net.bridge": ("kernel", ("sysctl", "net.bridge")),
 }
+OLD_FILES = {"ip": "iptables-legacy-save_-c", "ip6": "ip6tables-legacy-save_-c"}  # where such tables are loaded
 _SECRET = re.compile(r'\b((?:psk|password|passwd|secret|private_key|token)"?\s*[=:]\s*)("[^"]*"|[^,}\s]+)', re.I)
 
 
@@ -71,16 +72,20 @@ def _commands(host: Host, bridges: list[str]) -> Iterator[tuple[str, list[str]]]
 
 def _kernel(host: Host, folder: Path, problems: list[str]) -> None:
     """Linux bridges, netfilter and connections, where the host's kernel is this machine's own."""
+    asked = {name: argv for name, (_, argv) in KERNEL.items()}
     try:
-        told = run_all(namespace_of(Path(host.ovs_rundir)), {name: argv for name, (_, argv) in KERNEL.items()}, DEADLINE_S)  # fmt: skip
+        enter = namespace_of(Path(host.ovs_rundir))
+        told = run_all(enter, asked | SWITCHES, DEADLINE_S)
+        old = saved_of_old(enter, told, DEADLINE_S)
     except KernelUnread as problem:
         problems.append(f"its Linux bridges and netfilter could not be read: {problem}")
         return
-    for name, printed in told.items():
+    printed_by = {name: told[name] for name in asked} | {OLD_FILES[family]: printed for family, printed in old.items()}
+    for name, printed in printed_by.items():
         if printed.problem:
             problems.append(f"{name}: {printed.problem}")
             continue
-        path = folder / KERNEL[name][0] / name
+        path = folder / (KERNEL[name][0] if name in KERNEL else "firewall_tables") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(clean(printed.text))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-Kind = Literal["show", "database", "interfaces", "ports", "bridges", "ofctl_show", "flows", "groups", "tlv_map", "fdb", "conntrack", "kernel_conntrack", "meters", "links", "links_json", "kernel_fdb", "kernel_fdb_json", "nft", "nft_json", "iptables", "sysctl", "lspci"]  # fmt: skip
+Kind = Literal["show", "database", "interfaces", "ports", "bridges", "ofctl_show", "flows", "groups", "tlv_map", "fdb", "conntrack", "kernel_conntrack", "meters", "links", "links_json", "kernel_fdb", "kernel_fdb_json", "nft", "nft_json", "iptables", "iptables_save", "sysctl", "lspci"]  # fmt: skip
 _OPTIONS = r"(?:_-t_\d+|_-f_list|_--names|_--no-names|_--no-stats|_-m|_-s|_--timeout.?\d+)*"
 _VERSION = rf"{_OPTIONS}(?:_-O_?(?P<version>\w+?))?{_OPTIONS}"
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
@@ -38,7 +38,8 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ("kernel_fdb", r"bridge(?:_-[sdt])*_fdb_show"),
         ("nft_json", r"nft_-j_list_ruleset"),
         ("nft", r"nft(?:_-a)?_list_ruleset"),
-        ("iptables", r"ip6?tables(?:-save|_-vnxL|_-t_\w+_-nvL)"),
+        ("iptables_save", r"ip6?tables(?:-legacy)?-save(?:_-c)?"),
+        ("iptables", r"ip6?tables(?:_-vnxL|_-t_\w+_-nvL)"),
         ("sysctl", r"sysctl_-a|sysctl_net\.bridge.*"),
     )
 )

@@ -1,7 +1,8 @@
 """The Linux bridges and netfilter of a bundle's host, as far as its files tell.
 
-`manage.py bundle` writes JSON, which is judged as on a live host; sos writes text. Links and the MAC table are read of either. nft's
-text and iptables' are no JSON: they are shown as evidence, and that they are not evaluated is told.
+`manage.py bundle` writes JSON, which is judged as on a live host; sos writes text. Links and the MAC table are read of either. Rules of
+iptables-save are judged, except where they are nft's own and its JSON has them too. nft's text is shown as evidence, and that it is
+not evaluated is told.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from sdn.bundle.files import BundleFile, Kind
 from sdn.linux.bridges import BridgeReading, FdbEntry, parse_bridge, parse_bridge_ports, parse_fdb, parse_links
+from sdn.linux.iptables import LEGACY, merged, parse_save
 from sdn.linux.ruleset import Ruleset, RulesetUnread, parse_ruleset
 
 _HEAD = re.compile(r"^\d{1,9}: ([^:@\s]+)(?:@([^:\s]+))?: <([^>]*)>(.*)$")
@@ -23,11 +25,12 @@ _FDB = re.compile(r"^\s*([0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}) dev (\S+)(.*)$")
 _SWITCH = re.compile(r"^net\.bridge\.bridge-nf-call-(ip6?)tables\s*=\s*1\s*$", re.M)
 _VLAN = re.compile(r"\bvlan (\d{1,5})")
 EVIDENCE_CHARS = 10_000
+BY_NFT = "(nf_tables)"  # in the first line of what iptables-save prints
 
 
 @dataclass(frozen=True, slots=True)
 class BundleLinux:
-    """What the host's kernel had. `texts` are netfilter's rules that are no JSON."""
+    """What the host's kernel had. `texts` are netfilter's rules where they are no JSON."""
 
     links: tuple[dict[str, Any], ...] = ()
     fdb: tuple[FdbEntry, ...] = ()
@@ -54,10 +57,9 @@ class BundleLinux:
         if facts is None:
             return BridgeReading(bridge, problems=("the bundle has no `ip -d link` that shows it",))
         own = tuple(entry for entry in self.fdb if entry.port in ports or entry.port == bridge)
-        shown = self.texts if self.ruleset is None else ""
         return BridgeReading(
             bridge, facts, ports, own, self.ruleset, self.sees.get("ip", False), self.sees.get("ip6", False), conntrack or None,
-            self.problems, shown[:EVIDENCE_CHARS],
+            self.problems, self.texts[:EVIDENCE_CHARS],
         )  # fmt: skip
 
 
@@ -75,15 +77,34 @@ def read_linux(files: Iterable[BundleFile]) -> BundleLinux:
     fdb = parse_fdb(text("kernel_fdb_json")) or fdb_of_text(text("kernel_fdb"))
     if not (by_kind.keys() & {"kernel_fdb", "kernel_fdb_json"}):
         problems.append("the bundle has no `bridge fdb show`: its Linux bridges count as knowing no MAC")
-    ruleset = _ruleset(text("nft_json"), text("nft"), problems)
-    shown = "\n".join(text(kind) for kind in ("nft", "iptables")).strip()
-    if ruleset is None:
+    nft = _ruleset(text("nft_json"), text("nft"), problems)
+    saved = _saved(by_kind.get("iptables_save", ()), is_nft_read=nft is not None)
+    ruleset = merged(nft, *saved)
+    kinds: tuple[Kind, ...] = ("nft", "iptables_save", "iptables")
+    shown = "\n".join(text(kind) for kind in kinds).strip() if nft is None else ""
+    if nft is None and saved:
+        problems.append(
+            "of netfilter's rules in the bundle those of iptables-save are evaluated; what nft has beside them is not"
+        )
+    elif nft is None:
         what = "only as text (see the bridge's raw evidence), which is not evaluated" if shown else "not at all"
         problems.append(f"netfilter's rules are in the bundle {what}")
-    elif not (by_kind.keys() & {"sysctl"}):
+    if ruleset is not None and not (by_kind.keys() & {"sysctl"}):
         problems.append("the bundle has no `sysctl`: IP's chains count as not seeing bridged frames")
     sees = dict.fromkeys(_SWITCH.findall(text("sysctl")), True)
     return BundleLinux(tuple(links), fdb, ruleset, shown, sees, tuple(problems))
+
+
+def _saved(files: Iterable[BundleFile], *, is_nft_read: bool) -> list[Ruleset]:
+    """The rules of iptables-save. Those that iptables keeps by nft are nft's own: where its JSON was read they are there already."""
+    found = []
+    for file in files:
+        text = file.text()
+        is_nfts = BY_NFT in text.partition("\n")[0]
+        if "*" in text and not (is_nfts and is_nft_read):
+            family = "ip6" if file.path.name.startswith("ip6") else "ip"
+            found.append(parse_save(text, family, "iptables" if is_nfts else LEGACY))
+    return found
 
 
 def _ruleset(told: str, listing: str, problems: list[str]) -> Ruleset | None:

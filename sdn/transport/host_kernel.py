@@ -162,8 +162,7 @@ class HostKernel:
                 found.problems.append(f"the host's own connections could not be read: {connections.problem}")
             else:
                 found.conntrack = kernel_conntrack(connections.text)
-        if old := {family: argv for family, argv in SAVES.items() if told[OLD_TABLES[family]].text.split()}:
-            saved = run_all(enter, old, self._deadline_s)
+        if saved := saved_of_old(enter, told, self._deadline_s):
             for family, one in saved.items():
                 if one.problem:
                     found.problems.append(
@@ -172,6 +171,12 @@ class HostKernel:
             read = [parse_save(one.text, family) for family, one in saved.items() if not one.problem]
             found.ruleset = merged(found.ruleset, *read)
         return found
+
+
+def saved_of_old(enter: tuple[str, ...], told: Mapping[str, Printed], deadline_s: float) -> dict[str, Printed]:
+    """What iptables-legacy-save prints, by family, of those that have a table loaded; `told`: what the names of OLD_TABLES print."""
+    old = {family: argv for family, argv in SAVES.items() if told[OLD_TABLES[family]].text.split()}
+    return run_all(enter, old, deadline_s) if old else {}
 
 
 _PARTS = (("bridge", "the bridge"), ("ports", "the ports"), ("fdb", "the MAC table"))

@@ -27,10 +27,13 @@ from portal.topology.inventory import Scope, load_inventory
 from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.namespaces import namespaces_from_json
 from portal.traces.models import PortTrace
+from sdn.bundle.files import find_files
+from sdn.bundle.linux import read_linux
 from sdn.linux.namespaces import NamespacesSeen
 from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen, switch_to_json
 from sdn.model.trace import Trace
 from sdn.trace import LiveWorld
+from tasks import bundle_writer
 from tasks.namespaces import _look
 from tasks.port_traces import follow
 from tests.cast import Cast
@@ -190,7 +193,9 @@ def test_what_is_cabled_into_namespaces_is_found_told_and_gone_with_them(
     assert went.cause == "not by Hopsight: the host’s kernel tells it"
 
 
-def test_rules_of_the_old_iptables_are_read_in_the_hosts_namespace(street: Street) -> None:
+def test_rules_of_the_old_iptables_are_read_in_the_hosts_namespace_and_are_in_its_bundle(
+    street: Street, host: Host, tmp_path: Path
+) -> None:
     (street.rundir / "rules").write_text("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -p tcp -j ACCEPT\nCOMMIT\n")
     try:
         run("ip", "netns", "exec", street.name, "iptables-legacy-restore", str(street.rundir / "rules"))
@@ -201,6 +206,9 @@ def test_rules_of_the_old_iptables_are_read_in_the_hosts_namespace(street: Stree
     key = ("ip", "filter (iptables-legacy)", "FORWARD")
     assert reading.ruleset.chains[key].policy == "drop"
     assert [rule.text for rule in reading.ruleset.rules[key]] == ["-A FORWARD -p tcp -j ACCEPT"]
+    bundle_writer._kernel(host, tmp_path, [])
+    kept = read_linux(find_files(tmp_path)).reading("br-lan", "").ruleset
+    assert kept is not None and kept.rules[key] == reading.ruleset.rules[key]
 
 
 def test_a_host_that_cannot_be_read_keeps_what_was_seen_with_the_reason(street: Street, host: Host) -> None:
