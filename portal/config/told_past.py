@@ -20,7 +20,7 @@ FORMS: frozenset[str] = frozenset(
         _("the guest drives the whole card, and its frames leave by the card's own wire: no flow, rule or counter of Open vSwitch meets them, and nothing here can predict where they go"),
         _("every frame leaves the host by %(parent)s, even one for a neighbour on it, which arrives only if the switch outside sends it back: Open vSwitch is not on the way, and nothing here can predict what becomes of them outside"),
         _("the kernel hands frames straight to other macvtaps in mode bridge on %(parent)s, and all others leave the host by it: Open vSwitch is not on the way, and nothing here can predict what becomes of them outside"),
-        _("every frame leaves the host by %(parent)s, and no neighbour on it is ever reached, not even by the switch outside: Open vSwitch is not on the way, and nothing here can predict what becomes of them outside"),
+        _("every frame leaves the host by %(parent)s, and what a neighbour on it asks by broadcast (ARP, neighbour discovery) never arrives, even where the switch outside sends it back: Open vSwitch is not on the way, and nothing here can predict what becomes of them outside"),
         _("%(parent)s is this guest's alone and every frame leaves the host by it: Open vSwitch is not on the way, and nothing here can predict what becomes of them outside"),
         _("the process at the socket's other end moves its frames, and no port of Open vSwitch that is known here has this socket: nothing here can predict where they go"),
         _("the card serves the guest's rings in hardware: no flow, rule or counter of Open vSwitch meets them, and nothing here can predict where they go"),

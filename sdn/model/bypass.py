@@ -33,7 +33,7 @@ TRUTHS: dict[str, str] = {
     "pci": f"the guest drives the whole card, and its frames leave by the card's own wire: {_PAST}",
     "macvtap vepa": f"every frame leaves the host by {{device}}, even one for a neighbour on it, which arrives only if the switch outside sends it back: {_LEAVES}",
     "macvtap bridge": f"the kernel hands frames straight to other macvtaps in mode bridge on {{device}}, and all others leave the host by it: {_LEAVES}",
-    "macvtap private": f"every frame leaves the host by {{device}}, and no neighbour on it is ever reached, not even by the switch outside: {_LEAVES}",
+    "macvtap private": f"every frame leaves the host by {{device}}, and what a neighbour on it asks by broadcast (ARP, neighbour discovery) never arrives, even where the switch outside sends it back: {_LEAVES}",
     "macvtap passthrough": f"{{device}} is this guest's alone and every frame leaves the host by it: {_LEAVES}",
     "vhostuser": "the process at the socket's other end moves its frames, and no port of Open vSwitch that is known here has this socket: nothing here can predict where they go",
     "vdpa": f"the card serves the guest's rings in hardware: {_PAST}",

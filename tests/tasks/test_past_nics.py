@@ -162,7 +162,7 @@ def test_a_trace_from_such_a_nic_ends_at_it_with_the_words(world, sriov, member)
 
 @pytest.mark.parametrize(
     ("target", "words"),
-    [("sriov-1", "0000:3b:10.2"), (TAPPED, "other macvtaps in mode bridge on eth0"), (PRIVATE, "no neighbour on it is ever reached")],
+    [("sriov-1", "0000:3b:10.2"), (TAPPED, "other macvtaps in mode bridge on eth0"), (PRIVATE, "asks by broadcast (ARP, neighbour discovery) never arrives")],
 )  # fmt: skip
 def test_a_trace_to_one_ends_at_it_and_says_how_to_go_on(world, sriov, member, target: str, words: str) -> None:
     web = Port.objects.get(vm=world.make_vm("web-2"))
