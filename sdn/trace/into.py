@@ -11,7 +11,7 @@ from sdn.linux.namespaces import FarEnd
 from sdn.model.trace import Hop, Verdict
 from sdn.trace.fields import header_of, stack_of
 from sdn.trace.journey import Journey, Leg
-from sdn.trace.question import PortFacts, TraceHost
+from sdn.trace.question import HostUnreachable, PortFacts, TraceHost
 
 
 def into_namespace(journey: Journey, host: TraceHost, port: PortFacts, far: FarEnd, fields: Mapping[str, str]) -> Leg | None:  # fmt: skip
@@ -30,6 +30,19 @@ def into_namespace(journey: Journey, host: TraceHost, port: PortFacts, far: FarE
     reason = f"It leaves {host.name} by {port.name} of {port.bridge} into {far.words}{instead}.{_beyond(far, fields)}"
     verdict: Verdict = "unknown" if meant else "delivered"
     return Leg(verdict, reason, [out, _inner_hop(host, far, fields)], where=far.words, host=host.name)
+
+
+def out_of_namespace(journey: Journey, host: TraceHost, fields: Mapping[str, str]) -> list[Hop]:
+    """The interface that a packet comes from which is put into its source's port, where that port's cable leads out of a namespace."""
+    question = journey.question
+    try:
+        ports = journey.world.ports(host.name)
+    except HostUnreachable:
+        return []
+    own = (question.bridge, question.source.ofport)
+    port = next((one for one in ports if (one.bridge, one.ofport) == own), None)
+    far = journey.world.behind(host.name, port) if port is not None else None
+    return [] if far is None else [_inner_hop(host, far, fields)]
 
 
 def told_of(hop: Hop, far: FarEnd) -> Hop:

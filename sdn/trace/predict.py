@@ -20,6 +20,7 @@ from sdn.trace.branches import keep_true_branches
 from sdn.trace.conntrack import ESTABLISHED, NEW, REPLY, ct_state
 from sdn.trace.exits import choose, follow, join, look_at_tap
 from sdn.trace.fields import flow_text, packet_fields
+from sdn.trace.into import out_of_namespace
 from sdn.trace.journey import AnyHop, Enter, Journey, Leg, with_hops
 from sdn.trace.parser import parse_trace
 from sdn.trace.past import bypass_of_end, ends_at_nic, past_target
@@ -57,7 +58,10 @@ def predict_flow(
     host = next(host for host in question.hosts if host.name == question.source.host)
     entry = {name: value for name, value in flow.items() if name in ENTRY}
     packet = {name: value for name, value in flow.items() if name not in ENTRY}
-    start: list[AnyHop] = [hops.port_hop(host, question.source, packet)]
+    start: list[AnyHop] = [
+        *out_of_namespace(journey, host, packet),
+        hops.port_hop(host, question.source, packet),
+    ]
     leg = past_target(question.target, with_hops(start, _on_host(journey, host, entry, packet)))
     return _answer(journey, packet, leg, explain)
 

@@ -174,6 +174,11 @@ def test_what_is_cabled_into_namespaces_is_found_told_and_gone_with_them(
             way.reason
             == f"It leaves hv1 by {port} of br-int into namespace {street.blue}, interface {device} {address}/24."
         )
+    back = follow(PortTrace.objects.create(host=host, bridge="br-int", flow="in_port=p1,arp", ct_next=[]))
+    assert [(hop.kind, hop.object) for hop in back.hops[:2]] == [
+        ("guest_nic", f"{street.blue} eth0"),
+        ("ovs_port", "p1"),
+    ]
     reading = LiveWorld({"hv1": street.rundir}).linux_bridge("hv1", "br-lan")
     assert reading.into == {"v7": f"namespace {nameless.name}, interface eth7 without an address"}
 
