@@ -15,8 +15,10 @@ RUN python3 -m venv /node && /node/bin/pip install --no-cache-dir --disable-pip-
     && rm -rf node_modules /node
 
 FROM ${BASE} AS app
+# lldpcli: Debian lets the group adm alone run it, as lldpd's user; here the socket's group says who may.
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        ca-certificates libvirt0 openvswitch-switch python3 qemu-utils && rm -rf /var/lib/apt/lists/*
+        ca-certificates libvirt0 lldpd openvswitch-switch python3 qemu-utils && rm -rf /var/lib/apt/lists/* \
+    && chmod 0755 /usr/sbin/lldpcli
 WORKDIR /app
 COPY --from=build /app/.venv /app/.venv
 COPY --from=build /app/frontend/dist frontend/dist
