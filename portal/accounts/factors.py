@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.audit import record
 from portal.accounts.models import AccessPolicy, Membership, Team, User
@@ -24,7 +25,7 @@ from portal.live.events import rights_changed
 
 POLICY_KEY, POLICY_S = "access-policy:operators", 60
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
-KINDS = {"totp": "authenticator app", "webauthn": "passkey", "recovery_codes": "recovery codes"}
+KINDS = {"totp": _("authenticator app"), "webauthn": _("passkey"), "recovery_codes": _("recovery codes")}
 
 
 def has_factor(user: User) -> bool:

@@ -11,13 +11,14 @@ from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.audit import record
 from portal.accounts.factors import KINDS
 from portal.accounts.models import LogIn, User
 from portal.live.events import rights_changed
 
-METHODS = {"password": "password", "socialaccount": "single sign-on"}
+METHODS = {"password": _("password"), "socialaccount": _("single sign-on")}
 
 
 @receiver(user_logged_in)

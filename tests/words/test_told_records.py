@@ -7,7 +7,8 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import translation
 
-from portal.accounts.templatetags.hopsight import verdict
+from portal.accounts.factors import KINDS as FACTORS
+from portal.accounts.templatetags.hopsight import said_each, verdict
 from portal.config.told import told
 from portal.config.told_records import WORDS
 from portal.console.access import NO_SCREEN, NOT_ON
@@ -45,6 +46,8 @@ def test_why_a_switch_changed_and_why_a_console_stays_shut_have_forms() -> None:
     said |= {"Hopsight’s own seat access in payments-net", "Hopsight’s controller keeps it"}
     with translation.override("ru"):
         assert {words for words in said if told(words) == words} == set()
+        assert [word for word in FACTORS.values() if said_each(word) == word] == []
+        assert said_each("password, passkey") == "пароль, ключ доступа"
         assert [word for word in VERDICT_WORDS if verdict(word) == word] == []
 
 

@@ -56,6 +56,12 @@ def said(value: object) -> str:
 
 
 @register.filter
+def said_each(value: str) -> str:
+    """`password, passkey`: each of them in the page's language."""
+    return ", ".join(gettext(one) for one in value.split(", ")) if value else ""
+
+
+@register.filter
 def verdict(value: str) -> str:
     """A trace's verdict as a chip has it: `to_controller` → `to controller`."""
     return told(value.replace("_", " "))
