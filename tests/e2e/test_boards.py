@@ -85,6 +85,7 @@ def test_a_chart_is_drawn_and_saved_as_a_table_and_as_a_picture(product: Product
         with page.expect_download() as download:
             page.get_by_role("button", name=f"Traffic as {words}").click()
         assert download.value.path().read_bytes().startswith(begin)
+        assert download.value.suggested_filename == f"traffic.{words.lower()}"
 
 
 def test_the_wall_shows_nothing_but_the_board(product: Product, page: Page) -> None:

@@ -66,10 +66,7 @@ function fillTable(element: HTMLElement, history: History): void {
 
 /** What the table calls a line, in the page's language. */
 function wordsIn(element: HTMLElement, name: string): string {
-  return (
-    element.querySelector(`tr[data-line="${name}"] th, tr[data-line="${name}"] td`)?.textContent?.trim() ??
-    name
-  );
+  return element.querySelector(`tr[data-line="${name}"] th`)?.textContent?.trim() ?? name;
 }
 
 function offerExports(
