@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, Max, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
@@ -37,10 +37,11 @@ SUMS: tuple[tuple[Any, dict[str, Any]], ...] = (
     (Volume, {"max_volumes": Count("id"), "max_volume_gib": Sum("size_gib")}),
 )
 SHOWN = tuple(name for _, sums in SUMS for name in sums)
-# What fills the other limits: the way from a row to its team, and what is looked at. They are priced otherwise, or not at all.
+# What fills the other limits, and these too: the way from a row to its team, and what is looked at. They are priced otherwise, or
+# not at all.
 MORE: tuple[tuple[Any, str, dict[str, Any]], ...] = (
-    (Snapshot.objects, "vm__team", {"max_snapshots": Count("id")}),
-    (SnapshotVolume.objects.filter(snapshot=None), "volume__team", {"max_snapshots": Count("id")}),
+    (Snapshot.objects, "vm__team", {"max_snapshots": Count("id"), "max_disk_gib": Sum("disk_gib")}),
+    (SnapshotVolume.objects, "volume__team", {"max_snapshots": Count("id", filter=Q(snapshot=None)), "max_volume_gib": Sum("size_gib")}),
     (Network.objects.filter(kind__in=OVERLAYS), "team", {"max_networks": Count("id")}),
     (FloatingAddress.objects, "team", {"max_floating_addresses": Count("id")}),
     (VM.objects, "team", {"max_vm_vcpus": Max("vcpus"), "max_vm_ram_mib": Max("ram_mib"), "max_vm_disk_gib": Max("disk_gib")}),
@@ -85,7 +86,7 @@ def teams(request: HttpRequest) -> HttpResponse:
             errors = problem.errors
     members = dict(Membership.objects.filter(user__service_of=None).values_list("team").annotate(Count("id")))
     rows = list(Team.objects.order_by("name"))
-    use = use_by_team(rows)
+    use = use_of_limits(rows)
     context = {
         "teams": [(team, members.get(team.pk, 0), use_row(team, use[team.pk])) for team in rows],
         "headings": [words_of(name) for name in SHOWN],

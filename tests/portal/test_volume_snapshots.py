@@ -67,7 +67,10 @@ def test_one_is_taken_counted_and_told_and_holds_the_volume_meanwhile(cast: Cast
     assert AuditRow.objects.filter(action="volume.snapshot", object_id=str(volume.uuid)).exists()
     assert (snapshots_of(volume.team), use_of_volumes(volume.team).gib) == (1, before + 2)
     assert held_by_team([volume.team])[volume.team.pk]["snapshot_volume_gib"] == 2
-    assert use_of_limits([volume.team])[volume.team.pk]["max_snapshots"] == 1
+    limits = use_of_limits([volume.team])[volume.team.pk]
+    assert (limits["max_snapshots"], limits["max_volume_gib"]) == (1, before + 2), (
+        "what is told is what is held against the limit"
+    )
     (told,) = ask(cast, "GET", volume).json()
     busy = "“Take snapshot of volume” is under way"
     assert (told["no_revert"], told["no_delete"], told["no_clone"]) == (busy, busy, busy)
