@@ -63,7 +63,7 @@ def create_vm(
     machine: Annotated[str, typer.Option(help="q35 or pc.")] = "q35",
     disk_bus: Annotated[str, typer.Option(help="virtio, scsi or sata.")] = "virtio",
     disk_cache: Annotated[str, typer.Option(help="writeback, none or writethrough.")] = "writeback",
-    nic: Annotated[str, typer.Option(help="virtio or e1000e.")] = "virtio",
+    nic: Annotated[str, typer.Option(help="virtio, e1000e, e1000, rtl8139 or vmxnet3.")] = "virtio",
     lease_days: Annotated[int, typer.Option(min=0, help="Its lease ends so many days from now; 0: none.")] = 0,
     autostart: Annotated[bool, typer.Option(help="Start it with its host.")] = False,
     volume: Annotated[

@@ -24,7 +24,7 @@ from portal.hosts.models import ForeignDomain, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import Touched, bump_generation, lock_intent
 from portal.networks.ipam import AddressProblem, Plugged, allocate_port, check_address
-from portal.networks.models import Network, Port
+from portal.networks.models import Network, NicModel, Port
 from portal.networks.owners import network_named, usable_networks
 from portal.operations.models import Operation
 from portal.operations.stages import TITLES
@@ -256,6 +256,6 @@ def _port(vm: VM, nic: ForeignNic, wish: Wish) -> Port:
         )
     except AddressProblem as problem:  # two NICs that wish for one address, or a network that is full with the first
         raise VMProblem({"nics": [f"NIC {nic.mac}: {problem}"]}) from None
-    model = "e1000e" if nic.model.startswith("e1000") else "virtio"
+    model = nic.model if nic.model in NicModel.values else NicModel.VIRTIO
     Port.objects.filter(pk=port.pk).update(host=vm.host, model=model)
     return port

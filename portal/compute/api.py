@@ -43,7 +43,11 @@ class RebuildIn(Given):
 
 class DevicesIn(Given):
     disk_bus: str = Field("", max_length=20, description="virtio, scsi or sata; nothing: as it is")
-    nic_model: str = Field("", max_length=20, description="virtio or e1000e, of all its NICs; nothing: as they are")
+    nic_model: str = Field(
+        "",
+        max_length=20,
+        description="virtio, e1000e, e1000, rtl8139 or vmxnet3, of all its NICs; nothing: as they are",
+    )
 
 
 class DevicesAccepted(Accepted):

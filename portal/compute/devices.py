@@ -28,10 +28,7 @@ from portal.operations.models import Operation
 from sdn.model.device import chain_from_json
 
 PASSTHROUGH = "passthrough"
-KINDS = {
-    **{(field, choice.value): choice.note for field in ("disk_bus", "nic_model") for choice in CHOICES[field]},
-    ("nic_model", "e1000"): EMULATED,
-}
+KINDS = {(field, choice.value): choice.note for field in ("disk_bus", "nic_model") for choice in CHOICES[field]}
 HEADER = ("team", "vm", "state", "host", "image", "device", "model", "next_start", "kind")
 
 

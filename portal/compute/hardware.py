@@ -38,8 +38,17 @@ CHOICES: dict[str, tuple[Choice, ...]] = {
         Choice("none", "none: past the host's cache"),
         Choice("writethrough", "writethrough: every write reaches the disk"),
     ),
-    "nic_model": (Choice("virtio", "virtio", PARAVIRTUAL), Choice("e1000e", "e1000e (Intel 82574)", EMULATED)),
+    "nic_model": (
+        Choice("virtio", "virtio", PARAVIRTUAL),
+        Choice("e1000e", "e1000e (Intel 82574)", EMULATED),
+        Choice("e1000", "e1000 (Intel 82540)", EMULATED),
+        Choice("rtl8139", "rtl8139 (Realtek)", EMULATED),
+        Choice("vmxnet3", "vmxnet3 (VMware)", EMULATED),
+    ),
 }  # fmt: skip
+CONVENTIONAL = frozenset(
+    {"e1000", "rtl8139", "vmxnet3"}
+)  # PCI without Express: libvirt gives a q35 their bridge at its start alone
 DISK_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd"}
 
 
@@ -55,6 +64,8 @@ class Hardware:
 
 
 USUAL = Hardware()
+
+
 HARDWARE_FIELDS = tuple(field.name for field in fields(Hardware))
 
 
@@ -73,6 +84,16 @@ def hardware_problems(asked: Hardware) -> dict[str, list[str]]:
             gettext("e1000e is a PCI Express device, and machine pc has none: choose virtio, or machine q35")
         ]
     return errors
+
+
+def hot_nic_refusal(machine: str, model: str) -> str:
+    """Why such a NIC cannot be plugged into a running machine of that type, or ""."""
+    if machine != "q35" or model not in CONVENTIONAL:
+        return ""
+    return gettext(
+        "%(model)s is a PCI device without Express, for which q35 has a slot only from a start on: shut the VM down first, or "
+        "choose virtio or e1000e"
+    ) % {"model": model}
 
 
 def disk_target(bus: str, number: int) -> str:

@@ -6,8 +6,9 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from portal.accounts.models import Team, User
-from portal.compute.actions import host_refusal
+from portal.compute.actions import OFF, host_refusal
 from portal.compute.changes import locked_vm
+from portal.compute.hardware import hot_nic_refusal
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem, start_operation
 from portal.live.publishers import vm_changed
@@ -84,7 +85,7 @@ def move_nic(vm: VM, user: User | None, port: Port, network: Network | None, add
     with transaction.atomic():
         bump_generation()
         fresh = locked_vm(vm, "nics")
-        errors = _check(fresh, network, port.model)
+        errors = _check(fresh, network)
         if network is not None and network.pk == port.network_id:
             errors["network"] = [gettext("it is on %(network)s already") % {"network": network.name}]
         if reason := nic_refusals(fresh, [port], "")[port.pk]:
@@ -137,7 +138,7 @@ def readdress(port: Port, network: Network, address: str | None) -> None:
     Port.objects.filter(pk=port.pk).update(network=network, wired_at=None, wired_generation=None)
 
 
-def _check(vm: VM, network: Network | None, model: str) -> dict[str, list[str]]:
+def _check(vm: VM, network: Network | None, model: str = NicModel.VIRTIO) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     team: Team = vm.team
     if network is None or network.team_id != team.pk:
@@ -147,8 +148,10 @@ def _check(vm: VM, network: Network | None, model: str) -> dict[str, list[str]]:
     if model not in NicModel.values:
         errors["model"] = [
             gettext("“%(model)s” was given; %(values)s are allowed")
-            % {"model": model[:20], "values": " and ".join(NicModel.values)}
+            % {"model": model[:20], "values": ", ".join(NicModel.values)}
         ]
+    elif vm.state not in OFF and (hot := hot_nic_refusal(vm.machine, model)):
+        errors["model"] = [hot]
     if reason := host_refusal(vm):
         errors["vm"] = [reason]
     return errors

@@ -185,6 +185,9 @@ class PortKind(models.TextChoices):
 class NicModel(models.TextChoices):
     VIRTIO = "virtio", _("virtio (paravirtual)")
     E1000E = "e1000e", _("e1000e (emulated Intel 82574)")
+    E1000 = "e1000", _("e1000 (emulated Intel 82540, for old guests)")
+    RTL8139 = "rtl8139", _("rtl8139 (emulated Realtek, for very old guests)")
+    VMXNET3 = "vmxnet3", _("vmxnet3 (emulated VMware's, for guests that come from there)")
 
 
 class Port(models.Model):

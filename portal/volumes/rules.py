@@ -38,7 +38,7 @@ def attach_refusal(vm: VM, volume: Volume, bus: str) -> str:
     pool = volume.pool
     if pool is not None and vm.host_id != pool.host_id:
         return gettext(
-            "%(volume)s lies on %(host)s, and %(vm)s runs on %(host2)s: a volume does not move between hosts yet"
+            "%(volume)s lies on %(host)s, and %(vm)s is on %(host2)s: a volume goes to another host only with a VM that has it"
         ) % {"volume": volume.name, "host": pool.host.name, "vm": vm.name, "host2": vm.host}
     return vm_refusal(vm, bus)
 

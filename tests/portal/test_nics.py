@@ -75,7 +75,12 @@ def test_what_can_not_be_is_refused_and_nothing_is_stored(cast: Cast, vm: VM, ba
     give_floating(cast.payments, port)
     for method, path, body, word in (
         ("POST", f"{vm.uuid}/nics", {"network": "search-net"}, "no network of that name"),
-        ("POST", f"{vm.uuid}/nics", {"network": "back", "model": "ne2k"}, "virtio and e1000e are allowed"),
+        (
+            "POST",
+            f"{vm.uuid}/nics",
+            {"network": "back", "model": "ne2k"},
+            "virtio, e1000e, e1000, rtl8139, vmxnet3 are allowed",
+        ),
         ("POST", f"{vm.uuid}/nics", {"network": "back", "address": "10.99.0.1"}, "back has 10.30.0.0/24"),
         ("PATCH", one, {"network": "back"}, "take that back first"),
         ("PATCH", one, {"network": "payments-net"}, "is on payments-net already"),
@@ -87,6 +92,18 @@ def test_what_can_not_be_is_refused_and_nothing_is_stored(cast: Cast, vm: VM, ba
         assert answer.status_code == 422 and word in str(answer.json()["errors"]), (method, path, body)
     assert Operation.objects.count() == 1 and vm.ports.count() == 1
     assert "take that back first" in client_of(cast.bob).get(reverse("vm_nics", args=[vm.uuid])).content.decode()
+
+
+@pytest.mark.parametrize("model", ["e1000", "rtl8139", "vmxnet3"])
+def test_a_model_without_pci_express_is_plugged_at_a_start_alone(cast: Cast, vm: VM, back: Network, model: str) -> None:
+    VM.objects.update(state="running")
+    answer = ask(cast, "POST", f"{vm.uuid}/nics", {"network": "back", "model": model})
+    assert "only from a start on: shut the VM down first" in answer.json()["errors"]["model"][0]
+    VM.objects.update(machine="pc")
+    assert ask(cast, "POST", f"{vm.uuid}/nics", {"network": "back", "model": model}).status_code == 202
+    Operation.objects.update(state="done")
+    VM.objects.update(machine="q35", state="stopped")
+    assert ask(cast, "POST", f"{vm.uuid}/nics", {"network": "back", "model": model}).status_code == 202
 
 
 def test_a_vm_has_so_many_nics_at_most(cast: Cast, vm: VM, back: Network) -> None:

@@ -71,7 +71,7 @@ def test_what_is_attached_cannot_be_attached_again_nor_deleted(cast: Cast, vm: V
 def test_a_volume_of_another_host_is_refused_in_words(cast: Cast, vm: VM) -> None:
     far = made_volume(cast, "far", made_host("hv2"))
     said = words(ask(cast, "POST", f"/{far.uuid}/attach", {"vm": "web-1"}))
-    assert "far lies on hv2, and web-1 runs on hv1: a volume does not move between hosts yet" in said
+    assert "far lies on hv2, and web-1 is on hv1: a volume goes to another host only with a VM that has it" in said
 
 
 @pytest.mark.parametrize(
