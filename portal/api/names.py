@@ -104,7 +104,8 @@ def _told_one(place: tuple[Any, ...], allowed: list[str]) -> Error:
     words = f"“{name}” was given in {where}, which has no such name"
     if nearest := get_close_matches(name, allowed, n=1):
         words += f": did you mean “{nearest[0]}”?"
-    words += f"; {', '.join(sorted(allowed))} are allowed" if allowed else "; nothing is allowed there"
+    verb = "are" if len(allowed) > 1 else "is"
+    words += f"; {', '.join(sorted(allowed)) or 'nothing'} {verb} allowed there"
     return {"type": UNKNOWN, "loc": (*place[:-1], name), "msg": words}
 
 

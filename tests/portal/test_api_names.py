@@ -89,20 +89,20 @@ def test_every_unknown_name_is_told_with_its_place_and_the_nearest_that_is_allow
     assert answer.json()["errors"] == {
         "stat": [
             "“stat” was given in query, which has no such name: did you mean “state”?; "
-            "cursor, fields, host, limit, name, q, state, tag are allowed"
+            "cursor, fields, host, limit, name, q, state, tag are allowed there"
         ],
         "limt": [
             "“limt” was given in query, which has no such name: did you mean “limit”?; "
-            "cursor, fields, host, limit, name, q, state, tag are allowed"
+            "cursor, fields, host, limit, name, q, state, tag are allowed there"
         ],
     }
     body = {"name": "web-2", "image": "tiny", "flavour": "nano", "volumes": [{"size_gib": 1, "sise_gib": 2}, {"bus": "ide", "zzz": 1}]}  # fmt: skip
     told = client.post("/api/v1/vms?keep=1", body, **JSON).json()["errors"]
     assert told["flavour"][0].startswith("“flavour” was given in body, which has no such name: did you mean “flavor”?;")
     assert told["sise_gib"] == [
-        "“sise_gib” was given in body.volumes.0, which has no such name: did you mean “size_gib”?; bus, name, size_gib are allowed"
+        "“sise_gib” was given in body.volumes.0, which has no such name: did you mean “size_gib”?; bus, name, size_gib are allowed there"
     ]
-    assert told["zzz"] == ["“zzz” was given in body.volumes.1, which has no such name; bus, name, size_gib are allowed"]
+    assert told["zzz"] == ["“zzz” was given in body.volumes.1, which has no such name; bus, name, size_gib are allowed there"]
     assert told["keep"] == ["“keep” was given in query, which has no such name; nothing is allowed there"]
     assert {"flavor", "network", "size_gib"} <= set(told), "what is missing is told with it"
     assert not VM.objects.exists()

@@ -17,7 +17,7 @@ PORTAL = settings.BASE_DIR / "portal"
 SOURCES = [
     path
     for path in sorted(PORTAL.glob("**/*.py"))
-    if not FOR_PROGRAMS.search(str(path)) and "migrations" not in path.parts
+    if not FOR_PROGRAMS.search(f"/{path.relative_to(PORTAL)}") and "migrations" not in path.parts
 ]
 
 
