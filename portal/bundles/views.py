@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -13,8 +12,7 @@ from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.bundles.models import BundleTrace, SupportBundle
 from portal.bundles.requests import KEPT, add_bundle, ask_bundle_trace, delete_bundle
-from portal.config.told import told_value
-from portal.traces.presentation import read_trace, rows_of, verdict_words
+from portal.traces.presentation import followed_before, followed_packet
 from portal.traces.raw import PROTOCOLS, given_in, packet_of_form
 from portal.traces.requests import Errors, TraceProblem
 
@@ -48,7 +46,7 @@ def bundle(request: HttpRequest, uuid: UUID) -> HttpResponse:
             errors = problem.errors
     context = {
         "bundle": row, "errors": errors, "given": given_in(request.POST), "protocols": PROTOCOLS, "bridges": row.facts.get("bridges", []),
-        "traces": [(one, (one.result or {}).get("verdict", ""), (one.result or {}).get("reason", one.error)) for one in row.traces.all()],
+        "traces": followed_before(row.traces.all()),
     }  # fmt: skip
     return render(request, "bundles/bundle.html", context, status=422 if errors else 200)
 
@@ -58,12 +56,7 @@ def bundle_trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One packet's way through the bundle's host."""
     require(request, "bundle.see")
     row = get_object_or_404(BundleTrace.objects.select_related("bundle"), uuid=uuid)
-    trace = read_trace(told_value(row.result))
-    context: dict[str, Any] = {
-        "row": row, "bundle": row.bundle, "trace": trace, "rows": rows_of(trace) if trace else [],
-        "verdict": verdict_words(trace.verdict) if trace else "",
-    }  # fmt: skip
-    return render(request, "bundles/bundle_trace.html", context)
+    return render(request, "bundles/bundle_trace.html", {"bundle": row.bundle, **followed_packet(row)})
 
 
 @require_POST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,11 +10,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from portal.accounts.access import require
 from portal.accounts.views import person
-from portal.config.told import told_value
 from portal.hosts.models import Host
 from portal.traces.models import PortTrace
 from portal.traces.port_traces import ask_port_trace, switch_of
-from portal.traces.presentation import read_trace, rows_of, verdict_words
+from portal.traces.presentation import followed_before, followed_packet
 from portal.traces.raw import PROTOCOLS, PacketAsked, given_in, packet_of_form
 from portal.traces.requests import Errors, TraceProblem
 
@@ -43,7 +41,7 @@ def port_traces(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
     context = {
         "host": row, "bridge": here, "errors": errors, "given": given, "protocols": PROTOCOLS,
         "ports": [one for port in here.ports for one in port.interfaces if one.ofport],
-        "traces": [(one, (one.result or {}).get("verdict", ""), (one.result or {}).get("reason", one.error)) for one in row.port_traces.filter(bridge=bridge)],
+        "traces": followed_before(row.port_traces.filter(bridge=bridge)),
     }  # fmt: skip
     return render(request, "traces/port_traces.html", context, status=422 if errors else 200)
 
@@ -53,9 +51,4 @@ def port_trace(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One packet's way from a port of a live host."""
     require(request, "flow.see")
     row = get_object_or_404(PortTrace.objects.select_related("host"), uuid=uuid)
-    trace = read_trace(told_value(row.result))
-    context: dict[str, Any] = {
-        "row": row, "host": row.host, "trace": trace, "rows": rows_of(trace) if trace else [],
-        "verdict": verdict_words(trace.verdict) if trace else "",
-    }  # fmt: skip
-    return render(request, "traces/port_trace.html", context)
+    return render(request, "traces/port_trace.html", {"host": row.host, **followed_packet(row)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,9 +10,10 @@ import orjson
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from portal.bundles.models import BundleTrace
 from portal.config.told import told_value
 from portal.hosts.models import Host
-from portal.traces.models import TraceRequest
+from portal.traces.models import PortTrace, TraceRequest
 from portal.traces.packets import KINDS
 from portal.traces.question import asked_of
 from sdn.model.asked import asked_from_json
@@ -54,6 +56,21 @@ def read_trace(value: dict[str, Any] | None) -> Trace | None:
         return from_json(value)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def followed_packet(row: PortTrace | BundleTrace) -> dict[str, Any]:
+    """What the page of a packet that was given as a flow shows: of a live host's port, or in a bundle."""
+    trace = read_trace(told_value(row.result))
+    return {
+        "row": row, "trace": trace, "rows": rows_of(trace) if trace else [],
+        "verdict": verdict_words(trace.verdict) if trace else "",
+    }  # fmt: skip
+
+
+def followed_before(rows: Iterable[PortTrace | BundleTrace]) -> list[tuple[PortTrace | BundleTrace, str, str]]:
+    """The packets that were followed before, each with its verdict and why."""
+    told = [(row, row.result or {}) for row in rows]
+    return [(row, result.get("verdict", ""), result.get("reason", row.error)) for row, result in told]
 
 
 def rows_of(trace: Trace) -> list[Row]:
