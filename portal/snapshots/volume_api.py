@@ -13,6 +13,7 @@ from pydantic import Field
 
 from portal.accounts.access import require, team_for
 from portal.accounts.views import person
+from portal.api.names import Given
 from portal.api.schemas import Accepted
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
@@ -33,7 +34,7 @@ from portal.volumes.serialize import volume_as_json
 router = Router()
 
 
-class VolumeSnapshotIn(Schema):
+class VolumeSnapshotIn(Given):
     name: str = Field(max_length=200)
 
 

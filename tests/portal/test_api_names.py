@@ -102,7 +102,9 @@ def test_every_unknown_name_is_told_with_its_place_and_the_nearest_that_is_allow
     assert told["sise_gib"] == [
         "“sise_gib” was given in body.volumes.0, which has no such name: did you mean “size_gib”?; bus, name, size_gib are allowed there"
     ]
-    assert told["zzz"] == ["“zzz” was given in body.volumes.1, which has no such name; bus, name, size_gib are allowed there"]
+    assert told["zzz"] == [
+        "“zzz” was given in body.volumes.1, which has no such name; bus, name, size_gib are allowed there"
+    ]
     assert told["keep"] == ["“keep” was given in query, which has no such name; nothing is allowed there"]
     assert {"flavor", "network", "size_gib"} <= set(told), "what is missing is told with it"
     assert not VM.objects.exists()
