@@ -76,7 +76,7 @@ def test_every_operation_that_takes_a_body_has_an_example() -> None:
         f"{method.upper()} {path}"
         for path, item in DOCUMENT.items()
         for method, operation in item.items()
-        if "requestBody" in operation
+        if "application/json" in operation.get("requestBody", {}).get("content", {})  # an upload's is a file of bytes
     }
     assert taking == set(BODIES)
 
