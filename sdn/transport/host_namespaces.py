@@ -116,7 +116,9 @@ def _look_inside(places: list[Place], deadline_s: float) -> tuple[list[tuple[Pla
         asked = {place.path: ("nsenter", f"--net={place.path}", "--", *ADDRESSES) for place in some}
         told = run_all((), asked, deadline_s)
         for place in some:
-            if problem := told[place.path].problem:
+            if (problem := told[place.path].problem) and not _inode(place.path):
+                continue  # it went while it was looked for
+            if problem:
                 problems.append(f"namespace {place.name} could not be looked into: {problem}")
             else:
                 inside.append((place, parse_addresses(told[place.path].text)))
@@ -124,8 +126,10 @@ def _look_inside(places: list[Place], deadline_s: float) -> tuple[list[tuple[Pla
 
 
 def _inode(path: str) -> int:
+    """The namespace's number; 0 of what is none: a name that is being made or taken away is an empty file."""
     try:
-        return os.stat(path).st_ino
+        found = os.stat(path)
+        return found.st_ino if found.st_dev == os.stat("/proc/self/ns/net").st_dev else 0
     except OSError:
         return 0
 

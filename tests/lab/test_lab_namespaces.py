@@ -91,7 +91,7 @@ class Street:
 @pytest.fixture
 def street() -> Iterator[Street]:
     made = Street(f"hs-ns{secrets.token_hex(2)}", Path(tempfile.mkdtemp(prefix="hsns")))
-    nameless = f"{made.name}x"
+    nameless, gone = f"{made.name}x", Path(f"/run/netns/{made.name}y")
     try:
         for netns in (made.name, made.blue, nameless):
             run("ip", "netns", "add", netns)
@@ -109,11 +109,13 @@ def street() -> Iterator[Street]:
         sleeper = made.start(nameless, "sleep", "600")
         wait_for(lambda: Path(f"/proc/{sleeper.pid}/comm").read_text().strip() == "sleep", 20, "a process inside", 0.02)
         run("ip", "netns", "del", nameless)  # the process keeps it
+        gone.touch()  # as a name is that is just being taken away
         yield made
     finally:
         for one in reversed(made.running):
             one.terminate()
             one.wait(20)
+        gone.unlink(missing_ok=True)
         for netns in (made.name, made.blue, nameless):
             subprocess.run(("ip", "netns", "del", netns), check=False, capture_output=True)
         shutil.rmtree(made.rundir)
