@@ -19,6 +19,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from portal.compute.models import VM
 from portal.snapshots.models import Snapshot, SnapshotVolume
 from portal.volumes.models import Volume
 from tasks.hypervisor.chains import chain_of, file_of_disk, lies_on
@@ -122,6 +123,15 @@ def lay(hypervisor: Hypervisor, parts: Sequence[SnapshotVolume]) -> None:
     for one in parts:
         new = path_of(one.volume, one.next_file_name)
         lay_over(hypervisor, disk_of(one.volume), new, Path(one.volume.path))
+
+
+def lock_rows(volumes: Iterable[UUID], vm: VM | None = None) -> None:
+    """All rows that will change are taken before the first change is told: telling takes the team's topic, for which somebody
+    may wait who has changed one of those rows. Runs in the caller's transaction."""
+    if vm is not None:
+        list(VM.objects.select_for_update(no_key=True).filter(pk=vm.pk).values_list("pk"))
+    wanted = Volume.objects.select_for_update(no_key=True).filter(uuid__in=list(volumes))
+    list(wanted.order_by("pk").values_list("pk"))
 
 
 def record_frozen(parts: Sequence[SnapshotVolume]) -> None:

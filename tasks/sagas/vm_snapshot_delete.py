@@ -56,8 +56,8 @@ def _merge_part(context: Context, hypervisor: Hypervisor, part: SnapshotVolume) 
     note(context, begun_part=part.pk)
     left = merge_part(hypervisor, part)
     with transaction.atomic():
-        record_merged_part(part)
         note(context, left_of_volumes=[*params_of(context).get("left_of_volumes", ()), str(left)])
+        record_merged_part(part)
 
 
 def _drop_left_of_volumes(context: Context) -> None:
@@ -123,12 +123,11 @@ def merge(context: Context) -> str:
 
 
 def _record_own(context: Context, vm: VM, snapshot: Snapshot, child: Snapshot | None) -> None:
-    left = child.disk_name if child else vm.disk_name
+    note(context, is_merged=True, left=child.disk_name if child else vm.disk_name)
     if child is None:
         switch(vm, snapshot.disk_name, snapshot.parent)
     else:
         Snapshot.objects.filter(pk=child.pk).update(disk_name=snapshot.disk_name, parent=snapshot.parent)
-    note(context, is_merged=True, left=left)
 
 
 def finish_merge(context: Context) -> None:

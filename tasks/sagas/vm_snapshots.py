@@ -29,6 +29,7 @@ from tasks.sagas.layers import (
     lay,
     lay_on,
     lay_over,
+    lock_rows,
     merge_layers,
     new_layers,
     parts_of,
@@ -97,6 +98,7 @@ def freeze(context: Context) -> str:
         written = {target: str(new), **new_layers(parts)}
         hypervisor.take_snapshot(vm.domain, written, str(memory) if snapshot.has_memory else "")
     with transaction.atomic():
+        lock_rows([one.volume.uuid for one in parts], vm)
         record_frozen(parts)
         current = Snapshot.objects.filter(vm=vm, is_current=True).first()
         told = {"disk_name": files.disk.name, "parent": current, "state": Snapshot.State.THERE}
@@ -146,6 +148,7 @@ def switch_back(context: Context) -> str:
     grow_file(new, vm.disk_gib)
     lay_on(parts, context.operation.uuid)
     with transaction.atomic():
+        lock_rows([one.volume.uuid for one in parts], vm)
         record_reverted(parts, context.operation.uuid)
         switch(vm, new.name, snapshot)
     refresh_pools(hypervisor, vm.volumes.select_related("pool"))
@@ -165,6 +168,7 @@ def switch_forth(context: Context) -> None:
     before = params["before"]
     volumes = before.get("volumes", ())
     with transaction.atomic():
+        lock_rows([one["volume"] for one in volumes], vm)
         current = Snapshot.objects.filter(vm=vm, uuid=before["current"]).first() if before["current"] else None
         switch(vm, before["disk_name"], current)
         return_volumes(volumes)

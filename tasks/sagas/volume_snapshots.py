@@ -164,8 +164,8 @@ def _merge(context: Context, hypervisor: Hypervisor, moment: SnapshotVolume) -> 
     keep_params(context, is_begun=True)
     left = merge_part(hypervisor, moment)
     with transaction.atomic():
-        record_merged_part(moment)
         keep_params(context, is_merged=True, left=str(left))
+        record_merged_part(moment)
         volume_changed(moment.volume)
 
 
