@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,31 +14,22 @@ from portal.topology.namespaces import namespace_objects, namespaces_from_json, 
 from portal.topology.topology_objects import diff_objects, read_switch
 from sdn.linux.namespaces import NamespacesSeen
 from sdn.transport.host_namespaces import UNREAD, read_namespaces
+from tasks.host_looks import look_at_hosts
 from tasks.rows import in_rows
 from tasks.topology_history import note_changes, now_ms
 
-log = logging.getLogger("hopsight.namespaces")
-EVERY_S = 5.0
 HOSTS_AT_ONCE = 4
 
 
 async def keep_namespaces() -> None:
-    """Look until cancelled; one host's trouble ends nobody's look."""
-    gate = asyncio.Semaphore(HOSTS_AT_ONCE)
-    while True:
-        try:
-            hosts = await in_rows(lambda: list(Host.objects.values_list("pk", "ovs_rundir")))
-            await asyncio.gather(*(_look(gate, pk, Path(rundir)) for pk, rundir in hosts))
-        except Exception:  # the process's edge: the next look tries again
-            log.exception("namespaces not looked at")
-        await asyncio.sleep(EVERY_S)
+    """Look until cancelled."""
+    await look_at_hosts(_look, HOSTS_AT_ONCE)
 
 
-async def _look(gate: asyncio.Semaphore, host_id: int, rundir: Path) -> None:
-    async with gate:
-        ports = await in_rows(internal_ports, host_id)
-        seen = await asyncio.to_thread(read_namespaces, rundir, ports)
-        await in_rows(record_namespaces, host_id, seen)
+async def _look(host_id: int, rundir: Path) -> None:
+    ports = await in_rows(internal_ports, host_id)
+    seen = await asyncio.to_thread(read_namespaces, rundir, ports)
+    await in_rows(record_namespaces, host_id, seen)
 
 
 def internal_ports(host_id: int) -> frozenset[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 from django.db import transaction
@@ -13,30 +12,21 @@ from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.neighbours import lldp_to_json, neighbour_objects
 from portal.topology.topology_objects import diff_objects
 from sdn.transport.lldpd import LldpSeen, read_lldp
+from tasks.host_looks import look_at_hosts
 from tasks.rows import in_rows
 from tasks.topology_history import note_changes, now_ms
 
-log = logging.getLogger("hopsight.neighbours")
-EVERY_S = 5.0
 HOSTS_AT_ONCE = 8
 
 
 async def keep_neighbours() -> None:
-    """Look until cancelled; one host's trouble ends nobody's look."""
-    gate = asyncio.Semaphore(HOSTS_AT_ONCE)
-    while True:
-        try:
-            hosts = await in_rows(lambda: list(Host.objects.values_list("pk", "ovs_rundir")))
-            await asyncio.gather(*(_look(gate, pk, Path(rundir)) for pk, rundir in hosts))
-        except Exception:  # the process's edge: the next look tries again
-            log.exception("neighbours not looked at")
-        await asyncio.sleep(EVERY_S)
+    """Look until cancelled."""
+    await look_at_hosts(_look, HOSTS_AT_ONCE)
 
 
-async def _look(gate: asyncio.Semaphore, host_id: int, rundir: Path) -> None:
-    async with gate:
-        seen = await asyncio.to_thread(read_lldp, rundir)
-        await in_rows(record_lldp, host_id, seen)
+async def _look(host_id: int, rundir: Path) -> None:
+    seen = await asyncio.to_thread(read_lldp, rundir)
+    await in_rows(record_lldp, host_id, seen)
 
 
 def record_lldp(host_id: int, seen: LldpSeen) -> None:

@@ -138,7 +138,7 @@ def host(street: Street) -> Host:
 
 def look(host: Host) -> NamespacesSeen:
     """One look of the collector's, and what the row has then."""
-    asyncio.run(_look(asyncio.Semaphore(1), host.pk, Path(host.ovs_rundir)))
+    asyncio.run(_look(host.pk, Path(host.ovs_rundir)))
     return namespaces_from_json(HostSeen.objects.get(host=host).namespaces)
 
 
