@@ -1,11 +1,14 @@
 """From a flow's change on the switch to the changed page: `ovs-ofctl add-flow` until the row is in Chromium's DOM.
 
 The clock starts when ovs-ofctl has returned. Both sides read the same machine's clock; the page's is the time of a
-MutationObserver's call, so that nothing polls. Under load, another 1,000 flows change in every second meanwhile.
+MutationObserver's call, so that nothing polls. Under load, another 1,000 flows change in every second meanwhile. Before each round
+is a pause of random length: the page has a frame every 50 ms at most, and a round begun by the last one's frame would always
+wait for nearly a whole one.
 """
 
 from __future__ import annotations
 
+import random
 import re
 import statistics
 import subprocess
@@ -20,6 +23,7 @@ from bench.vms import running_product
 ROUNDS = 50
 CHANGES_PER_S = 1000
 LOADED_FLOWS = 400
+PAUSE_S = 0.2  # at most: several frames long
 WATCH = """
 () => {
   window.seen = {};
@@ -64,7 +68,9 @@ def _figure(ours: list[float], reference: list[float], high: float, how: str) ->
 
 def _rounds(page: Any, switch: str, first: int) -> tuple[list[float], list[float]]:
     ours, reference = [], []
+    chance = random.Random(first)
     for number in range(first, first + ROUNDS):
+        time.sleep(chance.uniform(0, PAUSE_S))
         match = f"reg1={number + 1:#x}"
         began = time.time()
         _ofctl(switch, "add-flow", f"cookie=0x77,table=201,priority=9,{match},actions=drop")
