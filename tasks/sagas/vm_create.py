@@ -120,11 +120,11 @@ def undefine(context: Context) -> None:
 def start(context: Context) -> str:
     vm, hypervisor, _ = placed(context)
     hypervisor.start(vm.domain)
+    # the boot whose time to SSH is kept: later ones leave it as it is
+    started_at = vm.started_at if vm.ssh_at else timezone.now()
     interfaces = hypervisor.live_interfaces(vm.domain)
     with transaction.atomic():
         record_interfaces(vm, interfaces)
-        # the boot whose time to SSH is kept: later ones leave it as it is
-        started_at = vm.started_at if vm.ssh_at else timezone.now()
         update_vm(vm, started_at=started_at, live_vcpus=vm.vcpus, live_ram_mib=vm.ram_mib)
     plugged = [interface.tap or interface.mac for interface in interfaces if interface.bypass is None]
     return "tap " + ", ".join(plugged) if plugged else "no NIC"
