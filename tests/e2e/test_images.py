@@ -15,7 +15,8 @@ from tasks.hypervisor.disks import backing_of
 from tests.e2e.api import Api
 from tests.e2e.bootable import make_bootable
 from tests.e2e.conftest import Product
-from tests.e2e.test_life import LABS, act, answers_ssh, ended
+from tests.e2e.guests import LABS, answers_ssh, await_ssh
+from tests.e2e.test_life import act, ended
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -77,7 +78,7 @@ def test_an_uploaded_disk_boots_and_its_vm_lies_on_its_hosts_copy(
     assert status == 422 and "1 VM of this host lies on it" in refused["errors"]["copy"][0]
     act(api, vm, "force_off")
     act(api, vm, "start")
-    wait_for(lambda: answers_ssh(product, vm["address"]), 120, "it boots again from its disk", 0.3)
+    await_ssh(product, vm, "it boots again from its disk", 120)
 
 
 def test_a_vm_that_moves_lies_on_the_other_hosts_copy_of_the_same_bytes(
@@ -94,4 +95,4 @@ def test_a_vm_that_moves_lies_on_the_other_hosts_copy_of_the_same_bytes(
     assert {(one["host"], one["vms"]) for one in open_now} == {("hv1", 0), ("hv2", 1)}
     assert answers_ssh(product, vm["address"])
     act(api, vm, "reset")
-    wait_for(lambda: answers_ssh(product, vm["address"]), 120, "it boots there too", 0.3)
+    await_ssh(product, vm, "it boots there too", 120)

@@ -21,6 +21,7 @@ import pytest
 from lab.processes import is_zombie
 from tests.e2e.api import Api
 from tests.e2e.conftest import ROOT, Product
+from tests.e2e.guests import LABS
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -35,7 +36,6 @@ echo '{key}' >> /root/.ssh/authorized_keys
 SSH = (
     "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes -o ConnectTimeout=5"
 )
-LABS = Path("/var/lib/hopsight/labs")
 
 
 @dataclass

@@ -6,7 +6,6 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +13,10 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.e2e.api import Api
 from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, Product
+from tests.e2e.guests import LABS, await_ssh, virsh
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
-LABS = Path("/var/lib/hopsight/labs")
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +43,6 @@ def act(api: Api, vm: dict[str, Any], action: str) -> None:
     assert ended["state"] == "done", ended["error"]
 
 
-def virsh(product: Product, vm: dict[str, Any], *verb: str) -> str:
-    socket = LABS / product.lab / vm["host"] / "run/libvirt/libvirt-sock"
-    argv = ["virsh", "-q", "-c", f"qemu+unix:///system?socket={socket}", *verb, f"hs-{vm['uuid']}"]
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def test_a_guest_lives_as_its_owner_asks(product: Product, api: Api, vm: dict[str, Any]) -> None:
     steps = (
         ("suspend", "paused", "paused"), ("resume", "running", "running"), ("stop", "stopped", "shut off"),
@@ -59,8 +52,7 @@ def test_a_guest_lives_as_its_owner_asks(product: Product, api: Api, vm: dict[st
     for action, state, domain in steps:
         act(api, vm, action)
         assert (api.get(f"/vms/{vm['uuid']}")["state"], virsh(product, vm, "domstate")) == (state, domain), action
-    answers = ["bash", "-c", f"exec 3<>/dev/tcp/{vm['address']}/22 && head -n 1 <&3"]
-    wait_for(lambda: "SSH-" in product.in_access("timeout", "2", *answers).stdout, 60, "SSH after all that", 0.2)
+    await_ssh(product, vm, "SSH after all that")
     before = virsh(product, vm, "domid")
     act(api, vm, "reboot")
     told = LABS / product.lab / vm["host"] / "disks" / f"hs-{vm['uuid']}-console.log"
@@ -73,11 +65,6 @@ def ended(api: Api, answer: dict[str, Any], timeout_s: float = 90) -> None:
     path = f"/operations/{answer['operation']['uuid']}"
     found = wait_for(lambda: (one := api.get(path))["state"] in ("done", "failed") and one, timeout_s, "it ends", 0.1)
     assert found["state"] == "done", found["error"]
-
-
-def answers_ssh(product: Product, address: str) -> bool:
-    ask = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/22 && head -n 1 <&3"]
-    return "SSH-" in product.in_access("timeout", "2", *ask).stdout
 
 
 def test_a_running_guest_is_given_a_vcpu_and_a_larger_disk_and_memory_at_its_next_start(
@@ -115,13 +102,13 @@ def test_a_clone_has_the_disks_content_and_answers_at_its_own_address(
     read = ["qemu-io", "-r", "-U", "-f", "qcow2", "-c", "read -P 77 64k 4096", str(disks / f"hs-{clone['uuid']}.qcow2")]
     assert subprocess.run(read, stdout=subprocess.DEVNULL).returncode == 0
     assert clone["address"] != vm["address"]
-    wait_for(lambda: answers_ssh(product, clone["address"]), 60, "the clone answers", 0.2)
+    await_ssh(product, clone, "the clone answers")
     status, answer = api.send("DELETE", f"/vms/{clone['uuid']}?keep=true")
     ended(api, answer)
     assert api.get(f"/vms/{clone['uuid']}")["state"] == "deleted" and virsh(product, clone, "domstate") == "shut off"
     act(api, clone, "undelete")
     act(api, clone, "start")
-    wait_for(lambda: answers_ssh(product, clone["address"]), 60, "the clone answers again", 0.2)
+    await_ssh(product, clone, "the clone answers again")
     ended(api, api.send("DELETE", f"/vms/{clone['uuid']}")[1])
     act(api, vm, "start")
 
@@ -133,7 +120,7 @@ def test_rescue_boots_with_its_own_disk_beside_and_a_rebuild_makes_it_fresh(
     act(api, vm, "rescue")
     devices = virsh(product, vm, "domblklist")
     assert "-rescue.qcow2" in devices.splitlines()[0] and f"hs-{vm['uuid']}.qcow2" in devices.splitlines()[1]
-    wait_for(lambda: answers_ssh(product, vm["address"]), 60, "rescue answers", 0.2)
+    await_ssh(product, vm, "rescue answers")
     act(api, vm, "unrescue")
     assert "-rescue" not in virsh(product, vm, "domblklist")
     status, answer = api.send("POST", f"/vms/{vm['uuid']}/rebuild")
@@ -143,7 +130,7 @@ def test_rescue_boots_with_its_own_disk_beside_and_a_rebuild_makes_it_fresh(
     read = ["qemu-io", "-r", "-U", "-f", "qcow2", "-c", "read -P 77 64k 4096", str(disks / f"hs-{vm['uuid']}.qcow2")]
     assert subprocess.run(read, stdout=subprocess.DEVNULL).returncode == 1, "the disk is fresh"
     assert not [path for path in disks.iterdir() if "-old" in path.name or "-rescue" in path.name]
-    wait_for(lambda: answers_ssh(product, vm["address"]), 60, "the rebuilt guest answers", 0.2)
+    await_ssh(product, vm, "the rebuilt guest answers")
 
 
 def test_the_page_follows_and_says_what_can_be_done(product: Product, api: Api, vm: dict[str, Any]) -> None:

@@ -16,9 +16,9 @@ import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.conftest import Product
+from tests.e2e.guests import LABS, answers_ssh, await_ssh
 from tests.e2e.test_disks import in_guest
 from tests.e2e.test_disks import key as key
-from tests.e2e.test_life import LABS, answers_ssh
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -190,7 +190,7 @@ def test_one_that_is_off_moves_with_its_disks_and_starts_there(
     assert status == 202, answer
     assert ended(api, answer["operation"]["uuid"])["state"] == "done"
     began = time.monotonic()
-    wait_for(lambda: answers_ssh(product, vm["address"]), 90, "SSH answers there", 0.3)
+    await_ssh(product, vm, "SSH answers there", 90)
     assert api.get(f"/vms/{vm['uuid']}")["host"] == there and time.monotonic() - began < 90
     wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "the key lets in there", 0.3)
     assert summed(product, key, vm, volume["serial"]) == before

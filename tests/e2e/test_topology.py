@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,10 +17,10 @@ from lab.hypervisor import Hypervisor
 from lab.paths import hypervisor_paths
 from tests.e2e.api import Api
 from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, Product
+from tests.e2e.guests import LABS
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
-LABS = Path("/var/lib/hopsight/labs")
 NAMES = ("map-1", "map-2")
 
 

@@ -1,0 +1,41 @@
+"""Guests of the product's lab: where their files are, and whether they answer; one that does not tells its side in the failure."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.conftest import Product
+from tests.waiting import wait_for
+
+LABS = Path("/var/lib/hopsight/labs")
+TOLD_BYTES = 3000
+
+
+def virsh(product: Product, vm: Mapping[str, Any], *verb: str) -> str:
+    """What virsh prints for the VM's domain, on the host that the VM's answer named."""
+    socket = LABS / product.lab / vm["host"] / "run/libvirt/libvirt-sock"
+    argv = ["virsh", "-q", "-c", f"qemu+unix:///system?socket={socket}", *verb, f"hs-{vm['uuid']}"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def answers_ssh(product: Product, address: str) -> bool:
+    """Is there an SSH server's banner at that address, as seen from the access port?"""
+    ask = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/22 && head -n 1 <&3"]
+    return "SSH-" in product.in_access("timeout", "2", *ask).stdout
+
+
+def await_ssh(product: Product, vm: Mapping[str, Any], what: str, deadline_s: float = 60) -> None:
+    """Until the guest answers; else the failure has the end of its console and who is known at its address."""
+    try:
+        wait_for(lambda: answers_ssh(product, vm["address"]), deadline_s, what, 0.2)
+    except AssertionError as silent:
+        consoles = (LABS / product.lab).glob(f"*/disks/hs-{vm['uuid']}-console.log")  # it may have moved
+        facts = {
+            "ping": product.in_access("ping", "-c", "2", "-W", "1", vm["address"]).stdout,
+            "neighbours": product.in_access("ip", "neigh").stdout,
+            **{str(one): one.read_bytes()[-TOLD_BYTES:].decode(errors="replace") for one in consoles},
+        }
+        raise AssertionError("\n".join([str(silent), *(f"{name}: {text}" for name, text in facts.items())])) from None
