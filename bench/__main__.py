@@ -15,7 +15,7 @@ from bench.compiled import compile_10k_ports_s, controller_memory_10k_ports
 from bench.console import console
 from bench.create_50 import create_50_parallel_s
 from bench.events import event_to_page_ms
-from bench.fan_out import fan_out
+from bench.fan_out import fan_out, fan_out_memory
 from bench.first_load import first_load
 from bench.flows import flows_programmed_per_s, reconnect_resync_s
 from bench.migration import migration_lost_pings
@@ -58,6 +58,7 @@ def main(wanted: list[str]) -> None:
         ("migration_lost_pings", migration_lost_pings),
         ("first_load", first_load),
         ("fan_out", fan_out),
+        ("fan_out_memory", fan_out_memory),
         ("page_ms", page_ms),
         ("vm_list_10k_page_ms", vm_list_10k_page_ms),
     ):

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 SOCKETS = int(os.environ.get("FAN_OUT_SOCKETS", "1000"))
 EVENTS_PER_S, SECONDS, PATIENCE_S = 200, 15, 30
+LONG_S, MOST_GROWN = 600, 0.5
 FRAME_EVERY_S = 0.05
 TOPIC = "team:payments"
 ROOT = Path(__file__).parent.parent
@@ -50,7 +52,19 @@ def fan_out() -> dict[str, dict[str, object]]:
     return {"fan_out_p99_ms": late, "fan_out_lost": lost, "fan_out_cpu_us_per_frame": cpu}
 
 
-def _measured(state: Path, application: str, *, is_ours: bool) -> dict[str, float]:
+def fan_out_memory() -> dict[str, object]:
+    """How much larger the web process is after ten minutes of the same; the reference is the most that it may have grown."""
+    with tempfile.TemporaryDirectory(prefix="hs-fan-") as folder:
+        told = _measured(Path(folder) / "ours", "portal.config.asgi:application", is_ours=True, seconds=LONG_S)
+    grown = told["grown_mib"] / (told["rss_mib"] - told["grown_mib"])
+    how = (
+        f"{SOCKETS} sockets, {EVENTS_PER_S} events/s for {LONG_S} s: {told['rss_mib']:.0f} MiB at the end, grown by {told['grown_mib']:.1f}; "
+        f"{told['lost']:.0f} lost, p50 {told['p50']:.0f} ms, p99 {told['p99']:.0f} ms, {told['frames']:.1f} frames/s each; reference: the bar"
+    )
+    return {"ours": round(grown, 3), "reference": MOST_GROWN, "ratio": round(grown / MOST_GROWN, 3), "unit": "of its memory when all had joined", "how": how}  # fmt: skip
+
+
+def _measured(state: Path, application: str, *, is_ours: bool, seconds: int = SECONDS) -> dict[str, float]:
     """Latency of every frame's oldest event, what was lost, frames a second of a socket, the web process's memory."""
     state.mkdir()
     with redis_at(state) as redis_url:
@@ -60,8 +74,10 @@ def _measured(state: Path, application: str, *, is_ours: bool) -> dict[str, floa
         }  # fmt: skip
         cookie = _prepared(environment) if is_ours else ""
         with _web(application, environment) as (port, pid):
-            argv = [sys.executable, "-m", "bench.fan_out", str(port), redis_url, cookie, str(pid)]
-            done = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+            argv = [sys.executable, "-m", "bench.fan_out", str(port), redis_url, cookie, str(pid), str(seconds)]
+            done = subprocess.run(
+                argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 300
+            )
             if done.returncode:
                 raise RuntimeError(done.stderr[-2000:])
             told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -172,7 +188,7 @@ class Readers:
     """A thousand sockets in this process. A frame is not parsed, only searched: parsing would be most of what is measured."""
 
     def __init__(self) -> None:
-        self.late_ms: list[float] = []
+        self.late_ms = array("f")
         self.heard: list[int] = []
         self.frames = 0
         self.joined = 0
@@ -200,7 +216,7 @@ def _origin(url: str) -> Any:
     return "http://" + url.split("/")[2]
 
 
-async def _run(port: int, redis_url: str, cookie: str, pid: int) -> dict[str, float]:
+async def _run(port: int, redis_url: str, cookie: str, pid: int, seconds: int) -> dict[str, float]:
     import redis.asyncio
 
     readers, url = Readers(), f"ws://127.0.0.1:{port}/ws/live"
@@ -214,7 +230,7 @@ async def _run(port: int, redis_url: str, cookie: str, pid: int) -> dict[str, fl
     before, cpu = _rss_mib(pid), _cpu_s(pid)
     client, sent = redis.asyncio.Redis.from_url(redis_url), 0
     began = time.time()
-    while (passed := time.time() - began) < SECONDS:
+    while (passed := time.time() - began) < seconds:
         while sent < passed * EVENTS_PER_S:
             sent += 1
             event = {"seq": sent, "at": "", "topic": TOPIC, "type": "vm.changed", "object": f"vm:{sent % 50}", "data": {"sent": time.time(), "state": "running"}}  # fmt: skip
@@ -230,7 +246,7 @@ async def _run(port: int, redis_url: str, cookie: str, pid: int) -> dict[str, fl
     return {
         "p50": tail[49], "p99": tail[98], "lost": sent * SOCKETS - sum(readers.heard),
         "cpu_us": cpu * 1e6 / max(readers.frames, 1),
-        "frames": readers.frames / SOCKETS / SECONDS, "rss_mib": _rss_mib(pid), "grown_mib": _rss_mib(pid) - before,
+        "frames": readers.frames / SOCKETS / seconds, "rss_mib": _rss_mib(pid), "grown_mib": _rss_mib(pid) - before,
     }  # fmt: skip
 
 
@@ -245,5 +261,5 @@ def _rss_mib(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    _, port_, redis_, cookie_, pid_ = sys.argv
-    print(json.dumps(asyncio.run(_run(int(port_), redis_, cookie_, int(pid_)))))
+    _, port_, redis_, cookie_, pid_, seconds_ = sys.argv
+    print(json.dumps(asyncio.run(_run(int(port_), redis_, cookie_, int(pid_), int(seconds_)))))
