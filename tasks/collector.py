@@ -18,7 +18,7 @@ from typing import Any
 
 import libvirt
 from django.conf import settings
-from django.db import close_old_connections, connection, transaction
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -28,6 +28,7 @@ from portal.live.publishers import host_changed, vm_changed
 from portal.operations.models import UNFINISHED, Operation
 from tasks.agents import keep_agents
 from tasks.foreign_domains import record_foreign_domains
+from tasks.host_rows import OURS, SharedRows, as_vm_state
 from tasks.host_sampling import HostSampler, keep_hosts_sampled
 from tasks.hypervisor.accelerator import probe_accelerator
 from tasks.hypervisor.driver import Capacity, DomainState, Hypervisor, HypervisorError
@@ -36,47 +37,59 @@ from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.registry import hypervisor_of
 from tasks.namespaces import keep_namespaces
 from tasks.neighbours import keep_neighbours
+from tasks.rows import in_rows
 
 log = logging.getLogger("hopsight.collector")
 EVERY_S, RETRY_S, HOSTS_EVERY_S = 2.0, 2.0, 5.0
+SEEN_EVERY_S = 1.0
 PATIENCE_S = 5.0  # for one call: a healthy host answers a list in milliseconds
-OURS = (VMState.CREATING, VMState.DELETING, VMState.DELETED)  # these states are the sagas' to change
 
 
 async def collect() -> None:
     """Watch every host until cancelled; hosts that appear later are taken up."""
     register_asyncio_events()
-    sampler = HostSampler()
+    sampler, shared = HostSampler(), SharedRows()
     writer = asyncio.create_task(keep_hosts_sampled(sampler), name="samples")
+    answers = asyncio.create_task(_keep_answers(shared), name="answers")
     agents = asyncio.create_task(keep_agents(), name="agents")
     neighbours = asyncio.create_task(keep_neighbours(), name="neighbours")
     namespaces = asyncio.create_task(keep_namespaces(), name="namespaces")
     watched: dict[int, asyncio.Task[None]] = {}
     try:
         while True:
-            hosts = await asyncio.to_thread(_hosts)
-            for host in hosts:
+            rows = await in_rows(shared.rows)
+            for host in rows.hosts.values():
                 if host.pk not in watched or watched[host.pk].done():
                     watched[host.pk] = asyncio.create_task(
-                        _watch(host.pk, host.name, sampler), name=f"collect-{host.name}"
+                        _watch(host.pk, host.name, sampler, shared), name=f"collect-{host.name}"
                     )
             await asyncio.sleep(HOSTS_EVERY_S)
     finally:
-        for task in (writer, agents, neighbours, namespaces, *watched.values()):
+        for task in (writer, answers, agents, neighbours, namespaces, *watched.values()):
             task.cancel()
 
 
-async def _watch(host_id: int, name: str, sampler: HostSampler) -> None:
+async def _keep_answers(shared: SharedRows) -> None:
+    while True:
+        await asyncio.sleep(SEEN_EVERY_S)
+        try:
+            await in_rows(shared.write)
+        except DatabaseError as problem:
+            log.warning("not written which hosts answered problem=%s", problem)
+
+
+async def _watch(host_id: int, name: str, sampler: HostSampler, shared: SharedRows) -> None:
     woken = asyncio.Event()
     loop = asyncio.get_running_loop()
     lifecycle = _Lifecycle(lambda: loop.call_soon_threadsafe(woken.set))
     thread = ThreadPoolExecutor(1, thread_name_prefix=f"collect-{name}")
     try:
         while True:
+            of_all = None if woken.is_set() else shared  # what an event tells is compared with rows of now
             woken.clear()
             is_well = False
             try:
-                is_well = await loop.run_in_executor(thread, observe_host, host_id, lifecycle, sampler)
+                is_well = await loop.run_in_executor(thread, observe_host, host_id, lifecycle, sampler, of_all)
             except Exception:  # the process's edge: one host's trouble must not end its watching
                 log.exception("not collected host=%s", name)
             with suppress(TimeoutError):
@@ -114,15 +127,17 @@ class _Lifecycle:
                 end()
 
 
-def _hosts() -> list[Host]:
+def observe_host(
+    host_id: int,
+    lifecycle: _Lifecycle | None = None,
+    sampler: HostSampler | None = None,
+    shared: SharedRows | None = None,
+) -> bool:
+    """Read one host and keep what it said; an unreachable one (False) is kept as such, and its VMs are left as they were.
+    With `shared`, rows that are read for all hosts say whether there is anything to keep; without, the host's own of now."""
     close_old_connections()
-    return list(Host.objects.all())
-
-
-def observe_host(host_id: int, lifecycle: _Lifecycle | None = None, sampler: HostSampler | None = None) -> bool:
-    """Read one host and keep what it said; an unreachable one (False) is kept as such, and its VMs are left as they were."""
-    close_old_connections()
-    host = Host.objects.filter(pk=host_id).first()
+    rows = shared.rows() if shared is not None else None
+    host = rows.hosts.get(host_id) if rows is not None else Host.objects.filter(pk=host_id).first()
     if host is None:
         return False
     hypervisor = hypervisor_of(host, PATIENCE_S)
@@ -134,12 +149,15 @@ def observe_host(host_id: int, lifecycle: _Lifecycle | None = None, sampler: Hos
     except HypervisorError as problem:
         record_host(host, libvirt_error=str(problem)[:300])
         return False
-    record_capacity(host, capacity)
+    if shared is not None:
+        shared.answered(host.pk)
+    record_capacity(host, capacity, is_noted=shared is not None)
     if host.accelerator == Accelerator.UNKNOWN or host.capabilities.get("read_for") != _read_for(host):
         _probe_beside(host)
     if not host.libvirt_uri.startswith("test:"):  # that driver's domains live in the worker's memory
-        record_states(host, states, asked_at)
-        record_foreign_domains(host, hypervisor, states)
+        if rows is None or not rows.agree(host.pk, states):
+            record_states(host, states, asked_at)
+            record_foreign_domains(host, hypervisor, states)
         if sampler is not None and isinstance(hypervisor, LibvirtHypervisor):
             sampler.look(host, hypervisor)
     return True
@@ -175,15 +193,17 @@ def _find_accelerator(host: Host) -> None:
     record_host(host, accelerator=found.accelerator, accelerator_reason=found.reason[:200])
 
 
-def record_capacity(host: Host, capacity: Capacity) -> None:
-    """The host is there, with this capacity; readers are told only of changes, the time of the look is always kept."""
+def record_capacity(host: Host, capacity: Capacity, *, is_noted: bool = False) -> None:
+    """The host is there, with this capacity; readers are told only of changes, the time of the look is kept unless it
+    `is_noted` elsewhere."""
     columns: dict[str, object] = {
         "vcpus": capacity.vcpus,
         "ram_mib": capacity.ram_mib,
         "libvirt_version": capacity.libvirt_version,
         "libvirt_error": "",
     }
-    Host.objects.filter(pk=host.pk).update(libvirt_seen_at=timezone.now())
+    if not is_noted:
+        Host.objects.filter(pk=host.pk).update(libvirt_seen_at=timezone.now())
     record_host(host, **columns)
 
 
@@ -234,6 +254,4 @@ def is_opened(vm: VM) -> bool:
 
 
 def _as_vm_state(observed: DomainState, host: Host) -> tuple[VMState, str]:
-    if observed is DomainState.ABSENT:
-        return VMState.UNKNOWN, f"{host.name} no longer has its domain"
-    return VMState(observed.value), ""
+    return as_vm_state(observed), f"{host.name} no longer has its domain" if observed is DomainState.ABSENT else ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -14,33 +15,55 @@ from portal.topology.namespaces import namespace_objects, namespaces_from_json, 
 from portal.topology.topology_objects import diff_objects, read_switch
 from sdn.linux.namespaces import NamespacesSeen
 from sdn.transport.host_namespaces import UNREAD, read_namespaces
-from tasks.host_looks import look_at_hosts
-from tasks.rows import in_rows
+from tasks.host_looks import HostLooks, LookedAt
 from tasks.topology_history import note_changes, now_ms
 
 HOSTS_AT_ONCE = 4
+SWITCHES_AT_ONCE = 100  # rows that are in memory together: a full host's switch is some 100 kB of JSON
 
 
 async def keep_namespaces() -> None:
     """Look until cancelled."""
-    await look_at_hosts(_look, HOSTS_AT_ONCE)
+    await HostLooks(NamespaceReader(), HOSTS_AT_ONCE).run()
 
 
-async def _look(host_id: int, rundir: Path) -> None:
-    ports = await in_rows(internal_ports, host_id)
-    seen = await asyncio.to_thread(read_namespaces, rundir, ports)
-    await in_rows(record_namespaces, host_id, seen)
+class NamespaceReader:
+    """Reads hosts' namespaces. What their switches' rows say is kept until a row changes."""
+
+    def __init__(self) -> None:
+        self._ports: dict[int, tuple[datetime | None, frozenset[str]]] = {}
+
+    def prepare(self, hosts: Sequence[LookedAt]) -> None:
+        """The internal ports of the switches whose rows changed since."""
+        before, self._ports = self._ports, {}
+        changed = {}
+        for host in hosts:
+            known = before.get(host.pk, (None, frozenset[str]()))
+            if host.changed_at == known[0]:
+                self._ports[host.pk] = known
+            elif host.changed_at is not None:
+                changed[host.pk] = host.changed_at
+        if changed:
+            rows = HostSeen.objects.filter(host__in=changed).values_list("host", "switch")
+            for host_id, told in rows.iterator(SWITCHES_AT_ONCE):
+                self._ports[host_id] = (changed[host_id], internal_ports(told))
+
+    def read(self, host: LookedAt) -> NamespacesSeen:
+        """The host's namespaces now."""
+        return read_namespaces(host.rundir, self._ports.get(host.pk, (None, frozenset[str]()))[1])
+
+    def record(self, host_id: int, seen: NamespacesSeen) -> None:
+        """Keep them."""
+        record_namespaces(host_id, seen)
 
 
-def internal_ports(host_id: int) -> frozenset[str]:
-    """The internal ports of the host's switch that may have been moved into a namespace: a bridge's own stays where it is."""
-    told = HostSeen.objects.filter(host=host_id).values_list("switch", flat=True).first()
+def internal_ports(told: Mapping[str, Any] | None) -> frozenset[str]:
+    """The internal ports of a switch, as its row has it, that may have been moved into a namespace: a bridge's own stays where it is."""
     switch = read_switch(told)
-    interfaces = (
-        one for bridge in (switch.bridges if switch else ()) for port in bridge.ports for one in port.interfaces
-    )
-    bridges = {bridge.name for bridge in (switch.bridges if switch else ())}
-    return frozenset(one.name for one in interfaces if one.type == "internal" and one.name not in bridges)
+    bridges = switch.bridges if switch else ()
+    interfaces = (one for bridge in bridges for port in bridge.ports for one in port.interfaces)
+    own = {bridge.name for bridge in bridges}
+    return frozenset(one.name for one in interfaces if one.type == "internal" and one.name not in own)
 
 
 def record_namespaces(host_id: int, seen: NamespacesSeen) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+from collections.abc import Sequence
 
 from django.db import transaction
 
@@ -12,8 +11,7 @@ from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.neighbours import lldp_to_json, neighbour_objects
 from portal.topology.topology_objects import diff_objects
 from sdn.transport.lldpd import LldpSeen, read_lldp
-from tasks.host_looks import look_at_hosts
-from tasks.rows import in_rows
+from tasks.host_looks import HostLooks, LookedAt
 from tasks.topology_history import note_changes, now_ms
 
 HOSTS_AT_ONCE = 8
@@ -21,12 +19,22 @@ HOSTS_AT_ONCE = 8
 
 async def keep_neighbours() -> None:
     """Look until cancelled."""
-    await look_at_hosts(_look, HOSTS_AT_ONCE)
+    await HostLooks(LldpReader(), HOSTS_AT_ONCE).run()
 
 
-async def _look(host_id: int, rundir: Path) -> None:
-    seen = await asyncio.to_thread(read_lldp, rundir)
-    await in_rows(record_lldp, host_id, seen)
+class LldpReader:
+    """Asks hosts' lldpd."""
+
+    def prepare(self, hosts: Sequence[LookedAt]) -> None:
+        """Nothing: where the socket is, the host's folder says."""
+
+    def read(self, host: LookedAt) -> LldpSeen:
+        """What it has heard."""
+        return read_lldp(host.rundir)
+
+    def record(self, host_id: int, seen: LldpSeen) -> None:
+        """Keep it."""
+        record_lldp(host_id, seen)
 
 
 def record_lldp(host_id: int, seen: LldpSeen) -> None:

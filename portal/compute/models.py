@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models
@@ -120,6 +121,11 @@ class VMState(models.TextChoices):
     UNKNOWN = "unknown", _("Unknown")
 
 
+def domain_name(own: uuid.UUID, adopted: Mapping[str, Any] | None) -> str:
+    """The libvirt domain's name of a VM with this uuid, and this in `VM.adopted`."""
+    return str(adopted["domain"]) if adopted else f"hs-{own}"
+
+
 class VM(models.Model):
     """One virtual machine of a team. `uuid` is also the libvirt domain's uuid; `domain` is the domain's name."""
 
@@ -202,7 +208,7 @@ class VM(models.Model):
     @property
     def domain(self) -> str:
         """The libvirt domain's name: unique on a host whatever teams call their VMs. An adopted one keeps its own."""
-        return str(self.adopted["domain"]) if self.adopted else f"hs-{self.uuid}"
+        return domain_name(self.uuid, self.adopted)
 
     @property
     def why_not_changed(self) -> str:

@@ -34,7 +34,8 @@ from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen, sw
 from sdn.model.trace import Trace
 from sdn.trace import LiveWorld
 from tasks import bundle_writer
-from tasks.namespaces import _look
+from tasks.host_looks import HostLooks
+from tasks.namespaces import NamespaceReader
 from tasks.port_traces import follow
 from tests.cast import Cast
 from tests.waiting import wait_for
@@ -138,7 +139,7 @@ def host(street: Street) -> Host:
 
 def look(host: Host) -> NamespacesSeen:
     """One look of the collector's, and what the row has then."""
-    asyncio.run(_look(host.pk, Path(host.ovs_rundir)))
+    asyncio.run(HostLooks(NamespaceReader(), 1).look())
     return namespaces_from_json(HostSeen.objects.get(host=host).namespaces)
 
 

@@ -26,7 +26,8 @@ from portal.topology.inventory import Scope, load_inventory
 from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.neighbours import lldp_from_json
 from sdn.transport.lldpd import ABSENT, ANSWERS, UNREAD, LldpSeen, read_lldp
-from tasks.neighbours import _look
+from tasks.host_looks import HostLooks
+from tasks.neighbours import LldpReader
 from tests.cast import Cast
 from tests.sdn.linux import lldp
 from tests.waiting import wait_for
@@ -102,7 +103,7 @@ def host(street: Street) -> Host:
 
 def look(host: Host) -> LldpSeen:
     """One look of the collector's, and what the row has then."""
-    asyncio.run(_look(host.pk, Path(host.ovs_rundir)))
+    asyncio.run(HostLooks(LldpReader(), 1).look())
     return lldp_from_json(HostSeen.objects.get(host=host).lldp)
 
 
