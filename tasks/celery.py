@@ -154,7 +154,7 @@ def purge() -> None:
     from portal.compute.changes import purge_deleted
     from portal.compute.leases import end_leases
     from portal.images.requests import abandon_old
-    from portal.snapshots.requests import keep_plans
+    from portal.snapshots.plans import keep_plans
 
     close_old_connections()
     end_leases()

@@ -1,4 +1,4 @@
-"""Snapshots of a VM: list, take, revert, delete."""
+"""Snapshots of a VM: list, take, revert, delete; the plan that takes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from hopsight_cli.client import Api
 from hopsight_cli.context import AsJson, VmName, Wait, Yes, api_of, find_vm, follow, missing, sure
 from hopsight_cli.output import Columns, age, clean, show, table
+from hopsight_cli.plans import Every, Keep, tell_plan
 
 app = typer.Typer(no_args_is_help=True, help="Moments of a VM's disks, and of its memory.")
 COLUMNS: Columns = {
@@ -64,6 +65,23 @@ def delete_snapshot(ctx: typer.Context, vm: VmName, snapshot: Name, yes: Yes = F
     path, row = _find(api, vm, snapshot)
     sure(f"Delete the snapshot {clean(row['name'])} of {clean(vm)}?", yes)
     follow(api, api.send("DELETE", path)["operation"], wait)
+
+
+@app.command("plan")
+def plan(
+    ctx: typer.Context,
+    vm: VmName,
+    every: Every = None,
+    keep: Keep = None,
+    volumes: Annotated[
+        bool | None, typer.Option("--with-volumes/--without-volumes", help="With all volumes that can be in it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell, or change, how often one is taken by itself."""
+    api = api_of(ctx)
+    path = f"/vms/{find_vm(api, vm)['uuid']}/snapshot-plan"
+    tell_plan(api, path, {"every_hours": every, "keep": keep, "volumes": volumes}, as_json)
 
 
 def _find(api: Api, vm: str, name: str) -> tuple[str, dict[str, Any]]:

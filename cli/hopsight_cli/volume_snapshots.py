@@ -1,4 +1,4 @@
-"""A volume's own snapshots: list, take, revert, clone, delete."""
+"""A volume's own snapshots: list, take, revert, clone, delete; the plan that takes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from hopsight_cli.client import Api
 from hopsight_cli.context import AsJson, Wait, Yes, api_of, follow, missing, sure
 from hopsight_cli.output import Columns, age, clean, show, table
+from hopsight_cli.plans import Every, Keep, tell_plan
 from hopsight_cli.volumes import VolumeName, find_volume
 
 app = typer.Typer(no_args_is_help=True, help="Moments of one volume.")
@@ -63,6 +64,16 @@ def delete_snapshot(
     path, row = _find(api, volume, snapshot)
     sure(f"Delete the snapshot {clean(row['name'])} of {clean(volume)}?", yes)
     follow(api, api.send("DELETE", path)["operation"], wait)
+
+
+@app.command("plan")
+def plan(
+    ctx: typer.Context, volume: VolumeName, every: Every = None, keep: Keep = None, as_json: AsJson = False
+) -> None:
+    """Tell, or change, how often one is taken by itself."""
+    api = api_of(ctx)
+    path = f"/volumes/{find_volume(api, volume)['uuid']}/snapshot-plan"
+    tell_plan(api, path, {"every_hours": every, "keep": keep}, as_json)
 
 
 def _find(api: Api, volume: str, name: str) -> tuple[str, dict[str, Any]]:

@@ -201,6 +201,7 @@ WORDS: dict[str, str] = {
     "volume.snapshot": _("took a snapshot of a volume:"),
     "volume.snapshot_revert": _("reverted a volume to a snapshot:"),
     "volume.snapshot_delete": _("deleted a snapshot of a volume:"),
+    "volume.snapshot_plan": _("changed the snapshot plan of the volume"),
     "vm.volume_add": _("added a new volume to the VM"),
     "vm.volume_attach": _("attached a volume to the VM"),
     "vm.volume_detach": _("detached a volume of the VM"),

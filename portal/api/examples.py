@@ -47,6 +47,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/volumes/{uuid}/grow": {"size_gib": 4},
     "POST /api/v1/volumes/{uuid}/clone": {"name": "data-copy"},
     "POST /api/v1/volumes/{uuid}/snapshots": {"name": "before-import"},
+    "PUT /api/v1/volumes/{uuid}/snapshot-plan": {"every_hours": 24, "keep": 7},
     "POST /api/v1/volumes/{uuid}/snapshots/{snapshot}/clone": {"name": "data-then"},
     "PATCH /api/v1/pools/{uuid}": {"is_offered": False},
     "POST /api/v1/image-imports": {"name": "My Debian", "size_bytes": 4194304},

@@ -19,8 +19,9 @@ from portal.compute.models import VM
 from portal.compute.views import vms_of
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
-from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
-from portal.snapshots.requests import SnapshotSpec, delete_snapshot, revert_to, set_plan, take_snapshot
+from portal.snapshots.models import Snapshot, SnapshotVolume
+from portal.snapshots.plans import plan_of, set_plan
+from portal.snapshots.requests import SnapshotSpec, delete_snapshot, revert_to, take_snapshot
 from portal.snapshots.tree import tree_of
 
 router = Router()
@@ -59,18 +60,24 @@ class SnapshotOut(Schema):
     no_delete: str = Field(description="why it cannot be deleted now")
 
 
-class PlanIn(Given):
+class VolumePlanIn(Given):
     every_hours: int = Field(ge=-BIG, le=BIG, description="0: none")
     keep: int = Field(7, ge=-BIG, le=BIG, description="so many of those that the plan took")
+
+
+class PlanIn(VolumePlanIn):
     volumes: bool = Field(True, description="with all volumes that can be in a snapshot")
 
 
-class PlanOut(Schema):
+class VolumePlanOut(Schema):
     every_hours: int
     keep: int
-    volumes: bool = Field(alias="is_with_volumes")
     next_at: datetime | None
     problem: str = Field(description="why one that is due is not taken, or nothing")
+
+
+class PlanOut(VolumePlanOut):
+    volumes: bool = Field(alias="is_with_volumes")
 
 
 @router.get("/vms/{uuid}/snapshots", response=list[SnapshotOut], summary="A VM's snapshots, each after what it lies on")
@@ -124,7 +131,7 @@ def remove_snapshot(request: HttpRequest, uuid: UUID, snapshot: UUID) -> Any:
 
 @router.get("/vms/{uuid}/snapshot-plan", response=PlanOut, summary="How often a snapshot of a VM is taken")
 def get_plan(request: HttpRequest, uuid: UUID) -> Any:
-    return SnapshotPlan.objects.filter(vm=_vm(request, uuid, "vm.see")).first() or NO_PLAN
+    return plan_of(_vm(request, uuid, "vm.see")) or NO_PLAN
 
 
 @router.put("/vms/{uuid}/snapshot-plan", response=PlanOut, summary="Take a snapshot every so often, and keep so many")

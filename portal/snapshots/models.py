@@ -67,6 +67,7 @@ class SnapshotVolume(models.Model):
     is_current = models.BooleanField(default=False, help_text="what is written to the volume lies on this one")
     file_name = models.CharField(max_length=100, default="", blank=True)
     size_gib = models.PositiveIntegerField(help_text="what it may hold, and counts in the quota")
+    is_scheduled = models.BooleanField(default=False, help_text="of one that stands alone: its volume's plan took it")
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -100,14 +101,20 @@ class SnapshotVolume(models.Model):
 
 
 class SnapshotPlan(models.Model):
-    """A snapshot every so often, of which the last so many are kept."""
+    """A snapshot of a VM, or of a volume alone, every so often, of which the last so many are kept."""
 
-    vm = models.OneToOneField(VM, on_delete=models.CASCADE, related_name="snapshot_plan")
+    vm = models.OneToOneField(VM, on_delete=models.CASCADE, null=True, blank=True, related_name="snapshot_plan")
+    volume = models.OneToOneField(Volume, on_delete=models.CASCADE, null=True, blank=True, related_name="snapshot_plan")
     every_hours = models.PositiveIntegerField()
     keep = models.PositiveIntegerField()
     next_at = models.DateTimeField()
     is_with_volumes = models.BooleanField(default=True, help_text="with all volumes that can be in a snapshot")
     problem = models.CharField(max_length=300, default="", blank=True, help_text="why one that is due is not taken")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(vm=None) ^ models.Q(volume=None), name="plan_is_of_one_thing")
+        ]
 
     def __str__(self) -> str:
         return f"every {self.every_hours} h, the last {self.keep}"

@@ -63,7 +63,7 @@ def moment_of(volume: Volume, text: str) -> SnapshotVolume | None:
     return next((one for one in _rows(volume) if str(one.uuid) == text), None)
 
 
-def take_volume_snapshot(volume: Volume, user: User, name: str) -> Operation:
+def take_volume_snapshot(volume: Volume, user: User | None, name: str, is_scheduled: bool = False) -> Operation:
     """The operation that freezes the volume as it is, whether a guest writes to it or not."""
     with transaction.atomic():
         fresh = locked_volume(volume, "snapshot")
@@ -73,7 +73,7 @@ def take_volume_snapshot(volume: Volume, user: User, name: str) -> Operation:
         if errors:
             raise VMProblem(errors)
         taking = {"state": Snapshot.State.TAKING, "size_gib": fresh.size_gib, "created_by": user}
-        made = SnapshotVolume.objects.create(volume=fresh, name=name, **taking)
+        made = SnapshotVolume.objects.create(volume=fresh, name=name, is_scheduled=is_scheduled, **taking)
         return begin_change("volume.snapshot", fresh, user, {"snapshot": str(made.uuid), "name": name})
 
 
@@ -86,7 +86,7 @@ def revert_volume(moment: SnapshotVolume, user: User) -> Operation:
         return begin_change("volume.snapshot_revert", fresh.volume, user, params | before)
 
 
-def delete_volume_snapshot(moment: SnapshotVolume, user: User) -> Operation:
+def delete_volume_snapshot(moment: SnapshotVolume, user: User | None) -> Operation:
     """The operation that forgets the moment: its layer is merged with the one above; the volume stays as it is."""
     with transaction.atomic():
         fresh = _locked(moment, "delete")

@@ -1,29 +1,24 @@
-"""What people ask of snapshots: taken, gone back to, deleted, and a plan that takes them. Under the team's row lock."""
+"""What people ask of snapshots: taken, gone back to, deleted. Under the team's row lock."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext
 
-from portal.accounts.audit import record
 from portal.accounts.models import Team, User
 from portal.compute.changes import changes_of, locked_vm
 from portal.compute.models import VM, VMState
 from portal.compute.requests import NAME, Use, VMProblem, over_quota_by, start_operation, use_of
-from portal.live.publishers import vm_changed
 from portal.operations.models import Operation
-from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
+from portal.snapshots.models import Snapshot, SnapshotVolume
 from portal.volumes.models import Volume
 from portal.volumes.quota import quota_problems
 
 MOST = 16  # of one VM: each is one more file to look through for every block that is read
-MOST_HOURS = 24 * 31
 ON = (VMState.RUNNING, VMState.PAUSED)
 
 
@@ -225,88 +220,6 @@ def delete_snapshot(snapshot: Snapshot, user: User | None) -> Operation:
         told: dict[str, Any] = {"snapshot": str(fresh.uuid), "name": fresh.name}
         told |= {"uuids": [str(one.volume.uuid) for one in fresh.volumes.select_related("volume")]}
         return start_operation("vm.snapshot_delete", fresh.vm, user, told)
-
-
-def set_plan(vm: VM, user: User, every_hours: int, keep: int, with_volumes: bool = True) -> SnapshotPlan | None:
-    """The VM's plan; every 0 hours is none."""
-    with transaction.atomic():
-        fresh = VM.objects.select_for_update().select_related("team").get(pk=vm.pk)
-        errors: dict[str, list[str]] = {}
-        if not 0 <= every_hours <= MOST_HOURS:
-            errors["every_hours"] = [
-                gettext("%(every_hours)s was given; 0 (none) to %(most_hours)s are allowed")
-                % {"every_hours": every_hours, "most_hours": MOST_HOURS}
-            ]
-        if not 1 <= keep < MOST:
-            errors["keep"] = [
-                gettext("%(keep)s was given; 1 to %(most)s are allowed") % {"keep": keep, "most": MOST - 1}
-            ]
-        if errors:
-            raise VMProblem(errors)
-        plan = None
-        if every_hours:
-            next_at = timezone.now() + timedelta(hours=every_hours)
-            told = {
-                "every_hours": every_hours,
-                "keep": keep,
-                "next_at": next_at,
-                "is_with_volumes": with_volumes,
-                "problem": "",
-            }
-            plan, _ = SnapshotPlan.objects.update_or_create(vm=fresh, defaults=told)
-        else:
-            SnapshotPlan.objects.filter(vm=fresh).delete()
-        after = {"every_hours": every_hours, "keep": keep if every_hours else 0, "volumes": with_volumes}
-        record("vm.snapshot_plan", fresh.team, user, ("vm", str(fresh.uuid), fresh.name), after=after)
-        vm_changed(fresh)
-        return plan
-
-
-def keep_plans() -> int:
-    """Take what is due, and delete what is more than a plan keeps, one at a time; how many operations were begun."""
-    begun = 0
-    for plan in SnapshotPlan.objects.select_related("vm__team"):
-        begun += _keep(plan)
-    return begun
-
-
-def _keep(plan: SnapshotPlan) -> bool:
-    now = timezone.now()
-    old = list(plan.vm.snapshots.filter(is_scheduled=True).order_by("-id")[plan.keep :])
-    try:
-        if old and not refusals_of(old[-1])["delete"]:
-            delete_snapshot(old[-1], None)
-            return True
-        if plan.next_at > now:
-            return False
-        if reason := take_refusal(plan.vm):
-            return _make_room(plan) or _tell(plan, reason)
-        volumes = None if plan.is_with_volumes else ()
-        take_snapshot(plan.vm, None, SnapshotSpec(f"auto-{now:%Y%m%d-%H%M%S}", volumes=volumes, is_scheduled=True))
-        SnapshotPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours), problem="")
-        return True
-    except VMProblem as problem:  # no quota left, or somebody was faster: the next look tries again
-        _tell(plan, str(problem))
-        return False
-
-
-def _make_room(plan: SnapshotPlan) -> bool:
-    """Delete the plan's oldest where its team has no room for one more and it has as many as it keeps; whether that began."""
-    own = list(plan.vm.snapshots.filter(is_scheduled=True).order_by("id"))
-    if len(own) < plan.keep or not team_refusal(plan.vm.team) or refusals_of(own[0])["delete"]:
-        return False
-    delete_snapshot(own[0], None)
-    return True
-
-
-def _tell(plan: SnapshotPlan, reason: str) -> bool:
-    """Keep why none was taken, for its page; nothing was begun."""
-    told = reason[:300]
-    if told != plan.problem:
-        with transaction.atomic():
-            SnapshotPlan.objects.filter(pk=plan.pk).update(problem=told)
-            vm_changed(plan.vm)
-    return False
 
 
 def _locked(snapshot: Snapshot, change: str) -> Snapshot:

@@ -19,13 +19,13 @@ from portal.compute.requests import VMProblem
 from portal.compute.views import _visible
 from portal.operations.models import Operation
 from portal.snapshots.chain import chains_of
-from portal.snapshots.models import Snapshot, SnapshotPlan
+from portal.snapshots.models import Snapshot
+from portal.snapshots.plans import form_of, plan_of, set_plan, whole
 from portal.snapshots.requests import (
     SnapshotSpec,
     delete_snapshot,
     left_out_words,
     revert_to,
-    set_plan,
     snapshots_of,
     take_refusal,
     take_snapshot,
@@ -45,7 +45,7 @@ def vm_snapshots(request: HttpRequest, uuid: UUID) -> HttpResponse:
         except VMProblem as problem:
             errors = problem.errors
     why = refusal(request, "vm.change", row.team)
-    taken = row.snapshots.count()
+    taken, plan, asked = row.snapshots.count(), plan_of(row), request.POST.get("what", "") if errors else ""
     context = {
         "vm": row,
         "lines": tree_of(row, why),
@@ -55,8 +55,10 @@ def vm_snapshots(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "why": why,
         "volumes": [(one, left_out_words(one)) for one in row.volumes.all()],
         "chosen": request.POST.getlist("volume") if errors and "chosen" in request.POST else None,
-        "plan": SnapshotPlan.objects.filter(vm=row).first(),
-        "free_name": f"snap-{taken + 1}",
+        "plan": plan,
+        "planned": form_of(plan, request.POST if asked == "plan" else None),
+        "name": request.POST.get("name", "") if asked == "take" else f"snap-{taken + 1}",
+        "memory": asked == "take" and request.POST.get("memory") == "1",
         "used": snapshots_of(row.team),
         "problems": [line for lines in errors.values() for line in lines],
         "operation": Operation.objects.filter(object_uuid=row.uuid, kind__startswith="vm.snapshot").first(),
@@ -73,7 +75,7 @@ def _change(row: VM, user: User, posted: Any) -> str:
             volumes = [one.replace("\0", "?") for one in posted.getlist("volume")]
         return _page_of(take_snapshot(row, user, SnapshotSpec(name, posted.get("memory") == "1", volumes)))
     if what == "plan":
-        every, keep = _number(posted.get("every_hours", "")), _number(posted.get("keep", ""))
+        every, keep = whole(posted.get("every_hours", "")), whole(posted.get("keep", ""))
         set_plan(row, user, every, keep, posted.get("volumes") == "1")
         return reverse("vm_snapshots", args=[row.uuid])
     asked = {"revert": revert_to, "delete": delete_snapshot}.get(what)
@@ -93,9 +95,3 @@ def _snapshot(row: VM, text: str) -> Snapshot:
 
 def _page_of(operation: Operation) -> str:
     return reverse("operation", args=[operation.uuid])
-
-
-def _number(text: str) -> int:
-    """The number; -1, which is refused, for what is none."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

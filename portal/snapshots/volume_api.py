@@ -17,6 +17,7 @@ from portal.api.names import Given
 from portal.api.schemas import Accepted
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
+from portal.snapshots.api import NO_PLAN, VolumePlanIn, VolumePlanOut
 from portal.snapshots.models import SnapshotVolume
 from portal.snapshots.of_volumes import (
     OwnSnapshot,
@@ -26,6 +27,7 @@ from portal.snapshots.of_volumes import (
     snapshots_of_volume,
     take_volume_snapshot,
 )
+from portal.snapshots.plans import plan_of, set_plan
 from portal.volumes.api import VolumeCloneIn, VolumeMade
 from portal.volumes.lookup import volumes_of
 from portal.volumes.models import Volume
@@ -45,6 +47,7 @@ class VolumeSnapshotOut(Schema):
     size_gib: int
     file_name: str = Field(description="the file that froze then; none while it is being taken")
     is_current: bool = Field(description="what is written to the volume lies on it")
+    is_scheduled: bool = Field(description="the volume's plan took it")
     created_at: datetime
     no_revert: str = Field(description="why the volume cannot be reverted to it now")
     no_delete: str = Field(description="why it cannot be deleted now")
@@ -92,8 +95,24 @@ def clone_volume_snapshot(request: HttpRequest, uuid: UUID, snapshot: UUID, aske
     return Status(202, {"volume": volume_as_json(made), "operation": operation_as_json(operation)})
 
 
+@router.get(
+    "/volumes/{uuid}/snapshot-plan", response=VolumePlanOut, summary="How often a snapshot of a volume alone is taken"
+)
+def get_volume_plan(request: HttpRequest, uuid: UUID) -> Any:
+    return plan_of(_volume(request, uuid, "volume.see")) or NO_PLAN
+
+
+@router.put(
+    "/volumes/{uuid}/snapshot-plan",
+    response=VolumePlanOut,
+    summary="Take a snapshot of a volume alone every so often, and keep so many",
+)
+def put_volume_plan(request: HttpRequest, uuid: UUID, asked: VolumePlanIn) -> Any:
+    return set_plan(_volume(request, uuid), person(request), asked.every_hours, asked.keep) or NO_PLAN
+
+
 def _as_json(one: OwnSnapshot) -> dict[str, Any]:
-    names = ("uuid", "name", "state", "size_gib", "file_name", "is_current", "created_at")
+    names = ("uuid", "name", "state", "size_gib", "file_name", "is_current", "is_scheduled", "created_at")
     told = {name: getattr(one.moment, name) for name in names}
     return told | {"no_revert": one.no_revert, "no_delete": one.no_delete, "no_clone": one.no_clone}
 

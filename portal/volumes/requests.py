@@ -170,7 +170,7 @@ def locked_volume(volume: Volume, change: str = "") -> Volume:
 
 
 def begin_change(
-    kind: str, volume: Volume, user: User, params: dict[str, Any], about: Volume | None = None
+    kind: str, volume: Volume, user: User | None, params: dict[str, Any], about: Volume | None = None
 ) -> Operation:
     """The operation of `about` (none: the volume itself), or of the VM that has it."""
     held = about or volume

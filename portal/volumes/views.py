@@ -30,7 +30,8 @@ from portal.snapshots.of_volumes import (
     snapshots_of_volume,
     take_volume_snapshot,
 )
-from portal.snapshots.requests import snapshots_of
+from portal.snapshots.plans import form_of, plan_of, set_plan, whole
+from portal.snapshots.requests import left_out_words, snapshots_of
 from portal.volumes.lookup import (
     as_choices,
     limits_of,
@@ -134,7 +135,12 @@ def _take(row: Volume, user: User, posted: QueryDict) -> Operation:
     return take_volume_snapshot(row, user, posted.get("name", "").strip().replace("\0", "?"))
 
 
-FORMS: dict[str, Callable[[Volume, User, QueryDict], Operation]] = {
+def _plan(row: Volume, user: User, posted: QueryDict) -> None:
+    set_plan(row, user, whole(posted.get("every_hours", "")), whole(posted.get("keep", "")))
+
+
+# Each begins an operation, but for those that are done at once.
+FORMS: dict[str, Callable[[Volume, User, QueryDict], Operation | None]] = {
     "attach": _attach,
     "detach": lambda row, user, _: detach_volume(row, user),
     "grow": lambda row, user, posted: grow_volume(row, user, number(posted.get("size_gib", ""))),
@@ -143,6 +149,7 @@ FORMS: dict[str, Callable[[Volume, User, QueryDict], Operation]] = {
     "snapshot": _take,
     "snapshot_revert": lambda row, user, posted: revert_volume(_moment(row, posted), user),
     "snapshot_delete": lambda row, user, posted: delete_volume_snapshot(_moment(row, posted), user),
+    "plan": _plan,
 }
 
 
@@ -164,7 +171,8 @@ def volume(request: HttpRequest, uuid: UUID) -> HttpResponse:
                         ]
                     }
                 )
-            return redirect("operation", FORMS[asked](row, person(request), request.POST).uuid)
+            begun = FORMS[asked](row, person(request), request.POST)
+            return redirect("operation", begun.uuid) if begun else redirect("volume", row.uuid)
         except VMProblem as problem:
             errors = problem.errors
     return render(request, "volumes/volume.html", _context(request, row, asked, errors), status=422 if errors else 200)
@@ -174,7 +182,7 @@ def _context(request: HttpRequest, row: Volume, asked: str, errors: Errors) -> d
     why = refusal(request, "volume.change", row.team)
     entries = AuditRow.objects.filter(team_id=row.team_id, object_id=str(row.uuid))[:8]
     own = snapshots_of_volume(row, why)
-    taken = {one.moment.name for one in own}
+    taken, plan = {one.moment.name for one in own}, plan_of(row)
     return {
         "volume": row,
         "layers": chain_of(row),
@@ -182,7 +190,10 @@ def _context(request: HttpRequest, row: Volume, asked: str, errors: Errors) -> d
         "cloned": [one.moment for one in own if not one.no_clone],
         "used": snapshots_of(row.team),
         "free_snapshot": next(name for n in range(1, len(taken) + 2) if (name := f"snap-{n}") not in taken),
-        "reasons": {name: why or reason for name, reason in refusals_of(row).items()},
+        "reasons": {name: why or reason for name, reason in refusals_of(row).items()}
+        | {"plan": why or ("" if plan else left_out_words(row))},
+        "plan": plan,
+        "planned": form_of(plan, request.POST if asked == "plan" and errors else None),
         "asked": asked,
         "given": request.POST,
         "lines": [line for lines in errors.values() for line in lines],

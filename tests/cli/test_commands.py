@@ -20,7 +20,7 @@ from portal.compute.models import VM
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.cli.terminal import ROOT, Terminal
-from tests.portal.clients import client_of, made_host, made_image, made_topology_record, made_vm
+from tests.portal.clients import client_of, made_host, made_image, made_topology_record, made_vm, made_volume
 from tests.traces.factory import dropped
 
 People = Callable[[str], Terminal]
@@ -419,3 +419,19 @@ def test_an_image_is_shared_and_taken_back(terminal: People, served: tuple[str, 
     assert "payments" in dana.ok("vm", "images").out
     assert alice.ok("vm", "share-image", slug).out == "Golden is shared with nobody.\n"
     assert "payments" not in dana.ok("vm", "images").out
+
+
+def test_a_plan_of_snapshots_is_told_changed_and_ended(terminal: People, served: tuple[str, Cast]) -> None:
+    bob, volume = terminal("bob"), made_volume(served[1])
+    made_vm(served[1])
+    Operation.objects.update(state="done")
+    for words in (("snapshot", "plan", "web-1"), ("volume", "snapshot", "plan", volume.name)):
+        assert bob.ok(*words).out == "No plan. Make one: --every HOURS --keep COUNT\n"
+        said = bob.run(*words, "--keep", "3")
+        assert said.code == 2 and "there is no plan yet: add --every HOURS" in said.err
+        bob.ok(*words, "--every", "12", "--keep", "3")
+        lines = bob.ok(*words, "--keep", "5").out.splitlines()
+        assert [line.split() for line in lines[:2]] == [["every", "12", "h"], ["keeps", "the", "last", "5"]]
+        refused = bob.run(*words, "--every", "9999")
+        assert refused.code == 1 and "9999 was given; 0 (none) to 744 are allowed" in refused.err
+        assert bob.ok(*words, "--every", "0").out.startswith("No plan.")

@@ -15,7 +15,7 @@ from portal.compute.models import VM, Flavor
 from portal.compute.requests import VMProblem, VMSpec, create_vm
 from portal.operations.models import Operation
 from portal.snapshots.models import Snapshot, SnapshotPlan
-from portal.snapshots.requests import keep_plans
+from portal.snapshots.plans import keep_plans
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_snapshot, made_vm
 

@@ -16,7 +16,8 @@ from portal.compute.models import VM, Image
 from portal.compute.requests import use_of
 from portal.operations.models import Operation
 from portal.snapshots.models import Snapshot, SnapshotPlan, SnapshotVolume
-from portal.snapshots.requests import MOST, keep_plans
+from portal.snapshots.plans import keep_plans
+from portal.snapshots.requests import MOST
 from portal.snapshots.tree import tree_of
 from portal.volumes.models import Pool, Volume
 from portal.volumes.quota import use_of_volumes

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import CharField, F, Value
+from django.db.models.functions import Concat
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.accounts.models import AuditRow, Team
 from portal.accounts.team_admin_views import use_of_limits
 from portal.compute.models import VM
 from portal.operations.models import Operation
 from portal.operations.retry import request_retry
-from portal.snapshots.models import SnapshotVolume
+from portal.snapshots.models import SnapshotPlan, SnapshotVolume
+from portal.snapshots.plans import keep_plans
 from portal.snapshots.requests import snapshots_of
 from portal.usage.resources import held_by_team
 from portal.volumes.models import Pool, Volume
@@ -21,6 +26,8 @@ from portal.volumes.quota import use_of_volumes
 from portal.volumes.rules import MOST_SNAPSHOTS
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_snapshot, made_vm, made_volume, made_volume_snapshot
+
+TEXT = CharField()
 
 
 @pytest.fixture
@@ -197,3 +204,68 @@ def test_one_is_nobodys_who_only_looks_or_is_of_another_team(cast: Cast, vm: VM,
     assert ask(cast, "GET", volume, person="charlie").json()[0]["name"] == "before"
     assert ask(cast, "DELETE", volume, f"/{moment.uuid}", "charlie").status_code == 403
     assert ask(cast, "GET", volume, person="dana").status_code == 404
+
+
+def plan(cast: Cast, volume: Volume, person: str = "bob", **body: object) -> Any:
+    client, url = client_of(getattr(cast, person)), f"/api/v1/volumes/{volume.uuid}/snapshot-plan"
+    return client.put(url, json.dumps(body), content_type="application/json") if body else client.get(url)
+
+
+def due() -> None:
+    Operation.objects.update(state="done")
+    SnapshotVolume.objects.filter(state="taking").update(state="there")
+    SnapshotPlan.objects.update(next_at=timezone.now() - timedelta(hours=1))
+
+
+def test_a_plan_takes_what_is_due_of_a_volume_alone_and_deletes_the_oldest_of_its_own(
+    cast: Cast, vm: VM, volume: Volume
+) -> None:
+    assert plan(cast, volume).json() == {"every_hours": 0, "keep": 0, "next_at": None, "problem": ""}
+    mine = made_volume_snapshot(volume, "mine")
+    assert plan(cast, volume, every_hours=6, keep=2).json()["keep"] == 2
+    assert keep_plans() == 0, "nothing is due yet"
+    for _ in range(3):
+        due()
+        SnapshotVolume.objects.filter(is_scheduled=True).update(name=Concat(Value("old-"), F("id"), output_field=TEXT))
+        assert keep_plans() == 1
+    own = list(SnapshotVolume.objects.filter(is_scheduled=True).order_by("id"))
+    assert len(own) == 3 and own[-1].name.startswith("auto-") and own[-1].created_by is None
+    assert SnapshotPlan.objects.get().next_at > timezone.now() + timedelta(hours=5)
+    due()
+    assert keep_plans() == 1
+    operation = Operation.objects.get(state="queued")
+    assert (operation.kind, operation.params["snapshot"]) == ("volume.snapshot_delete", str(own[0].uuid))
+    assert ">plan</span>" in page(cast, volume).content.decode() and mine in SnapshotVolume.objects.all()
+    assert plan(cast, volume, every_hours=0).status_code == 200 and not SnapshotPlan.objects.exists()
+
+
+def test_a_plan_of_a_volume_says_why_it_took_none_and_makes_room_of_its_own(cast: Cast, vm: VM, volume: Volume) -> None:
+    plan(cast, volume, every_hours=6, keep=1)
+    own = made_volume_snapshot(volume, "old")
+    Team.objects.update(max_volume_gib=4)
+    due()
+    assert keep_plans() == 0
+    told = "over quota: 2 GiB of volumes asked, 0 GiB of 4 GiB left"
+    assert told in plan(cast, volume).json()["problem"]
+    assert f"None was taken when it was due: {told}" in page(cast, volume).content.decode()
+    SnapshotVolume.objects.update(is_scheduled=True)
+    assert keep_plans() == 1
+    assert Operation.objects.get(state="queued").params["snapshot"] == str(own.uuid)
+
+
+def test_the_page_sets_a_plan_and_one_that_is_refused_is_shown_as_it_was_typed(
+    cast: Cast, vm: VM, volume: Volume
+) -> None:
+    posted = page(cast, volume, what="plan", every_hours="12", keep="3")
+    assert posted.status_code == 302 and posted["Location"] == reverse("volume", args=[volume.uuid])
+    assert AuditRow.objects.get(action="volume.snapshot_plan").after == {"every_hours": 12, "keep": 3}
+    refused = page(cast, volume, what="plan", every_hours="7d", keep="16")
+    text = refused.content.decode()
+    assert refused.status_code == 422 and 'value="7d"' in text and 'value="16"' in text
+    assert "-1 was given; 0 (none) to 744 are allowed" in text and "16 was given; 1 to 15 are allowed" in text
+    SnapshotPlan.objects.all().delete()
+    Pool.objects.update(kind="logical")
+    raw = "in a pool of LVM it is raw, and only a qcow2 file has layers"
+    assert f"data: {raw}" in words(plan(cast, volume, every_hours=6)) and not SnapshotPlan.objects.exists()
+    assert plan(cast, volume, "charlie", every_hours=6).status_code == 403
+    assert plan(cast, volume, "dana", every_hours=6).status_code == 404
