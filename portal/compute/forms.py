@@ -20,7 +20,8 @@ from portal.accounts.views import add_key
 from portal.compute.bars import QuotaBar
 from portal.compute.hardware import HARDWARE_FIELDS, Hardware
 from portal.compute.models import Flavor, Image
-from portal.compute.requests import Use, VMSpec, largest_host_ram_mib, next_name, over_quota
+from portal.compute.recreate import MOST_AT_ONCE
+from portal.compute.requests import MAX_LEASE_DAYS, Use, VMSpec, largest_host_ram_mib, next_name, over_quota
 from portal.compute.snippets import text_of
 from portal.compute.volume_fields import volumes_posted
 from portal.hosts.models import Host
@@ -135,7 +136,7 @@ def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str
         host=posted.get("host", "").replace("\0", ""),
         apart=posted.get("apart", "").strip(),
         apart_must="apart_must" in posted,
-        lease_days=_number(posted, "lease_days", 0, errors),
+        lease_days=_number(posted, "lease_days", 0, errors, (0, MAX_LEASE_DAYS)),
         is_autostarted="is_autostarted" in posted,
         volumes=volumes_posted(posted, errors),
     )
@@ -144,15 +145,16 @@ def spec_of(team: Team, user: User, posted: QueryDict) -> tuple[VMSpec, dict[str
 
 def count_of(posted: QueryDict, errors: dict[str, list[str]]) -> int:
     """How many VMs were asked for."""
-    return _number(posted, "count", 1, errors)
+    return _number(posted, "count", 1, errors, (1, MOST_AT_ONCE))
 
 
-def _number(posted: QueryDict, name: str, default: int, errors: dict[str, list[str]]) -> int:
+def _number(posted: QueryDict, name: str, default: int, errors: dict[str, list[str]], allowed: tuple[int, int]) -> int:
     text = posted.get(name, "").strip()
     if not text:
         return default
     if not text.isdecimal() or len(text) > 6:
-        errors[name] = [gettext("“%(text)s” was given; a number is allowed") % {"text": text[:20]}]
+        words = gettext("“%(text)s” was given; a whole number from %(least)s to %(most)s is allowed")
+        errors[name] = [words % {"text": text[:20], "least": allowed[0], "most": allowed[1]}]
         return default
     return int(text)
 

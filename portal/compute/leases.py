@@ -10,7 +10,6 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 
 from portal.accounts.audit import record
@@ -18,26 +17,19 @@ from portal.accounts.models import Team, User
 from portal.compute.actions import request_action
 from portal.compute.changes import bin_vm
 from portal.compute.models import VM, VMState
-from portal.compute.requests import VMProblem
+from portal.compute.requests import MAX_LEASE_DAYS, VMProblem, lease_words
 from portal.live.publishers import vm_changed
 from portal.operations.models import Operation, OperationState
 
 log = logging.getLogger("hopsight.leases")
-MOST_DAYS = 365
 SOON = timedelta(hours=48)  # a reminder is shown from then on
 ON = (VMState.RUNNING, VMState.PAUSED)
 
 
 def set_lease(vm: VM, user: User, days: int) -> VM:
     """The VM, whose lease ends so many days from now; 0 for none."""
-    if not 0 <= days <= MOST_DAYS:
-        raise VMProblem(
-            {
-                "lease_days": [
-                    gettext("0 to %(most_days)s days are allowed; 0 keeps it for good") % {"most_days": MOST_DAYS}
-                ]
-            }
-        )
+    if not 0 <= days <= MAX_LEASE_DAYS:
+        raise VMProblem({"lease_days": [lease_words(days)]})
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team", "host", "image", "flavor").get(pk=vm.pk)

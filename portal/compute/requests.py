@@ -264,6 +264,12 @@ def check_spec(team: Team, user: User, spec: VMSpec) -> dict[str, list[str]]:
     return errors | volumes | hardware_problems(spec.hardware) | _place_problems(spec)
 
 
+def lease_words(days: int) -> str:
+    """Why a lease cannot be of so many days."""
+    words = gettext("%(lease_days)s days were given; 0 (none) to %(max_lease_days)s are allowed")
+    return words % {"lease_days": days, "max_lease_days": MAX_LEASE_DAYS}
+
+
 def _place_problems(spec: VMSpec) -> dict[str, list[str]]:
     """What is wrong with where it shall lie, and for how long."""
     errors: dict[str, list[str]] = {}
@@ -281,10 +287,7 @@ def _place_problems(spec: VMSpec) -> dict[str, list[str]]:
             % {"apart": spec.apart[:40]}
         ]
     if not 0 <= spec.lease_days <= MAX_LEASE_DAYS:
-        errors["lease_days"] = [
-            gettext("%(lease_days)s days were given; 0 (none) to %(max_lease_days)s are allowed")
-            % {"lease_days": spec.lease_days, "max_lease_days": MAX_LEASE_DAYS}
-        ]
+        errors["lease_days"] = [lease_words(spec.lease_days)]
     return errors
 
 

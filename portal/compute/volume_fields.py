@@ -13,7 +13,7 @@ from portal.accounts.models import Team
 from portal.compute.bars import QuotaBar
 from portal.config.units import with_units
 from portal.volumes.models import Bus, Volume, VolumeState
-from portal.volumes.quota import MOST_VOLUMES, use_of_volumes
+from portal.volumes.quota import MOST_GIB, MOST_VOLUMES, use_of_volumes
 from portal.volumes.with_vm import (
     DEFAULT_NAME,
     NewVolume,
@@ -38,6 +38,7 @@ class VolumeRow:
     name: str
     bus: str
     lines: tuple[str, ...] = ()
+    wrong: frozenset[str] = frozenset()  # which of its fields the lines are about
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ def volumes_posted(posted: QueryDict, errors: dict[str, list[str]]) -> VolumesAs
     new = []
     for row in _filled(posted):
         if not (row.size_gib.isascii() and row.size_gib.isdecimal() and len(row.size_gib) <= 6):
-            words = gettext("“%(text)s” was given; a number is allowed") % {"text": row.size_gib[:20]}
-            errors[f"volume_{row.number}_size_gib"] = [words]
+            words = gettext("“%(text)s” was given; a whole number from %(least)s to %(most)s is allowed")
+            told = words % {"text": row.size_gib[:20], "least": 1, "most": MOST_GIB}
+            errors[f"volume_{row.number}_size_gib"] = [told]
             new.append(NewVolume(0, row.name, row.bus))  # the rows after it keep their numbers
         else:
             new.append(NewVolume(int(row.size_gib), row.name, row.bus))
@@ -90,7 +92,8 @@ def volumes_posted(posted: QueryDict, errors: dict[str, list[str]]) -> VolumesAs
 def volume_fields(team: Team, posted: QueryDict, errors: dict[str, list[str]]) -> VolumeFields:
     """The part as it was filled in, with what is wrong with each row, and the volumes that are free."""
     rows = [
-        VolumeRow(row.number, row.size_gib, row.name, row.bus, _lines(errors, row.number)) for row in _filled(posted)
+        VolumeRow(row.number, row.size_gib, row.name, row.bus, _lines(errors, row.number), _wrong(errors, row.number))
+        for row in _filled(posted)
     ]
     taken = {row.name for row in rows}
     names = (DEFAULT_NAME, *(f"{DEFAULT_NAME}-{number}" for number in range(2, MOST_READ + 3)))
@@ -133,7 +136,13 @@ def _filled(posted: QueryDict) -> list[VolumeRow]:
     return [VolumeRow(number, size, name, bus or Bus.VIRTIO) for number, (size, name, bus) in enumerate(given, 1)]
 
 
+FIELDS = ("size_gib", "name", "bus")
+
+
 def _lines(errors: dict[str, list[str]], number: int) -> tuple[str, ...]:
     """What is wrong with a row, its fields' lines together."""
-    mine = (f"volume_{number}_size_gib", f"volume_{number}_name", f"volume_{number}_bus")
-    return tuple(line for field in mine for line in errors.get(field, ()))
+    return tuple(line for field in FIELDS for line in errors.get(f"volume_{number}_{field}", ()))
+
+
+def _wrong(errors: dict[str, list[str]], number: int) -> frozenset[str]:
+    return frozenset(field for field in FIELDS if errors.get(f"volume_{number}_{field}"))

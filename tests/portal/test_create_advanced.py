@@ -42,7 +42,8 @@ def test_several_are_all_or_none(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(("field", "value", "words"), [
-    ("count", "21", "21 were given; 1 to 20 are allowed"), ("count", "many", "a number is allowed"),
+    ("count", "21", "21 were given; 1 to 20 are allowed"), ("count", "many", "a whole number from 1 to 20 is allowed"),
+    ("lease_days", "-3", "“-3” was given; a whole number from 0 to 3650 is allowed"),
     ("host", "hv9", "hosts that take VMs are hv1"), ("apart", "No Spaces", "allowed are 1 to 40"),
     ("lease_days", "99999", "0 (none) to 3650"), ("cpu_model", "8086", "allowed are none, host-model"),
     ("machine", "isapc", "allowed are q35, pc"), ("disk_bus", "usb", "allowed are virtio, scsi, sata"),

@@ -87,7 +87,7 @@ def test_all_that_is_wrong_is_told_by_field_in_a_form_that_is_open_and_filled(ca
     page = answer.content.decode()
     assert answer.status_code == 422 and '<details class="fs" open>' in page
     for words in (
-        "0 GiB were given", "“many” was given; a number is allowed", "“No” was given; allowed are a-z", "“ide” was given; virtio",
+        "0 GiB were given", "“many” was given; a whole number from 1 to 16384 is allowed", "“No” was given; allowed are a-z", "“ide” was given; virtio",
         "two volumes would be called web-1-c", "no volume “nobodys” in team Payments", "hosts that take VMs are",
     ):  # fmt: skip
         assert words in page, words
