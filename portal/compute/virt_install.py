@@ -16,7 +16,8 @@ def virt_install_lines(spec: VMSpec, attached: Sequence[Volume] = ()) -> list[st
     made, image = spec.hardware, spec.image.slug if spec.image else "image"
     disk = f"size={size[2]},bus={made.disk_bus},cache={made.disk_cache},backing_store={image}.qcow2"
     lines = [
-        f"virt-install --name {shlex.quote(spec.name[:63] or 'vm')} --machine {shlex.quote(made.machine)} --osinfo detect=on,require=off",
+        f"virt-install --name {shlex.quote(spec.name[:63] or 'vm')}",
+        f"--machine {shlex.quote(made.machine)} --osinfo detect=on,require=off",
         f"--vcpus {size[0]} --memory {size[1]} --import" + f" --cpu {shlex.quote(made.cpu_model)}" * bool(made.cpu_model),
         f"--disk {shlex.quote(disk)}",
         *(f"--disk {shlex.quote(f'pool={OWN_POOL},size={one.size_gib},bus={one.bus[:10]}')}" for one in spec.volumes.new[:MOST_VOLUMES]),
