@@ -18,6 +18,7 @@ from portal.accounts.team_admin import LIMITS, TeamSpec, change_team, create_tea
 from portal.accounts.teams import TeamProblem
 from portal.accounts.views import person
 from portal.compute.models import VM
+from portal.config.typed import typed_number
 from portal.networks.models import FloatingAddress, Network
 from portal.networks.quota import OVERLAYS
 from portal.snapshots.models import Snapshot, SnapshotVolume
@@ -130,7 +131,7 @@ def _limits(request: HttpRequest) -> dict[str, int]:
     for name in LIMITS:
         text = request.POST.get(name, "").strip()
         if text:
-            found[name] = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else -1
+            found[name] = typed_number(text)
     return found
 
 

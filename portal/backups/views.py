@@ -25,6 +25,7 @@ from portal.backups.strays import clean_store, cleanings
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem, next_name
 from portal.compute.views import _visible
+from portal.config.typed import typed_number
 from portal.networks.owners import usable_networks
 from portal.operations.models import Operation
 
@@ -69,7 +70,7 @@ def _change(row: VM, user: User, posted: QueryDict) -> str:
             names = [name.replace("\0", "?") for name in posted.getlist("volume")]
         return _page_of(take_backup(row, user, store, posted.get("full") == "1", volumes=names))
     if what == "plan":
-        every, full, keep = (_number(posted.get(name, "")) for name in ("every_hours", "full_every", "keep"))
+        every, full, keep = (typed_number(posted.get(name, "")) for name in ("every_hours", "full_every", "keep"))
         set_plan(row, user, PlanAsked(every, full, keep, store, posted.get("volumes") == "1"))
         return reverse("vm_backups", args=[row.uuid])
     if what == "delete":
@@ -220,9 +221,3 @@ def _change_keys(row: BackupStore, user: User, posted: QueryDict) -> None:
 
 def _page_of(operation: Operation) -> str:
     return reverse("operation", args=[operation.uuid])
-
-
-def _number(text: str) -> int:
-    """The number; -1, which is refused, for what is none."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

@@ -23,6 +23,7 @@ from portal.backups.models import Backup
 from portal.compute.models import VM, Image
 from portal.compute.os_families import FAMILIES, guessed
 from portal.compute.requests import VMProblem
+from portal.config.internet import is_inside
 from portal.images.models import ImageImport
 from portal.images.store import incoming_folder, write_at
 from portal.operations.models import UNFINISHED, Operation
@@ -148,6 +149,8 @@ def _url_errors(url: str) -> Errors:
         return {
             "url": [gettext("a name or password in the URL was given: it would be stored and shown; upload the file")]
         }
+    if usable and is_inside(parts.hostname or "", settings.IMAGE_FETCH_ALSO):
+        return {"url": [gettext("%(one)s is not on the internet: upload the file instead") % {"one": parts.hostname}]}
     return (
         {}
         if usable

@@ -17,6 +17,7 @@ from portal.compute.models import Image
 from portal.compute.os_families import FAMILIES
 from portal.compute.requests import VMProblem
 from portal.config.bodies import MAX_CHUNK_BYTES
+from portal.config.typed import typed_number
 from portal.hosts.models import Host
 from portal.images.copies import copies, evict_copy, want_copy
 from portal.images.models import ImageCopy, ImageImport
@@ -136,10 +137,8 @@ def _spec(posted: QueryDict) -> ImageSpec:
 
 
 def _number(text: str, default: int) -> int:
-    """The number; -1, which is refused, for what is none."""
-    if not text:
-        return default
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    """The number that was typed, or the default where nothing was."""
+    return typed_number(text) if text else default
 
 
 def _image_page(request: HttpRequest, row: Image, errors: Errors) -> HttpResponse:

@@ -55,12 +55,6 @@ def form_of(plan: SnapshotPlan | None, given: Mapping[str, str] | None = None) -
     return {"every_hours": plan.every_hours, "keep": plan.keep, "volumes": plan.is_with_volumes}
 
 
-def whole(text: str) -> int:
-    """The number that was typed; -1, which is refused, for what is none."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-
-
 def set_plan(
     what: VM | Volume, user: User, every_hours: int, keep: int, with_volumes: bool = True
 ) -> SnapshotPlan | None:

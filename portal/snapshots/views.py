@@ -17,10 +17,11 @@ from portal.accounts.views import person
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.compute.views import _visible
+from portal.config.typed import typed_number
 from portal.operations.models import Operation
 from portal.snapshots.chain import chains_of
 from portal.snapshots.models import Snapshot
-from portal.snapshots.plans import form_of, plan_of, set_plan, whole
+from portal.snapshots.plans import form_of, plan_of, set_plan
 from portal.snapshots.requests import (
     SnapshotSpec,
     delete_snapshot,
@@ -75,7 +76,7 @@ def _change(row: VM, user: User, posted: Any) -> str:
             volumes = [one.replace("\0", "?") for one in posted.getlist("volume")]
         return _page_of(take_snapshot(row, user, SnapshotSpec(name, posted.get("memory") == "1", volumes)))
     if what == "plan":
-        every, keep = whole(posted.get("every_hours", "")), whole(posted.get("keep", ""))
+        every, keep = typed_number(posted.get("every_hours", "")), typed_number(posted.get("keep", ""))
         set_plan(row, user, every, keep, posted.get("volumes") == "1")
         return reverse("vm_snapshots", args=[row.uuid])
     asked = {"revert": revert_to, "delete": delete_snapshot}.get(what)

@@ -19,6 +19,7 @@ from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
 from portal.compute.requests import VMProblem
 from portal.config.cut import cut, few
+from portal.config.typed import typed_number
 from portal.operations.models import Operation
 from portal.snapshots.chain import chain_of
 from portal.snapshots.models import SnapshotVolume
@@ -30,7 +31,7 @@ from portal.snapshots.of_volumes import (
     snapshots_of_volume,
     take_volume_snapshot,
 )
-from portal.snapshots.plans import form_of, plan_of, set_plan, whole
+from portal.snapshots.plans import form_of, plan_of, set_plan
 from portal.snapshots.requests import left_out_words, snapshots_of
 from portal.volumes.lookup import (
     as_choices,
@@ -96,19 +97,17 @@ def _spec(team: Team, posted: QueryDict) -> VolumeSpec:
     if missing:
         raise VMProblem(missing)
     return VolumeSpec(
-        posted.get("name", "").strip(), number(posted.get("size_gib", "")), pool, vm, posted.get("bus", Bus.VIRTIO)
+        posted.get("name", "").strip(),
+        typed_number(posted.get("size_gib", "")),
+        pool,
+        vm,
+        posted.get("bus", Bus.VIRTIO),
     )
 
 
 def _free_name(team: Team) -> str:
     taken = set(team.volumes.values_list("name", flat=True))
     return next(name for n in range(1, len(taken) + 2) if (name := f"data-{n}") not in taken)
-
-
-def number(text: str) -> int:
-    """The number of GiB; 0, which is refused, for what is none."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _attach(row: Volume, user: User, posted: QueryDict) -> Operation:
@@ -136,14 +135,14 @@ def _take(row: Volume, user: User, posted: QueryDict) -> Operation:
 
 
 def _plan(row: Volume, user: User, posted: QueryDict) -> None:
-    set_plan(row, user, whole(posted.get("every_hours", "")), whole(posted.get("keep", "")))
+    set_plan(row, user, typed_number(posted.get("every_hours", "")), typed_number(posted.get("keep", "")))
 
 
 # Each begins an operation, but for those that are done at once.
 FORMS: dict[str, Callable[[Volume, User, QueryDict], Operation | None]] = {
     "attach": _attach,
     "detach": lambda row, user, _: detach_volume(row, user),
-    "grow": lambda row, user, posted: grow_volume(row, user, number(posted.get("size_gib", ""))),
+    "grow": lambda row, user, posted: grow_volume(row, user, typed_number(posted.get("size_gib", ""))),
     "clone": _clone,
     "delete": lambda row, user, _: delete_volume(row, user),
     "snapshot": _take,

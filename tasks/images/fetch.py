@@ -4,7 +4,6 @@ be a public one, the connection goes to that very address, and a redirect is ano
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import os
 import socket
 import ssl
@@ -13,31 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from portal.config.internet import is_public
 from tasks.hypervisor.disks import DiskProblem
 
 REDIRECTS_MAX = 5
 SILENCE_S = 20.0
 CHUNK_BYTES = 1 << 20
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def is_public(text: str, also: Sequence[str] = ()) -> bool:
-    """Whether an address lies on the internet, or in one of the networks allowed `also`; addresses inside others count."""
-    address = _innermost(ipaddress.ip_address(text.partition("%")[0]))
-    if any(address in ipaddress.ip_network(network) for network in also):
-        return True
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def _innermost(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for (mapped, 6to4, NAT64), or itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-    if inner is None and address in NAT64:
-        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return inner or address
 
 
 def resolve(host: str, port: int, also: Sequence[str] = (), instead: str = ": upload the file instead") -> str:
@@ -49,8 +29,8 @@ def resolve(host: str, port: int, also: Sequence[str] = (), instead: str = ": up
     addresses = [str(one[4][0]) for one in found]
     for address in addresses:
         if not is_public(address, also):
-            named = "" if host == address else f"{host} is "
-            raise DiskProblem(f"{named}{address}, which is not on the internet{instead}")
+            named = f"{host} is" if host == address else f"{host} is {address}, which is"
+            raise DiskProblem(f"{named} not on the internet{instead}")
     return addresses[0]
 
 

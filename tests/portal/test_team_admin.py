@@ -60,7 +60,7 @@ def test_limits_are_changed_seen_beside_the_use_and_audited(cast: Cast) -> None:
     assert set(told["limits"]) == set(LIMITS) and told["used"]["max_vms"] == 1
     assert [one["slug"] for one in olga.get("/api/v1/teams").json()["items"]] == ["payments", "search"]
     wrong = olga.post(reverse("team", args=["payments"]), {"name": "Payments 2", "max_vms": "many"})
-    assert wrong.status_code == 422 and "-1 was given; 0 to" in wrong.content.decode()
+    assert wrong.status_code == 422 and "“many” was given; 0 to" in wrong.content.decode()
     page = olga.get(reverse("teams")).content.decode()
     assert "Payments 2" in page and '1 <span class="muted">of 0</span>' in page
 

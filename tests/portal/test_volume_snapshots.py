@@ -262,7 +262,7 @@ def test_the_page_sets_a_plan_and_one_that_is_refused_is_shown_as_it_was_typed(
     refused = page(cast, volume, what="plan", every_hours="7d", keep="16")
     text = refused.content.decode()
     assert refused.status_code == 422 and 'value="7d"' in text and 'value="16"' in text
-    assert "-1 was given; 0 (none) to 744 are allowed" in text and "16 was given; 1 to 15 are allowed" in text
+    assert "“7d” was given; 0 (none) to 744 are allowed" in text and "16 was given; 1 to 15 are allowed" in text
     SnapshotPlan.objects.all().delete()
     Pool.objects.update(kind="logical")
     raw = "in a pool of LVM it is raw, and only a qcow2 file has layers"

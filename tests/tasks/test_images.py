@@ -13,12 +13,13 @@ import time
 import pytest
 
 from portal.compute.models import Image
+from portal.config.internet import is_public
 from portal.images.models import ImageImport
 from portal.images.store import image_file, source_file
 from portal.operations.models import Operation, OperationStage, OperationState
 from portal.operations.stages import STAGES
 from tasks.hypervisor.disks import DiskProblem
-from tasks.images.fetch import fetch, is_public, resolve
+from tasks.images.fetch import fetch, resolve
 from tasks.images.inspect import inspect_image
 from tasks.sagas.engine import StageError
 from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
