@@ -46,7 +46,7 @@ def add_check(
     expect: Annotated[str, typer.Option(help="What must happen: delivered or dropped.")] = "delivered",
     as_json: AsJson = False,
 ) -> None:
-    """Pin a path; it is looked at again after every change of the network."""
+    """Pin a path: every change of the network looks again."""
     api = api_of(ctx)
     row = find_vm(api, source)
     if not row["ports"]:

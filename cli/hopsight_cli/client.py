@@ -46,8 +46,10 @@ class WrongWords(CliError):
 class Api:
     """One person's connection."""
 
-    def __init__(self, profile: Profile, reason: str = "") -> None:
+    def __init__(self, profile: Profile, reason: str = "", patience_s: float = 0) -> None:
+        """With a patience each request is sent once, and given up after it."""
         self.profile = profile
+        self._tries = 1 if patience_s else TRIES
         headers = {"User-Agent": "hopsight-cli"}
         headers |= {"Authorization": f"Bearer {profile.token}"} if profile.token else {}
         headers |= {"Hopsight-Team": profile.team} if profile.team else {}
@@ -56,7 +58,7 @@ class Api:
         self._http = httpx.Client(
             base_url=f"{profile.url}/api/v1",
             headers=headers,
-            timeout=TIMEOUT_S,
+            timeout=patience_s or TIMEOUT_S,
             verify=trusted(),
             follow_redirects=False,
         )
@@ -64,7 +66,8 @@ class Api:
 
     def get(self, path: str, **query: Any) -> Any:
         """The answer. What did not change since the last time is not sent again (ETag)."""
-        params = {name: value for name, value in query.items() if value is not None}
+        # None where nothing is asked beside the path: httpx takes an empty query for one that replaces the path's own.
+        params = {name: value for name, value in query.items() if value is not None} or None
         place = str(httpx.URL(path, params=params))
         tag, known = self._seen.get(place, ("", None))
         answer = self._ask("GET", path, params=params, headers={"If-None-Match": tag} if tag else {})
@@ -96,7 +99,7 @@ class Api:
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         again = method == "GET" or "Idempotency-Key" in options["headers"]
         options["headers"] |= {} if method == "GET" else self._reason
-        for left in reversed(range(TRIES if again else 1)):
+        for left in reversed(range(self._tries if again else 1)):
             try:
                 return self._http.request(method, path, **options)
             except httpx.TransportError as problem:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -19,6 +20,7 @@ from hopsight_cli.output import clean
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 POLL_S = 0.5
 WAIT_S = 600.0
+COMPLETE_WITHIN_S = 3.0  # a shell that waits for names takes no keys meanwhile
 ENDED = ("done", "failed", "cancelled")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -38,11 +40,23 @@ def api_of(ctx: typer.Context) -> Api:
 
 
 def profile_of(url: str | None, team: str | None) -> config.Profile:
-    """The stored profile with what was given on the command line over it."""
+    """The stored profile with what was given on the command line over it. Raises WrongWords for what is no address."""
     kept = config.load()
     if url and url.rstrip("/") != kept.url:
         kept = config.Profile(url.rstrip("/"), team=kept.team)  # a token is one server's: it is sent to no other
+    refuse_no_address(kept.url)
     return replace(kept, team=team or kept.team)
+
+
+def refuse_no_address(url: str) -> None:
+    """Raises WrongWords for what cannot be a server's address."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise WrongWords(f"{clean(url)!r} was given; an address begins with https:// (or http:// on this machine)")
 
 
 def find_vm(api: Api, name: str) -> dict[str, Any]:
@@ -112,7 +126,8 @@ def until(holds: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> None:
 def vm_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """For completion: the team's VMs. Nothing when the server cannot be asked."""
     try:
-        rows = Api(profile_of(*(ctx.find_root().params.get(name) for name in ("url", "team")))).pages("/vms")
+        profile = profile_of(*(ctx.find_root().params.get(name) for name in ("url", "team")))
+        rows = Api(profile, patience_s=COMPLETE_WITHIN_S).pages("/vms")
     except CliError:
         return []
     return [row["name"] for row in rows if row["name"].startswith(incomplete)]

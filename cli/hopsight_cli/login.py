@@ -13,7 +13,7 @@ import typer
 
 from hopsight_cli import config
 from hopsight_cli.client import Api, CliError, WrongWords
-from hopsight_cli.context import AsJson, api_of
+from hopsight_cli.context import AsJson, api_of, refuse_no_address
 from hopsight_cli.output import clean, pairs, show
 
 TOKEN_PREFIX = "hst_"
@@ -46,8 +46,7 @@ def login(
     It shows a page where you type a short code. The log-in is kept in ~/.config/hopsight/login.json, which only you can read, for 30 days.
     """
     where = (url or ctx.find_root().params.get("url") or config.load().url).rstrip("/")
-    if not where.startswith(("https://", "http://")):
-        raise WrongWords(f"{clean(where)!r} was given; an address begins with https:// (or http:// on this machine)")
+    refuse_no_address(where)
     if config.is_in_clear(where):
         typer.secho(
             f"hopsight: {where} is not encrypted: others on the network can read your token", fg="yellow", err=True

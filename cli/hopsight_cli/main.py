@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -46,8 +47,8 @@ app = typer.Typer(
       hopsight ssh web-1
       hopsight trace web-1 db-1 --tcp 5432
 
-    Every command has --help. Lists take --json and --watch. `--install-completion` teaches your shell the commands and
-    the names of your VMs.
+    Every command has --help. Lists take --json and --watch. Your shell learns the commands and the names of your VMs
+    by --install-completion.
     """,
 )
 app.add_typer(vms.app, name="vm")
@@ -95,3 +96,7 @@ def run() -> None:
     except BrokenPipeError:  # `hopsight vm list | head -1`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as problem:  # nothing but what is printed meets the disk unguarded: a full one
+        complain(CliError(f"the answer cannot be written: {problem.strerror}"))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own end writes the rest once more
+        sys.exit(1)

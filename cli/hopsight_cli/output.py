@@ -4,6 +4,7 @@ character of theirs reaches the terminal."""
 from __future__ import annotations
 
 import json
+import select
 import signal
 import sys
 import time
@@ -78,6 +79,8 @@ def show(fetch: Callable[[], Any], draw: Callable[[Any], str], as_json: bool, wa
     last = ""
     is_ended = _ending_by_interrupt() if watch else lambda: False
     while not is_ended():
+        if watch and _nobody_reads():
+            raise BrokenPipeError
         value = fetch()
         text = json.dumps(value, indent=None if watch else 2, ensure_ascii=False) if as_json else draw(value)
         if watch and not as_json and sys.stdout.isatty():
@@ -90,6 +93,16 @@ def show(fetch: Callable[[], Any], draw: Callable[[Any], str], as_json: bool, wa
         sys.stdout.flush()
         time.sleep(WATCH_EVERY_S)
     raise KeyboardInterrupt
+
+
+def _nobody_reads() -> bool:
+    """Whether the pipe's other end is gone, which is told else only to who writes: what does not change is not written."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError):  # no such call on this system, or no file behind stdout
+        return False
 
 
 def _ending_by_interrupt() -> Callable[[], bool]:

@@ -38,7 +38,7 @@ def list_vms(
 
 @app.command("show")
 def show_vm(ctx: typer.Context, vm: VmName, as_json: AsJson = False, watch: Watch = False) -> None:
-    """Show one VM: state, addresses, ports and the line that logs in."""
+    """Show one VM: its state, ports and line that logs in."""
     api = api_of(ctx)
     show(lambda: find_vm(api, vm), _about, as_json, watch)
 
@@ -117,7 +117,7 @@ def set_vm(
     protect: Annotated[bool | None, typer.Option(help="Refuse to delete it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a VM start with its host, or protect it from being deleted."""
+    """Let a VM start with its host, or not be deleted."""
     api = api_of(ctx)
     if autostart is None and protect is None:
         raise WrongWords("nothing to set: give --autostart, --no-autostart, --protect or --no-protect")

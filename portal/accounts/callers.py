@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from channels.db import database_sync_to_async
+from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
@@ -57,6 +58,18 @@ def team_limit(key: str) -> int | None:
     if number == key or not number.isdecimal():
         return None
     return ApiToken.objects.filter(pk=int(number)).values_list("team_id", flat=True).first()
+
+
+class OriginOfPages:
+    """ASGI middleware, outermost: a page's socket must come from this site. What has a token and no Origin is no page: each browser sends one."""
+
+    def __init__(self, inner: Application) -> None:
+        self._inner, self._checked = inner, AllowedHostsOriginValidator(inner)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        headers = dict(scope["headers"])
+        is_program = b"origin" not in headers and headers.get(b"authorization", b"").lower().startswith(b"bearer ")
+        return await (self._inner if is_program else self._checked)(scope, receive, send)
 
 
 class TokensOnSockets:

@@ -15,7 +15,7 @@ from portal.accounts.models import ApiToken, Membership, Team, User
 from portal.accounts.scopes import ALL, READ, WORDS
 from portal.accounts.services import change_service_role, create_service, delete_service
 from portal.accounts.teams import TeamProblem
-from portal.accounts.tokens import TokenSpec, delete_token, make_scoped
+from portal.accounts.tokens import TokenSpec, delete_token, make_scoped, token_problems
 from portal.accounts.views import person
 from portal.api.names import Given
 
@@ -82,11 +82,16 @@ def post_token(request: HttpRequest, asked: TokenIn) -> Any:
     require(request, "person.change")
     user = person(request) if asked.service is None else _service(request, asked.service, "service.manage")
     held = token_of(request)
-    team = _team(request, asked.team)
+    scopes = held.scopes if held else (ALL,)
+    try:
+        team = _team(request, asked.team)
+    except TeamProblem as problem:
+        rest = token_problems(user, TokenSpec(asked.name, tuple(asked.scopes), asked.days), scopes)
+        raise TeamProblem.of({**rest, **problem.errors}) from None
     if held is not None and held.team_id is not None:
         team = team or held.team  # who works in one team hands out no more
     spec = TokenSpec(asked.name, tuple(asked.scopes), asked.days, team)
-    row, secret = make_scoped(user, spec, person(request), held.scopes if held else (ALL,))
+    row, secret = make_scoped(user, spec, person(request), scopes)
     row.secret = secret  # type: ignore[attr-defined]  # of this answer alone
     return Status(201, row)
 

@@ -40,29 +40,10 @@ def make_token(user: User, name: str, can_write: bool, days: int) -> tuple[ApiTo
 
 def make_scoped(user: User, spec: TokenSpec, by: User, held: Sequence[str] = (ALL,)) -> tuple[ApiToken, str]:
     """The row and the secret, which nobody can read again; `held` are the scopes of who asks. Raises TeamProblem."""
-    name, days = spec.name, spec.days
-    label = name.strip()
-    if not 1 <= len(label) <= 60:
-        raise TeamProblem(
-            "name", gettext("%(count)s characters were given; 1 to 60 are allowed") % {"count": len(label)}
-        )
-    if days not in TOKEN_DAYS:
-        allowed = ", ".join(str(number) for number in TOKEN_DAYS)
-        raise TeamProblem(
-            "days", gettext("%(days)s days were given; %(allowed)s are allowed") % {"days": days, "allowed": allowed}
-        )
-    if user.tokens.count() >= MAX_TOKENS:
-        raise TeamProblem(
-            "name",
-            gettext("you have %(max_tokens)s tokens, which is the most: delete one first") % {"max_tokens": MAX_TOKENS},
-        )
-    scopes = _checked_scopes(spec.scopes, held)
-    if spec.team is not None and not user.memberships.filter(team=spec.team).exists():
-        raise TeamProblem(
-            "team",
-            gettext("“%(slug)s” was given; it is none of the teams that the token's holder is in")
-            % {"slug": spec.team.slug},
-        )
+    label, days = spec.name.strip(), spec.days
+    if errors := token_problems(user, spec, held):
+        raise TeamProblem.of(errors)
+    scopes = [ALL] if ALL in spec.scopes else [scope for scope in WORDS if scope in {READ, *spec.scopes}]
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         row = ApiToken.objects.create(
@@ -74,20 +55,33 @@ def make_scoped(user: User, spec: TokenSpec, by: User, held: Sequence[str] = (AL
     return row, secret
 
 
-def _checked_scopes(asked: Sequence[str], held: Sequence[str]) -> list[str]:
+def token_problems(user: User, spec: TokenSpec, held: Sequence[str] = (ALL,)) -> dict[str, list[str]]:
+    """Field → sentences: all that stands in the way of a token of the user's, asked for by who has the scopes `held`."""
+    errors: dict[str, list[str]] = {}
+    if not 1 <= (count := len(spec.name.strip())) <= 60:
+        errors["name"] = [gettext("%(count)s characters were given; 1 to 60 are allowed") % {"count": count}]
+    elif user.tokens.count() >= MAX_TOKENS:
+        words = gettext("you have %(max_tokens)s tokens, which is the most: delete one first")
+        errors["name"] = [words % {"max_tokens": MAX_TOKENS}]
+    if spec.days not in TOKEN_DAYS:
+        allowed = {"days": spec.days, "allowed": ", ".join(str(number) for number in TOKEN_DAYS)}
+        errors["days"] = [gettext("%(days)s days were given; %(allowed)s are allowed") % allowed]
+    if words := _scopes_refusal(spec.scopes, held):
+        errors["scopes"] = [words]
+    if spec.team is not None and not user.memberships.filter(team=spec.team).exists():
+        words = gettext("“%(slug)s” was given; it is none of the teams that the token's holder is in")
+        errors["team"] = [words % {"slug": spec.team.slug}]
+    return errors
+
+
+def _scopes_refusal(asked: Sequence[str], held: Sequence[str]) -> str:
     if unknown := [scope for scope in asked if scope not in WORDS]:
-        raise TeamProblem(
-            "scopes",
-            gettext("“%(unknown)s” was given; %(words)s are allowed")
-            % {"unknown": unknown[0][:40], "words": ", ".join(WORDS)},
-        )
+        told = {"unknown": unknown[0][:40], "words": ", ".join(WORDS)}
+        return gettext("“%(unknown)s” was given; %(words)s are allowed") % told
     if not covers(held, asked):
-        raise TeamProblem(
-            "scopes",
-            gettext("the token that asks has only %(held)s: it hands out no more than it has")
-            % {"held": ", ".join(held)},
-        )
-    return [ALL] if ALL in asked else [scope for scope in WORDS if scope in {READ, *asked}]
+        words = gettext("the token that asks has only %(held)s: it hands out no more than it has")
+        return words % {"held": ", ".join(held)}
+    return ""
 
 
 def _named(row: ApiToken) -> str:

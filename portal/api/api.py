@@ -22,7 +22,7 @@ from portal.api.auth import PersonAuth, TokenAuth
 from portal.api.document import HopsightAPI
 from portal.api.networks import routes as network_routes
 from portal.api.paging import Page, PageQuery, as_page, page_of
-from portal.api.problems import TITLES, FieldProblem, install, problem
+from portal.api.problems import NO_ADDRESS, FieldProblem, install, problem
 from portal.api.provider_networks import routes as provider_routes
 from portal.api.schemas import (
     Accepted,
@@ -271,7 +271,7 @@ def usage(request: HttpRequest) -> Any:
 
 @elsewhere.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
 def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
-    return problem(404, TITLES[404])
+    return problem(404, NO_ADDRESS)
 
 
 api.add_router("", accounts_router)

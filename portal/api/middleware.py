@@ -48,7 +48,10 @@ class ApiAnswers:
         response = self._once(request) if request.method == "POST" else self._unless_stale(request)
         response = only_fields(request, response)
         if response.status_code >= 400 and response.headers.get("Content-Type") != MEDIA_TYPE:
+            allowed = response.headers.get("Allow")  # RFC 9110, 15.5.6: a 405 names what is allowed
             response = problem(response.status_code, TITLES.get(response.status_code, response.reason_phrase))
+            if allowed:
+                response.headers["Allow"] = allowed
         response.headers.setdefault("Cache-Control", "private, no-cache")
         return response if is_always_whole(response) else self.conditional.process_response(request, response)
 

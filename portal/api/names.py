@@ -18,7 +18,8 @@ from ninja.errors import ValidationError
 from ninja.operation import Operation
 from pydantic import BaseModel, ConfigDict
 
-UNKNOWN = "extra_forbidden"  # as pydantic names it
+from portal.api.problems import UNKNOWN
+
 MOST_TOLD = 50
 MOST_SHOWN = 40
 EVERY_QUERY = {"GET": ("fields",)}  # by method: what middleware reads of any operation's query

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -21,12 +24,15 @@ from portal.networks.problems import NetworkProblem
 from portal.traces.requests import TraceProblem
 
 log = logging.getLogger("hopsight.api")
+UNKNOWN = "extra_forbidden"  # as pydantic names a name that is not known
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
     401: "Log in, or send a token: Authorization: Bearer hst_…",
     404: "Nothing of that name is in your teams",
     405: "This address does not take that method",
 }
+NO_ADDRESS = "The API has no such address; those that it has are on the page /api/docs/"
+BAD_TOKEN = "This token is not known, or has ended: make another on the page API tokens"
 
 
 class FieldProblem(Exception):
@@ -49,6 +55,23 @@ def problem(status: int, title: str, errors: dict[str, list[str]] | None = None)
 Raised = Exception | type[Exception]  # as ninja types what a handler gets
 
 
+def _field(error: Mapping[str, Any]) -> str:
+    """What is wrong, as the caller calls it: a whole body has no name of its own but that of an argument here."""
+    source, *inside = error["loc"]
+    is_whole = source == "body" and len(inside) == 1 and error["type"] != UNKNOWN
+    return "body" if is_whole else str(error["loc"][-1])
+
+
+def _why_no_json(request: HttpRequest) -> str:
+    try:
+        json.loads(request.body)
+    except RecursionError:
+        return "it is nested too deep"
+    except ValueError as problem:
+        return f"it is no JSON: {problem}"
+    return "it is no JSON"
+
+
 def install(api: NinjaAPI) -> None:
     """Give an API these answers to whatever its operations raise."""
 
@@ -59,7 +82,8 @@ def install(api: NinjaAPI) -> None:
         return problem(404, TITLES[404])
 
     def unknown(request: HttpRequest, error: Raised) -> HttpResponse:
-        return problem(401, TITLES[401])
+        is_token = request.headers.get("Authorization", "").lower().startswith("bearer ")
+        return problem(401, BAD_TOKEN if is_token else TITLES[401])
 
     def refused(request: HttpRequest, error: Raised) -> HttpResponse:
         assert isinstance(
@@ -81,13 +105,14 @@ def install(api: NinjaAPI) -> None:
     def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
         assert isinstance(error, HttpError)
         field = {400: "body", 403: "X-CSRFToken"}.get(error.status_code)
-        return problem(error.status_code, str(error), {field: [str(error)]} if field else None)
+        words = _why_no_json(request) if field == "body" else str(error)
+        return problem(error.status_code, str(error), {field: [words]} if field else None)
 
     def invalid(request: HttpRequest, error: Raised) -> HttpResponse:
         assert isinstance(error, ValidationError)
         errors: dict[str, list[str]] = {}
         for one in error.errors:
-            errors.setdefault(str(one["loc"][-1]), []).append(str(one["msg"]))
+            errors.setdefault(_field(one), []).append(str(one["msg"]))
         return problem(422, "The request does not have the right form", errors)
 
     def broken(request: HttpRequest, error: Raised) -> HttpResponse:

@@ -13,10 +13,9 @@ django.setup(set_prefix=False)
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from portal.accounts.callers import TokensOnSockets  # noqa: E402
+from portal.accounts.callers import OriginOfPages, TokensOnSockets  # noqa: E402
 from portal.config.memory import collect_seldom  # noqa: E402
 from portal.config.one_hop import OneHopHandler, without_start_signals  # noqa: E402
 from portal.config.turns import hand_over_soon  # noqa: E402
@@ -29,7 +28,7 @@ sockets = URLRouter([path("ws/live", LiveConsumer.as_asgi()), path("ws/vms/<uuid
 application = ProtocolTypeRouter(
     {
         "http": OneHopHandler(),
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(TokensOnSockets(sockets))),
+        "websocket": OriginOfPages(AuthMiddlewareStack(TokensOnSockets(sockets))),
     }
 )
 collect_seldom()

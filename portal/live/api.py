@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -10,16 +11,17 @@ from ninja import Router
 from portal.accounts.access import token_of
 from portal.accounts.callers import key_of_request
 from portal.accounts.views import person
-from portal.api.problems import problem
+from portal.api.problems import FieldProblem, problem
 from portal.live.stream import MAX_STREAMS, open_streams, stream
 from portal.live.topics import refusal_of
 
 router = Router()
+NUMBER = re.compile(r"[0-9]{1,15}")
 LAST = {
     "name": "Last-Event-ID",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+    "schema": {"type": "string", "pattern": f"^{NUMBER.pattern}$"},
     "description": "number of the last event that you have: those after it come first",
 }
 TOLD: dict[str, Any] = {
@@ -42,7 +44,9 @@ def live_events(request: HttpRequest, topic: str) -> HttpResponseBase:
         refused.headers["Retry-After"] = "15"
         return refused
     given = request.headers.get("Last-Event-ID", "")
-    last = int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else None
+    if given and not NUMBER.fullmatch(given):
+        raise FieldProblem("Last-Event-ID", f"“{given[:40]}” was given; the number of an event is allowed")
+    last = int(given) if given else None
     answer = StreamingHttpResponse(stream(user, key_of_request(request), topic, last), content_type="text/event-stream")
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Accel-Buffering"] = "no"  # nginx would gather it

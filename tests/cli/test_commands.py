@@ -292,8 +292,28 @@ def test_any_request_can_be_sent(terminal: People) -> None:
     assert bob.ok("api", "get", "/usage").json()["team"] == "payments"
     made = bob.ok("api", "POST", "networks", "-d", json.dumps({"name": "raw", "cidr": "10.40.0.0/24"})).json()
     bob.ok("api", "DELETE", f"/api/v1/networks/{made['uuid']}")
+    assert [list(row) for row in bob.ok("api", "GET", "/networks?limit=1&fields=name").json()["items"]] == [["name"]]
+    assert bob.run("api", "GET", "/vms?stat=running").code == 1
     assert bob.run("api", "POST", "/networks", "-d", "{").code == 2
     assert bob.run("api", "FETCH", "/vms").code == 2
+
+
+@pytest.mark.parametrize("url", ["nothing", "ftp://127.0.0.1", "http://", "http://[::1", "https://x:99999"])
+def test_an_address_that_is_none_is_told_before_anything_is_asked(tmp_path: Path, url: str) -> None:
+    for said in (Terminal(tmp_path).run("--url", url, "vm", "list"), Terminal(tmp_path, url).run("login")):
+        assert said.code == 2 and "an address begins with https://" in said.err
+
+
+def test_what_reads_it_may_go_away_or_be_full(terminal: People, served: tuple[str, Cast]) -> None:
+    bob = terminal("bob")
+    argv = [sys.executable, "-m", "hopsight_cli", "network", "list"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv, env=bob.environment(), stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert done.returncode == 1 and done.stderr == "hopsight: the answer cannot be written: No space left on device\n"
+    watching = subprocess.Popen([*argv, "--watch"], env=bob.environment(), stdout=subprocess.PIPE)
+    assert watching.stdout is not None and watching.stdout.readline().startswith(b"NAME")
+    watching.stdout.close()  # nothing changes: there is nothing to write that could fail
+    assert watching.wait(10) == 0
 
 
 def test_a_shell_completes_the_names_of_vms(terminal: People, served: tuple[str, Cast]) -> None:
@@ -336,7 +356,7 @@ def test_every_command_says_what_it_does_in_one_whole_sentence() -> None:
     from hopsight_cli.main import app
 
     for words in tree:
-        said = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "100"}, prog_name="hopsight")
+        said = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}, prog_name="hopsight")
         assert said.exit_code == 0, words
         lines = said.output.splitlines()
         assert lines[2].strip() and "\b" not in said.output, said.output

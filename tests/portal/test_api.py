@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import AsyncClient, Client
 from django.urls import reverse
+from django.utils import timezone
 from ninja import Schema
 
+from portal.accounts.models import ApiToken
+from portal.accounts.tokens import make_token
 from portal.api.api import api
 from portal.compute.models import VM
 from portal.traces.models import TraceRequest
@@ -123,6 +127,41 @@ def test_what_is_not_there_is_a_problem_too(cast: Cast, method: str, path: str, 
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["X-Request-ID"]
+
+
+def test_an_address_that_is_none_is_told_from_a_thing_that_is_not_there(cast: Cast) -> None:
+    client = client_of(cast.bob)
+    assert "no such address" in client.get("/api/v1/vmms").json()["title"]
+    assert "in your teams" in client.get(f"/api/v1/vms/{uuid4()}").json()["title"]
+    assert set(client.put("/api/v1/vms").headers["Allow"].split(", ")) == {"GET", "POST"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ('{"name": "a",}', 400, "line 1 column 14"), (b"\xff", 400, "can't decode byte 0xff"),
+        ("[" * 100_000, 400, "nested too deep"), ("[]", 422, "valid dictionary"), ('"x"', 422, "valid dictionary"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_none_is_named_and_told_where_it_goes_wrong(
+    cast: Cast, body: str | bytes, status: int, told: str
+) -> None:
+    answer = client_of(cast.bob).post("/api/v1/networks", body, content_type="application/json")
+    assert answer.status_code == status and list(answer.json()["errors"]) == ["body"], answer.json()
+    assert told in answer.json()["errors"]["body"][0]
+
+
+def test_a_token_that_is_none_is_told_from_none(cast: Cast) -> None:
+    row, secret = make_token(cast.bob, "ci", False, 7)
+    ApiToken.objects.filter(pk=row.pk).update(expires_at=timezone.now())
+    for token in (secret, "hst_forged", "\N{SNOWMAN}"):
+        told = Client(headers={"Authorization": f"Bearer {token}"}).get("/api/v1/vms")
+        assert told.status_code == 401 and told.json()["title"].startswith("This token is not known, or has ended")
+
+
+def test_a_last_event_that_is_no_number_is_named(cast: Cast) -> None:
+    answer = client_of(cast.bob).get("/api/v1/events/team:payments", headers={"Last-Event-ID": "abc"})
+    assert answer.status_code == 422 and list(answer.json()["errors"]) == ["Last-Event-ID"]
 
 
 def test_a_stranger_is_told_how_to_come_in(db: None) -> None:

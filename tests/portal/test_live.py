@@ -13,6 +13,7 @@ from django.test import Client
 
 from portal.accounts.models import Membership, User
 from portal.accounts.teams import remove_member
+from portal.accounts.tokens import make_token
 from portal.config.asgi import application
 from portal.live import hub as hub_module
 from portal.live.consumers import MAX_TOPICS
@@ -78,6 +79,22 @@ async def test_nobody_without_a_log_in_is_let_in(open_socket: Any) -> None:
 async def test_a_page_of_another_origin_is_not_let_in(cast: Cast, open_socket: Any, origin: str) -> None:
     _, accepted = await open_socket(cast.bob, origin)
     assert not accepted
+
+
+async def test_a_program_with_a_token_needs_no_origin_and_a_page_with_one_does(cast: Cast) -> None:
+    _, secret = await sync_to_async(make_token)(cast.bob, "ci", False, 7)
+    for headers, lets_in in (
+        ({"authorization": f"Bearer {secret}"}, True),
+        ({"authorization": f"Bearer {secret}", "origin": "http://evil.example"}, False),
+        ({"authorization": "Bearer hst_forged"}, False),
+        ({}, False),
+    ):
+        socket = Socket(application, [(name.encode(), value.encode()) for name, value in headers.items()])
+        assert await socket.open() is lets_in, headers
+        if lets_in:
+            assert (await socket.say(join="team:payments"))["joined"] == "team:payments"
+            await socket.leave()
+    await hub_module.hub().stop()
 
 
 async def test_another_teams_topic_and_no_topic_are_refused_alike(cast: Cast, open_socket: Any) -> None:
