@@ -35,6 +35,7 @@ syslinux:syslinux:a disk that boots by itself, for the tests
 mcopy:mtools:a disk that boots by itself, for the tests
 iperf3:iperf3:the tests' traffic under a restart
 lldpd:lldpd:the tests' LLDP neighbours
+sshd:openssh-server:the tests' SSH server
 pkill:procps:the tests"
 TOOLS_BENCH="ovn-nbctl:ovn-central:the reference of port_wired_ms
 ovn-controller:ovn-host:the reference of port_wired_ms"

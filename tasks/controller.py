@@ -54,6 +54,7 @@ def load_hosts() -> tuple[HostConnection, ...]:
             Path(host.ovs_rundir),
             tls,
             settings.PLAIN_TCP,
+            settings.CONTROLLER_LISTEN,
         )
         for host in Host.objects.order_by("id")
     )

@@ -233,7 +233,7 @@ class HostLink:
             owner = str(self.connection.name) if context else ""
             self._server = await self._loop.create_server(
                 lambda: Channel(self._attach, self._detach, self._received, owner=owner),
-                remote.address.strip("[]"), remote.port, ssl=context,
+                (self.connection.listen or remote.address).strip("[]"), remote.port, ssl=context,
             )  # fmt: skip
             self._target = remote.with_port(self._server.sockets[0].getsockname()[1])
         await self._patience.run(self._ensure_bridge)

@@ -16,7 +16,8 @@ class HostConnection:
     """How to reach one host's switch.
 
     `rundir` is the switch's run folder as we see it; `controller_target` names a socket in it as the switch sees it, or
-    is `ssl:ADDRESS:PORT` (or `tcp:`), where we listen for this host alone; port 0 is any that is free.
+    is `ssl:ADDRESS:PORT` (or `tcp:`), where we listen for this host alone; port 0 is any that is free. Where that address is
+    not this machine's own (a container's published port, NAT), `listen` is the one to listen at.
     """
 
     name: HostName
@@ -27,6 +28,7 @@ class HostConnection:
     rundir: Path
     tls: TlsFiles | None = None
     plain_tcp: bool = False
+    listen: str = ""
 
     def problems(self) -> list[str]:
         """Why its remotes may not be used, all of it; empty when they may."""

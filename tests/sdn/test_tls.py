@@ -11,6 +11,7 @@ import contextlib
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,22 @@ async def test_a_host_is_kept_over_tls_alone(certificates: Path) -> None:
             await _until(lambda: told.connected == ["hv1"], "the switch connects by TLS")
             await _until(lambda: any("table=250" in flow for flow in switch.flows()), "the flows")
             assert (await asyncio.to_thread(switch.vsctl, "get-controller", "br-int")).startswith("ssl:127.0.0.1:")
+
+
+async def test_it_listens_elsewhere_than_at_the_address_that_the_switch_is_told(certificates: Path) -> None:
+    """As in a container, whose published port has the machine's address: 192.0.2.1 is not here."""
+    with _host(certificates, "hv1") as shadow:
+        connection = replace(_connection(certificates, shadow, target="ssl:192.0.2.1:0"), listen="127.0.0.1")
+        link = HostLink(connection, Told(), lambda: None, lambda *_: None, Common())  # type: ignore[arg-type]
+        try:
+            switch = Switch(shadow)
+            await _until(lambda: "br-int" in switch.vsctl("list-br").split(), "the bridge")
+            target = (await asyncio.to_thread(switch.vsctl, "get-controller", "br-int")).strip()
+            assert target.startswith("ssl:192.0.2.1:")
+            await asyncio.to_thread(switch.vsctl, "set-controller", "br-int", target.replace("192.0.2.1", "127.0.0.1"))
+            await _until(lambda: link.channel is not None, "the switch comes by the published port")
+        finally:
+            await link.stop()
 
 
 async def test_a_database_that_is_another_hosts_is_not_used(
