@@ -196,7 +196,9 @@ REDIS_URL = os.environ.get("HOPSIGHT_REDIS", f"unix://{REDIS_SOCKET}")
 CONSOLE_SOCKET = Path(os.environ.get("HOPSIGHT_CONSOLE") or socket_path("console.sock"))
 TLS_DIR = os.environ.get("HOPSIGHT_TLS", "")  # ca.pem, cert.pem, key.pem: for hosts reached by ssl:ADDRESS:PORT
 PLAIN_TCP = os.environ.get("HOPSIGHT_PLAIN_TCP") == "1"  # tcp:ADDRESS:PORT to other machines than this one
-CONTROLLER_LISTEN = os.environ.get("HOPSIGHT_CONTROLLER_LISTEN", "")  # where the address that hosts are told is not its own
+CONTROLLER_LISTEN = os.environ.get(
+    "HOPSIGHT_CONTROLLER_LISTEN", ""
+)  # where the address that hosts are told is not its own
 METRICS_TOKEN = os.environ.get("HOPSIGHT_METRICS_TOKEN", "")
 LEASE_GRACE_HOURS = int(os.environ.get("HOPSIGHT_LEASE_GRACE_HOURS", "72"))  # from a lease's end to the VM's deletion
 UNDELETE_HOURS = int(os.environ.get("HOPSIGHT_UNDELETE_HOURS", "24"))  # a deleted VM is kept so long

@@ -29,7 +29,11 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("url", "file:///etc/passwd", "an http:// or https:// address is allowed"),
     ("url", "http://", "an http:// or https:// address is allowed"),
     ("url", "http://[::1", "this is not a URL"),
-    ("url", "http://169.254.169.254/latest/meta-data", "169.254.169.254 is not on the internet: upload the file instead"),
+    (
+        "url",
+        "http://169.254.169.254/latest/meta-data",
+        "169.254.169.254 is not on the internet: upload the file instead",
+    ),
     ("url", "https://[::ffff:10.0.0.1]/x", "::ffff:10.0.0.1 is not on the internet"),
     ("url", "http://LocalHost.:8000/x", "localhost. is not on the internet"),
     ("url", "https://me:word@images.example/x", "a name or password in the URL"),
