@@ -71,20 +71,8 @@ def move_problems(vm: VM, target: Host, networks: Iterable[Network]) -> list[str
             % {"target": target.name, "ovs_error": target.ovs_error or gettext("it was never seen")}
         )
     found += _missing_bridges(target, list(networks))
-    if source is not None and source.disks_dir != target.disks_dir:
-        found += _storage_problems(vm, source)
     if vm.state in ON and source is not None:
         found += _live_problems(vm, source, target)
-    return found
-
-
-def _storage_problems(vm: VM, source: Host) -> list[str]:
-    """What lies on the VM's host alone, and does not go along."""
-    found = []
-    if vm.disk_name or vm.snapshots.exists():
-        found.append(
-            gettext("its snapshots are layers of files on %(source)s: delete them first") % {"source": source.name}
-        )
     return found
 
 

@@ -91,6 +91,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "vm.migrate": (
         ("check", _("Look whether it can move")),
+        ("layers", _("Copy what froze at its snapshots")),
         ("disk", _("Make its disk there")),
         ("volumes", _("Make its volumes there")),
         ("move", _("Move it")),

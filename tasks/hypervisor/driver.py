@@ -6,7 +6,7 @@ Every call blocks, has a deadline and raises HypervisorError with words for peop
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -197,8 +197,11 @@ class Layers(Protocol):
     def commit_layer(self, domain: str, target: str, base: str, top: str) -> None:
         """What is in `top` is in `base`, on which it lies, and the guest has `top` no more; one that it has not is left alone."""
 
-    def restore_memory(self, domain: str, memory_path: str, written: Mapping[str, str]) -> None:
-        """Go on from a memory that was kept, with these files as the disks; a running domain is left alone."""
+    def restore_memory(
+        self, domain: str, memory_path: str, written: Mapping[str, str], files: Iterable[str] = ()
+    ) -> None:
+        """Go on from a memory that was kept, with these files as the disks; a running domain is left alone. `files` are what
+        else the domain has, which may have been kept on another host: what it calls by these names lies here now."""
 
 
 @dataclass(frozen=True, slots=True)

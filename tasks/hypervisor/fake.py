@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tasks.hypervisor.driver import (
     NicFacts,
 )
 from tasks.hypervisor.fake_backups import FakeBackups
-from tasks.hypervisor.fake_layers import disk_in, disks_in, others_in
+from tasks.hypervisor.fake_layers import disk_in, disks_in, fill_top, others_in
 from tasks.hypervisor.fake_storage import FakeStorage, serials_of
 from tasks.hypervisor.libvirt_changes import interface_id_of
 from tasks.hypervisor.libvirt_look import paths_in
@@ -73,7 +73,9 @@ class FakeHypervisor(FakeStorage, FakeBackups):
         files = disks_in(self.definitions[domain])
         return {**files, next(iter(files)): self.written[domain], **self.others[domain]}
 
-    def restore_memory(self, domain: str, memory_path: str, written: Mapping[str, str]) -> None:
+    def restore_memory(
+        self, domain: str, memory_path: str, written: Mapping[str, str], files: Iterable[str] = ()
+    ) -> None:
         self.enter("restore_memory")
         assert Path(memory_path).read_text() == "memory"
         self.start(domain)
@@ -232,6 +234,10 @@ class FakeHypervisor(FakeStorage, FakeBackups):
         self.written[domain] = disk_in(self.definitions[domain])
         self.others[domain] = others_in(self.definitions[domain])
 
+    def open_moved(self, domain: str) -> None:
+        """It has the files open that its definition names."""
+        self._open(domain)
+
     def _off(self, domain: str) -> None:
         self.running.pop(domain, None)
         self.plugged.pop(domain, None)
@@ -265,6 +271,7 @@ class FakeMove:
             self._carry()
         if not self._problem and domain in self._here.running:
             self._there.definitions[domain] = self._asked.definition
+            self._there.open_moved(domain)
             self._there.running[domain] = self._here.running.pop(domain)
             self._there.paused.add(domain)
             self._here.paused.discard(domain)
@@ -277,11 +284,18 @@ class FakeMove:
         was, becomes = (
             _volumes_in(xml) for xml in (self._here.definitions[self._asked.domain], self._asked.definition)
         )
+        self._carry_own()
         for target, place in becomes.items():
             if place not in self._there.volumes:
                 self._problem = f"there is no {'/'.join(place)}"
             elif target in self._asked.copied:
                 self._there.contents[place] = self._here.contents.get(was[target], "")
+
+    def _carry_own(self) -> None:
+        """As QEMU's mirror: only the top of its own disk, into an overlay that must be there and lie on what is as this is."""
+        target, path = next(iter(disks_in(self._asked.definition).items()))
+        if target in self._asked.copied:
+            self._problem = self._problem or fill_top(Path(self._here.written[self._asked.domain]), Path(path))
 
     @property
     def has_stopped(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from tasks.hypervisor.disks import backing_of, commit_offline, ensure_layer, rebase_offline
+from tasks.hypervisor.disks import backing_of, commit_offline, copy_disk, ensure_layer, rebase_offline
 from tasks.hypervisor.fake_calls import FakeCalls
 
 
@@ -64,6 +64,16 @@ class FakeLayers(FakeCalls):
             if place is not None and source is not None and place.get("dev") == target:
                 source.set("file", path)
         self.definitions[domain] = etree.tostring(root, encoding="unicode")
+
+
+def fill_top(top: Path, empty: Path) -> str:
+    """What the one file holds itself is in the other, which lies on files of its own; what is amiss."""
+    if not empty.is_file():
+        return f"there is no {empty}"
+    below = backing_of(empty)
+    empty.unlink()
+    copy_disk(top, empty, below, "qcow2" if below.endswith(".qcow2") else "raw")
+    return ""
 
 
 def disk_in(xml: str) -> str:

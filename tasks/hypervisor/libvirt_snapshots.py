@@ -7,8 +7,9 @@ rows are what knows them, and a domain can be undefined without asking.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
@@ -16,6 +17,8 @@ from lxml import etree
 
 from tasks.hypervisor.driver import CallFailed
 from tasks.hypervisor.libvirt_connection import LibvirtConnection
+from tasks.hypervisor.libvirt_look import paths_in
+from tasks.hypervisor.libvirt_move import with_paths
 
 T = TypeVar("T")
 MEMORY_DEADLINE_S, COMMIT_DEADLINE_S, LOOK_EVERY_S = 600.0, 3600.0, 0.1
@@ -57,19 +60,28 @@ class LibvirtSnapshots(LibvirtConnection):
 
         self.call("merge two layers of its disk", act, COMMIT_DEADLINE_S)
 
-    def restore_memory(self, domain: str, memory_path: str, written: Mapping[str, str]) -> None:
+    def restore_memory(
+        self, domain: str, memory_path: str, written: Mapping[str, str], files: Iterable[str] = ()
+    ) -> None:
         def act(connection: Any) -> None:
             found = connection.lookupByName(domain)
             if found.isActive():
                 return
             flags = libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE
-            root = etree.fromstring(connection.saveImageGetXMLDesc(memory_path, flags))
+            root = etree.fromstring(_as_here(connection.saveImageGetXMLDesc(memory_path, flags), files))
             for target, path in written.items():
                 _set_file(_disk(root, target), path)
             xml = etree.tostring(root, encoding="unicode")
             connection.restoreFlags(memory_path, xml, libvirt.VIR_DOMAIN_SAVE_RUNNING)
 
         self.call("go on from the kept memory", act, MEMORY_DEADLINE_S)
+
+
+def _as_here(kept: str, files: Iterable[str]) -> str:
+    """The XML of a memory, which may be of another host, with these files where they lie here."""
+    here = {Path(path).name: path for path in files}
+    named = {path: here.get(Path(path).name, path) for path in paths_in(kept)}
+    return with_paths(kept, named)
 
 
 def _await_commit(domain: Any, target: str, is_active: bool, top: str) -> None:

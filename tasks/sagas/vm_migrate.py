@@ -23,10 +23,10 @@ from portal.hosts.models import Accelerator, Host
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation, lock_intent, only_ports
 from portal.networks.models import Network
-from tasks.hypervisor.disks import VMFiles, backing_of, copy_disk, disk_size_gib, ensure_overlay, files_of, remove_file
+from tasks.hypervisor.disks import VMFiles, backing_of, copy_disk, disk_size_gib, files_of, remove_file
 from tasks.hypervisor.domain_xml import format_disk, format_domain
 from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError, Move, MoveAsked
-from tasks.sagas import moved_volumes, vm_create
+from tasks.sagas import moved_layers, moved_volumes, vm_create
 from tasks.sagas.engine import Cancelled, Context, Saga, Stage, StageError, stop_if_cancelled
 from tasks.sagas.placement import Wish, choose_host, keep_placement, wish_of
 from tasks.sagas.rows import keep_params, operation_params, vm_of, vm_or_none
@@ -88,21 +88,47 @@ def _wish(vm: VM, params: dict[str, object]) -> Wish:
 def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:
     if _is_shared(source, target):
         return []
-    disk, folder = _files(source, vm).disk, Path(target.disks_dir)
-    if not disk.is_file():
-        return [f"its disk {disk} is not there: was it removed behind our back?"]
-    found = []
-    base = backing_of(disk)
+    files, folder = _files(source, vm), Path(target.disks_dir)
+    if not files.disk.is_file():
+        return [f"its disk {files.disk} is not there: was it removed behind our back?"]
+    if found := moved_layers.frozen_problems(vm, files):
+        return found
+    frozen = moved_layers.frozen_layers(vm, files)
+    base = backing_of((frozen or [files.disk])[0])
     if base and not Path(base).is_file():
         found.append(f"the file {base} of image {vm.image.name} is not there, and its disk lies on it")
     if not folder.is_dir():
         found.append(f"{target.name} has no folder {folder} for disks")
+    elif folder.samefile(files.disk.parent):
+        found.append(
+            f"{folder} of {target.name} and {files.disk.parent} of {source.name} are one folder under two names"
+        )
     else:
-        needed, room = os.stat(disk).st_blocks * 512 + ROOM_MIB * 1024**2, os.statvfs(folder)
-        if room.f_bavail * room.f_frsize < needed:
-            left = room.f_bavail * room.f_frsize // 1024**2
-            found.append(f"{target.name} has {left} MiB left for disks; {needed // 1024**2} MiB are needed")
+        needed = moved_layers.bytes_of((*frozen, *moved_layers.memories_of(vm, files), files.disk))
+        found += _room_problems(target, folder, needed + ROOM_MIB * 1024**2)
     return found
+
+
+def _room_problems(target: Host, folder: Path, needed: int) -> list[str]:
+    room = os.statvfs(folder)
+    left = room.f_bavail * room.f_frsize
+    if left >= needed:
+        return []
+    return [f"{target.name} has {left // 1024**2} MiB left for disks; {needed // 1024**2} MiB are needed"]
+
+
+def make_layers(context: Context) -> str:
+    vm, (source, target) = vm_of(context), _hosts(context)
+    if _has_moved(context) or _is_shared(source, target):
+        return "it has moved" if _has_moved(context) else "the storage is shared"
+    places = _files(source, vm), _files(target, vm)
+    if not operation_params(context).get(
+        "is_cleared"
+    ):  # what an earlier move left there is no copy of what is here now
+        for path in places[1].all():
+            remove_file(path)
+        keep_params(context, is_cleared=True)
+    return moved_layers.copy_frozen(context, vm, target, places)
 
 
 def make_disk(context: Context) -> str:
@@ -118,14 +144,11 @@ def _make_disk_there(context: Context, vm: VM, hosts: tuple[Host, Host], runs: b
     """The disk there, empty for a guest that runs, else a copy; `params["is_disk_full"]` says which."""
     source, target = hosts
     here, there = _files(source, vm), _files(target, vm)
-    lies_on = backing_of(here.disk)
-    base = vm_create.base_on(context, vm.image, target, lies_on).path if lies_on else ""
-    if lies_on and not base:
-        raise StageError(f"its disk lies on {lies_on}, which is no image's file: it cannot be copied there")
+    base = moved_layers.base_there(context, vm, target, (here, there), here.disk)
     if runs:
-        ensure_overlay(there.disk, base, vm.image.disk_format, max(vm.disk_gib, disk_size_gib(here.disk)))
+        moved_layers.make_top(there.disk, *base, max(vm.disk_gib, disk_size_gib(here.disk)))
     else:
-        copy_disk(here.disk, there.disk, base, vm.image.disk_format)
+        copy_disk(here.disk, there.disk, *base)
     keep_params(context, is_disk_full=not runs)
     return "empty, to be filled while it runs" if runs else f"a copy, {os.stat(there.disk).st_blocks // 2048} MiB"
 
@@ -359,6 +382,7 @@ def tidy(context: Context) -> str:
 SAGAS: dict[str, Saga] = {
     "vm.migrate": (
         Stage("check", check),
+        Stage("layers", make_layers, unmake_disk, deadline_s=LONG_S),
         Stage("disk", make_disk, unmake_disk, deadline_s=3600.0),
         Stage("volumes", make_volumes, unmake_volumes, deadline_s=LONG_S),
         Stage("move", move, unmove, deadline_s=LONG_S),

@@ -192,7 +192,8 @@ def go_on(context: Context) -> str:
             vm.ports.update(tap="", ofport=None, wired_at=None, wired_generation=None)
         written = {disk_target(vm.disk_bus, 0): str(files.disk)}
         written |= {one.volume.target: one.volume.path for one in parts_of(snapshot)}
-        hypervisor.restore_memory(vm.domain, str(files.beside(snapshot.memory_name)), written)
+        others = (str(files.seed), str(files.console_log))
+        hypervisor.restore_memory(vm.domain, str(files.beside(snapshot.memory_name)), written, others)
     return f"it goes on from its memory; {vm_create.start(context)}"
 
 

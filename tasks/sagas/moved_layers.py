@@ -1,0 +1,113 @@
+"""The layers of a VM's own disk, and its kept memories, go to another host ahead of what the VM writes.
+
+[image, pulled there] ← [frozen at first] ← [frozen at second] ← [what it writes]
+                         copied here, while the guest runs on      moved last, as the disk of a VM without snapshots
+
+Nobody writes to a file that froze, so a copy of it is true for good. A layer names what it lies on by its path: each is written
+anew over the copy of what it lay on, side branches too. Which files there are the rows say, and the files themselves: a merge
+that stuck half-way leaves one in the chain that no row names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from portal.compute.models import VM
+from portal.hosts.models import Host
+from tasks.hypervisor.chains import chain_of
+from tasks.hypervisor.disks import VMFiles, backing_of, copy_disk, ensure_layer, ensure_overlay, grow_file
+from tasks.sagas import vm_create
+from tasks.sagas.engine import Context, StageError, stop_if_cancelled
+
+MIB = 1024**2
+
+
+def frozen_layers(vm: VM, files: VMFiles) -> list[Path]:
+    """The files that its disk and its snapshots lie on, each after the one that it lies on itself; not what is written."""
+    names = [*vm.snapshots.exclude(disk_name="").order_by("id").values_list("disk_name", flat=True), files.disk.name]
+    found: dict[Path, None] = {}
+    for name in names:
+        chain = [Path(path) for path in chain_of(str(files.beside(name)))]
+        found |= dict.fromkeys(path for path in reversed(chain) if is_layer(vm, files, path))
+    found.pop(files.disk, None)
+    return list(found)
+
+
+def memories_of(vm: VM, files: VMFiles) -> list[Path]:
+    """The files of the memories that its snapshots keep."""
+    return [files.beside(one.memory_name) for one in vm.snapshots.filter(has_memory=True).order_by("id")]
+
+
+def is_layer(vm: VM, files: VMFiles, path: Path) -> bool:
+    """Whether it is a file of the VM's own, not of an image."""
+    return path.parent == files.disk.parent and path.name.startswith(vm.domain)
+
+
+def frozen_problems(vm: VM, files: VMFiles) -> list[str]:
+    """What is amiss with the files of its snapshots."""
+    frozen = [*frozen_layers(vm, files), *memories_of(vm, files)]
+    missing = [
+        f"{path} of its snapshots is not there: was it removed behind our back?"
+        for path in frozen
+        if not path.is_file()
+    ]
+    closed = [path for path in frozen if path.is_file() and not os.access(path, os.R_OK)]
+    return missing + [f"{path} of its snapshots may not be read where the worker runs" for path in closed]
+
+
+def bytes_of(paths: Iterable[Path]) -> int:
+    """What they take on their disk now."""
+    return sum(os.stat(path).st_blocks * 512 for path in paths)
+
+
+def copy_frozen(context: Context, vm: VM, target: Host, places: tuple[VMFiles, VMFiles]) -> str:
+    """All that froze is there. What a worker before this one copied to its end is not copied again."""
+    here, there = places
+    layers, memories = frozen_layers(vm, here), memories_of(vm, here)
+    for number, path in enumerate((*layers, *memories)):
+        stop_if_cancelled(context)
+        context.tell(f"{number} of {len(layers) + len(memories)} files")
+        copy = there.beside(path.name)
+        if path in layers:
+            copy_disk(path, copy, *base_there(context, vm, target, places, path))
+        else:
+            _copy_file(path, copy)
+    if not layers and not memories:
+        return "it has none"
+    return f"{len(layers)} layers, {bytes_of(there.beside(path.name) for path in (*layers, *memories)) // MIB} MiB"
+
+
+def base_there(context: Context, vm: VM, target: Host, places: tuple[VMFiles, VMFiles], path: Path) -> tuple[str, str]:
+    """What a copy of the file lies on there, and its format: the copy of a layer, its image as that host has it, or nothing."""
+    here, there = places
+    below = backing_of(path)
+    if below and is_layer(vm, here, Path(below)):
+        return str(there.beside(Path(below).name)), "qcow2"
+    base = vm_create.base_on(context, vm.image, target, below).path if below else ""
+    if below and not base:
+        raise StageError(f"its disk lies on {below}, which is no image's file: it cannot be copied there")
+    return base, vm.image.disk_format
+
+
+def make_top(disk: Path, base: str, base_format: str, size_gib: int) -> None:
+    """An empty disk of that size over a copied layer, or over an image."""
+    if base and Path(base).parent == disk.parent:
+        ensure_layer(disk, Path(base))
+        grow_file(disk, size_gib)
+    else:
+        ensure_overlay(disk, base, base_format, size_gib)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """A copy with the same rights; complete or not there."""
+    if target.exists():
+        return
+    scratch = target.with_name(target.name + ".new")
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=0o600)
+    shutil.copyfile(source, scratch)
+    shutil.copymode(source, scratch)
+    os.replace(scratch, target)

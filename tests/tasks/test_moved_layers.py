@@ -1,0 +1,207 @@
+"""A VM with snapshots goes to another host: each moment reads there as it read here, and from every fault it is on one host, whole.
+
+[frozen at first] ← [frozen at second, with its memory]
+                  ↖ [what the VM writes, since it went back to first]
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from portal.compute.models import VM, VMState
+from portal.compute.moves import request_move
+from portal.hosts.models import Host
+from portal.operations.models import OperationState
+from portal.snapshots.models import Snapshot
+from tasks.hypervisor.disks import DiskProblem, backing_of, files_of
+from tasks.hypervisor.driver import DomainState
+from tasks.sagas import moved_layers
+from tasks.sagas.engine import run_operation
+from tasks.sagas.table import SAGAS
+from tests.tasks import test_migrate, test_snapshots
+from tests.tasks.test_migrate import move
+from tests.tasks.test_sagas import Killed, expire_lease
+from tests.tasks.test_snapshots import asked, read, taken, write
+
+pair = test_migrate.pair
+HELD = {"first": [1, 0, 0, 0], "second": [1, 2, 0, 0], "": [1, 0, 0, 4]}
+
+
+@pytest.fixture
+def moving(pair, world):
+    """hv1 with a VM of two lines that runs, hv2, and what test_snapshots' tools need of each."""
+    fakes, vm, there = pair
+    here = SimpleNamespace(**{**vars(world), "folder": Path(vm.host.disks_dir)})
+    write(here, vm, 0, 1)
+    first = taken(here, vm, "first")
+    write(here, vm, 1, 2)
+    taken(here, vm, "second", memory=True)
+    write(here, vm, 2, 3)
+    go_back(fakes, here, vm, first)
+    write(here, vm, 3, 4)
+    vm.refresh_from_db()
+    return SimpleNamespace(fakes=fakes, vm=vm, there=there, at={"hv1": here, "hv2": SimpleNamespace(
+        **{**vars(world), "folder": Path(there.disks_dir), "fake": fakes["hv2"]})})  # fmt: skip
+
+
+def go_back(fakes, at, vm, snapshot):
+    changed(fakes, asked(at, vm, "vm.snapshot_revert", snapshot))
+
+
+def changed(fakes, operation):
+    run_operation(operation.pk, SAGAS, lambda host: fakes[host.name])
+    operation.refresh_from_db()
+    assert operation.state == OperationState.DONE, operation.error
+
+
+def shut_down(moving):
+    moving.fakes["hv1"].destroy(moving.vm.domain)
+    VM.objects.filter(pk=moving.vm.pk).update(state=VMState.STOPPED)
+
+
+def assert_is_whole(moving, name, state=DomainState.RUNNING):
+    """Every moment reads as it did, in files of that host alone."""
+    fakes, vm = moving.fakes, moving.vm
+    vm.refresh_from_db()
+    other = {"hv1": "hv2", "hv2": "hv1"}[name]
+    assert vm.host.name == name
+    assert fakes[name].state(vm.domain) is state and fakes[other].state(vm.domain) is DomainState.ABSENT
+    files = files_of(vm.host.disks_dir, vm.uuid, vm.disk_name)
+    test_snapshots.assert_true(moving.at[name], vm)
+    assert list(moving.at[other].folder.iterdir()) == []
+    held = {one.name: read(files.beside(one.disk_name)) for one in Snapshot.objects.all()}
+    assert held | {"": read(files.disk)} == HELD
+    for path in files.disk.parent.glob("*.qcow2"):
+        assert backing_of(path) == "" or Path(backing_of(path)).parent == files.disk.parent
+    (memory,) = moved_layers.memories_of(vm, files)
+    assert memory.read_text() == "memory"
+
+
+@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.STOPPED])
+def test_each_moment_reads_there_as_it_did_here_and_can_be_gone_back_to_and_merged(moving, state):
+    """Each stage of the move runs twice."""
+    fakes, vm = moving.fakes, moving.vm
+    if state is DomainState.STOPPED:
+        shut_down(moving)
+    twice = tuple(replace(s, do=lambda c, do=s.do: (do(c), do(c))[1]) for s in SAGAS["vm.migrate"])
+    operation = move(fakes, request_move(vm, None, moving.there), {**SAGAS, "vm.migrate": twice})
+    assert operation.state == OperationState.DONE, operation.error
+    assert_is_whole(moving, "hv2", state)
+    assert operation.stages.get(name="layers").detail.startswith("2 layers, ")
+
+    there, second = moving.at["hv2"], Snapshot.objects.get(name="second")
+    go_back(fakes, there, vm, second)
+    assert read(test_snapshots.disk_of(there, vm)) == HELD["second"] and "restore_memory" in fakes["hv2"].calls
+    Snapshot.objects.filter(name="first").update(state="deleting")
+    changed(fakes, asked(there, vm, "vm.snapshot_delete", Snapshot.objects.get(name="first")))
+    test_snapshots.assert_true(there, vm)
+    write(there, vm, 3, 5)
+    taken(SimpleNamespace(**{**vars(there), "fake": fakes["hv2"]}), vm, "third")
+    assert read(test_snapshots.disk_of(there, vm)) == [1, 2, 0, 5]
+
+
+def cut(monkeypatch, nth, problem):
+    """The nth file of all that are copied is not."""
+    done, times = moved_layers.copy_disk, iter(range(1, 100))
+
+    def do(*args):
+        if next(times) == nth:
+            args[1].with_name(args[1].name + ".new").write_text("half of it")
+            raise problem
+        done(*args)
+
+    monkeypatch.setattr(moved_layers, "copy_disk", do)
+
+
+@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.STOPPED])
+def test_a_host_that_is_full_at_the_second_layer_keeps_nothing(moving, monkeypatch, state):
+    if state is DomainState.STOPPED:
+        shut_down(moving)
+    cut(monkeypatch, 2, DiskProblem("qemu-img convert: No space left on device"))
+    operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
+    assert operation.state == OperationState.FAILED and "No space left" in operation.error
+    assert_is_whole(moving, "hv1", state)
+
+
+def test_a_worker_that_is_killed_between_two_files_is_followed_by_one_that_goes_on_there(moving, monkeypatch):
+    operation = request_move(moving.vm, None, moving.there)
+    with monkeypatch.context() as patched:
+        cut(patched, 2, Killed())
+        with pytest.raises(Killed):
+            move(moving.fakes, operation)
+    (whole,) = moving.at["hv2"].folder.glob("*.qcow2")
+    copied_at = whole.stat().st_mtime_ns
+    expire_lease(operation)
+
+    seen = []
+    remove = test_migrate.FakeHypervisor.undefine
+
+    def look(domain):
+        seen.append(whole.stat().st_mtime_ns)
+        remove(moving.fakes["hv1"], domain)
+
+    monkeypatch.setattr(moving.fakes["hv1"], "undefine", look)
+    assert move(moving.fakes, operation).state == OperationState.DONE, operation.error
+    assert_is_whole(moving, "hv2")
+    assert seen and set(seen) == {copied_at}, "what was whole is not copied again"
+
+
+def test_what_an_earlier_move_left_there_is_no_copy(moving):
+    """The host was away when it was to be tidied: its files are of then."""
+    for path in moving.at["hv1"].folder.iterdir():
+        old = moving.at["hv2"].folder / path.name
+        old.write_bytes(path.read_bytes())
+        if path.suffix == ".qcow2":
+            test_snapshots.subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(old), "1G"], check=True)
+            test_snapshots.subprocess.run(
+                ["qemu-io", "-f", "qcow2", "-c", "write -P 9 0 262144", str(old)], check=True, capture_output=True
+            )
+    operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
+    assert operation.state == OperationState.DONE, operation.error
+    assert_is_whole(moving, "hv2")
+
+
+def test_a_merge_that_stuck_half_way_moves_as_it_is_and_is_ended_there(moving):
+    """`first` is merged into neither line; rows say that its deletion has begun, and the files tell the rest."""
+    Snapshot.objects.filter(name="second").update(state="deleting")
+    operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
+    assert operation.state == OperationState.DONE, operation.error
+    assert_is_whole(moving, "hv2")
+    there, second = moving.at["hv2"], Snapshot.objects.get(name="second")
+    changed(moving.fakes, asked(there, moving.vm, "vm.snapshot_delete", second))
+    assert set(test_snapshots.assert_true(there, moving.vm)) == {"first"}
+    assert read(test_snapshots.disk_of(there, moving.vm)) == HELD[""]
+
+
+def test_what_is_missing_is_named_before_anything_is_copied(moving, monkeypatch):
+    vm, there = moving.vm, moving.at["hv2"].folder
+    files = files_of(vm.host.disks_dir, vm.uuid, vm.disk_name)
+    needed = moved_layers.bytes_of([*files.disk.parent.glob("*.qcow2"), *files.disk.parent.glob("*.mem")])
+    real = os.statvfs
+    room = needed // 4096 + 64 * 256 - 1
+    monkeypatch.setattr(
+        "os.statvfs", lambda path: SimpleNamespace(f_bavail=room, f_frsize=4096) if path == there else real(path)
+    )
+    operation = move(moving.fakes, request_move(vm, None, moving.there))
+    assert operation.state == OperationState.FAILED
+    assert f"MiB left for disks; {(needed + 64 * 2**20) // 2**20} MiB are needed" in operation.error
+    monkeypatch.setattr("os.statvfs", real)
+
+    lost = files.beside(Snapshot.objects.get(name="second").disk_name)
+    kept = lost.rename(lost.with_name("kept"))
+    operation = move(moving.fakes, request_move(vm, None, moving.there))
+    assert f"{lost} of its snapshots is not there: was it removed behind our back?" in operation.error
+    kept.rename(lost)
+
+    alias = there.with_name("alias")
+    alias.symlink_to(files.disk.parent)
+    Host.objects.filter(name="hv2").update(disks_dir=str(alias))
+    operation = move(moving.fakes, request_move(vm, None, moving.there))
+    assert "are one folder under two names" in operation.error
+    Host.objects.filter(name="hv2").update(disks_dir=str(there))
+    assert_is_whole(moving, "hv1")
