@@ -107,8 +107,12 @@ FORMS = frozenset(
         _("%(one)s of its snapshots may not be read where the worker runs"),
         _("%(one)s of %(host)s and %(two)s of %(source)s are one folder under two names"),
         _("the storage is shared"),
+        _("%(one)s here and %(two)s there are one storage, and the layers of %(name)s name each other by path"),
+        _(
+            "%(file)s was made where the worker runs, and %(name)s there does not have it: the pool's folder must be the same there"
+        ),
+        _("the folder %(one)s of a pool there is not there where the worker runs, which copies layers"),
         _("%(n)s of %(total)s files"),
-        _("it has none"),
         _("%(n)s layers, %(mib)s MiB"),
         _("its disk lies on %(one)s, which is no image's file: it cannot be copied there"),
         _("empty, to be filled while it runs"),
@@ -303,7 +307,9 @@ FORMS = frozenset(
         _("volume %(names)s on %(one)s"),
         _("its disk on %(one)s"),
         _("volume %(name)s stays where it is: %(pool)s is the same storage"),
-        _("its volume %(name)s is written in a layer of its snapshots: delete those first"),
+        _("volume %(name)s and what froze of it are copied to %(pool)s, up to %(size)s GiB each"),
+        _("has it in folder %(target)s, here it is in %(own)s, and the layers of its snapshots name that"),
+        _("is in folder %(target)s as here, and the worker, which copies layers, cannot tell the two apart"),
         _("its volume %(name)s of %(size)s GiB has no place on %(target)s: %(reasons)s"),
     )
 )

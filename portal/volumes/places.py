@@ -28,6 +28,10 @@ class Place:
         values = {"name": self.volume.name, "pool": str(self.pool), "size": self.volume.size_gib}
         if self.is_shared:
             return gettext("volume %(name)s stays where it is: %(pool)s is the same storage") % values
+        if self.volume.layer:
+            return (
+                gettext("volume %(name)s and what froze of it are copied to %(pool)s, up to %(size)s GiB each") % values
+            )
         return gettext("volume %(name)s is copied to %(pool)s, up to %(size)s GiB") % values
 
 
@@ -59,10 +63,6 @@ def choose_places(volumes: Iterable[Volume], pools: list[Pool], target: Host) ->
     left = {pool.pk: pool.available_bytes for pool in pools}
     places, missing = [], []
     for volume in sorted(volumes, key=lambda one: (-one.size_gib, one.pk)):
-        if volume.layer and not any(_is_the_same(volume, pool) for pool in pools):
-            words = gettext("its volume %(name)s is written in a layer of its snapshots: delete those first")
-            missing.append(words % {"name": volume.name})
-            continue
         refused = [(pool, _refusal(volume, pool, left[pool.pk])) for pool in pools]
         fitting = [pool for pool, reason in refused if not reason]
         if not fitting:
@@ -77,11 +77,6 @@ def choose_places(volumes: Iterable[Volume], pools: list[Pool], target: Host) ->
 
 def _is_shared(volume: Volume, pool: Pool) -> bool:
     return volume.pool is not None and is_same_storage(volume.pool, pool)
-
-
-def _is_the_same(volume: Volume, pool: Pool) -> bool:
-    """The same storage under the same path, by which layers name what they lie on."""
-    return volume.pool is not None and _is_shared(volume, pool) and pool.target == volume.pool.target and pool.is_active
 
 
 def _rank(volume: Volume, pool: Pool, left_bytes: int) -> tuple[bool, bool, bool, int, int]:
@@ -105,9 +100,22 @@ def _refusal(volume: Volume, pool: Pool, left_bytes: int) -> str:
         return gettext("is other storage, and libvirt copies no volume of %(own)s into %(kind)s") % {
             "kind": pool.can.words, "own": volume.pool.can.words,
         }  # fmt: skip
+    if volume.layer and _is_shared(volume, pool) != (pool.target == volume.pool.target):
+        return _layered_refusal(volume.pool, pool)
     if not _is_shared(volume, pool) and left_bytes < volume.size_gib * GIB:
         return gettext("has %(left)s GiB left") % {"left": f"{max(left_bytes, 0) / GIB:.1f}"}
     return ""
+
+
+def _layered_refusal(own: Pool, pool: Pool) -> str:
+    """Layers name what they lie on by path, and are copied by the worker, for which a path is one folder."""
+    if is_same_storage(own, pool):
+        return gettext("has it in folder %(target)s, here it is in %(own)s, and the layers of its snapshots name that") % {
+            "target": pool.target, "own": own.target,
+        }  # fmt: skip
+    return gettext("is in folder %(target)s as here, and the worker, which copies layers, cannot tell the two apart") % {
+        "target": pool.target,
+    }  # fmt: skip
 
 
 def _no_place(volume: Volume, target: Host, refused: list[tuple[Pool, str]]) -> str:

@@ -284,18 +284,22 @@ class FakeMove:
         was, becomes = (
             _volumes_in(xml) for xml in (self._here.definitions[self._asked.domain], self._asked.definition)
         )
-        self._carry_own()
+        self._carry_files()
         for target, place in becomes.items():
+            if self._there.volume_folder:
+                continue  # the files themselves tell
             if place not in self._there.volumes:
                 self._problem = f"there is no {'/'.join(place)}"
             elif target in self._asked.copied:
                 self._there.contents[place] = self._here.contents.get(was[target], "")
 
-    def _carry_own(self) -> None:
-        """As QEMU's mirror: only the top of its own disk, into an overlay that must be there and lie on what is as this is."""
-        target, path = next(iter(disks_in(self._asked.definition).items()))
-        if target in self._asked.copied:
-            self._problem = self._problem or fill_top(Path(self._here.written[self._asked.domain]), Path(path))
+    def _carry_files(self) -> None:
+        """As QEMU's mirror: the tops alone, each into an overlay that must be there and lie on what is as this one lies on."""
+        open_here = self._here.open_files(self._asked.domain)
+        becomes = disks_in(self._asked.definition)
+        for target in self._asked.copied:
+            if target == next(iter(becomes)) or self._there.volume_folder:
+                self._problem = self._problem or fill_top(Path(open_here[target]), Path(becomes[target]))
 
     @property
     def has_stopped(self) -> bool:

@@ -50,7 +50,8 @@ class FakeStorage(FakeCalls):
             told = (lun for one in self.pools_told if one.name == pool for lun in one.luns)
             return tuple(VolumeSeen(lun_name(lun.key), lun.key, lun.size_bytes) for lun in told)
         there = (name for where, name in self.volumes if where == pool)
-        return tuple(VolumeSeen(name, f"/{pool}/{name}", self.volumes[pool, name]) for name in sorted(there))
+        folder = self.volume_folder or f"/{pool}"
+        return tuple(VolumeSeen(name, f"{folder}/{name}", self.volumes[pool, name]) for name in sorted(there))
 
     def _has_luns(self, pool: str) -> bool:
         return any(one.name == pool and one.kind in WITH_LUNS for one in self.pools_told)
@@ -89,6 +90,8 @@ class FakeStorage(FakeCalls):
         if volume not in self.volumes or into not in to.volumes:
             raise CallFailed(f"there is no volume {volume if volume not in self.volumes else into}")
         to.contents[into] = self.contents.get(volume, "")
+        if self.volume_folder and to.volume_folder:
+            shutil.copyfile(Path(self.volume_folder, volume[1]), Path(to.volume_folder, into[1]))
 
     def remove_volume(self, pool: str, name: str) -> None:
         self.enter("remove_volume")

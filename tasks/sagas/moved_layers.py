@@ -23,16 +23,22 @@ from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, StageError, stop_if_cancelled
 
 MIB = 1024**2
+ROOM_MIB = 64  # what a disk may grow by while it is copied
 
 
 def frozen_layers(vm: VM, files: VMFiles) -> list[Path]:
     """The files that its disk and its snapshots lie on, each after the one that it lies on itself; not what is written."""
-    names = [*vm.snapshots.exclude(disk_name="").order_by("id").values_list("disk_name", flat=True), files.disk.name]
+    names = vm.snapshots.exclude(disk_name="").order_by("id").values_list("disk_name", flat=True)
+    return frozen_below(files.disk, names, vm.domain)
+
+
+def frozen_below(written: Path, names: Iterable[str], stem: str) -> list[Path]:
+    """As `frozen_layers`, of any disk: `names` are what froze, beside what is written; the names of all begin with `stem`."""
     found: dict[Path, None] = {}
-    for name in names:
-        chain = [Path(path) for path in chain_of(str(files.beside(name)))]
-        found |= dict.fromkeys(path for path in reversed(chain) if is_layer(vm, files, path))
-    found.pop(files.disk, None)
+    for name in (*names, written.name):
+        chain = [Path(path) for path in chain_of(str(written.with_name(name)))]
+        found |= dict.fromkeys(path for path in reversed(chain) if is_layer(written, path, stem))
+    found.pop(written, None)
     return list(found)
 
 
@@ -41,21 +47,32 @@ def memories_of(vm: VM, files: VMFiles) -> list[Path]:
     return [files.beside(one.memory_name) for one in vm.snapshots.filter(has_memory=True).order_by("id")]
 
 
-def is_layer(vm: VM, files: VMFiles, path: Path) -> bool:
-    """Whether it is a file of the VM's own, not of an image."""
-    return path.parent == files.disk.parent and path.name.startswith(vm.domain)
+def is_layer(written: Path, path: Path, stem: str) -> bool:
+    """Whether it is a file of the disk's own, not of an image."""
+    return path.parent == written.parent and path.name.startswith(stem)
 
 
 def frozen_problems(vm: VM, files: VMFiles) -> list[str]:
     """What is amiss with the files of its snapshots."""
-    frozen = [*frozen_layers(vm, files), *memories_of(vm, files)]
-    missing = [
-        f"{path} of its snapshots is not there: was it removed behind our back?"
-        for path in frozen
-        if not path.is_file()
-    ]
-    closed = [path for path in frozen if path.is_file() and not os.access(path, os.R_OK)]
-    return missing + [f"{path} of its snapshots may not be read where the worker runs" for path in closed]
+    return file_problems([*frozen_layers(vm, files), *memories_of(vm, files)])
+
+
+def file_problems(paths: Iterable[Path]) -> list[str]:
+    """Which of them are not there, or cannot be read."""
+    found = []
+    for path in paths:
+        if not path.is_file():
+            found.append(f"{path} of its snapshots is not there: was it removed behind our back?")
+        elif not os.access(path, os.R_OK):
+            found.append(f"{path} of its snapshots may not be read where the worker runs")
+    return found
+
+
+def room_problems(where: str, folder: Path, needed: int) -> list[str]:
+    """That so many bytes more do not fit into that folder."""
+    room = os.statvfs(folder)
+    left, needed = room.f_bavail * room.f_frsize, needed + ROOM_MIB * MIB
+    return [] if left >= needed else [f"{where} has {left // MIB} MiB left for disks; {needed // MIB} MiB are needed"]
 
 
 def bytes_of(paths: Iterable[Path]) -> int:
@@ -84,7 +101,7 @@ def base_there(context: Context, vm: VM, target: Host, places: tuple[VMFiles, VM
     """What a copy of the file lies on there, and its format: the copy of a layer, its image as that host has it, or nothing."""
     here, there = places
     below = backing_of(path)
-    if below and is_layer(vm, here, Path(below)):
+    if below and is_layer(here.disk, Path(below), vm.domain):
         return str(there.beside(Path(below).name)), "qcow2"
     base = vm_create.base_on(context, vm.image, target, below).path if below else ""
     if below and not base:

@@ -2,6 +2,7 @@
 
 [volume in a pool of here] --copied by QEMU while the guest runs, by libvirt's streams while it is off--> [of the same name there]
 [volume in a pool that both hosts have] stays, and its row names the other host's pool from then on.
+[frozen] ← [frozen] ← [volume, written in a layer] is files that the worker sees: what froze is copied ahead, file by file.
 
 `params["volumes"]` says of each where it is and where it goes. What is there is trusted only once its `path` is written,
 and full only once `is_full` is. Here it stays as it is until the VM has moved; there it goes if the VM does not come.
@@ -9,7 +10,9 @@ and full only once `is_full` is. Here it stays as it is until the VM has moved; 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from portal.compute.models import VM
@@ -17,9 +20,10 @@ from portal.hosts.models import Host
 from portal.live.publishers import volume_changed
 from portal.volumes.models import Pool, Volume
 from portal.volumes.places import Place, places_on
+from tasks.hypervisor.disks import remove_file
 from tasks.hypervisor.domain_xml import DiskSpec
 from tasks.hypervisor.driver import Hypervisor, VolumeAsked
-from tasks.sagas import vm_create
+from tasks.sagas import moved_volume_layers, vm_create
 from tasks.sagas.engine import Context, StageError, stop_if_cancelled
 from tasks.sagas.rows import keep_params, operation_params
 
@@ -38,6 +42,18 @@ class Moving:
     is_begun: bool = False
     is_full: bool = False
     path: str = ""  # there
+    frozen: tuple[str, ...] = ()  # the files that froze at snapshots, each after the one that it lies on
+    folders: tuple[str, str] = ("", "")  # of those, here and there
+
+    @property
+    def written(self) -> tuple[Path, Path]:
+        """The file that lies on those, here and there."""
+        return Path(self.folders[0], self.here[1]), Path(self.folders[1], self.there[1])
+
+    @property
+    def files_there(self) -> list[Path]:
+        """What is made of a volume in layers."""
+        return [self.written[1].with_name(name) for name in (*self.frozen, self.there[1])]
 
     @property
     def probe(self) -> str:
@@ -48,8 +64,12 @@ class Moving:
 def plan_volumes(context: Context, vm: VM, target: Host) -> list[str]:
     """Choose where each goes, and write it down; what is missing."""
     places, missing = places_on(vm, target)
+    if missing:
+        return missing
+    moving = [_moving(place) for place in places]
+    missing = moved_volume_layers.problems_of([(one.written, one.frozen) for one in moving if one.frozen])
     if not missing:
-        _keep(context, [_moving(place) for place in places])
+        _keep(context, moving)
     return missing
 
 
@@ -57,13 +77,21 @@ def _moving(place: Place) -> Moving:
     volume = place.volume
     assert volume.pool is not None
     there = (place.pool.name, volume.file_name)  # formats stay, and so does a LUN
-    return Moving(str(volume.uuid), volume.name, (volume.pool.name, volume.file_name), there, place.is_shared)
+    made = Moving(str(volume.uuid), volume.name, (volume.pool.name, volume.file_name), there, place.is_shared)
+    if place.is_shared or not volume.layer:
+        return made
+    frozen = tuple(path.name for path in moved_volume_layers.frozen_of(volume))
+    return replace(made, frozen=frozen, folders=(str(Path(volume.path).parent), place.pool.target))
 
 
 def moving_of(context: Context) -> list[Moving]:
     """What was planned, as far as it has come."""
     stored: list[dict[str, Any]] = operation_params(context).get("volumes", [])
-    return [Moving(**{**one, "here": tuple(one["here"]), "there": tuple(one["there"])}) for one in stored]
+    return [Moving(**_with_tuples(one)) for one in stored]
+
+
+def _with_tuples(stored: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
 
 
 def _keep(context: Context, all_of_them: list[Moving]) -> None:
@@ -90,6 +118,9 @@ def _make(context: Context, one: Moving, here: Hypervisor, there: Hypervisor) ->
     pool, name = one.there
     if not one.is_begun and not one.is_shared and _find(there, one.there):
         one = replace(one, is_shared=_is_one_storage(one, here, there))  # rows could not tell
+        if one.is_shared and one.frozen:
+            here_and_there = f"{one.folders[0]} here and {one.folders[1]} there"
+            raise StageError(f"{here_and_there} are one storage, and the layers of {one.name} name each other by path")
     if one.is_shared:
         path = _find(there, one.there)
         if not path:
@@ -97,12 +128,36 @@ def _make(context: Context, one: Moving, here: Hypervisor, there: Hypervisor) ->
                 f"{pool} there is the same storage as {one.here[0]} here, but volume {one.name} is not in it"
             )
         return _note(context, replace(one, path=path, is_full=True))
+    if one.frozen:
+        return _make_layered(context, one, there)
     one = replace(one, is_begun=True)
     _note(context, one)
     there.remove_volume(pool, name)
     disk_format = "qcow2" if name.endswith(".qcow2") else "raw"
     path = there.make_volume(VolumeAsked(pool, name, disk_format, here.volume_bytes(*one.here)))
     _note(context, replace(one, path=path))
+
+
+def _make_layered(context: Context, one: Moving, there: Hypervisor) -> None:
+    """What froze is there, and an empty file over it; what an earlier worker copied to its end stays."""
+    if not one.is_begun:
+        for path in one.files_there:
+            remove_file(path)
+        one = replace(one, is_begun=True)
+        _note(context, one)
+    moved_volume_layers.copy_frozen(context, one.written, one.frozen)
+    moved_volume_layers.make_top(one.written)
+    _note(context, replace(one, path=_found(there, one)))
+
+
+def _found(there: Hypervisor, one: Moving) -> str:
+    path = _find(there, one.there)
+    if not path:
+        raise StageError(
+            f"{one.written[1]} was made where the worker runs, and {one.there[0]} there does not have it: "
+            "the pool's folder must be the same there"
+        )
+    return path
 
 
 def _find(hypervisor: Hypervisor, place: tuple[str, str]) -> str:
@@ -127,7 +182,11 @@ def fill_volumes(context: Context, here: Hypervisor, there: Hypervisor) -> None:
     for one in moving_of(context):
         if not one.is_full:
             stop_if_cancelled(context)
-            here.copy_volume(one.here, there, one.there)
+            if one.frozen:
+                moved_volume_layers.fill_top(one.written)
+                there.refresh_pool(one.there[0])
+            else:
+                here.copy_volume(one.here, there, one.there)
             _note(context, replace(one, is_full=True))
 
 
@@ -150,7 +209,9 @@ def unmake_volumes(context: Context, there: Hypervisor) -> None:
     """What was made there is gone; what is here was never touched."""
     for one in moving_of(context):
         there.remove_volume(one.there[0], one.probe)
-        if one.is_begun and not one.is_shared:
+        if one.is_begun and one.frozen:
+            _remove_files(there, one.there[0], one.files_there)
+        elif one.is_begun and not one.is_shared:
             there.remove_volume(*one.there)
 
 
@@ -189,5 +250,15 @@ def remove_left(context: Context, here: Hypervisor) -> list[str]:
     """What is not needed here any more is gone; the names of those volumes."""
     left = [one for one in moving_of(context) if not one.is_shared]
     for one in left:
-        here.remove_volume(*one.here)
+        if one.frozen:
+            folder = one.written[0].parent
+            _remove_files(here, one.here[0], [folder / name for name in (*one.frozen, one.here[1])])
+        else:
+            here.remove_volume(*one.here)
     return [one.name for one in left]
+
+
+def _remove_files(hypervisor: Hypervisor, pool: str, paths: Iterable[Path]) -> None:
+    for path in paths:
+        remove_file(path)
+    hypervisor.refresh_pool(pool)

@@ -34,7 +34,6 @@ from tasks.sagas.vm_life import record_state
 
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 LONG_S, TELL_EVERY_S = 4 * 3600.0, 0.5
-ROOM_MIB = 64  # what a disk may grow by while it is copied
 
 
 def _hosts(context: Context) -> tuple[Host, Host]:
@@ -105,16 +104,8 @@ def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:
         )
     else:
         needed = moved_layers.bytes_of((*frozen, *moved_layers.memories_of(vm, files), files.disk))
-        found += _room_problems(target, folder, needed + ROOM_MIB * 1024**2)
+        found += moved_layers.room_problems(target.name, folder, needed)
     return found
-
-
-def _room_problems(target: Host, folder: Path, needed: int) -> list[str]:
-    room = os.statvfs(folder)
-    left = room.f_bavail * room.f_frsize
-    if left >= needed:
-        return []
-    return [f"{target.name} has {left // 1024**2} MiB left for disks; {needed // 1024**2} MiB are needed"]
 
 
 def make_layers(context: Context) -> str:
@@ -122,9 +113,8 @@ def make_layers(context: Context) -> str:
     if _has_moved(context) or _is_shared(source, target):
         return "it has moved" if _has_moved(context) else "the storage is shared"
     places = _files(source, vm), _files(target, vm)
-    if not operation_params(context).get(
-        "is_cleared"
-    ):  # what an earlier move left there is no copy of what is here now
+    # what an earlier move left there is no copy of what is here now
+    if not operation_params(context).get("is_cleared"):
         for path in places[1].all():
             remove_file(path)
         keep_params(context, is_cleared=True)

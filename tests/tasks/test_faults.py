@@ -35,11 +35,13 @@ from portal.images.store import source_file
 from portal.networks.models import Port
 from portal.operations.models import Operation, OperationState
 from portal.topology.models import HostSeen
+from portal.volumes.models import Pool
 from sdn.model.switch import BridgeSeen, SwitchSeen, switch_to_json
 from tasks.backups.look import look_at
 from tasks.backups.s3 import S3Store
 from tasks.hypervisor.driver import HostUnreachable
 from tasks.hypervisor.fake import FakeHypervisor
+from tasks.hypervisor.fake_storage import OWN
 from tasks.pools import look_at_pools
 from tasks.reconcile.foreign import look_at_all
 from tasks.reconcile.orphans import find_all_orphans
@@ -55,7 +57,6 @@ from tests.tasks import (
     test_devices,
     test_image_of_vm,
     test_images,
-    test_moved_volumes,
     test_nics,
     test_snapshots,
     test_store_clean,
@@ -140,6 +141,7 @@ def power(scene, kind):
 
 
 def migration(scene, kind):
+    """With snapshots of its disk and of a volume, and with a volume that is in none."""
     folder = scene.folder.with_name("two")
     folder.mkdir()
     vm = there(scene)
@@ -150,8 +152,15 @@ def migration(scene, kind):
     for host in Host.objects.all():
         HostSeen.objects.create(host=host, switch=SEEN)
     scene.fakes["hv2"] = FakeHypervisor(on_start=scene.fake.on_start)
-    test_moved_volumes.look(scene.fakes)
-    test_moved_volumes.attach(scene.fakes, vm)
+    for name in ("one", "two"):
+        fake, pool = scene.fakes["hv1" if name == "one" else "hv2"], scene.folder.with_name(f"{name}-pool")
+        pool.mkdir()
+        fake.volume_folder, fake.pools_told = str(pool), (replace(OWN[0], target=str(pool)),)
+    look_at_pools(lambda host: scene.fakes[host.name])
+    Pool.objects.update(is_offered=True)
+    test_snapshots.three_writes(scene, vm)
+    test_snapshots.with_volume(scene, vm, "alone", "vde")
+    look_at_pools(lambda host: scene.fakes[host.name])
     return request_move(vm, None, to)
 
 

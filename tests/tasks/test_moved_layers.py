@@ -1,6 +1,6 @@
 """A VM with snapshots goes to another host: each moment reads there as it read here, and from every fault it is on one host, whole.
 
-[frozen at first] ← [frozen at second, with its memory]
+[frozen at first] ← [frozen at second, with its memory]        the same of its volume, each value 10 more
                   ↖ [what the VM writes, since it went back to first]
 """
 
@@ -18,15 +18,18 @@ from portal.compute.moves import request_move
 from portal.hosts.models import Host
 from portal.operations.models import OperationState
 from portal.snapshots.models import Snapshot
+from portal.volumes.models import Pool, Volume
 from tasks.hypervisor.disks import DiskProblem, backing_of, files_of
 from tasks.hypervisor.driver import DomainState
-from tasks.sagas import moved_layers
+from tasks.hypervisor.fake_storage import OWN
+from tasks.pools import look_at_pools
+from tasks.sagas import moved_layers, moved_volume_layers
 from tasks.sagas.engine import run_operation
 from tasks.sagas.table import SAGAS
 from tests.tasks import test_migrate, test_snapshots
 from tests.tasks.test_migrate import move
 from tests.tasks.test_sagas import Killed, expire_lease
-from tests.tasks.test_snapshots import asked, read, taken, write
+from tests.tasks.test_snapshots import asked, both, put, read, taken, with_volume, write
 
 pair = test_migrate.pair
 HELD = {"first": [1, 0, 0, 0], "second": [1, 2, 0, 0], "": [1, 0, 0, 4]}
@@ -36,21 +39,31 @@ HELD = {"first": [1, 0, 0, 0], "second": [1, 2, 0, 0], "": [1, 0, 0, 4]}
 def moving(pair, world):
     """hv1 with a VM of two lines that runs, hv2, and what test_snapshots' tools need of each."""
     fakes, vm, there = pair
-    here = SimpleNamespace(**{**vars(world), "folder": Path(vm.host.disks_dir)})
-    write(here, vm, 0, 1)
+    at = {}
+    for host in Host.objects.all():
+        folder = Path(f"{host.disks_dir}-pool")
+        folder.mkdir()
+        fakes[host.name].volume_folder = str(folder)
+        fakes[host.name].pools_told = (replace(OWN[0], target=str(folder)),)
+        told = {"folder": Path(host.disks_dir), "fake": fakes[host.name], "pool": folder}
+        at[host.name] = SimpleNamespace(**{**vars(world), **told})
+    here = at["hv1"]
+    volume = with_volume(here, vm)
+    look_at_pools(lambda host: fakes[host.name])
+    Pool.objects.update(is_offered=True)
+    write_both(here, vm, volume, 0, 1)
     first = taken(here, vm, "first")
-    write(here, vm, 1, 2)
+    write_both(here, vm, volume, 1, 2)
     taken(here, vm, "second", memory=True)
-    write(here, vm, 2, 3)
-    go_back(fakes, here, vm, first)
-    write(here, vm, 3, 4)
-    vm.refresh_from_db()
-    return SimpleNamespace(fakes=fakes, vm=vm, there=there, at={"hv1": here, "hv2": SimpleNamespace(
-        **{**vars(world), "folder": Path(there.disks_dir), "fake": fakes["hv2"]})})  # fmt: skip
+    write_both(here, vm, volume, 2, 3)
+    changed(fakes, asked(here, vm, "vm.snapshot_revert", first))
+    write_both(here, vm, volume, 3, 4)
+    return SimpleNamespace(fakes=fakes, vm=vm, there=there, at=at)
 
 
-def go_back(fakes, at, vm, snapshot):
-    changed(fakes, asked(at, vm, "vm.snapshot_revert", snapshot))
+def write_both(at, vm, volume, block, value):
+    write(at, vm, block, value)
+    put(volume, block, value + 10)
 
 
 def changed(fakes, operation):
@@ -73,11 +86,15 @@ def assert_is_whole(moving, name, state=DomainState.RUNNING):
     assert fakes[name].state(vm.domain) is state and fakes[other].state(vm.domain) is DomainState.ABSENT
     files = files_of(vm.host.disks_dir, vm.uuid, vm.disk_name)
     test_snapshots.assert_true(moving.at[name], vm)
-    assert list(moving.at[other].folder.iterdir()) == []
+    assert [*moving.at[other].folder.iterdir(), *moving.at[other].pool.iterdir()] == [], "nothing is left"
     held = {one.name: read(files.beside(one.disk_name)) for one in Snapshot.objects.all()}
     assert held | {"": read(files.disk)} == HELD
-    for path in files.disk.parent.glob("*.qcow2"):
-        assert backing_of(path) == "" or Path(backing_of(path)).parent == files.disk.parent
+    volume = Volume.objects.select_related("pool__host").get()
+    parts = {one.title: read(Path(volume.path).with_name(one.file_name)) for one in volume.moments.all()}
+    ten_more = {moment: [value and value + 10 for value in values] for moment, values in HELD.items()}
+    assert parts | {"": read(Path(volume.path))} == ten_more and volume.pool.host == vm.host
+    for path in (*files.disk.parent.glob("*.qcow2"), *Path(volume.path).parent.iterdir()):
+        assert backing_of(path) == "" or Path(backing_of(path)).parent == path.parent
     (memory,) = moved_layers.memories_of(vm, files)
     assert memory.read_text() == "memory"
 
@@ -95,18 +112,18 @@ def test_each_moment_reads_there_as_it_did_here_and_can_be_gone_back_to_and_merg
     assert operation.stages.get(name="layers").detail.startswith("2 layers, ")
 
     there, second = moving.at["hv2"], Snapshot.objects.get(name="second")
-    go_back(fakes, there, vm, second)
-    assert read(test_snapshots.disk_of(there, vm)) == HELD["second"] and "restore_memory" in fakes["hv2"].calls
+    changed(fakes, asked(there, vm, "vm.snapshot_revert", second))
+    assert both(there, vm) == HELD["second"] and "restore_memory" in fakes["hv2"].calls
     Snapshot.objects.filter(name="first").update(state="deleting")
     changed(fakes, asked(there, vm, "vm.snapshot_delete", Snapshot.objects.get(name="first")))
     test_snapshots.assert_true(there, vm)
-    write(there, vm, 3, 5)
-    taken(SimpleNamespace(**{**vars(there), "fake": fakes["hv2"]}), vm, "third")
-    assert read(test_snapshots.disk_of(there, vm)) == [1, 2, 0, 5]
+    write_both(there, vm, Volume.objects.get(), 3, 5)
+    taken(there, vm, "third")
+    assert both(there, vm) == [1, 2, 0, 5]
 
 
 def cut(monkeypatch, nth, problem):
-    """The nth file of all that are copied is not."""
+    """The nth file of all that are copied is not: first the VM's own, then its volume's."""
     done, times = moved_layers.copy_disk, iter(range(1, 100))
 
     def do(*args):
@@ -115,26 +132,31 @@ def cut(monkeypatch, nth, problem):
             raise problem
         done(*args)
 
-    monkeypatch.setattr(moved_layers, "copy_disk", do)
+    for module in (moved_layers, moved_volume_layers):
+        monkeypatch.setattr(module, "copy_disk", do)
 
 
-@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.STOPPED])
-def test_a_host_that_is_full_at_the_second_layer_keeps_nothing(moving, monkeypatch, state):
+@pytest.mark.parametrize(
+    ("nth", "state"), [(2, DomainState.RUNNING), (4, DomainState.RUNNING), (4, DomainState.STOPPED)]
+)
+def test_a_host_that_is_full_at_a_second_layer_keeps_nothing(moving, monkeypatch, nth, state):
+    """Of the VM's own disk, or of its volume."""
     if state is DomainState.STOPPED:
         shut_down(moving)
-    cut(monkeypatch, 2, DiskProblem("qemu-img convert: No space left on device"))
+    cut(monkeypatch, nth, DiskProblem("qemu-img convert: No space left on device"))
     operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
     assert operation.state == OperationState.FAILED and "No space left" in operation.error
     assert_is_whole(moving, "hv1", state)
 
 
-def test_a_worker_that_is_killed_between_two_files_is_followed_by_one_that_goes_on_there(moving, monkeypatch):
+@pytest.mark.parametrize("nth", [2, 4])
+def test_a_worker_that_is_killed_between_two_files_is_followed_by_one_that_goes_on_there(moving, monkeypatch, nth):
     operation = request_move(moving.vm, None, moving.there)
     with monkeypatch.context() as patched:
-        cut(patched, 2, Killed())
+        cut(patched, nth, Killed())
         with pytest.raises(Killed):
             move(moving.fakes, operation)
-    (whole,) = moving.at["hv2"].folder.glob("*.qcow2")
+    (whole,) = (moving.at["hv2"].folder if nth == 2 else moving.at["hv2"].pool).glob("*.qcow2")
     copied_at = whole.stat().st_mtime_ns
     expire_lease(operation)
 
@@ -153,8 +175,8 @@ def test_a_worker_that_is_killed_between_two_files_is_followed_by_one_that_goes_
 
 def test_what_an_earlier_move_left_there_is_no_copy(moving):
     """The host was away when it was to be tidied: its files are of then."""
-    for path in moving.at["hv1"].folder.iterdir():
-        old = moving.at["hv2"].folder / path.name
+    for path in (*moving.at["hv1"].folder.iterdir(), *moving.at["hv1"].pool.iterdir()):
+        old = (moving.at["hv2"].pool if path.parent == moving.at["hv1"].pool else moving.at["hv2"].folder) / path.name
         old.write_bytes(path.read_bytes())
         if path.suffix == ".qcow2":
             test_snapshots.subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(old), "1G"], check=True)
@@ -175,7 +197,7 @@ def test_a_merge_that_stuck_half_way_moves_as_it_is_and_is_ended_there(moving):
     there, second = moving.at["hv2"], Snapshot.objects.get(name="second")
     changed(moving.fakes, asked(there, moving.vm, "vm.snapshot_delete", second))
     assert set(test_snapshots.assert_true(there, moving.vm)) == {"first"}
-    assert read(test_snapshots.disk_of(there, moving.vm)) == HELD[""]
+    assert both(there, moving.vm) == HELD[""]
 
 
 def test_what_is_missing_is_named_before_anything_is_copied(moving, monkeypatch):

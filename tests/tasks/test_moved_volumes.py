@@ -197,13 +197,13 @@ def test_volumes_share_the_room_of_a_pool(moving):
     assert found.problems == ("its volume data of 2 GiB has no place on hv2: hv2/hopsight has 1.0 GiB left",)
 
 
-def test_one_that_is_written_in_a_layer_is_refused_by_its_name(moving):
+def test_layers_are_not_copied_between_folders_that_the_worker_cannot_tell_apart(moving):
     _, vm, there = moving
     volume = Volume.objects.get()
     Volume.objects.update(layer=volume.layer_of(vm.uuid), path=f"/hopsight/{volume.layer_of(vm.uuid)}")
     with pytest.raises(VMProblem, match="web-1") as problem:
         request_move(vm, None, there)
-    assert "its volume data is written in a layer of its snapshots" in str(problem.value.errors)
+    assert "hv2/hopsight is in folder /disks/volumes as here, and the worker" in str(problem.value.errors)
 
 
 @pytest.mark.parametrize(("target", "stays"), [("/mnt/nfs", True), ("/srv/nfs", False)])
@@ -214,8 +214,11 @@ def test_layers_stay_where_both_hosts_have_them_under_the_same_path(pair, target
     volume = attach(fakes, vm, "nfs")
     Volume.objects.update(layer=volume.layer_of(vm.uuid), path=f"/nfs/{volume.layer_of(vm.uuid)}")
     Pool.objects.filter(host=there, name="nfs").update(target=target)
+    ((place,), missing) = places_on(vm, there)
+    assert (place.is_shared, place.pool.name) == (stays, "nfs" if stays else "hopsight") and missing == []
+    Pool.objects.filter(host=there, name="hopsight").update(is_offered=False)
     places, missing = places_on(vm, there)
-    assert [one.is_shared for one in places] == [True] * stays and bool(missing) is not stays
+    assert len(places) == stays and (stays or "has it in folder /srv/nfs, here it is in /mnt/nfs" in missing[0])
 
 
 @pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.STOPPED])
