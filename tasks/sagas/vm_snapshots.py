@@ -71,7 +71,7 @@ def switch(vm: VM, disk_name: str, current: Snapshot | None) -> None:
     Snapshot.objects.filter(vm=vm, is_current=True).update(is_current=False)
     if current is not None:
         Snapshot.objects.filter(pk=current.pk).update(is_current=True)
-    vm.disk_name = "" if disk_name == f"hs-{vm.uuid}.qcow2" else disk_name  # as before its first one: it may move again
+    vm.disk_name = "" if disk_name == f"hs-{vm.uuid}.qcow2" else disk_name  # as before its first one
     VM.objects.filter(pk=vm.pk).update(disk_name=vm.disk_name)
     vm_changed(vm)
 

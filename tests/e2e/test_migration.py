@@ -176,6 +176,69 @@ def test_its_volumes_go_along_with_what_it_wrote(
     assert name in volume_files(product, there) and name not in volume_files(product, here)
 
 
+def changed(api: Api, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    status, answer = api.send(method, path, body)
+    assert status == 202, answer
+    found = ended(api, answer["operation"]["uuid"])
+    assert found["state"] == "done", found["error"]
+    return found
+
+
+def test_its_snapshots_go_along_and_are_gone_back_to_and_merged_there(
+    product: Product, api: Api, olga: Api, key: Path, vm: dict[str, Any]
+) -> None:
+    """[tiny] ← [before, with its memory] ← [between] ← [what it writes], and the same of its volume, which is moved-1."""
+    here = api.get(f"/vms/{vm['uuid']}")["host"]
+    there = {"hv1": "hv2", "hv2": "hv1"}[here]
+    (volume,) = [one for one in api.get("/volumes")["items"] if one["name"] == "moved-1"]
+    snapshots = f"/vms/{vm['uuid']}/snapshots"
+
+    def disks() -> tuple[str, str]:
+        return "vda", wait_for(lambda: disk_with(product, key, vm, volume["serial"]), 30, "the guest has the disk", 0.3)
+
+    def writes(word: str) -> None:
+        for disk in disks():
+            put = f"echo {word} | dd of=/dev/{disk} bs=1M seek=30 conv=notrunc && sync"
+            assert in_guest(product, key, vm, put).returncode == 0
+
+    def reads() -> list[str]:
+        get = "echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/{} bs=1M skip=30 count=1 2>/dev/null | head -n 1"
+        return [in_guest(product, key, vm, get.format(disk)).stdout.strip() for disk in disks()]
+
+    writes("one")
+    assert in_guest(product, key, vm, "echo kept > /tmp/kept").returncode == 0
+    changed(api, "POST", snapshots, {"name": "before", "memory": True})
+    writes("two")
+    in_guest(product, key, vm, "rm /tmp/kept")
+    changed(api, "POST", snapshots, {"name": "between"})
+    writes("three")
+    told = next(one for one in olga.get(f"/migrations/{vm['uuid']}/targets") if one["host"] == there)
+    words = f"volume moved-1 and what froze of it are copied to {there}/hopsight, up to 1 GiB each"
+    assert told["volumes"] == [words] and not told["problems"]
+
+    found = move(api, olga, vm, there)
+    assert next(one for one in found["stages"] if one["name"] == "layers")["detail"].startswith("2 layers, ")
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "the key lets in there", 0.3)
+    assert reads() == ["three", "three"]
+    disks_dir = LABS / product.lab / here / "disks"
+    assert not list(disks_dir.glob(f"hs-{vm['uuid']}*")) and not list(
+        disks_dir.glob(f"volumes/hs-vol-{volume['uuid']}*")
+    )
+
+    before, between = api.get(snapshots)
+    changed(api, "POST", f"{snapshots}/{before['uuid']}/revert")
+    wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "it goes on there and lets in", 0.3)
+    assert in_guest(product, key, vm, "cat /tmp/kept").stdout.strip() == "kept", "it goes on from its memory"
+    assert reads() == ["one", "one"]
+    frozen = LABS / product.lab / there / "disks" / between["disk_name"]
+    dump = ["qemu-io", "-r", "-U", "-f", "qcow2", "-c", "read -v 30M 16", str(frozen)]
+    assert "two" in subprocess.run(dump, capture_output=True, text=True, check=True).stdout
+    for one in (between, before):  # nothing lies on it, and what the guest writes lies on it
+        changed(api, "DELETE", f"{snapshots}/{one['uuid']}")
+        assert reads() == ["one", "one"]
+    assert api.get(snapshots) == []
+
+
 def test_one_that_is_off_moves_with_its_disks_and_starts_there(
     product: Product, api: Api, olga: Api, key: Path, vm: dict[str, Any]
 ) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from tasks.sagas.engine import run_operation
 from tasks.sagas.table import SAGAS
 from tests.tasks import test_migrate, test_snapshots
 from tests.tasks.test_migrate import move
-from tests.tasks.test_sagas import Killed, expire_lease
+from tests.tasks.test_sagas import Killed, expire_lease, with_stage
 from tests.tasks.test_snapshots import asked, both, put, read, taken, with_volume, write
 
 pair = test_migrate.pair
@@ -122,6 +123,26 @@ def test_each_moment_reads_there_as_it_did_here_and_can_be_gone_back_to_and_merg
     assert both(there, vm) == [1, 2, 0, 5]
 
 
+def test_what_a_guest_wrote_goes_along_though_it_shuts_down_after_its_empty_disks_were_made(moving):
+    def change(do):
+        def first_off(context):
+            shut_down(moving)
+            return do(context)
+
+        return first_off
+
+    operation = move(
+        moving.fakes, request_move(moving.vm, None, moving.there), with_stage("vm.migrate", "move", change)
+    )
+    assert operation.state == OperationState.DONE, operation.error
+    assert_is_whole(moving, "hv2", DomainState.STOPPED)
+
+
+def scribble(path, value, at):
+    command = f"write -P {value} {at} {test_snapshots.BLOCK_BYTES}"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, str(path)], capture_output=True, check=True)
+
+
 def cut(monkeypatch, nth, problem):
     """The nth file of all that are copied is not: first the VM's own, then its volume's."""
     done, times = moved_layers.copy_disk, iter(range(1, 100))
@@ -179,25 +200,26 @@ def test_what_an_earlier_move_left_there_is_no_copy(moving):
         old = (moving.at["hv2"].pool if path.parent == moving.at["hv1"].pool else moving.at["hv2"].folder) / path.name
         old.write_bytes(path.read_bytes())
         if path.suffix == ".qcow2":
-            test_snapshots.subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(old), "1G"], check=True)
-            test_snapshots.subprocess.run(
-                ["qemu-io", "-f", "qcow2", "-c", "write -P 9 0 262144", str(old)], check=True, capture_output=True
-            )
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(old), "1G"], check=True)
+            scribble(old, 9, 0)
     operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
     assert operation.state == OperationState.DONE, operation.error
     assert_is_whole(moving, "hv2")
 
 
 def test_a_merge_that_stuck_half_way_moves_as_it_is_and_is_ended_there(moving):
-    """`first` is merged into neither line; rows say that its deletion has begun, and the files tell the rest."""
-    Snapshot.objects.filter(name="second").update(state="deleting")
-    operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
+    """What froze has changed by then: some of what lies on it is in it."""
+    fakes, vm, here, there = moving.fakes, moving.vm, moving.at["hv1"], moving.at["hv2"]
+    changed(fakes, asked(here, vm, "vm.snapshot_delete", Snapshot.objects.get(name="second")))
+    Snapshot.objects.update(state="deleting")
+    first, volume = Snapshot.objects.get(), Volume.objects.get()
+    for path in (here.folder / first.disk_name, Path(volume.path).with_name(volume.moments.get().file_name)):
+        scribble(path, 9, 3 * test_snapshots.BLOCK_BYTES)
+    operation = move(fakes, request_move(vm, None, moving.there))
     assert operation.state == OperationState.DONE, operation.error
-    assert_is_whole(moving, "hv2")
-    there, second = moving.at["hv2"], Snapshot.objects.get(name="second")
-    changed(moving.fakes, asked(there, moving.vm, "vm.snapshot_delete", second))
-    assert set(test_snapshots.assert_true(there, moving.vm)) == {"first"}
-    assert both(there, moving.vm) == HELD[""]
+    assert both(there, vm) == HELD[""] and set(test_snapshots.assert_true(there, vm)) == {"first"}
+    changed(fakes, asked(there, vm, "vm.snapshot_delete", Snapshot.objects.get()))
+    assert both(there, vm) == HELD[""] and not test_snapshots.assert_true(there, vm)
 
 
 def test_what_is_missing_is_named_before_anything_is_copied(moving, monkeypatch):

@@ -260,7 +260,7 @@ def test_a_branch_keeps_both_lines_until_one_of_them_is_deleted(world, vm):
     assert run(world, asked(world, vm, "vm.snapshot_delete", first)).state == OperationState.DONE
     assert assert_true(world, vm) == {} and read(disk_of(world, vm)) == [1, 0, 0, 4]
     vm.refresh_from_db()
-    assert vm.disk_name == "", "it is as before its first snapshot, and may move to another host again"
+    assert vm.disk_name == "", "it is as before its first snapshot"
 
 
 def test_a_clone_has_what_all_layers_hold(world, vm):
