@@ -64,4 +64,5 @@ def vm_move(request: HttpRequest, uuid: UUID) -> HttpResponse:
     targets = targets_of(row)
     can_move = any(not target.problems for target in targets)
     context = {"vm": row, "targets": targets, "can_move": can_move, "lines": lines, "operation": move}
+    context["snapshots"] = row.snapshots.count()
     return render(request, "compute/vm_move.html", context, status=422 if lines else 200)

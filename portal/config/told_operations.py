@@ -113,7 +113,7 @@ FORMS = frozenset(
         ),
         _("the folder %(one)s of a pool there is not there where the worker runs, which copies layers"),
         _("%(n)s of %(total)s files"),
-        _("%(n)s layers, %(mib)s MiB"),
+        _("%(n)s files, %(mib)s MiB"),
         _("its disk lies on %(one)s, which is no image's file: it cannot be copied there"),
         _("empty, to be filled while it runs"),
         _("a copy, %(mib)s MiB"),

@@ -84,17 +84,18 @@ def copy_frozen(context: Context, vm: VM, target: Host, places: tuple[VMFiles, V
     """All that froze is there. What a worker before this one copied to its end is not copied again."""
     here, there = places
     layers, memories = frozen_layers(vm, here), memories_of(vm, here)
-    for number, path in enumerate((*layers, *memories)):
+    frozen = [*layers, *memories]
+    for number, path in enumerate(frozen):
         stop_if_cancelled(context)
-        context.tell(f"{number} of {len(layers) + len(memories)} files")
+        context.tell(f"{number} of {len(frozen)} files")
         copy = there.beside(path.name)
         if path in layers:
             copy_disk(path, copy, *base_there(context, vm, target, places, path))
         else:
             _copy_file(path, copy)
-    if not layers and not memories:
+    if not frozen:
         return "it has none"
-    return f"{len(layers)} layers, {bytes_of(there.beside(path.name) for path in (*layers, *memories)) // MIB} MiB"
+    return f"{len(frozen)} files, {bytes_of(there.beside(path.name) for path in frozen) // MIB} MiB"
 
 
 def base_there(context: Context, vm: VM, target: Host, places: tuple[VMFiles, VMFiles], path: Path) -> tuple[str, str]:

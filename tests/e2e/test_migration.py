@@ -217,7 +217,7 @@ def test_its_snapshots_go_along_and_are_gone_back_to_and_merged_there(
     assert told["volumes"] == [words] and not told["problems"]
 
     found = move(api, olga, vm, there)
-    assert next(one for one in found["stages"] if one["name"] == "layers")["detail"].startswith("2 layers, ")
+    assert next(one for one in found["stages"] if one["name"] == "layers")["detail"].startswith("3 files, ")
     wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "the key lets in there", 0.3)
     assert reads() == ["three", "three"]
     disks_dir = LABS / product.lab / here / "disks"

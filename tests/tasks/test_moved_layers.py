@@ -110,7 +110,7 @@ def test_each_moment_reads_there_as_it_did_here_and_can_be_gone_back_to_and_merg
     operation = move(fakes, request_move(vm, None, moving.there), {**SAGAS, "vm.migrate": twice})
     assert operation.state == OperationState.DONE, operation.error
     assert_is_whole(moving, "hv2", state)
-    assert operation.stages.get(name="layers").detail.startswith("2 layers, ")
+    assert operation.stages.get(name="layers").detail.startswith("3 files, ")
 
     there, second = moving.at["hv2"], Snapshot.objects.get(name="second")
     changed(fakes, asked(there, vm, "vm.snapshot_revert", second))
