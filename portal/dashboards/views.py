@@ -133,12 +133,17 @@ def _change(request: HttpRequest, row: Board) -> HttpResponse:
     posted, user = request.POST, person(request)
     if posted.get("act") == "delete":
         remove_board(row, user)
+        words = gettext("Board %(title)s is deleted.") if row.owner_id else gettext("Board %(title)s begins anew.")
+        messages.success(request, words % {"title": row.title})
         return redirect("dashboard")
+    shown_id = posted.get("id", "")
     try:
-        change_board(row, user, **_asked(row, posted))
+        row = change_board(row, user, **_asked(row, posted))
+        if posted.get("act") == "add":
+            shown_id = widgets_of(row)[-1].id
     except BoardProblem as problem:
         messages.error(request, str(problem))
-    return redirect(f"{_url_of(row)}?edit#w-{posted.get('id', '')}")
+    return redirect(f"{_url_of(row)}?edit#w-{shown_id}" if shown_id else f"{_url_of(row)}?edit")
 
 
 def _asked(row: Board, posted: QueryDict) -> dict[str, Any]:

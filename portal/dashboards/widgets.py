@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.access import may
 from portal.accounts.models import AuditRow, Team
@@ -79,7 +80,7 @@ def load_widget(looking: Looking, widget: Widget) -> Shown:
     """The widget as this person sees it."""
     kind = KIND_BY_NAME[widget.kind]
     if kind.for_operators and not looking.is_operator:
-        return Shown(widget, kind, {}, "Only operators see the hosts.")
+        return Shown(widget, kind, {}, _("Only operators see the hosts."))
     return Shown(widget, kind, LOADERS[kind.name](looking))
 
 

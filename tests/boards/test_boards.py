@@ -53,6 +53,16 @@ def test_a_team_has_a_board_before_anybody_made_one(cast: Cast) -> None:
     assert not Board.objects.exists()
 
 
+def test_what_is_added_is_gone_to_and_a_board_goes_only_when_asked_twice(cast: Cast) -> None:
+    client = client_of(cast.bob)
+    answer = client.post(reverse("team_board_change"), {"act": "add", "kind": "heading"})
+    assert answer.url == f"{HOME}?edit#w-{Board.objects.get().widgets[-1]['id']}"
+    assert "Yes, begin anew" in page(client, f"{HOME}?edit")
+    assert client.post(reverse("team_board_change"), {"act": "delete"}).url == HOME
+    assert "begins anew." in page(client)
+    assert not Board.objects.exists()
+
+
 def test_a_member_changes_the_teams_board_and_a_viewer_is_told_why_not(cast: Cast) -> None:
     assert change(client_of(cast.bob), act="add", kind="heading") == 302
     assert kinds(cast)[-1] == "heading"

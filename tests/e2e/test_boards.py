@@ -59,7 +59,9 @@ def test_widgets_are_placed_by_keyboard_and_by_drag_and_stay(product: Product, p
     kept(page)
     page.reload()
     assert titles(page)[:3] == ["Path checks", "Quota", "Problems"]
-    page.get_by_role("button", name="Begin anew").click()
+    page.locator("summary", has_text="Begin anew").click()
+    page.get_by_role("button", name="Yes, begin anew").click()
+    page.goto(f"{product.url}/?edit")
     expect(page.locator("[data-widget]").first).to_have_attribute("aria-label", "Quota")
 
 
