@@ -17,6 +17,7 @@ FIELDS: dict[str, str] = {
     "asked_from": _("asked from"),
     "bridge": _("bridge"),
     "bytes": _("bytes"),
+    "carried_by": _("carried by"),
     "cidr": _("subnet of addresses"),
     "count": _("count"),
     "currency": _("currency"),
@@ -57,6 +58,9 @@ FIELDS: dict[str, str] = {
     "public": _("public"),
     "ram_mib": _("memory, MiB"),
     "reason": _("reason"),
+    "shared": _("shared"),
+    "title": _("title"),
+    "widgets": _("widgets"),
     "retry_of": _("again, after"),
     "role": _("role"),
     "rule": _("rule"),
@@ -85,9 +89,25 @@ FIELDS: dict[str, str] = {
     "what": _("what"),
     "why": _("why"),
 }
+# What such values are, beside those that other tables name already.
+VALUES: tuple[str, ...] = (_("both"), _("webhook"), _("chat"), _("email"))
 # Values that are words of ours, and no names: the others stay as they are, whatever they look like.
 SPOKEN = frozenset(
-    {"role", "rule", "kind", "plug", "expected", "state", "direction", "why", "reason", "filter", "points", "what"}
+    {
+        "carried_by",
+        "role",
+        "rule",
+        "kind",
+        "plug",
+        "expected",
+        "state",
+        "direction",
+        "why",
+        "reason",
+        "filter",
+        "points",
+        "what",
+    }
 )
 
 

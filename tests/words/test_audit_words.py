@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 
+import pytest
 from django.conf import settings
 from django.utils import translation
 
 from portal.accounts.audit import WORDS
 from portal.accounts.audit_words import FIELDS
-from portal.accounts.presentation import change_words
+from portal.accounts.models import AuditRow
+from portal.accounts.presentation import as_feed, change_words
 
 
 def _recorded() -> set[str]:
@@ -54,6 +56,29 @@ def test_a_change_is_told_in_russian() -> None:
             "включено да, часы 2, имя network, роль наблюдатель → участник, правило tcp/22 отовсюду"
         )
         assert change_words({"groups": ["web", "db"]}, {"groups": []}) == "группы web db → нет"
+
+
+def test_of_a_list_that_stays_only_what_changed_is_told() -> None:
+    assert change_words({"widgets": ["quota 12", "vms 12"]}, {"widgets": ["vms 12", "note 4"]}) == (
+        "widgets − quota 12 + note 4"
+    )
+    assert change_words({"tags": ["a", "b"]}, {"tags": ["b", "a"]}) == "tags in another order"
+    assert change_words({"tags": ["a", "a", "b"]}, {"tags": ["a", "b"]}) == "tags − a"
+
+
+@pytest.mark.parametrize(("address", "source"), [("192.0.2.7", "a1"), ("192.0.2.8", "192.0.2.8 a1")])
+def test_a_log_in_names_its_address_once(address: str, source: str) -> None:
+    row = AuditRow(
+        action="session.start", object_type="user", object_name="192.0.2.7", address=address, request_id="a1"
+    )
+    (entry,) = as_feed([row])
+    assert (entry.name, entry.source) == ("192.0.2.7", source)
+
+
+def test_what_has_no_name_of_its_own_is_named_in_russian() -> None:
+    row = AuditRow(action="invitation.create", object_type="invitation", object_name="member")
+    with translation.override("ru"):
+        assert as_feed([row])[0].name == "участник"
 
 
 def test_an_english_page_has_the_keys_as_the_rows_have_them() -> None:
