@@ -18,6 +18,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import memberships_of, require
@@ -97,7 +98,7 @@ def _by_provider(view: Any, request: HttpRequest, provider_id: str) -> Any:
 @login_not_required
 def oidc_cancelled(request: HttpRequest) -> HttpResponse:
     """The person said no at the provider."""
-    messages.error(request, "The log-in was cancelled.")
+    messages.error(request, gettext("The log-in was cancelled."))
     return redirect("login")
 
 
@@ -123,7 +124,7 @@ def access_policy(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         try:
             change_policy(person(request), "operators" in request.POST, request.POST.getlist("teams"))
-            messages.success(request, "The policy is stored.")
+            messages.success(request, gettext("The policy is stored."))
             return redirect("access_policy")
         except TeamProblem as problem:
             errors = problem.errors

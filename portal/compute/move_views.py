@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import require
@@ -38,7 +39,7 @@ def host_evacuate(request: HttpRequest, name: str) -> HttpResponse:
         if one.problem:
             messages.error(request, one.problem)
     if not results:
-        messages.info(request, f"{row.name} has no VM.")
+        messages.info(request, gettext("%(host)s has no VM.") % {"host": row.name})
     return redirect("host", row.name)
 
 

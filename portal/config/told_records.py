@@ -22,6 +22,8 @@ FORMS: frozenset[str] = frozenset(
         _("%(far)s %(act)s %(name)s"),
         # what a flow is there for (portal.networks.causes)
         _("Router %(router)s, outside by %(host)s"),
+        _("untagged on br-ex"),
+        _("VLAN %(vlan)s on br-ex"),
         _("Network %(network)s, untagged on br-ex"),
         _("Network %(network)s, VLAN %(vlan)s on br-ex"),
         _("A mirror that is no longer there (id %(n)s)"),

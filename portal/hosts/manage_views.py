@@ -104,7 +104,12 @@ def _changed(request: HttpRequest, row: Host) -> HttpResponse:
         return redirect("hosts")
     if word in ("on", "off"):
         enable_host(row, word == "on", person(request))
-        messages.success(request, f"{row.name} takes {'new VMs' if word == 'on' else 'no new VMs; those on it stay'}.")
+        words = (
+            gettext("%(host)s takes new VMs.")
+            if word == "on"
+            else gettext("%(host)s takes no new VMs; those on it stay.")
+        )
+        messages.success(request, words % {"host": row.name})
         return redirect("host", row.name)
     raise TeamProblem("host", gettext("“%(word)s” was given; on, off and remove are allowed") % {"word": word[:20]})
 

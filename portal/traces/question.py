@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal.networks.models import Port
 from portal.traces.models import TraceRequest
@@ -23,6 +25,12 @@ def asked_of(row: TraceRequest) -> Asked:
     """The question as the answer tells it, by the names of then; else out of the row."""
     stored = asked_from_json((row.result or {}).get("question"))
     return stored or made_asked(row, row.source, row.target)
+
+
+def with_gone_told(asked: Asked) -> Asked:
+    """The question for a page: an end that has no name any more is told in its language."""
+    names = {field: getattr(asked, field) for field in ("source_name", "target_name")}
+    return replace(asked, **{field: gettext(GONE) for field, name in names.items() if name == GONE})
 
 
 def made_asked(row: TraceRequest, source: Port | None, target: Port | None, family: int = 0) -> Asked:

@@ -23,7 +23,7 @@ from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, what_if_of
 from portal.traces.presentation import addresses_of, conclusion_of, island_data, read_trace, rows_of, verdict_words
 from portal.traces.probings import probing_as_json
-from portal.traces.question import again_of, asked_of, form_with, swapped_of
+from portal.traces.question import again_of, asked_of, form_with, swapped_of, with_gone_told
 from portal.traces.requests import GIVEN as HANDED_OVER
 from portal.traces.requests import MOMENTS, OPENING, TraceProblem, create_trace, ports_of, spec_again
 from sdn.trace.asked import ends_of
@@ -128,7 +128,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
     other = read_trace(row.reply if direction == "forward" else row.result)
     ends = (row.source, row.target) if direction == "forward" else (row.target, row.source)
     sender = row.outside or row.router
-    asked, again = asked_of(row), again_of(row)
+    asked, again = with_gone_told(asked_of(row)), again_of(row)
     gone = sender.name if sender else row.address
     told_names = [asked.source_name, asked.target_name][:: 1 if direction == "forward" else -1]
     names = [port.name if port else gone or name for port, name in zip(ends, told_names, strict=True)]

@@ -12,6 +12,7 @@ from django import template
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_noop
@@ -81,7 +82,7 @@ def bytes_words(value: int) -> str:
         if size < 1024 or unit == "TiB":
             break
         size /= 1024
-    return with_units(f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}")
+    return with_units(f"{number_format(size, 0 if size >= 10 or unit == 'B' else 1, force_grouping=False)} {unit}")
 
 
 @register.filter
