@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
@@ -28,10 +29,12 @@ from portal.alerts.requests import (
     silence,
     try_channel,
 )
-from portal.alerts.rules import METRICS, rule_words
+from portal.alerts.rules import METRIC_BY_NAME, METRICS, MOST_MINUTES, rule_words
 from portal.config.cut import cut
+from portal.history.asked import parse_quantity
 
 OVER_SHOWN, LOG_SHOWN = 20, 30
+NO_NUMBER = -1.0  # no threshold is below nothing
 HOURS = (
     (1, gettext_noop("1 hour")),
     (8, gettext_noop("8 hours")),
@@ -51,7 +54,9 @@ def alerts(request: HttpRequest) -> HttpResponse:
             add_rule(team, person(request), request.POST.get("metric", ""), *_numbers(request.POST))
             return redirect("alerts")
         except AlertProblem as problem:
-            errors = problem.errors
+            errors = problem.errors | {
+                name: words for name, words in _unread(request.POST).items() if name in problem.errors
+            }
     return render(request, "alerts/alerts.html", _alerts_context(request, team, errors), status=422 if errors else 200)
 
 
@@ -68,13 +73,25 @@ def _alerts_context(request: HttpRequest, team: Team, errors: Errors) -> dict[st
 
 
 def _numbers(posted: QueryDict) -> tuple[float, int]:
-    """The posted threshold and minutes; what is no number is refused as one that is not allowed."""
-    try:
-        above = float(posted.get("above", "")[:30])
-    except ValueError:
-        above = -1.0
+    """The posted threshold, in its metric's unit, and minutes; what is no number is one that is not allowed."""
+    metric = METRIC_BY_NAME.get(posted.get("metric", ""))
+    above = parse_quantity(posted.get("above", "")[:30], metric.unit if metric else "")
     minutes = posted.get("minutes", "")
-    return above if above == above else -1.0, int(minutes) if minutes.isascii() and minutes.isdigit() and len(minutes) < 5 else 0  # fmt: skip
+    is_number = minutes.isascii() and minutes.isdigit() and len(minutes) < 5
+    return NO_NUMBER if above is None else above, int(minutes) if is_number else 0
+
+
+def _unread(posted: QueryDict) -> Errors:
+    """Field → what to say of it where no number was typed."""
+    above, minutes = _numbers(posted)
+    found: Errors = {}
+    if above == NO_NUMBER:
+        words = gettext("“%(given)s” was given; a number is allowed, or one with its unit: 80 %%, 2 GiB, 100 Mbit/s")
+        found["above"] = [words % {"given": posted.get("above", "")[:30]}]
+    if minutes == 0:
+        words = gettext("“%(given)s” was given; whole minutes are allowed, 1 to %(most)s")
+        found["minutes"] = [words % {"given": posted.get("minutes", "")[:30], "most": MOST_MINUTES}]
+    return found
 
 
 @require_POST
@@ -119,10 +136,18 @@ def channels(request: HttpRequest) -> HttpResponse:
             errors = problem.errors
     log = Delivery.objects.filter(channel__team=team).select_related("channel").defer("body")[:LOG_SHOWN]
     context = {
-        "team": team, "channels": team.channels.all(), "log": log, "kinds": Channel.Kind.choices, "errors": errors,
+        "team": team, "channels": team.channels.all(), "log": log, "kinds": _kinds(), "errors": errors,
         "given": request.POST if errors else {"kind": "webhook", "alerts": "on"},
     }  # fmt: skip
     return render(request, "alerts/channels.html", context, status=422 if errors else 200)
+
+
+def _kinds() -> list[tuple[str, str, bool]]:
+    """Every kind with its words, and whether one can be made here: letters need a mail server."""
+    return [
+        (value, words, value != Channel.Kind.EMAIL or bool(settings.EMAIL_HOST))
+        for value, words in Channel.Kind.choices
+    ]
 
 
 @require_POST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,6 +112,23 @@ _LARGE: dict[str, tuple[float, tuple[str, ...]]] = {
     "bit/s": (1000, ("bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s")),
     "packets/s": (1000, ("/s", "k/s", "M/s", "G/s", "T/s")),
 }
+
+
+_TYPED = re.compile(r"(\d+(?:[.,]\d+)?(?:e\d{1,2})?)\s*(\D*)", re.IGNORECASE)
+
+
+def parse_quantity(text: str, unit: str) -> float | None:
+    """What a person typed, in the unit: `2 GiB` or `2,5 ГиБ` of bytes, `80 %`, `100 Mbit/s`, or the number alone; None for
+    what is no such. The reverse of `quantity`; large and small letters are the same."""
+    found = _TYPED.fullmatch(text.strip())
+    if found is None:
+        return None
+    base, names = _LARGE.get(unit, (1, ("%",) if unit == "percent" else ()))
+    factors = {"": 1.0}
+    for at, name in enumerate(names):
+        factors |= dict.fromkeys((name.casefold(), gettext(name).casefold()), float(base) ** at)
+    factor = factors.get(found[2].strip().casefold())
+    return float(found[1].replace(",", ".")) * factor if factor is not None else None
 
 
 def quantity(value: float | None, unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import time
 
@@ -121,5 +122,18 @@ def test_the_page_adds_and_removes_a_threshold(cast: Cast) -> None:
     for wrong in ("many", "nan", "inf", "-3", ""):
         answer = client.post(reverse("alerts"), {"metric": "team_dropped_pps", "above": wrong, "minutes": "5"})
         assert answer.status_code == 422, wrong
+        assert f"“{wrong}” was given; a number is allowed" in html.unescape(answer.content.decode())
     client.post(reverse("alert_rule_remove", args=[cast.payments.alert_rules.get().uuid]))
     assert not cast.payments.alert_rules.exists()
+
+
+def test_a_threshold_is_typed_with_its_unit(cast: Cast) -> None:
+    client_of(cast.bob).post(reverse("alerts"), {"metric": "vm_memory_bytes", "above": "2 GiB", "minutes": "5"})
+    assert cast.payments.alert_rules.get().above == 2 * 1024**3
+
+
+def test_letters_are_offered_where_a_mail_server_is_set(cast: Cast, settings) -> None:  # type: ignore[no-untyped-def]
+    for host, can_be in (("", False), ("mail.example.com", True)):
+        settings.EMAIL_HOST = host
+        page = client_of(cast.alice).get(reverse("channels")).content.decode()
+        assert ("no mail server is set" in page) is not can_be

@@ -6,9 +6,10 @@ import time
 
 import pytest
 from django.urls import reverse
+from django.utils import translation
 
 from portal.history import series
-from portal.history.asked import quantity
+from portal.history.asked import parse_quantity, quantity
 from portal.history.store import write_samples
 from portal.networks.models import Port
 from tests.cast import Cast
@@ -73,3 +74,16 @@ def test_quantities_are_worded_in_the_unit_that_fits() -> None:
     assert quantity(1234567.0, "bit/s") == "1.23 Mbit/s"
     assert quantity(1023 * 1024.0, "bytes") == "1023 KiB"
     assert quantity(None, "bytes") == "–"
+
+
+@pytest.mark.parametrize(
+    ("typed", "unit", "value"),
+    [("80", "percent", 80), ("80 %", "percent", 80), ("2 GiB", "bytes", 2**31), ("1.5kbit/s", "bit/s", 1500), ("1e6", "bit/s", 1e6), ("2 K/S", "packets/s", 2000), ("2 GiB", "bit/s", None), ("-1", "bytes", None), ("nan", "bytes", None), ("", "bytes", None), ("1 2", "bytes", None), ("5 %", "", None), ("5", "", 5)],
+)  # fmt: skip
+def test_a_quantity_is_read_as_it_is_typed(typed: str, unit: str, value: float | None) -> None:
+    assert parse_quantity(typed, unit) == value
+
+
+def test_a_quantity_is_typed_in_russian_units_too() -> None:
+    with translation.override("ru"):
+        assert parse_quantity("2,5 гиб", "bytes") == parse_quantity("2.5 GiB", "bytes") == 2.5 * 1024**3
