@@ -65,7 +65,8 @@ class SecureShadow(Shadow):
 
 
 @contextlib.contextmanager
-def _host(folder: Path, name: str) -> Iterator[SecureShadow]:
+def held_by(folder: Path, name: str) -> Iterator[SecureShadow]:
+    """A host's switch with the certificate of that name."""
     with SecureShadow(folder, name) as shadow:
         Switch(shadow).vsctl("set-ssl", *shadow.files)
         yield shadow
@@ -96,7 +97,7 @@ async def _until(predicate, what: str) -> None:  # type: ignore[no-untyped-def]
 
 
 async def test_a_host_is_kept_over_tls_alone(certificates: Path) -> None:
-    with _host(certificates, "hv1") as shadow:
+    with held_by(certificates, "hv1") as shadow:
         switch = Switch(shadow)
         async with _controlled(_connection(certificates, shadow)) as told:
             await _until(lambda: told.connected == ["hv1"], "the switch connects by TLS")
@@ -106,7 +107,7 @@ async def test_a_host_is_kept_over_tls_alone(certificates: Path) -> None:
 
 async def test_it_listens_elsewhere_than_at_the_address_that_the_switch_is_told(certificates: Path) -> None:
     """As in a container, whose published port has the machine's address: 192.0.2.1 is not here."""
-    with _host(certificates, "hv1") as shadow:
+    with held_by(certificates, "hv1") as shadow:
         connection = replace(_connection(certificates, shadow, target="ssl:192.0.2.1:0"), listen="127.0.0.1")
         link = HostLink(connection, Told(), lambda: None, lambda *_: None, Common())  # type: ignore[arg-type]
         try:
@@ -123,7 +124,7 @@ async def test_it_listens_elsewhere_than_at_the_address_that_the_switch_is_told(
 async def test_a_database_that_is_another_hosts_is_not_used(
     certificates: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with _host(certificates, "hv2") as shadow:
+    with held_by(certificates, "hv2") as shadow:
         async with _controlled(_connection(certificates, shadow)) as told:
             await _until(lambda: "is not hv1 but hv2" in caplog.text, "the database is refused")
             assert not told.connected
@@ -133,7 +134,7 @@ async def test_a_database_that_is_another_hosts_is_not_used(
 async def test_a_switch_with_another_hosts_certificate_or_none_gets_no_flows(
     certificates: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with _host(certificates, "hv1") as shadow:
+    with held_by(certificates, "hv1") as shadow:
         other = [str(certificates / name) for name in ("hv2.key", "hv2.pem", "ca.pem")]
         Switch(shadow).vsctl("set-ssl", *other)
         link = HostLink(_connection(certificates, shadow), Told(), lambda: None, lambda *_: None, Common())  # type: ignore[arg-type]
@@ -150,7 +151,7 @@ async def test_a_switch_with_another_hosts_certificate_or_none_gets_no_flows(
 
 
 async def test_plain_tcp_to_another_machine_is_refused_in_words(certificates: Path) -> None:
-    with _host(certificates, "hv1") as shadow:
+    with held_by(certificates, "hv1") as shadow:
         link_told = Told()
         reasons: list[str] = []
 
