@@ -145,7 +145,7 @@ def channels(request: HttpRequest) -> HttpResponse:
 def _kinds() -> list[tuple[str, str, bool]]:
     """Every kind with its words, and whether one can be made here: letters need a mail server."""
     return [
-        (value, words, value != Channel.Kind.EMAIL or bool(settings.EMAIL_HOST))
+        (value, str(words), value != Channel.Kind.EMAIL or bool(settings.EMAIL_HOST))
         for value, words in Channel.Kind.choices
     ]
 

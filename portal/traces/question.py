@@ -29,8 +29,8 @@ def asked_of(row: TraceRequest) -> Asked:
 
 def with_gone_told(asked: Asked) -> Asked:
     """The question for a page: an end that has no name any more is told in its language."""
-    names = {field: getattr(asked, field) for field in ("source_name", "target_name")}
-    return replace(asked, **{field: gettext(GONE) for field, name in names.items() if name == GONE})
+    names = (gettext(GONE) if name == GONE else name for name in (asked.source_name, asked.target_name))
+    return replace(asked, source_name=next(names), target_name=next(names))
 
 
 def made_asked(row: TraceRequest, source: Port | None, target: Port | None, family: int = 0) -> Asked:
