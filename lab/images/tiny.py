@@ -57,7 +57,14 @@ class TinyImage:
 def ensure_tiny(cache: Path) -> TinyImage:
     """The tiny image in `cache`, built there in about a second when this machine's packages or the recipe changed."""
     kernel = newest_kernel()
-    folder = ensure_folder(cache, f"tiny-{digest_of(_ingredients(kernel))}", lambda scratch: _build(scratch, kernel))
+    folder = ensure_folder(
+        cache, f"tiny-{digest_of(_ingredients(kernel))}", lambda scratch: build_tiny(scratch, kernel)
+    )
+    return tiny_in(folder)
+
+
+def tiny_in(folder: Path) -> TinyImage:
+    """The image that was built into the folder."""
     return TinyImage(kernel=folder / "kernel", initrd=folder / "initrd", disk=folder / "disk.qcow2")
 
 
@@ -82,14 +89,17 @@ def _ingredients(kernel: Path) -> Iterator[bytes]:
     yield Path(__file__).read_bytes()
 
 
-def _build(scratch: Path, kernel: Path) -> None:
+def build_tiny(
+    scratch: Path, kernel: Path, modules: tuple[str, ...] = MODULES, trees: Path = Path("/lib/modules")
+) -> None:
+    """Builds the image's files into the folder, with that kernel, whose modules are in the folder of its release in `trees`."""
     (scratch / "kernel").write_bytes(kernel.read_bytes())
     # gzip: under TCG zstd takes longer to unpack, lz4 and none save nothing against it.
-    (scratch / "initrd").write_bytes(gzip.compress(_archive(kernel).finish(), mtime=0))
+    (scratch / "initrd").write_bytes(gzip.compress(_archive(kernel, modules, trees).finish(), mtime=0))
     run("qemu-img", "create", "-q", "-f", "qcow2", str(scratch / "disk.qcow2"), DISK_SIZE)
 
 
-def _archive(kernel: Path) -> Archive:
+def _archive(kernel: Path, modules: tuple[str, ...], trees: Path) -> Archive:
     archive = Archive()
     for folder in ("proc", "sys", "run", "tmp", "seed", "etc/dropbear", "var/log"):
         archive.folder(folder)
@@ -101,7 +111,7 @@ def _archive(kernel: Path) -> Archive:
     for path, text in ETC.items():
         archive.file(path, text.encode())
     _add_programs(archive)
-    add_modules(archive, kernel.name.removeprefix("vmlinuz-"), MODULES)
+    add_modules(archive, trees / kernel.name.removeprefix("vmlinuz-"), modules)
     return archive
 
 
@@ -124,9 +134,8 @@ def _libraries(program: str) -> list[str]:
     return re.findall(r"(?:=> )?(/\S+) \(0x", run("ldd", program))
 
 
-def add_modules(archive: Archive, release: str, modules: tuple[str, ...]) -> None:
-    """The modules and what they need under `lib/modules`, and in `lib/modules/order` their names as insmod wants them."""
-    tree = Path("/lib/modules") / release
+def add_modules(archive: Archive, tree: Path, modules: tuple[str, ...]) -> None:
+    """The modules of a kernel's tree and what they need under `lib/modules`, and in `lib/modules/order` their names as insmod wants them."""
     order: list[str] = []
     for name in load_order((tree / "modules.dep").read_text(), modules):
         content = (tree / name).read_bytes()
@@ -144,6 +153,6 @@ def load_order(dependencies: str, modules: tuple[str, ...]) -> list[str]:
     order: list[str] = []
     for name in modules:
         if name not in needs:
-            raise LabError(f"the cloud kernel has no module {name}: install linux-image-cloud-amd64 again")
+            raise LabError(f"the kernel has no module {name}: install its package again")
         order.extend(path for path in reversed(needs[name]) if path not in order)
     return order

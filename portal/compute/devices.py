@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 
 from portal.accounts.models import User
 from portal.compute.changes import locked_vm
-from portal.compute.hardware import CHOICES, EMULATED, PARAVIRTUAL
+from portal.compute.hardware import CHOICES, EMULATED, PARAVIRTUAL, switch_refusal
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem, start_operation
 from portal.console.access import has_screen
@@ -203,6 +203,8 @@ def _errors(vm: VM, disk_bus: str, nic_model: str) -> dict[str, list[str]]:
         errors["disk_bus"] = [gettext("nothing was given: a bus, a NIC model or both are wanted")]
     if vm.machine == "pc" and nic_model == "e1000e":
         errors["nic_model"] = [gettext("e1000e is a PCI Express device, and machine pc has none: choose virtio")]
+    elif vm.host and (none := switch_refusal(nic_model, vm.host.name, vm.host.datapath_type)):
+        errors["nic_model"] = [none]
     if vm.snapshots.filter(has_memory=True).exists():
         errors["vm"] = [
             gettext("%(vm)s has snapshots of its memory, which know its present devices: delete them first")

@@ -49,6 +49,8 @@ CHOICES: dict[str, tuple[Choice, ...]] = {
 CONVENTIONAL = frozenset(
     {"e1000", "rtl8139", "vmxnet3"}
 )  # PCI without Express: libvirt gives a q35 their bridge at its start alone
+# Left to the switch: the checksums of what a guest sends. A switch in user space makes none; only QEMU's e1000e can be told to.
+NO_CHECKSUMS = frozenset({"vmxnet3"})
 DISK_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd"}
 
 
@@ -94,6 +96,16 @@ def hot_nic_refusal(machine: str, model: str) -> str:
         "%(model)s is a PCI device without Express, for which q35 has a slot only from a start on: shut the VM down first, or "
         "choose virtio or e1000e"
     ) % {"model": model}
+
+
+def switch_refusal(model: str, host: str, datapath_type: str) -> str:
+    """Why nobody would reach a guest with such a NIC on that host, or ""."""
+    if datapath_type != "netdev" or model not in NO_CHECKSUMS:
+        return ""
+    return gettext(
+        "%(model)s leaves checksums to the switch, and that of %(host)s, which runs in user space, makes none: pings would pass "
+        "and TCP would not; choose virtio or e1000e"
+    ) % {"model": model, "host": host}
 
 
 def disk_target(bus: str, number: int) -> str:

@@ -14,6 +14,7 @@ from portal.accounts.models import Team, User
 from portal.compute.actions import host_refusal, unfinished_of
 from portal.compute.bulk import Result
 from portal.compute.changes import THERE
+from portal.compute.hardware import switch_refusal
 from portal.compute.models import VM, VMState
 from portal.compute.requests import VMProblem, start_operation
 from portal.hosts.models import Host, Plug
@@ -71,6 +72,8 @@ def move_problems(vm: VM, target: Host, networks: Iterable[Network]) -> list[str
             % {"target": target.name, "ovs_error": target.ovs_error or gettext("it was never seen")}
         )
     found += _missing_bridges(target, list(networks))
+    models = dict.fromkeys(vm.ports.values_list("model", flat=True)) if target.datapath_type == "netdev" else ()
+    found += [none for model in models if (none := switch_refusal(model, target.name, target.datapath_type))]
     if vm.state in ON and source is not None:
         found += _live_problems(vm, source, target)
     return found

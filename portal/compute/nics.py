@@ -8,7 +8,7 @@ from django.utils.translation import gettext
 from portal.accounts.models import Team, User
 from portal.compute.actions import OFF, host_refusal
 from portal.compute.changes import locked_vm
-from portal.compute.hardware import hot_nic_refusal
+from portal.compute.hardware import hot_nic_refusal, switch_refusal
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem, start_operation
 from portal.live.publishers import vm_changed
@@ -152,6 +152,8 @@ def _check(vm: VM, network: Network | None, model: str = NicModel.VIRTIO) -> dic
         ]
     elif vm.state not in OFF and (hot := hot_nic_refusal(vm.machine, model)):
         errors["model"] = [hot]
+    elif vm.host is not None and (none := switch_refusal(model, vm.host.name, vm.host.datapath_type)):
+        errors["model"] = [none]
     if reason := host_refusal(vm):
         errors["vm"] = [reason]
     return errors

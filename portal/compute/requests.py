@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
 from portal.accounts.models import Team, User
-from portal.compute.hardware import USUAL, Hardware, hardware_problems
+from portal.compute.hardware import NO_CHECKSUMS, USUAL, Hardware, hardware_problems, switch_refusal
 from portal.compute.models import VM, Flavor, Image, KeyPair, VMState
 from portal.compute.size_cap import over_cap
 from portal.compute.user_data import user_data_problems
@@ -288,7 +288,18 @@ def _place_problems(spec: VMSpec) -> dict[str, list[str]]:
         ]
     if not 0 <= spec.lease_days <= MAX_LEASE_DAYS:
         errors["lease_days"] = [lease_words(spec.lease_days)]
+    if spec.hardware.nic_model in NO_CHECKSUMS and (reason := _no_switch_for(spec)):
+        errors["nic_model"] = [reason]
     return errors
+
+
+def _no_switch_for(spec: VMSpec) -> str:
+    """Why no host that it may lie on has a switch for its NIC; a host with one is enough."""
+    hosts = Host.objects.filter(enabled=True, in_maintenance=False)
+    hosts = hosts.filter(name=spec.host.replace("\0", "?")) if spec.host else hosts
+    rows = hosts.values_list("name", "datapath_type")
+    reasons = [switch_refusal(spec.hardware.nic_model, name, datapath) for name, datapath in rows]
+    return reasons[0] if reasons and all(reasons) else ""
 
 
 def next_name(team: Team, stem: str = "vm") -> str:

@@ -45,6 +45,7 @@ FORMS = frozenset(
         _("has given %(n)s of %(most)s vCPUs (%(each)s for each of its %(cpus)s CPUs)"),
         _("has a VM of group %(group)s, and they must be apart"),
         _("offers no %(lack)s %(one)s (%(kind)s)"),
+        _("has a switch in user space, which makes no checksums for a NIC of model %(one)s"),
         _("CPU model"),
         _("machine"),
         _("disk bus"),
@@ -284,6 +285,10 @@ FORMS = frozenset(
         _("every network"),
         _("%(target)s's underlay carries %(underlay_mtu)s bytes; %(network)s needs %(needed)s"),
         _("%(target)s offers no CPU model %(cpu_model)s"),
+        _(
+            "%(model)s leaves checksums to the switch, and that of %(host)s, which runs in user space, makes none: pings would pass "
+            "and TCP would not; choose virtio or e1000e"
+        ),
         _("%(name)s is what the disks of %(whose)s lie on"),
         # pieces of those above, as they are made
         _("live, %(ms)s s after the guest stopped"),

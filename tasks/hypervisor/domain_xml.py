@@ -16,6 +16,9 @@ from portal.volumes.reach import Reach
 from sdn.model.plug import bridge_network
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"  # by which name guests look for it
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+# Plugged while it runs, too: an e1000e makes its checksums itself, where it would leave them to a switch that makes none.
+OWN_CHECKSUMS = ("-global", "e1000e.disable_vnet_hdr=1")
 NAMESPACE = "https://hopsight.example/domain/1"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo")
@@ -92,7 +95,8 @@ class DomainSpec:
 
 def format_domain(spec: DomainSpec) -> str:
     """The domain's XML, indented."""
-    root = etree.Element("domain", type=spec.type)
+    makes_own = spec.type != "test" and not all(nic.has_offloads for nic in spec.nics)
+    root = etree.Element("domain", {"type": spec.type}, nsmap={"qemu": QEMU} if makes_own else None)
     _text(root, "name", spec.name)
     _text(root, "uuid", spec.uuid)
     _text(root, "title", " ".join(_clean(spec.title).split()) or spec.name)
@@ -109,6 +113,10 @@ def format_domain(spec: DomainSpec) -> str:
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _text(root, event, action)
     _devices(root, spec)
+    if makes_own:
+        line = etree.SubElement(root, f"{{{QEMU}}}commandline")
+        for word in OWN_CHECKSUMS:
+            etree.SubElement(line, f"{{{QEMU}}}arg", value=word)
     etree.indent(root)
     return etree.tostring(root, encoding="unicode") + "\n"
 
@@ -273,7 +281,9 @@ def _nic(devices: etree._Element, nic: NicSpec) -> None:
         virtualport = etree.SubElement(interface, "virtualport", type="openvswitch")
         etree.SubElement(virtualport, "parameters", interfaceid=nic.interface_id)
     etree.SubElement(interface, "model", type=nic.model)
-    if not nic.has_offloads and nic.model == "virtio":  # emulated NICs make their checksums themselves
+    if (
+        not nic.has_offloads and nic.model == "virtio"
+    ):  # emulated ones make their checksums themselves, or are `NO_CHECKSUMS`
         driver = etree.SubElement(interface, "driver", name="qemu")
         etree.SubElement(driver, "host", dict.fromkeys(HOST_OFFLOADS, "off"))
         etree.SubElement(driver, "guest", dict.fromkeys(GUEST_OFFLOADS, "off"))

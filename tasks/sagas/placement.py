@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.models import Count, Sum
 from django.utils import timezone
 
+from portal.compute.hardware import NO_CHECKSUMS
 from portal.compute.models import VM, VMState
 from portal.hosts.models import Host
 from portal.operations.models import Operation
@@ -38,6 +39,7 @@ class Wish:
     cpu_model: str = ""
     machine: str = "q35"
     disk_bus: str = "virtio"
+    nic_models: frozenset[str] = frozenset()
     not_on: frozenset[str] = frozenset()
     lacking: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,7 +75,7 @@ def wish_of(vm: VM, not_on: frozenset[str] = frozenset()) -> Wish:
     """What the VM's row asks of a host."""
     return Wish(
         vm.ram_mib, vm.vcpus, vm.pk, vm.team_id, vm.apart, vm.apart_must, vm.wanted_host.name if vm.wanted_host else "",
-        vm.cpu_model, vm.machine, vm.disk_bus, not_on,
+        vm.cpu_model, vm.machine, vm.disk_bus, frozenset(vm.ports.values_list("model", flat=True)), not_on,
     )  # fmt: skip
 
 
@@ -172,4 +174,6 @@ def _lacks(host: Host, wish: Wish) -> str:
     for name, value in wanted:
         if value and name in can and value not in can[name]:
             return f"offers no {LACKS[name]} {value} ({host.get_accelerator_display()})"
+    if host.datapath_type == "netdev" and (left := wish.nic_models & NO_CHECKSUMS):
+        return f"has a switch in user space, which makes no checksums for a NIC of model {min(left)}"
     return ""

@@ -9,9 +9,12 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 
+from portal.compute.hardware import Hardware
 from portal.compute.models import VM, VMState
+from portal.compute.moves import targets_of
 from portal.compute.nics import MOST_NICS, add_nic
-from portal.compute.requests import VMProblem
+from portal.compute.requests import VMProblem, VMSpec, create_vm
+from portal.hosts.models import Host
 from portal.networks.floating_requests import give_floating
 from portal.networks.models import Network, Port, PortKind
 from portal.networks.network_requests import NetworkSpec, SubnetSpec, create_network
@@ -104,6 +107,32 @@ def test_a_model_without_pci_express_is_plugged_at_a_start_alone(cast: Cast, vm:
     Operation.objects.update(state="done")
     VM.objects.update(machine="q35", state="stopped")
     assert ask(cast, "POST", f"{vm.uuid}/nics", {"network": "back", "model": model}).status_code == 202
+
+
+def test_a_model_that_leaves_checksums_to_the_switch_is_refused_where_the_switch_makes_none(
+    cast: Cast, vm: VM, back: Network
+) -> None:
+    """vmxnet3 on a switch in user space: pings pass, TCP does not."""
+    Host.objects.update(datapath_type="netdev")
+    VM.objects.update(state="stopped")
+    words = "that of hv1, which runs in user space, makes none: pings would pass and TCP would not"
+    port = vm.ports.get()
+    for method, path, body in (
+        ("POST", "nics", {"network": "back", "model": "vmxnet3"}),
+        ("PATCH", f"nics/{port.uuid}", {"model": "vmxnet3"}),
+        ("POST", "devices", {"nic_model": "vmxnet3"}),
+    ):
+        assert words in str(ask(cast, method, f"{vm.uuid}/{path}", body).json()["errors"]), path
+    spec = VMSpec("web-2", cast.image, cast.flavor, cast.network, "key-2", hardware=Hardware(nic_model="vmxnet3"))
+    with pytest.raises(VMProblem, match="TCP would not"):
+        create_vm(cast.payments, cast.bob, spec)
+    Port.objects.update(model="vmxnet3")
+    other = made_host("hv2")
+    Host.objects.filter(pk=other.pk).update(datapath_type="netdev")
+    assert any("that of hv2" in line for line in targets_of(vm)[0].problems)
+    Host.objects.filter(pk=other.pk).update(datapath_type="system")
+    assert not any("TCP" in line for line in targets_of(vm)[0].problems)
+    assert create_vm(cast.payments, cast.bob, spec).vm.name == "web-2", "one host has a switch that makes them"
 
 
 def test_a_vm_has_so_many_nics_at_most(cast: Cast, vm: VM, back: Network) -> None:

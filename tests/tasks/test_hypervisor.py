@@ -41,7 +41,8 @@ def test_a_hostile_name_stays_inside_its_element():
 
 def test_offloads_are_left_alone_on_a_kernel_bridge():
     nics = (NicSpec(UUID, "52:54:00:11:22:33", 1450),)
-    assert etree.fromstring(format_domain(spec(nics=nics))).find("devices/interface/driver") is None
+    root = etree.fromstring(format_domain(spec(nics=nics)))
+    assert root.find("devices/interface/driver") is None and "qemu" not in root.nsmap
 
 
 def test_a_seed_reads_back_as_it_was_written():

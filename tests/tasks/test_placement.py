@@ -67,12 +67,13 @@ def test_vms_of_a_group_lie_apart_as_long_as_there_are_hosts(world, hosts):
     ({"ram_mib": 100}, "has 100 MiB memory left of 100, 128 MiB are needed"),
     ({"capabilities": {"cpu_models": ["qemu64"]}}, "offers no CPU model Nehalem"),
     ({"capabilities": {"disk_buses": ["virtio"]}}, "offers no disk bus sata"),
+    ({"datapath_type": "netdev"}, "has a switch in user space, which makes no checksums for a NIC of model vmxnet3"),
 ])  # fmt: skip
 def test_a_host_that_does_not_fit_is_passed_over_with_the_reason(world, hosts, columns, words):
     Host.objects.exclude(name="hv1").update(enabled=False)
     Host.objects.filter(name="hv1").update(**columns)
     with pytest.raises(StageError) as refused:
-        choose(cpu_model="Nehalem", disk_bus="sata")
+        choose(cpu_model="Nehalem", disk_bus="sata", nic_models=frozenset({"virtio", "vmxnet3"}))
     assert f"hv1 {words}" in str(refused.value)
 
 
