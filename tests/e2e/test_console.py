@@ -23,6 +23,14 @@ from tests.e2e.api import Api
 from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, ROOT, Product
 from tests.waiting import wait_for
 
+SHADES = """async () => {
+  const picture = document.querySelector('[data-screen] img'), canvas = document.createElement('canvas');
+  await picture.decode();
+  canvas.width = picture.naturalWidth; canvas.height = picture.naturalHeight;
+  const pen = canvas.getContext('2d'); pen.drawImage(picture, 0, 0);
+  return new Set(pen.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, at) => at % 4 === 0)).size;
+}"""
+
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
 
 
@@ -176,6 +184,13 @@ def test_a_flood_ends_with_one_key(product: Product, browser: Browser, vm: dict[
     page.keyboard.press("Control+c")
     type_in(page, "\necho $((2 + 3))-after\n")
     shown(page, "5-after")
+    page.set_viewport_size({"width": 390, "height": 844})  # whose keyboard has no Control
+    type_in(page, "sleep 600\n")
+    page.get_by_role("button", name="Ctrl-C").click()
+    expect(page.locator(".console-view textarea")).to_be_focused()
+    type_in(page, "echo $((2 + 4))-woken\n")
+    shown(page, "6-woken")
+    page.screenshot(path=str(ARTIFACTS / "console-phone.png"))
     page.context.close()
 
 
@@ -244,7 +259,14 @@ def test_keys_and_a_paste_reach_a_guest_by_its_screen_and_a_watchers_do_not(
     alice.locator("[data-console-paste]").click()
     wait_for(lambda: text.encode() in said.read_bytes(), 60, "the text is typed", 0.2)
     assert b"q" not in said.read_bytes()
+    alice.set_viewport_size({"width": 390, "height": 844})
+    alice.get_by_role("button", name="Esc").click()
+    wait_for(lambda: b"\x1b" in said.read_bytes(), 30, "a key of the bar is pressed", 0.2)
+    alice.set_viewport_size({"width": 1280, "height": 800})
     alice.screenshot(path=str(ARTIFACTS / "console-screen.png"))
+    alice.goto(f"{product.url}/vms/")
+    expect(alice.get_by_alt_text("Screen of keyboard-1")).to_be_visible()
+    assert alice.evaluate(SHADES) > 1, "what was typed is on the small picture of the list"
     for one in (alice, charlie):
         assert one.errors == []  # type: ignore[attr-defined]
         one.context.close()

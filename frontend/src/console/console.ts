@@ -3,6 +3,7 @@
  * module, and xterm.js or noVNC with it, is loaded on that page alone.
  */
 import { ConsoleLink, type ConsoleState, consoleSurroundings, type Pen } from "../core/console";
+import { CONSOLE_KEYS } from "../core/console-keys";
 import { gettext, gettext_noop } from "../core/gettext";
 import { live } from "../core/socket";
 import type { ConsoleView, MakeView } from "./view";
@@ -34,6 +35,7 @@ export async function consolePage(page: HTMLElement): Promise<void> {
     const writes = isOpen && pen?.mine === true;
     for (const name of ["fit", "cad", "paste"])
       part<HTMLButtonElement>(name)?.toggleAttribute("disabled", !writes);
+    for (const key of part("keys")?.querySelectorAll("button") ?? []) key.disabled = !writes;
     const take = part("take");
     if (take) take.hidden = !(isOpen && pen?.may_write && !pen.mine);
     const people = part("people");
@@ -66,6 +68,7 @@ export async function consolePage(page: HTMLElement): Promise<void> {
     view.focus();
   });
   pasting(page, view);
+  keyBar(part("keys"), view);
   // before the terminal or noVNC, which take every key
   place.addEventListener("keydown", (event) => leave(event, page), { capture: true });
   live().join(page.dataset.topic ?? "", (change) => {
@@ -82,6 +85,20 @@ function leave(event: KeyboardEvent, page: HTMLElement): void {
   event.preventDefault();
   event.stopPropagation();
   page.querySelector<HTMLElement>(".console-bar a, .console-bar button")?.focus();
+}
+
+/** Buttons for keys that a phone's keyboard lacks; pressing one leaves the focus, and that keyboard, where they are. */
+function keyBar(place: HTMLElement | null, view: ConsoleView): void {
+  for (const key of CONSOLE_KEYS) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "btn btn--sm";
+    button.textContent = gettext(key.label);
+    button.disabled = true;
+    button.addEventListener("mousedown", (event) => event.preventDefault());
+    button.addEventListener("click", () => view.press(key));
+    place?.append(button);
+  }
 }
 
 function pasting(page: HTMLElement, view: ConsoleView): void {

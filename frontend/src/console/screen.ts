@@ -40,6 +40,10 @@ export function screenView(place: HTMLElement, link: () => ConsoleLink): Console
       taken();
     },
     focus: () => rfb?.focus(),
+    press: (key) => {
+      for (const keysym of key.keysyms) rfb?.sendKey(keysym, null, true);
+      for (const keysym of [...key.keysyms].reverse()) rfb?.sendKey(keysym, null, false);
+    },
     type: async (text) => {
       const { strokes, missing } = strokesOf(text);
       for (const stroke of strokes) {

@@ -75,6 +75,10 @@ export function serialView(place: HTMLElement, link: () => ConsoleLink): Console
       ),
     show,
     focus: () => terminal.focus(),
+    press: (key) => {
+      const isApplication = terminal.modes.applicationCursorKeysMode;
+      terminal.input((isApplication && key.inApplication) || key.text);
+    },
     type: async (text) => {
       terminal.paste(text);
       terminal.focus();
