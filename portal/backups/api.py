@@ -100,6 +100,7 @@ class BackupPlanOut(Schema):
     keep: int
     store: str
     next_at: datetime | None
+    problem: str = Field(description="why one that is due is not taken, or nothing")
 
 
 class StoreIn(Given):
@@ -212,10 +213,18 @@ def put_backup_plan(request: HttpRequest, uuid: UUID, asked: BackupPlanIn) -> An
 
 def _plan(plan: BackupPlan | None) -> dict[str, Any]:
     if plan is None:
-        return {"every_hours": 0, "full_every": 0, "keep": 0, "volumes": False, "store": "", "next_at": None}
+        return {
+            "every_hours": 0,
+            "full_every": 0,
+            "keep": 0,
+            "volumes": False,
+            "store": "",
+            "next_at": None,
+            "problem": "",
+        }
     return {
         "every_hours": plan.every_hours, "full_every": plan.full_every, "keep": plan.keep, "store": plan.store.name,
-        "next_at": plan.next_at, "volumes": plan.is_with_volumes,
+        "next_at": plan.next_at, "volumes": plan.is_with_volumes, "problem": plan.problem,
     }  # fmt: skip
 
 

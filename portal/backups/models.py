@@ -187,6 +187,7 @@ class BackupPlan(models.Model):
     keep = models.PositiveIntegerField(help_text="full ones, with what lies on them")
     is_with_volumes = models.BooleanField(default=True, help_text="with all volumes that the VM then has")
     next_at = models.DateTimeField()
+    problem = models.CharField(max_length=300, default="", blank=True, help_text="why one that is due is not taken")
 
     def __str__(self) -> str:
         return f"every {self.every_hours} h, a full one every {self.full_every}, the last {self.keep} kept"

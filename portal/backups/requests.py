@@ -211,7 +211,7 @@ def set_plan(vm: VM, user: User, asked: PlanAsked) -> BackupPlan | None:
             told = {
                 "every_hours": every_hours, "full_every": full_every, "keep": keep, "store": store_named(asked.store),
                 "is_with_volumes": asked.is_with_volumes,
-                "next_at": timezone.now() + timedelta(hours=every_hours),
+                "next_at": timezone.now() + timedelta(hours=every_hours), "problem": "",
             }  # fmt: skip
             plan, _ = BackupPlan.objects.update_or_create(vm=fresh, defaults=told)
         else:
@@ -236,10 +236,22 @@ def _keep(plan: BackupPlan) -> bool:
         for pk in superfluous(kept_of(rows), plan.keep):
             delete_backup(by_id[pk], None)
             return True
-        if plan.next_at > now or take_refusal(plan.vm):
+        if plan.next_at > now:
             return False
+        if reason := take_refusal(plan.vm):
+            return _tell_plan(plan, reason)
         take_backup(plan.vm, None, plan.store.name, plan=plan, volumes=None if plan.is_with_volumes else ())
-        BackupPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours))
+        BackupPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours), problem="")
         return True
-    except VMProblem:  # somebody was faster, or its store takes none now: the next look tries again
-        return False
+    except VMProblem as problem:  # somebody was faster, or its store takes none now: the next look tries again
+        return _tell_plan(plan, str(problem))
+
+
+def _tell_plan(plan: BackupPlan, reason: str) -> bool:
+    """Keep why none was taken, for its page; nothing was begun."""
+    told = reason[:300]
+    if told != plan.problem:
+        with transaction.atomic():
+            BackupPlan.objects.filter(pk=plan.pk).update(problem=told)
+            _tell(plan.vm)
+    return False

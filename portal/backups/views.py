@@ -45,7 +45,10 @@ def vm_backups(request: HttpRequest, uuid: UUID) -> HttpResponse:
             return redirect(_change(row, person(request), request.POST))
         except VMProblem as problem:
             errors = problem.errors
-    why = refusal(request, "backup.change", row.team)
+    why, plan = (
+        refusal(request, "backup.change", row.team),
+        BackupPlan.objects.select_related("store").filter(vm=row).first(),
+    )
     rows = list(backups_of(row.team).filter(vm_uuid=row.uuid))
     context = {
         "vm": row,
@@ -55,11 +58,22 @@ def vm_backups(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "stores": stores_for_teams(),
         "no_take": why or take_refusal(row),
         "why": why,
-        "plan": BackupPlan.objects.select_related("store").filter(vm=row).first(),
+        "plan": plan,
+        "planned": _plan_form(plan, request.POST if errors and request.POST.get("what") == "plan" else None),
         "problems": [line for lines in errors.values() for line in lines],
         "operation": Operation.objects.filter(object_uuid=row.uuid, kind="vm.backup").first(),
     }
     return render(request, "backups/vm_backups.html", context, status=422 if errors else 200)
+
+
+def _plan_form(plan: BackupPlan | None, given: QueryDict | None) -> dict[str, object]:
+    """What the plan's form shows: what was typed, where that was refused, else what the plan is."""
+    if given is not None:
+        return {name: given.get(name, "") for name in ("every_hours", "full_every", "keep", "store", "volumes")}
+    if plan is None:
+        return {"every_hours": 0, "full_every": 7, "keep": 4, "store": "", "volumes": True}
+    told = {"every_hours": plan.every_hours, "full_every": plan.full_every, "keep": plan.keep}
+    return told | {"store": plan.store.name, "volumes": plan.is_with_volumes}
 
 
 def _change(row: VM, user: User, posted: QueryDict) -> str:

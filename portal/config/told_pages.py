@@ -34,6 +34,15 @@ FORMS = frozenset(
         _("what all VMs receive"),
         _("packets dropped, of all ports"),
         _("packets lost at ports"),
+        # why a plan took none when it was due, as its VM's or volume's page keeps it
+        _("over quota: %(used)s of %(limit)s snapshots of the team are there; delete one, or ask an operator for more"),
+        _("over quota: %(n)s GiB of volumes asked, %(gib)s GiB of %(most)s GiB left"),
+        _("over quota: %(n)s GiB disk asked, %(gib)s GiB of %(most)s GiB left"),
+        _("it has %(most)s snapshots; that is the most: delete one first"),
+        _("there is no backup store: an operator sets one up"),
+        _("“%(title)s” is under way"),
+        _("it is in rescue: end the rescue first"),
+        _("%(host)s does not answer: %(libvirt_error)s"),
         # messages to channels
         _("%(who)s tests the channel %(channel)s of %(team)s"),
         _("%(n)s messages in a row did not arrive; the last: %(problem)s"),
