@@ -1,4 +1,5 @@
 /** Words on a canvas, cut to their room; what a cut came to is remembered, for measuring is the dear part. */
+import { cut } from "../../core/topology/cutting";
 
 export interface Style {
   font: string;
@@ -37,25 +38,20 @@ export class Writing {
     }
     ctx.fillStyle = style.colour;
     if (style.right) ctx.textAlign = "right";
-    const cut = this.cut(text, room, style.font);
-    ctx.fillText(cut.text, x, y);
+    const shown = this.fitting(text, room, style.font);
+    ctx.fillText(shown.text, x, y);
     if (style.right) ctx.textAlign = "left";
-    return cut.width;
+    return shown.width;
   }
 
-  private cut(text: string, room: number, font: string): { text: string; width: number } {
+  private fitting(text: string, room: number, font: string): { text: string; width: number } {
     const key = `${font}|${room.toFixed(0)}|${text}`;
     const known = this.cuts.get(key);
     if (known) return known;
-    let shown = text;
-    let width = this.ctx.measureText(shown).width;
-    for (let keep = text.length - 1; width > room && keep > 0; keep--) {
-      shown = `${text.slice(0, keep)}…`;
-      width = this.ctx.measureText(shown).width;
-    }
+    const shown = cut(text, room, (words) => this.ctx.measureText(words).width);
     if (this.cuts.size >= MOST_REMEMBERED) this.cuts.clear();
-    const cut = { text: shown, width };
-    this.cuts.set(key, cut);
-    return cut;
+    const fitting = { text: shown, width: this.ctx.measureText(shown).width };
+    this.cuts.set(key, fitting);
+    return fitting;
   }
 }
