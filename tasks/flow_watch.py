@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from portal.hosts.models import Host
 from portal.live.transient import Change, TransientWriter
-from portal.networks.causes import explain_causes
+from portal.networks.causes import explain_causes, for_operators
 from sdn.controller.watch import watch_table
 from sdn.model.cookie import Cause, parse_cookie
 from sdn.model.trace import Intent
@@ -101,6 +101,12 @@ class _Shown:
     flow: WireFlow
     key: str
     data: Data
+
+
+def cause_fields(intent: Intent | None) -> Data:
+    """Why a flow is there, and where that can be read by whom, as the topic has it."""
+    told = for_operators(intent) if intent else Intent("", 0, "")
+    return {"cause": told.words, "cause_url": told.url, "cause_team": told.team}
 
 
 class FlowTopic:
@@ -208,7 +214,7 @@ class FlowTopic:
         return {
             "table": table, "table_name": name, "priority": priority, "match": words.match, "actions": words.actions,
             "cookie": f"{cookie:#x}", "packets": packets, "bytes": octets, "foreign": cause is None,
-            "cause": intent.words if intent else "", "cause_url": intent.url if intent else "",
+            **cause_fields(intent),
         }  # fmt: skip
 
     async def _explain(self, flows: Sequence[WireFlow]) -> None:

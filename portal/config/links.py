@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 PLACES = {
+    "external_networks": "/external-networks/",
     "floating": "/floating/",
     "mirrors": "/mirrors/",
     "network": "/networks/{}/",

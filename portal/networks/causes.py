@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from portal.accounts.permissions import is_allowed
 from portal.config.links import link
 from portal.networks.mirrors import mirror_words
 from portal.networks.models import Mirror, Network, Port, SecurityGroup, SecurityRule
@@ -23,6 +25,16 @@ def explain_causes(causes: Iterable[Cause]) -> dict[Cause, Intent]:
     networks = Network.objects.select_related("team").in_bulk(network_ids)
     words = {cause: _words(cause, ports, networks) for cause in wanted}
     return words | _group_words(wanted) | _mirror_words(wanted) | explain_routing(wanted)
+
+
+def for_operators(intent: Intent) -> Intent:
+    """The same as operators read it: what is no team's is found on their page of it, and the team is named only where one has to
+    be of it to open the row's page."""
+    if intent.kind == "external_network" and intent.url:
+        return replace(intent, url=link("external_networks"))
+    if intent.kind == "port" and is_allowed("vm.look", None, True):
+        return replace(intent, team="")
+    return intent
 
 
 def _words(cause: Cause, ports: dict[int, Port], networks: dict[int, Network]) -> Intent:

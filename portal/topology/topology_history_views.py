@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from portal.api.paging import PageQuery, page_of
 from portal.api.problems import FieldProblem
 from portal.hosts.models import Host
+from portal.operations.whose import operations_seen
 from portal.topology.flow_instants import InstantProblem
 from portal.topology.topology_changes import Asked, changes_asked, diff_json, hosts_seen, instants, topology_diff
 from portal.topology.topology_rows import KEPT
@@ -50,10 +51,12 @@ def _changes(request: HttpRequest, given: dict[str, str], errors: dict[str, list
     except (FieldProblem, ValueError):
         errors["cursor"] = ["this page’s address is none that a link here has"]
         return {}
+    named = {row.operation for row in rows if row.operation}
     kept = {name: value for name, value in given.items() if value}
     is_filtered = any(asked.values())
     return {
         "instants": instants(scope.told(rows)), "seen": list(seen), "is_filtered": is_filtered,
+        "opened": set(operations_seen(request).filter(uuid__in=named).values_list("uuid", flat=True)) if named else (),
         "older": urlencode({**kept, "cursor": after}) if after else "",
     }  # fmt: skip
 

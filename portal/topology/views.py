@@ -9,7 +9,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from portal.accounts.access import require_operator
+from portal.accounts.access import memberships_of, require_operator
+from portal.accounts.openable import openable
 from portal.config.cut import cut
 from portal.config.told import told
 from portal.hosts.models import Host
@@ -44,7 +45,8 @@ def flows(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
         "host": row,
         "bridge": here,
         "topic": f"flows:{row.name}/{bridge}",
-        "tables": _by_table(dict(list(state.items())[:MOST_WITHOUT_SCRIPT]), legend),
+        "tables": _by_table(_linked(request, dict(list(state.items())[:MOST_WITHOUT_SCRIPT])), legend),
+        "teams": [one.team.slug for one in memberships_of(request)],
         "hidden": max(0, len(state) - MOST_WITHOUT_SCRIPT),
         "legend": legend,
         "bridges": [
@@ -83,6 +85,16 @@ def bridge_or_404(host: str, name: str) -> tuple[Host, Bridge]:
 def _flows(host: str, bridge: str) -> dict[str, dict[str, Any]]:
     state: dict[str, dict[str, Any]] = transient_snapshot(f"flows:{host}/{bridge}")["state"]
     return {key: flow for key, flow in state.items() if key != MONITOR}
+
+
+def _linked(request: HttpRequest, state: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The flows with the addresses alone that the reader may open."""
+    places = {(flow["cause_url"], flow.get("cause_team", "")) for flow in state.values() if flow["cause_url"]}
+    mine = {place: openable(request, *place) for place in places}
+    return {
+        key: {**flow, "cause_url": mine.get((flow["cause_url"], flow.get("cause_team", "")), "")}
+        for key, flow in state.items()
+    }
 
 
 def _order(flow: dict[str, Any]) -> tuple[int, int, str]:

@@ -55,7 +55,10 @@ def test_the_page_tells_when_why_and_who_and_where_nobody_could_tell(cast: Cast,
     text = page(cast)
     assert text.count("data-change=") == 4 and text.count("data-gap") == 1
     assert "the controller was away" in text and "found after a gap" in text
-    assert f'href="{reverse("operation", args=[OPERATION])}"' in text and "generation 9" in text
+    link = f'href="{reverse("operation", args=[OPERATION])}"'
+    assert link not in text and "generation 9" in text, "a team's operation is not hers to open"
+    Operation.objects.create(uuid=OPERATION, kind="host.evacuate", object_type="host", object_uuid=OPERATION)
+    assert link in page(cast), "one over a host is"
     assert "tag none → 7, for VM web-1" in text and "tap, ofport 8, for VM web-1" in text
     assert HOSTILE not in text and "&lt;script&gt;" in text
 

@@ -12,6 +12,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from portal.accounts.models import Membership
 from portal.networks.models import Port
 from portal.topology.flow_rows import FlowDelta, deltas_of, diff_tables, pack
 from portal.topology.models import FlowChange, FlowRecord
@@ -111,5 +112,7 @@ def test_an_instant_of_which_nothing_is_known_is_refused_in_words(street: Street
 
 
 def test_the_history_offers_a_trace_of_each_instant(street: Street, record: FlowRecord) -> None:
-    page = client_of(street.cast.olga).get(reverse("flows_history", args=["hv1", "br-int"])).content.decode()
-    assert f"{reverse('trace_new')}?at=" in page
+    url, link = reverse("flows_history", args=["hv1", "br-int"]), f"{reverse('trace_new')}?at="
+    assert link not in client_of(street.cast.olga).get(url).content.decode(), "who is in no team traces nothing"
+    Membership.objects.create(user=street.cast.olga, team=street.cast.payments, role="viewer")
+    assert link in client_of(street.cast.olga).get(url).content.decode()

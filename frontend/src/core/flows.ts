@@ -10,6 +10,8 @@ export interface Flow {
   cookie: string;
   cause: string;
   cause_url: string;
+  /** The team that one has to be of to open that address; empty where every reader may. */
+  cause_team?: string;
   foreign: boolean;
   packets: number;
   bytes: number;
@@ -21,6 +23,11 @@ export interface Monitor {
   why: string;
   since: string;
   gaps: { from: string; to: string }[];
+}
+
+/** Where what a flow is there for can be read, by somebody of these teams; empty where they may not. */
+export function causeUrl(flow: Flow, teams: readonly string[]): string {
+  return !flow.cause_team || teams.includes(flow.cause_team) ? flow.cause_url : "";
 }
 
 export type Mark = "" | "add" | "mod" | "del";

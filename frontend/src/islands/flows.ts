@@ -21,6 +21,7 @@ export function flows(element: HTMLElement): void {
     target: element,
     props: {
       topic,
+      teams: JSON.parse(element.dataset.teams ?? "[]") as string[],
       legend: given<TableWords>("flows-legend"),
       bridges: given<BridgeLink>("flows-bridges"),
       ready: () => {

@@ -11,6 +11,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -18,8 +19,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_noop
 from django_vite.templatetags import django_vite
 
+from portal.accounts.openable import openable
 from portal.config.told import told
 from portal.config.units import with_units
+from sdn.model.trace import Intent
 
 register = template.Library()
 register.filter("told", told)
@@ -42,6 +45,12 @@ def icon(name: str, extra: str = "") -> SafeString:
     """An icon of the sprite."""
     shape = '<svg class="i {}" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
     return format_html(shape, extra, name)
+
+
+@register.filter
+def open_to(intent: Intent | None, request: HttpRequest) -> str:
+    """The address of what a flow is there for, where the reader may open it."""
+    return openable(request, intent.url, intent.team) if intent is not None and intent.url else ""
 
 
 @register.filter
