@@ -16,6 +16,7 @@ from tasks.console.libvirt_doors import SocketStream
 from tasks.console.source import ByteStream
 from tests.console.conftest import ConsoleBrowser, Consoles
 from tests.console.test_rfb import ACTS, HELLO, SHOWS
+from tests.portal.sockets import DEADLINE_S
 
 
 class NotingServer:
@@ -62,7 +63,7 @@ async def opened(consoles: Consoles, person: str) -> ConsoleBrowser:
 
 
 async def heard(vnc: NotingServer, client: int, ends: bytes) -> bytes:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while not bytes(vnc.heard[client]).endswith(ends):
             await asyncio.sleep(0.01)
     return bytes(vnc.heard[client])
@@ -101,7 +102,7 @@ async def test_a_screen_is_read_no_further_than_its_viewer_takes(consoles: Conso
     await alice.send(bytes=cut)
     await heard(vnc, 0, b"flood")
     before = 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while not vnc.sent or before != vnc.sent:  # until nothing moves any more
             before = vnc.sent
             await asyncio.sleep(0.3)

@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
 
-DEADLINE_S = 10
+DEADLINE_S = 60  # a busy machine is late, not wrong
 
 
 class Socket(ApplicationCommunicator):  # type: ignore[misc]

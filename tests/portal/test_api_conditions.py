@@ -27,7 +27,7 @@ from tests.cast import Cast, make_cast
 from tests.portal.clients import client_of, form, made_host, made_store, made_vm, made_volume
 
 JSON: dict[str, Any] = {"content_type": "application/json"}
-DEADLINE_S = 10
+DEADLINE_S = 60  # a busy machine is late, not wrong
 
 
 def test_only_the_fields_that_were_asked_for_come(cast: Cast) -> None:
@@ -134,7 +134,7 @@ async def test_a_topic_streams_its_events_with_their_numbers(people: Cast) -> No
     first = (await asyncio.wait_for(reading, DEADLINE_S)).decode()
     assert told(first)["seq"] == told(joined)["seq"] + 1 and f"id: {told(first)['seq']}\n" in first
     await sync_to_async(delete_token)(row)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         rest = [piece.decode() async for piece in body]
     assert rest[-1].startswith("event: ended\n")
     assert open_streams[people.charlie.pk] == 0

@@ -21,7 +21,7 @@ from portal.live.topics import snapshot_of
 from portal.live.transient import publish_transient
 from tests.cast import Cast, make_cast
 from tests.portal.clients import made_host, made_vm
-from tests.portal.sockets import Socket
+from tests.portal.sockets import DEADLINE_S, Socket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ORIGIN = "http://localhost:8000"
@@ -37,7 +37,7 @@ async def cast(redis_server: str, transactional_db: None, settings: Any) -> Cast
 async def open_socket(cast: Cast) -> AsyncIterator[Callable[..., Any]]:
     """Opens sockets that are closed, with the hub, when the test ends."""
     opened: list[Socket] = []
-    await asyncio.wait_for(hub_module.hub().subscribed.wait(), 10)
+    await asyncio.wait_for(hub_module.hub().subscribed.wait(), DEADLINE_S)
 
     async def open_one(user: User | None, origin: str = ORIGIN) -> tuple[Socket, bool]:
         headers = [(b"host", b"localhost:8000"), (b"origin", origin.encode())]
@@ -83,6 +83,7 @@ async def test_a_page_of_another_origin_is_not_let_in(cast: Cast, open_socket: A
 
 async def test_a_program_with_a_token_needs_no_origin_and_a_page_with_one_does(cast: Cast) -> None:
     _, secret = await sync_to_async(make_token)(cast.bob, "ci", False, 7)
+    await asyncio.wait_for(hub_module.hub().subscribed.wait(), DEADLINE_S)
     for headers, lets_in in (
         ({"authorization": f"Bearer {secret}"}, True),
         ({"authorization": f"Bearer {secret}", "origin": "http://evil.example"}, False),

@@ -22,6 +22,7 @@ from portal.operations.models import Operation
 from portal.traces.models import TraceRequest
 from tests.cast import Cast
 from tests.portal.clients import made_host, made_trace, made_vm
+from tests.portal.sockets import DEADLINE_S
 
 NAMES = st.sampled_from(["web-1", "web-2", "db-1"])
 CHANGES = st.one_of(
@@ -126,7 +127,7 @@ def test_the_law_holds_for_what_lives_in_redis_alone(cast: Cast, before: Any, af
     topic = "flows:hv9/br-int"
     with connection().pubsub() as reader:
         reader.subscribe(channel_of(topic))
-        assert reader.get_message(timeout=5)["type"] == "subscribe"
+        assert reader.get_message(timeout=DEADLINE_S)["type"] == "subscribe"
         publish_transient(topic, "flow.changed", "first", {"packets": 0})  # numbers begin with it
         for type_, object_, packets in before:
             publish_transient(topic, type_, object_, {"packets": packets})
@@ -134,7 +135,7 @@ def test_the_law_holds_for_what_lives_in_redis_alone(cast: Cast, before: Any, af
         for type_, object_, packets in after:
             publish_transient(topic, type_, object_, {"packets": packets})
         last = snapshot_of(topic)
-        heard = [json.loads(reader.get_message(timeout=5)["data"]) for _ in (None, *before, *after)]
+        heard = [json.loads(reader.get_message(timeout=DEADLINE_S)["data"]) for _ in (None, *before, *after)]
     events = [event for event in heard if event["seq"] > first["seq"]]
     assert [event["seq"] for event in events] == list(range(first["seq"] + 1, last["seq"] + 1))
     assert apply(first["state"], events) == last["state"]

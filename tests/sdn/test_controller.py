@@ -24,7 +24,7 @@ from sdn.transport.openflow import Channel
 from sdn.transport.ovsdb import SHARES
 from tests.sdn.world import EVERY_RULE
 from tests.sdn.worlds import make_world
-from tests.waiting import wait_for
+from tests.waiting import until
 
 PLAIN = make_world(2, 2, [(0, 0), (0, 1), (0, 0), (1, 1)])
 WORLD = replace(
@@ -89,20 +89,14 @@ async def _running(switches: dict[str, Shadow], world: IntentSnapshot) -> AsyncI
     await controller.set_hosts(tuple(_connection(name, shadow, underlay[name]) for name, shadow in switches.items()))
     await controller.set_intent(world)
     try:
-        await _until(lambda: set(told.connected) == set(switches), "both switches connect")
+        await until(lambda: set(told.connected) == set(switches), "both switches connect")
         for port in world.ports:
             await asyncio.to_thread(_plug, switches[str(port.host)], port.iface_id)
         wanted = {name: {port.iface_id for port in world.ports if port.host == name} for name in switches}
-        await _until(
-            lambda: {name: set(told.wired.get(name, {})) for name in switches} == wanted, "every port is wired"
-        )
+        await until(lambda: {name: set(told.wired.get(name, {})) for name in switches} == wanted, "every port is wired")
         yield told
     finally:
         await controller.stop()
-
-
-async def _until(predicate, what: str) -> None:
-    await asyncio.to_thread(wait_for, predicate, 15, what, 0.02)
 
 
 def _plug(shadow: Shadow, iface_id: str) -> None:
@@ -230,9 +224,7 @@ async def test_a_datapath_without_meters_has_all_but_the_rate_limits(
     monkeypatch.setattr(Channel, "has_meters", none)
     async with _running(switches, limited) as told:
         assert told.metered == dict.fromkeys(switches, False)
-        await _until(
-            lambda: not any("meter:" in " ".join(_dump(one)) for one in switches.values()), "no flow names one"
-        )
+        await until(lambda: not any("meter:" in " ".join(_dump(one)) for one in switches.values()), "no flow names one")
         assert any("output" in flow for flow in _dump(switches["hv1"]))
 
 
@@ -321,8 +313,8 @@ async def _live_through(switches: dict[str, Shadow], world: IntentSnapshot) -> N
         await told.controller.set_intent(world)
         wanted = {"geneve0"} if world.needs_geneve else set()
         wanted |= {"hs-ex"} if world.needs_cable else set()
-        await _until(lambda: world.generation in told.generations[begun:], "the host is wired as the intent says")
-        await _until(lambda: _ports_of(switches["hv1"]) & {"geneve0", "hs-ex"} == wanted, "its ports are as wanted")
+        await until(lambda: world.generation in told.generations[begun:], "the host is wired as the intent says")
+        await until(lambda: _ports_of(switches["hv1"]) & {"geneve0", "hs-ex"} == wanted, "its ports are as wanted")
         assert "br-theirs" in told.bridges["hv1"], "and theirs is told of, to be shown"
 
 
@@ -358,11 +350,11 @@ async def test_what_a_dead_switch_left_in_its_database_is_nobodys_word() -> None
                 return set(asyncio.run_coroutine_threadsafe(told.controller.switches_seen(), loop).result(10))
 
             loop = asyncio.get_running_loop()
-            await _until(lambda: seen() == {"hv1", "hv2"}, "both are seen")
+            await until(lambda: seen() == {"hv1", "hv2"}, "both are seen")
             vswitchd = next(one for one in first._daemons if "ovs-vswitchd" in str(one.args))
             vswitchd.kill()
             vswitchd.wait()
-            await _until(lambda: seen() == {"hv2"}, "the one that died is not seen")
+            await until(lambda: seen() == {"hv2"}, "the one that died is not seen")
             assert "vxlan0" in await asyncio.to_thread(_ports_of, first), "though its database tells the same as before"
             first._spawn(*vswitchd.args)
-            await _until(lambda: seen() == {"hv1", "hv2"}, "it is seen again")
+            await until(lambda: seen() == {"hv1", "hv2"}, "it is seen again")

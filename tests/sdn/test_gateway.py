@@ -34,7 +34,7 @@ from tests.sdn.routed import (
     INET_MAC,
     SNAPSHOT,
 )
-from tests.waiting import wait_for
+from tests.waiting import until
 
 APP, OUTSIDE = (APP_1_MAC, APP_1_ADDRESS), (INET_MAC, INET)
 ON_LINK, ON_LINK_MAC = "198.51.100.77", "02:00:00:00:00:77"
@@ -131,10 +131,6 @@ async def keeping(site: Site, world: IntentSnapshot = SNAPSHOT) -> AsyncIterator
         yield controller
     finally:
         await controller.stop()
-
-
-async def until(predicate, what: str):  # type: ignore[no-untyped-def]
-    return await asyncio.to_thread(wait_for, predicate, 15, what, 0.02)
 
 
 async def frames(capture: Capture, wanted, what: str) -> list[Out]:  # type: ignore[no-untyped-def]

@@ -31,10 +31,11 @@ from sdn.model.intent import AddressPair, SubnetIntent
 from sdn.shadow.shadow import Shadow
 from sdn.transport.unixctl import UnixctlClient
 from tests.sdn.test_answers6 import association, option, options_of
-from tests.sdn.test_controller import WORLD, Told, _dump, _running, _until
+from tests.sdn.test_controller import WORLD, Told, _dump, _running
 from tests.sdn.test_dhcp import _options
 from tests.sdn.test_dns import question, read
 from tests.sdn.wire import ether6, frame_of, frames_in, ip6, solicitation
+from tests.waiting import until
 
 SIX = SubnetIntent(7, ip_network("fd20::/64"), ip_address("fd20::1"), ())
 DUAL = replace(
@@ -89,7 +90,7 @@ async def _answer(guest: Guest, asked: bytes, is_it, what: str) -> bytes:  # typ
         found[:] = [frame for frame in guest.got() if is_it(frame)]
         return bool(found)
 
-    await _until(look, what)
+    await until(look, what)
     return found[-1]
 
 
@@ -109,7 +110,7 @@ async def test_a_wired_port_is_told_its_router_unasked_and_again_when_it_asks(
     # the capture begins after the port is wired and may miss the first one
     monkeypatch.setattr("sdn.controller.advertiser.EVERY_S", 1.0)
     async with guests(switches) as (vm_0, _, _):
-        await _until(lambda: any(map(_is_advertisement, vm_0.got())), "an advertisement that nobody asked for")
+        await until(lambda: any(map(_is_advertisement, vm_0.got())), "an advertisement that nobody asked for")
         asks = frame_of(ether6(VM_0.mac, "33:33:00:00:00:02"), ip6(LL_0, "ff02::2"), _router_solicitation(LL_0))
         frame = await _answer(
             vm_0, asks, lambda one: _is_advertisement(one) and one[:6] == mac_bytes(VM_0.mac), "the answer"

@@ -19,7 +19,8 @@ from sdn.transport.flowtext import decode_flow
 from sdn.transport.unixctl import UnixctlClient
 from tests.sdn.frames import echo, ip_frame
 from tests.sdn.switch import Switch
-from tests.sdn.test_controller import WORLD, _running, _trace, _until
+from tests.sdn.test_controller import WORLD, _running, _trace
+from tests.waiting import until
 
 SLOW = RateLimit(64, 100)
 
@@ -37,11 +38,11 @@ def test_meters_follow_the_intent_and_foreign_ones_stay() -> None:
                 assert "rate=64 burst_size=100" in switch.ofctl("dump-meters")
                 switch.ofctl("add-meter", "meter=7,kbps,band=type=drop,rate=9")
                 await told.controller.set_intent(_limited(2, RateLimit(96, 100)))
-                await _until(lambda: "rate=96" in switch.ofctl("dump-meters"), "the rate is changed")
-                await _until(lambda: "rate=128" not in switch.ofctl("dump-meters"), "the other way has none")
+                await until(lambda: "rate=96" in switch.ofctl("dump-meters"), "the rate is changed")
+                await until(lambda: "rate=128" not in switch.ofctl("dump-meters"), "the other way has none")
                 await told.controller.set_intent(_limited(3, None))
-                await _until(lambda: not any("meter" in line for line in switch.flows()), "no flow names a meter")
-                await _until(lambda: "rate=96" not in switch.ofctl("dump-meters"), "ours is gone")
+                await until(lambda: not any("meter" in line for line in switch.flows()), "no flow names a meter")
+                await until(lambda: "rate=96" not in switch.ofctl("dump-meters"), "ours is gone")
                 assert "meter=7 " in switch.ofctl("dump-meters")
 
     asyncio.run(run())

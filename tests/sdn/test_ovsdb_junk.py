@@ -14,7 +14,8 @@ import pytest
 from sdn.controller import Controller, HostConnection
 from sdn.model.addresses import HostName
 from sdn.shadow.shadow import Shadow
-from tests.sdn.test_controller import WORLD, Told, _connection, _until
+from tests.sdn.test_controller import WORLD, Told, _connection
+from tests.waiting import until
 
 JUNK = {
     "no JSON": b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -77,8 +78,8 @@ async def test_a_host_whose_database_says_nonsense_is_told_as_lost_and_the_other
             await controller.set_hosts((bad, _connection("hv2", good, "192.0.2.12")))
             await controller.set_intent(WORLD)
             try:
-                await _until(lambda: "hv2" in told.connected, "the good host is connected")
-                await _until(lambda: told.lost.get("hv1"), "the bad host is told as lost")
+                await until(lambda: "hv2" in told.connected, "the good host is connected")
+                await until(lambda: told.lost.get("hv1"), "the bad host is told as lost")
                 assert threads_of("hv1") <= 1, "a thread for each try"
             finally:
                 await controller.stop()

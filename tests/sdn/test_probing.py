@@ -25,8 +25,9 @@ from sdn.probe.frames import crc32c
 from sdn.shadow.shadow import Shadow
 from sdn.transport.openflow import ChannelError
 from tests.sdn.switch import Switch
-from tests.sdn.test_controller import WORLD, Told, _running, _until
+from tests.sdn.test_controller import WORLD, Told, _running
 from tests.sdn.wire import checksum6_is_right
+from tests.waiting import until
 
 OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
 HV1 = HostName("hv1")
@@ -163,7 +164,7 @@ async def test_a_stand_in_ends_and_leaves_no_flow(switches: dict[str, Shadow], m
     async with _running(switches, WORLD) as told:
         await told.controller.set_intent(OFF)
         await from_off(told, tcp(0, 2))
-        await _until(lambda: "in_port=CONTROLLER" not in Switch(switches["hv1"]).ofctl("dump-flows"), "it is gone")
+        await until(lambda: "in_port=CONTROLLER" not in Switch(switches["hv1"]).ofctl("dump-flows"), "it is gone")
 
 
 async def test_a_port_that_nobody_knows_cannot_be_stood_in_for(switches: dict[str, Shadow]) -> None:
@@ -183,7 +184,7 @@ async def test_a_packet_that_is_handed_over_is_given_to_the_guest_once(switches:
         order = ProbeOrder(token, HV1, source, build_frame(packet, token), hand_over_at=place)
         (report,) = await told.controller.probes.send(order, 3.0)
         assert report.is_handed_over
-        await _until(lambda: _sent(switches["hv1"], target) == before + 1, "the guest has it")
+        await until(lambda: _sent(switches["hv1"], target) == before + 1, "the guest has it")
         elsewhere = replace(order, token=(again := secrets.token_bytes(TOKEN_BYTES)), frame=build_frame(packet, again), hand_over_at=(HV1, source))  # fmt: skip
         (kept,) = await told.controller.probes.send(elsewhere, 3.0)
         assert not kept.is_handed_over and await asyncio.to_thread(_sent, switches["hv1"], target) == before + 1

@@ -24,7 +24,7 @@ from sdn.transport.tls import TlsFiles, names_of, problems_of
 from tests.sdn.switch import Switch
 from tests.sdn.test_controller import Told
 from tests.sdn.worlds import make_world
-from tests.waiting import wait_for
+from tests.waiting import at_this_load, until
 
 NAMES = ("controller", "hv1", "hv2")
 
@@ -92,16 +92,12 @@ async def _controlled(connection: HostConnection) -> AsyncIterator[Told]:
         await controller.stop()
 
 
-async def _until(predicate, what: str) -> None:  # type: ignore[no-untyped-def]
-    await asyncio.to_thread(wait_for, predicate, 15, what, 0.02)
-
-
 async def test_a_host_is_kept_over_tls_alone(certificates: Path) -> None:
     with held_by(certificates, "hv1") as shadow:
         switch = Switch(shadow)
         async with _controlled(_connection(certificates, shadow)) as told:
-            await _until(lambda: told.connected == ["hv1"], "the switch connects by TLS")
-            await _until(lambda: any("table=250" in flow for flow in switch.flows()), "the flows")
+            await until(lambda: told.connected == ["hv1"], "the switch connects by TLS")
+            await until(lambda: any("table=250" in flow for flow in switch.flows()), "the flows")
             assert (await asyncio.to_thread(switch.vsctl, "get-controller", "br-int")).startswith("ssl:127.0.0.1:")
 
 
@@ -112,11 +108,11 @@ async def test_it_listens_elsewhere_than_at_the_address_that_the_switch_is_told(
         link = HostLink(connection, Told(), lambda: None, lambda *_: None, Common())  # type: ignore[arg-type]
         try:
             switch = Switch(shadow)
-            await _until(lambda: "br-int" in switch.vsctl("list-br").split(), "the bridge")
-            target = (await asyncio.to_thread(switch.vsctl, "get-controller", "br-int")).strip()
+            await until(lambda: "br-int" in switch.vsctl("list-br").split(), "the bridge")
+            target = await until(lambda: switch.vsctl("get-controller", "br-int").strip(), "its controller")
             assert target.startswith("ssl:192.0.2.1:")
             await asyncio.to_thread(switch.vsctl, "set-controller", "br-int", target.replace("192.0.2.1", "127.0.0.1"))
-            await _until(lambda: link.channel is not None, "the switch comes by the published port")
+            await until(lambda: link.channel is not None, "the switch comes by the published port")
         finally:
             await link.stop()
 
@@ -126,7 +122,7 @@ async def test_a_database_that_is_another_hosts_is_not_used(
 ) -> None:
     with held_by(certificates, "hv2") as shadow:
         async with _controlled(_connection(certificates, shadow)) as told:
-            await _until(lambda: "is not hv1 but hv2" in caplog.text, "the database is refused")
+            await until(lambda: "is not hv1 but hv2" in caplog.text, "the database is refused")
             assert not told.connected
         assert "br-int" not in await asyncio.to_thread(Switch(shadow).vsctl, "list-br")
 
@@ -139,7 +135,7 @@ async def test_a_switch_with_another_hosts_certificate_or_none_gets_no_flows(
         Switch(shadow).vsctl("set-ssl", *other)
         link = HostLink(_connection(certificates, shadow), Told(), lambda: None, lambda *_: None, Common())  # type: ignore[arg-type]
         try:
-            await _until(lambda: "the certificate is not hv1's but hv2's" in caplog.text, "the switch is refused")
+            await until(lambda: "the certificate is not hv1's but hv2's" in caplog.text, "the switch is refused")
             assert link.channel is None
             target = await asyncio.to_thread(Switch(shadow).vsctl, "get-controller", "br-int")
             _, writer = await asyncio.open_connection("127.0.0.1", int(target.rsplit(":", 1)[1]))
@@ -159,7 +155,7 @@ async def test_plain_tcp_to_another_machine_is_refused_in_words(certificates: Pa
             reasons.append(reason)
 
         link_told.host_lost = lost  # type: ignore[method-assign]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(at_this_load(10)):
             link = HostLink(
                 _connection(certificates, shadow, target="tcp:192.0.2.1:6653"),
                 link_told,

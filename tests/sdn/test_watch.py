@@ -16,7 +16,7 @@ from sdn.transport.decode import FlowCounters, FlowUpdate
 from sdn.transport.flowtext import format_wire_flow
 from sdn.transport.openflow import ChannelError
 from tests.sdn.switch import Switch
-from tests.waiting import wait_for
+from tests.waiting import at_this_load, until
 
 OURS = "cookie=0x4853020000000009, table=9, priority=5,ip,nw_dst=10.0.0.9 actions=goto_table:70"
 
@@ -51,18 +51,14 @@ class Watched:
 async def _watching(switch: Switch) -> AsyncIterator[Watched]:
     watched = Watched()
     watching = asyncio.create_task(watch_table(Path(f"{switch.rundir}/{switch.bridge}.mgmt"), watched))
-    await _until(lambda: watched.dumps or watching.done(), "the first dump")
+    await until(lambda: watched.dumps or watching.done(), "the first dump")
     try:
         yield watched
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(at_this_load(2)):
                 await watching
-
-
-async def _until(predicate, what: str) -> None:  # type: ignore[no-untyped-def]
-    await asyncio.to_thread(wait_for, predicate, 20, what, 0.002)
 
 
 async def test_a_flow_added_modified_and_deleted_by_anyone_is_told_at_once(hv1: Switch) -> None:
@@ -71,14 +67,14 @@ async def test_a_flow_added_modified_and_deleted_by_anyone_is_told_at_once(hv1: 
         for verb, line in (("add-flow", OURS), ("mod-flows", changed)):
             await asyncio.to_thread(hv1.ofctl, verb, line)
         done_at = time.monotonic()
-        await _until(lambda: len(watched.updates) == 2, "two updates")
-        assert watched.heard_at - done_at < 0.5
+        await until(lambda: len(watched.updates) == 2, "two updates")
+        assert watched.heard_at - done_at < at_this_load(0.5)
         await asyncio.to_thread(hv1.ofctl, "del-flows", "table=9")
-        await _until(lambda: len(watched.updates) == 3, "three updates")
+        await until(lambda: len(watched.updates) == 3, "three updates")
         assert watched.updates[:2] == [("added", OURS), ("modified", changed)]
         assert watched.updates[2][0] == "deleted"
         dumps = watched.dumps
-        await _until(lambda: watched.dumps >= dumps + 2, "a dump a second")
+        await until(lambda: watched.dumps >= dumps + 2, "a dump a second")
 
 
 async def test_the_dump_and_the_updates_since_are_the_table(hv1: Switch) -> None:
@@ -90,7 +86,7 @@ async def test_the_dump_and_the_updates_since_are_the_table(hv1: Switch) -> None
                 line = f"cookie=0x77,{line},priority={number} actions=NORMAL"
             await asyncio.to_thread(hv1.ofctl, verb, line)
         expected = await asyncio.to_thread(hv1.flows)
-        await _until(lambda: sorted(map(format_wire_flow, watched.table.values())) == expected, "the table")
+        await until(lambda: sorted(map(format_wire_flow, watched.table.values())) == expected, "the table")
     await asyncio.to_thread(hv1.ofctl, "del-flows", "table=9")
 
 
@@ -101,9 +97,9 @@ async def test_a_reader_too_slow_is_told_of_the_gap_and_has_the_true_table_after
         hv1.ofctl("add-flows", "-", given=lines)  # not in a thread: the event loop itself stands still, as under load
         await asyncio.to_thread(hv1.ofctl, "del-flows", "table=9,reg1=7")
         kinds = lambda: [kind for kind, _ in watched.updates if kind in ("paused", "resumed")]  # noqa: E731
-        await _until(lambda: kinds()[-1:] == ["resumed"], "the switch resumes")
+        await until(lambda: kinds()[-1:] == ["resumed"], "the switch resumes")
         in_nine = lambda: sum(key[0] == 9 for key in watched.table)  # noqa: E731
-        await _until(lambda: in_nine() == 9_999, "the table")
+        await until(lambda: in_nine() == 9_999, "the table")
     await asyncio.to_thread(hv1.ofctl, "del-flows", "table=9")
 
 
@@ -120,5 +116,5 @@ async def test_watching_ends_when_the_switch_goes_away(dummy_ovs: Switch) -> Non
     watching = asyncio.create_task(watch_table(Path(f"{dummy_ovs.rundir}/br-int.mgmt"), Watched()))
     dummy_ovs.shadow.close()
     with pytest.raises(ChannelError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(at_this_load(5)):
             await watching

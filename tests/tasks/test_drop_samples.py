@@ -23,7 +23,8 @@ from tests.cast import Cast
 from tests.portal.clients import client_of, made_vm
 from tests.sdn.frames import echo, ip_frame
 from tests.sdn.switch import Switch
-from tests.sdn.test_controller import WORLD, _running, _until
+from tests.sdn.test_controller import WORLD, _running
+from tests.waiting import until
 
 NOBODY = ("52:54:00:00:00:99", "10.20.0.99")
 
@@ -64,18 +65,18 @@ async def _drop_many(world, mine, desk: SampleDesk) -> None:  # type: ignore[no-
         async with _running({"hv1": one, "hv2": two}, world) as told:
             switch, client = Switch(one), UnixctlClient(one.unixctl)
             told.controller.set_sampled(frozenset({mine.iface_id}), desk.take)
-            await _until(lambda: any("meter:100000" in line for line in switch.flows()), "the copies' flows")
+            await until(lambda: any("meter:100000" in line for line in switch.flows()), "the copies' flows")
             frame = ip_frame(NOBODY, ("52:54:00:00:00:98", "10.20.0.98"), echo())
             frame.serialize()
             for _ in range(200):
                 await asyncio.to_thread(
                     client.run, "netdev-dummy/receive", f"t{mine.iface_id[-8:]}", bytes(frame.data).hex()
                 )
-            await _until(lambda: len(desk._waiting) > 0, "a copy")
+            await until(lambda: len(desk._waiting) > 0, "a copy")
             counted = await told.controller.drops_counted()
             assert sum(one.packets for one in counted["hv1"] if one.port_id == mine.id) > 0
             told.controller.set_sampled(frozenset(), desk.take)
-            await _until(lambda: "100000" not in switch.ofctl("dump-meters"), "flows and meter are gone")
+            await until(lambda: "100000" not in switch.ofctl("dump-meters"), "flows and meter are gone")
             assert not any(
                 "CONTROLLER" in line and "table=250" in line and "reg15" not in line for line in switch.flows()
             )

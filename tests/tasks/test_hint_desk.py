@@ -22,7 +22,8 @@ from tests.cast import Cast
 from tests.portal.clients import made_vm
 from tests.sdn.frames import echo, ip_frame
 from tests.sdn.switch import Switch
-from tests.sdn.test_controller import WORLD, _running, _until
+from tests.sdn.test_controller import WORLD, _running
+from tests.waiting import until
 
 CLAIMED = {"spoofed_arp": 3.0}
 
@@ -104,7 +105,7 @@ async def _claim_much(world, mine, desk: HintDesk, armed) -> None:  # type: igno
             switch, client = Switch(one), UnixctlClient(one.unixctl)
             frame = arp_frame(mine.mac, "10.20.0.99", "10.20.0.1").hex()
             told.controller.set_sampled(armed, lambda _host, copy: desk.take(copy))
-            await _until(lambda: any("meter:100000" in line for line in switch.flows()), "the copies' flows")
+            await until(lambda: any("meter:100000" in line for line in switch.flows()), "the copies' flows")
             for _ in range(200):
                 await asyncio.to_thread(client.run, "netdev-dummy/receive", f"t{mine.iface_id[-8:]}", frame)
-            await _until(lambda: len(desk._waiting) > 0, "a copy")
+            await until(lambda: len(desk._waiting) > 0, "a copy")
