@@ -25,13 +25,13 @@ export interface Wire {
 
 export type TicketAnswer = { ticket: string; socket: string } | { off: string } | { refused: string };
 
-export interface ConsoleSurroundings {
+interface ConsoleSurroundings {
   ticket(): Promise<TicketAnswer>;
   open(path: string): Wire;
   later(callback: () => void, delayMs: number): void;
 }
 
-export interface ConsoleListener {
+interface ConsoleListener {
   state(state: ConsoleState, words: string): void;
   pen(pen: Pen): void;
   /** The next `bytes` were said before: what a terminal would answer to them must not be sent. */

@@ -8,7 +8,7 @@
  */
 import type { Row } from "./flows";
 
-export interface Term {
+interface Term {
   name: string;
   /** null for a bare word. */
   value: string | null;

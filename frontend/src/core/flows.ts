@@ -43,7 +43,7 @@ export interface Row {
   marked: number;
 }
 
-export const MONITOR = "monitor";
+const MONITOR = "monitor";
 const RATE_LASTS_MS = 2600;
 const COUNT_APART_MS = 400;
 const MOST_CHANGES = 2000;

@@ -27,7 +27,7 @@ export function rate(pps: number): string {
   return pps > 0 ? `+${pps < 10 ? pps.toFixed(1).replace(/\.0$/, "") : count(pps)} /s` : "";
 }
 
-export interface Token {
+interface Token {
   text: string;
   kind: "name" | "value" | "action" | "plain";
 }

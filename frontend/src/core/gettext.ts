@@ -3,7 +3,7 @@
  * worker, a test) speaks English. A catalogue is a .po file that the build made a module of its own.
  */
 
-export interface Catalogue {
+interface Catalogue {
   words: Record<string, string | readonly string[]>;
   /** Which of the forms a number takes. */
   plural: (count: number) => number;

@@ -8,7 +8,7 @@ export interface Heard {
   at: number;
 }
 
-export type Meaning = { kind: "palette" } | { kind: "help" } | { kind: "go"; keys: string } | null;
+type Meaning = { kind: "palette" } | { kind: "help" } | { kind: "go"; keys: string } | null;
 
 export interface Press {
   key: string;

@@ -1,5 +1,5 @@
 /** Text as the keys of a US keyboard (X11 keysyms): what a guest without a clipboard can be given. */
-export interface Stroke {
+interface Stroke {
   keysym: number;
   shift: boolean;
 }

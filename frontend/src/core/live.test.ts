@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { applyEvent, type LiveEvent, replay, type Snapshot, viewOf } from "./live";
+import { type LiveEvent, replay, type Snapshot, viewOf } from "./live";
 
 /** A server: its history is a list of events, its snapshot at n is what n events made. */
 function history(seed: number, length: number): LiveEvent[] {
@@ -51,7 +51,7 @@ describe("live topics", () => {
   it("call a missing number a gap and keep the view as it was", () => {
     const events = history(3, 10);
     const before = viewOf(snapshotAt(events, 4));
-    const result = applyEvent(before, events[5] as LiveEvent);
+    const result = replay(before, [events[5] as LiveEvent]);
     expect(result.outcome).toBe("gap");
     expect(result.view).toBe(before);
   });
@@ -60,6 +60,6 @@ describe("live topics", () => {
     const events = history(3, 10);
     const { view } = replay(viewOf(snapshotAt(events, 4)), events.slice(4, 8));
     const reborn = { ...(events[0] as LiveEvent), at: new Date(9_000_000).toISOString() };
-    expect(applyEvent(view, reborn).outcome).toBe("gap");
+    expect(replay(view, [reborn]).outcome).toBe("gap");
   });
 });

@@ -24,16 +24,8 @@ export interface View extends Snapshot {
   at: string;
 }
 
-export type Outcome = "applied" | "duplicate" | "gap";
-
 export function viewOf(snapshot: Snapshot): View {
   return { seq: snapshot.seq, state: { ...snapshot.state }, at: "" };
-}
-
-/** The view after an event, and what the event was. A new view is returned only when it was applied. */
-export function applyEvent(view: View, event: LiveEvent): { view: View; outcome: Outcome } {
-  const { view: next, applied, rest } = applyEvents(view, [event]);
-  return { view: next, outcome: rest.length > 0 ? "gap" : applied.length > 0 ? "applied" : "duplicate" };
 }
 
 /**
@@ -63,7 +55,7 @@ export function applyEvents(
 }
 
 /** Events kept while the snapshot was under way, applied in order; a gap among them ends it. */
-export function replay(view: View, events: readonly LiveEvent[]): { view: View; outcome: Outcome } {
+export function replay(view: View, events: readonly LiveEvent[]): { view: View; outcome: "applied" | "gap" } {
   const { view: next, rest } = applyEvents(
     view,
     [...events].sort((a, b) => a.seq - b.seq),

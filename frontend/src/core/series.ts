@@ -1,7 +1,7 @@
 /** Samples over time as the API tells them, and their values as people read them. */
 import { gettext, gettext_noop } from "./gettext";
 
-export interface Line {
+interface Line {
   name: string;
   words: string;
   unit: string;
@@ -67,7 +67,7 @@ function digits(value: number): string {
   return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
-export interface Summary {
+interface Summary {
   last: number | null;
   average: number | null;
   highest: number | null;

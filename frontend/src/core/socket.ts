@@ -6,7 +6,7 @@ import { applyEvents, type LiveEvent, replay, type Snapshot, type View, viewOf }
 
 export type Connection = "connecting" | "live" | "reconnecting";
 export type Change = { kind: "snapshot"; view: View } | { kind: "event"; view: View; event: LiveEvent };
-export type Listener = (change: Change) => void;
+type Listener = (change: Change) => void;
 
 export interface Wire {
   send(text: string): void;
@@ -16,7 +16,7 @@ export interface Wire {
   onmessage: ((event: MessageEvent) => void) | null;
 }
 
-export interface Surroundings {
+interface Surroundings {
   open(): Wire;
   snapshot(topic: string): Promise<Snapshot>;
   later(callback: () => void, delayMs: number): void;
@@ -156,7 +156,7 @@ export class LiveSocket {
 }
 
 /** The page's own surroundings: the server this page came from. */
-export function browserSurroundings(): Surroundings {
+function browserSurroundings(): Surroundings {
   return {
     open: () => new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/live`),
     snapshot: async (topic) => {

@@ -4,7 +4,7 @@ import { gettext, gettext_noop } from "./gettext";
 export type Verdict = "delivered" | "dropped" | "flooded" | "to_controller" | "unknown";
 export type Layer = "guest" | "host" | "overlay" | "underlay";
 
-export interface Intent {
+interface Intent {
   kind: string;
   row_id: number;
   words: string;
@@ -64,12 +64,12 @@ export interface Trace {
 }
 
 /** A flow that would have let the packet on: each of `differs` is [field, wanted, had]. */
-export interface NearFlow {
+interface NearFlow {
   step: Step;
   differs: [string, string, string][];
 }
 
-export interface Branch {
+interface Branch {
   host: string;
   where: string;
   verdict: Verdict;
@@ -107,7 +107,7 @@ export interface Layout {
 }
 
 export const ROWS = [2, 3, 4, 5, 6] as const;
-export const WIRE_COLUMN = -1;
+const WIRE_COLUMN = -1;
 
 function naturalRow(hop: Hop): number {
   if (hop.layer === "guest") return 2;
@@ -127,7 +127,7 @@ function isWire(hop: Hop): boolean {
 }
 
 /** The column of each hop: hosts in the order met; on one host alone the way back up is a column of its own. */
-export function columnsOf(hops: readonly Hop[]): number[] {
+function columnsOf(hops: readonly Hop[]): number[] {
   let column = 0;
   let host = "";
   let turned = false;

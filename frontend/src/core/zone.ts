@@ -1,6 +1,6 @@
 /** The page's time zone (`data-zone` of its root), and times as people read them in it; a worker, or a test, has UTC. */
 
-export const COOKIE = "time_zone";
+const COOKIE = "time_zone";
 
 export function pageZone(): string {
   return (typeof document !== "undefined" && document.documentElement.dataset.zone) || "UTC";

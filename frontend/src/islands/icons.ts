@@ -1,5 +1,5 @@
 /** Path data of the icons that the island draws, by hop kind; 16 px grid, stroked. */
-export const ICONS: Record<string, string> = {
+const ICONS: Record<string, string> = {
   guest_nic:
     "M4.2 4.2h7.6v7.6H4.2zM6.5 4.2V2M9.5 4.2V2M6.5 14v-2.2M9.5 14v-2.2M4.2 6.5H2M4.2 9.5H2M14 6.5h-2.2M14 9.5h-2.2",
   backend: "M2 4.5h12v7H2zM5 4.5v7M8 4.5v7M11 4.5v7",

@@ -13,7 +13,7 @@ const WORDS: Record<Connection, string> = {
 const STALE_S = 15;
 const ASK_EVERY_MS = 5000;
 
-export interface HostAge {
+interface HostAge {
   name: string;
   seen_at: string | null;
 }
@@ -82,7 +82,7 @@ function seen(host: HostAge): void {
   tick();
 }
 
-export function ageText(ageS: number): string {
+function ageText(ageS: number): string {
   if (ageS < 120) return gettext("%(number)s s", { number: ageS.toFixed(ageS < 10 ? 1 : 0) });
   return ageS < 7200
     ? gettext("%(number)s min", { number: (ageS / 60).toFixed(0) })

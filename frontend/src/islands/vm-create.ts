@@ -38,14 +38,14 @@ export function vmCreate(form: HTMLElement): void {
 }
 
 /** The form as it is, without the pasted key: looking stores nothing. */
-export function questionOf(form: HTMLFormElement): FormData {
+function questionOf(form: HTMLFormElement): FormData {
   const given = new FormData(form);
   given.delete("new_key");
   return given;
 }
 
 /** While every row has a size and there may be more, one more: a copy of the last, without its size and with the next name. */
-export function keepEmptyRow(volumes: HTMLElement): void {
+function keepEmptyRow(volumes: HTMLElement): void {
   const rows = [...volumes.querySelectorAll<HTMLElement>("[data-volume]")];
   const last = rows[rows.length - 1];
   if (!last || rows.length >= Number(volumes.dataset.volumes)) return;

@@ -7,8 +7,8 @@ export interface Camera {
   z: number;
 }
 
-export const MIN_ZOOM = 0.005;
-export const MAX_ZOOM = 4;
+const MIN_ZOOM = 0.005;
+const MAX_ZOOM = 4;
 
 export function toScreen(camera: Camera, x: number, y: number): [number, number] {
   return [(x - camera.x) * camera.z, (y - camera.y) * camera.z];

@@ -78,11 +78,7 @@ function portOf(host: HostData, name: string): PortData | null {
 }
 
 /** The guest and NIC of a tap. */
-export function guestOf(
-  inventory: Inventory,
-  host: string,
-  tap: string,
-): [string, GuestData, NicData] | null {
+function guestOf(inventory: Inventory, host: string, tap: string): [string, GuestData, NicData] | null {
   const id = inventory.taps.get(`${host}|${tap}`) ?? "";
   const guest = inventory.guests.get(id);
   const nic = guest?.nics.find((one) => one.tap === tap);

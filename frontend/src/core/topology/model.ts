@@ -124,7 +124,7 @@ export interface NetworkData {
   gateways: string[];
 }
 
-export interface RouterData {
+interface RouterData {
   name: string;
   networks: string[];
   external: string;
@@ -133,7 +133,7 @@ export interface RouterData {
   addresses: string[];
 }
 
-export interface ForeignData {
+interface ForeignData {
   name: string;
   uuid: string;
   host: string;
@@ -142,7 +142,7 @@ export interface ForeignData {
 }
 
 /** Port → [rx packets, tx packets, rx bits, tx bits, lost], each per second; "" is the sum of ports without a name. */
-export interface TrafficData {
+interface TrafficData {
   at: number;
   ports: Record<string, number[]>;
 }

@@ -19,9 +19,9 @@ import { keepPlaces, type Places, span } from "./places";
 import { boundsOf, type Cable, type Card, type Group, type Scene } from "./scene";
 import { isDrawn } from "./spaces";
 
-export const ROW_OF_HOSTS = 6;
+const ROW_OF_HOSTS = 6;
 export const FOLD_PAST = 12;
-export const GROUP_PAST = 60;
+const GROUP_PAST = 60;
 const GROUP_SIZE = 20;
 const GROUP_COLUMNS = 10;
 const GAP_X = 22;

@@ -94,7 +94,7 @@ export interface Scene {
   bounds: Bounds;
 }
 
-export interface Placed {
+interface Placed {
   card: Card;
   box: Box;
 }
@@ -112,7 +112,7 @@ export function findBox(scene: Scene, id: string): Placed | null {
   return null;
 }
 
-export function findCard(scene: Scene, id: string): Card | null {
+function findCard(scene: Scene, id: string): Card | null {
   return scene.cards.find((card) => card.id === id) ?? null;
 }
 

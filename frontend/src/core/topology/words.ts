@@ -17,7 +17,7 @@ import {
 import type { Box } from "./scene";
 import { NAMESPACE } from "./spaces";
 
-export interface Label {
+interface Label {
   title: string;
   /** Said below the title where there is room. */
   line: string;
@@ -73,12 +73,12 @@ function isForeign(guest: GuestData): boolean {
   return guest.kind === "foreign" || guest.kind === NAMESPACE;
 }
 
-export function addressOf(guest: GuestData): string {
+function addressOf(guest: GuestData): string {
   for (const nic of guest.nics) if (nic.addresses[0]) return nic.addresses[0];
   return "";
 }
 
-export function othersLine(host: HostData): string {
+function othersLine(host: HostData): string {
   const { guests, ports, bridges } = host.others;
   const parts = [
     guests > 0 && ngettext("%(count)s other VM", "%(count)s other VMs", guests),
@@ -127,7 +127,7 @@ function portLine(thing: Extract<Thing, { kind: "tap" }>): string {
   return [speed, data.mtu ? `mtu ${data.mtu}` : data.kind].filter(Boolean).join(", ");
 }
 
-export interface Link {
+interface Link {
   title: string;
   url: string;
 }
@@ -372,7 +372,7 @@ function hostFacts(inventory: Inventory, host: HostData, urls: Urls): Facts {
   });
 }
 
-export function gib(mib: number): string {
+function gib(mib: number): string {
   return (mib / 1024).toLocaleString("en-GB", { maximumFractionDigits: mib < 10240 ? 1 : 0 });
 }
 

@@ -10,7 +10,7 @@ export interface Maker {
   onerror: ((event: ErrorEvent) => void) | null;
 }
 
-export interface Asking {
+interface Asking {
   make(): Maker;
   /** Everything that the picture is made of: for a worker that has to begin again. */
   everything(): [string, unknown][];
@@ -20,7 +20,7 @@ export interface Asking {
   never(timer: number): void;
 }
 
-export const DEADLINE_MS = 3000;
+const DEADLINE_MS = 3000;
 const REST_MS = 80; // between two pictures: changes that come in it are taken together
 
 export class Layouter {

@@ -32,7 +32,7 @@ export interface Sheet {
   nowS: number;
 }
 
-export const DIM = 0.25;
+const DIM = 0.25;
 export const OFF = 0.07;
 
 export class Pen {

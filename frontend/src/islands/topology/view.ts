@@ -11,7 +11,7 @@ import { drawMini, fromMini } from "./mini";
 import { onTheme, readPalette } from "./palette";
 import { Pen, type Sheet } from "./pen";
 
-export interface Hooks {
+interface Hooks {
   makeWorker(): Maker;
   /** The picture was made: for the first time, or again. */
   drawn(scene: Scene, tookMs: number): void;

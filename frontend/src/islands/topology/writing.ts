@@ -1,7 +1,7 @@
 /** Words on a canvas, cut to their room; what a cut came to is remembered, for measuring is the dear part. */
 import { cut } from "../../core/topology/cutting";
 
-export interface Style {
+interface Style {
   font: string;
   colour: string;
   right?: boolean;
