@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest
 from django.utils.translation import gettext
 
 from portal.accounts.models import ApiToken, Membership, Team, User
-from portal.accounts.permissions import RIGHTS, TEAM_RANK, Needs, is_allowed, refusal_words
+from portal.accounts.permissions import RIGHTS, Needs, is_allowed, refusal_words
 from portal.accounts.scopes import allows
 from portal.accounts.scopes import refusal_words as scope_words
 from portal.config.kept_query import KeptQuery
@@ -104,20 +104,6 @@ def team_for(request: HttpRequest, right: str) -> Team:
 def require_operator(request: HttpRequest) -> None:
     """403 in words for everybody but operators."""
     require(request, "host.see")
-
-
-def require_role(request: HttpRequest, team: Team, role: str) -> None:
-    """404 for strangers, 403 in words below a role: for rights that the table does not name yet."""
-    held = role_in(request, team)
-    if held is None:
-        raise Http404
-    if TEAM_RANK[held] < TEAM_RANK[role]:
-        words = gettext("You are a %(held)s of %(team)s; this needs the role %(role)s. Ask an owner of the team.") % {
-            "held": gettext(held),
-            "team": team.name,
-            "role": gettext(role),
-        }
-        raise PermissionDenied(words)
 
 
 def can(request: HttpRequest, team: Team | None, right: str = "vm.create") -> bool:

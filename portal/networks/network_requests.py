@@ -11,7 +11,7 @@ from portal.accounts.models import Team
 from portal.networks import numbers, quota
 from portal.networks.audited import audit
 from portal.networks.intent import bump_generation
-from portal.networks.models import FloatingAddress, Network, NetworkKind, Port, PortKind, Subnet
+from portal.networks.models import Network, NetworkKind, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.owners import network_named
 from portal.networks.problems import Address, Cidr, Findings, check_name, overlaps, parse_address, parse_cidr, shown
@@ -190,11 +190,6 @@ def _uses_of_subnet(subnet: Subnet) -> list[str]:
             % {"router": subnet.router_port.router.name, "cidr": subnet.cidr}
         )
     return reasons
-
-
-def floating_of_subnet(subnet: Subnet) -> list[FloatingAddress]:
-    """The floating addresses that stand for addresses of the subnet."""
-    return list(FloatingAddress.objects.filter(fixed__subnet=subnet).select_related("address", "fixed__port"))
 
 
 def _named(names: list[str]) -> str:

@@ -44,12 +44,6 @@ class FlowHistoryOut(Schema):
     instants: list[FlowInstantOut]
 
 
-class FlowLineOut(Schema):
-    sign: str
-    flow: str
-    foreign: bool
-
-
 @router.get("/flows/{host}/{bridge}/history", response=FlowHistoryOut, summary="When a bridge's flows changed, and why")
 def flow_history(request: HttpRequest, host: str, bridge: str) -> Any:
     require(request, "flow.see")

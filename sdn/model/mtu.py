@@ -11,7 +11,6 @@ OUTER_IP = {4: 20, 6: 40}
 OUTER_UDP = 8
 # RFC 7348, 5; RFC 8926, 3.1 (Geneve without options: our probe mark is a bit of the VNI). A VLAN tag is not of the IP MTU.
 TUNNEL_HEADER: dict[Encapsulation, int] = {"vxlan": 8, "geneve": 8}
-LEAST_IPV6_MTU = 1280  # RFC 8200, 5
 
 
 def overhead_bytes(encapsulation: Encapsulation, outer_version: Literal[4, 6] = 4) -> int:

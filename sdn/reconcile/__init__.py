@@ -7,7 +7,7 @@ our owner mark in the cookie, are never touched.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,9 +95,3 @@ def _sorted(flows: list[WireFlow]) -> tuple[WireFlow, ...]:
 def format_plan(plan: Plan) -> str:
     """One line for the log: how much of each."""
     return f"add={len(plan.add)} replace={len(plan.replace)} delete={len(plan.delete)}"
-
-
-def format_plan_lines(plan: Plan, format_flow: Callable[[WireFlow], str]) -> str:
-    """The whole plan as people read it, one flow a line: `+` added, `~` replaced, `-` deleted."""
-    marked = (("-", plan.delete), ("~", plan.replace), ("+", plan.add))
-    return "\n".join(f"{mark} {format_flow(flow)}" for mark, flows in marked for flow in flows)
