@@ -106,7 +106,7 @@ FORMS = frozenset(
         _("%(one)s has %(mib)s MiB left for disks; %(n)s MiB are needed"),
         _("%(one)s of its snapshots is not there: was it removed behind our back?"),
         _("%(one)s of its snapshots may not be read where the worker runs"),
-        _("%(one)s of %(host)s and %(two)s of %(source)s are one folder under two names"),
+        _("%(one)s and %(two)s are one folder under two names"),
         _("the storage is shared"),
         _("%(one)s here and %(two)s there are one storage, and the layers of %(name)s name each other by path"),
         _(

@@ -68,6 +68,11 @@ def file_problems(paths: Iterable[Path]) -> list[str]:
     return found
 
 
+def one_folder_words(here: Path, there: Path) -> str:
+    """That files made in the one folder would be made in the other; nothing when they are two."""
+    return f"{there} and {here} are one folder under two names" if there.samefile(here) else ""
+
+
 def room_problems(where: str, folder: Path, needed: int) -> list[str]:
     """That so many bytes more do not fit into that folder."""
     room = os.statvfs(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 from portal.volumes.models import Volume
 from tasks.hypervisor.disks import backing_of, copy_disk, disk_size_gib, ensure_layer, grow_file, remove_file
 from tasks.sagas.engine import Context, stop_if_cancelled
-from tasks.sagas.moved_layers import bytes_of, file_problems, frozen_below, room_problems
+from tasks.sagas.moved_layers import bytes_of, file_problems, frozen_below, one_folder_words, room_problems
 
 Written = tuple[Path, Path]
 
@@ -35,6 +35,8 @@ def problems_of(moving: Iterable[tuple[Written, tuple[str, ...]]]) -> list[str]:
             found.append(
                 f"the folder {there.parent} of a pool there is not there where the worker runs, which copies layers"
             )
+        elif words := one_folder_words(here.parent, there.parent):
+            found.append(words)
         else:
             needed[there.parent] = needed.get(there.parent, 0) + bytes_of(paths)
     for folder, total in needed.items():

@@ -98,10 +98,8 @@ def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:
         found.append(f"the file {base} of image {vm.image.name} is not there, and its disk lies on it")
     if not folder.is_dir():
         found.append(f"{target.name} has no folder {folder} for disks")
-    elif folder.samefile(files.disk.parent):
-        found.append(
-            f"{folder} of {target.name} and {files.disk.parent} of {source.name} are one folder under two names"
-        )
+    elif words := moved_layers.one_folder_words(files.disk.parent, folder):
+        found.append(words)
     else:
         needed = moved_layers.bytes_of((*frozen, *moved_layers.memories_of(vm, files), files.disk))
         found += moved_layers.room_problems(target.name, folder, needed)

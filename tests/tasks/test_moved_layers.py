@@ -248,4 +248,13 @@ def test_what_is_missing_is_named_before_anything_is_copied(moving, monkeypatch)
     operation = move(moving.fakes, request_move(vm, None, moving.there))
     assert "are one folder under two names" in operation.error
     Host.objects.filter(name="hv2").update(disks_dir=str(there))
+
+    alias.unlink()
+    alias.symlink_to(moving.at["hv1"].pool)
+    Pool.objects.filter(host__name="hv2").update(target=str(alias))
+    operation = move(moving.fakes, request_move(vm, None, moving.there))
+    assert f"{alias} and {moving.at['hv1'].pool} are one folder under two names" in operation.error
+    alias.unlink()
+    operation = move(moving.fakes, request_move(vm, None, moving.there))
+    assert f"the folder {alias} of a pool there is not there where the worker runs" in operation.error
     assert_is_whole(moving, "hv1")
