@@ -125,11 +125,13 @@ FORMS = frozenset(
         _("A mirror watches the port, and its copy does not arrive. %(reason)s"),
         _("%(host)s sends a copy of it to %(where)s: a mirror watches the port."),
         _("%(host)s had to ask for the other host's MAC by ARP: a first packet would have been lost there"),
-        _("The link of %(vm)s's tap %(tap)s is %(state)s: no frame passes it"),
+        _("the link of %(vm)s's tap is %(state)s, and no frame passes it"),
+        _("Have an operator of %(host)s set it up: ip link set %(tap)s up."),
         _(
             "The guests' MTU is %(mtu)s, but the underlay of %(host)s (MTU %(underlay)s) carries %(room)s: larger packets vanish"
         ),
         _("It arrives, but the answer does not come back: %(reason)s"),
+        _("%(address)s is a private address that no network here has, so it was sent outside: is it the right one?"),
         _(
             "The network is not in the way: %(service)s arrives at %(target)s and answers come back. If it still does not answer, look inside the guest: is the service up, does its own firewall let it in?"
         ),

@@ -46,7 +46,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """One port of a guest; `tap` and `ofport` as observed, empty and 0 while it is not plugged."""
+    """One port of a guest; `tap`, `ofport` and the tap's `link` as observed, empty and 0 while it is not plugged."""
 
     uuid: str
     network: str
@@ -55,6 +55,7 @@ class Nic:
     ofport: int
     addresses: tuple[str, ...]
     floating: tuple[str, ...] = ()
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,13 +378,13 @@ def _nics(scope: Scope) -> dict[int, list[Nic]]:
     """VM id → its ports."""
     mine = Q(vm__team=scope.team) if scope.team else Q()
     addresses, floating = _addresses(scope), _floating(scope)
-    columns = ("id", "vm_id", "uuid", "network__uuid", "mac", "tap", "ofport")
+    columns = ("id", "vm_id", "uuid", "network__uuid", "mac", "tap", "ofport", "device_chain__tap_link")
     nics: dict[int, list[Nic]] = {}
-    for pk, vm, uuid, network, mac, tap, ofport in (
+    for pk, vm, uuid, network, mac, tap, ofport, link in (
         Port.objects.filter(mine, vm__isnull=False).order_by("id").values_list(*columns)
     ):
         own = tuple(addresses.get(pk, ())), tuple(floating.get(pk, ()))
-        nic = Nic(str(uuid), str(network), mac, tap, ofport or 0, *own)
+        nic = Nic(str(uuid), str(network), mac, tap, ofport or 0, *own, link if tap and link else "")
         nics.setdefault(vm, []).append(nic)
     return nics
 

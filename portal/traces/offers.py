@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
+from portal.compute.models import VM, VMState
 from portal.networks.models import Port
 from portal.networks.router_models import family_of
 from portal.traces.models import TraceRequest
@@ -42,6 +43,16 @@ def what_if_of(row: TraceRequest, trace: Trace | None, direction: str) -> dict[s
         "cidr": cidr, "family": ip_address(other).version if other else 4, "groups": groups, "group": groups[-1],
         "protocols": CHECKED, "is_answer": any(words in trace.reason for words in UNRULED),
     }  # fmt: skip
+
+
+def starts_of(row: TraceRequest, trace: Trace | None) -> VM | None:
+    """The end that the trace says to start, where it is off."""
+    for port in (row.source, row.target):
+        said = (f"Start {port.name}.", f"Start {port.name}:") if port is not None else ()
+        vm = port.vm if port is not None else None
+        if vm is not None and vm.state == VMState.STOPPED and trace is not None and trace.suggestion.startswith(said):
+            return vm
+    return None
 
 
 def _address(port: Port | None, trace: Trace) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from sdn.model.asked import asked_from_json
 from sdn.model.trace import Hop, Step, Trace, from_json
 from sdn.trace.asked import asked_words
 
+PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))  # RFC 1918, RFC 4193
 VERDICT_WORDS = {
     "delivered": _("Delivered"),
     "dropped": _("Dropped"),
@@ -205,6 +207,10 @@ def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, d
         return ""
     if shown.suggestion:
         return shown.suggestion
+    if shown.verdict == "delivered" and direction == "forward" and _is_meant_for_here(row, shown):
+        return (
+            f"{row.address} is a private address that no network here has, so it was sent outside: is it the right one?"
+        )
     if (
         shown.verdict != "delivered"
         or direction != "forward"
@@ -219,6 +225,14 @@ def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, d
         f"The network is not in the way: {service} arrives at {row.target.name} and answers come back. If it still does "
         "not answer, look inside the guest: is the service up, does its own firewall let it in?"
     )
+
+
+def _is_meant_for_here(row: TraceRequest, shown: Trace) -> bool:
+    """Did a packet go outside to an address that nobody outside routes? One mistyped, most likely."""
+    if row.target is not None or not row.address or f", towards {row.address}." not in shown.reason:
+        return False
+    address = ip_address(row.address)
+    return any(address in net for net in PRIVATE if net.version == address.version)
 
 
 def _end(port: Any, address: str = "") -> dict[str, str]:

@@ -20,7 +20,7 @@ from portal.networks.choices import port_named
 from portal.traces.exports import EXPORTS
 from portal.traces.forms import TraceForm
 from portal.traces.models import TraceRequest
-from portal.traces.offers import pin_of, what_if_of
+from portal.traces.offers import pin_of, starts_of, what_if_of
 from portal.traces.presentation import addresses_of, conclusion_of, island_data, read_trace, rows_of, verdict_words
 from portal.traces.probings import probing_as_json
 from portal.traces.question import again_of, asked_of, form_with, swapped_of, with_gone_told
@@ -166,6 +166,8 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "probing_seconds": PROBING_SECONDS,
         "pin": pin_of(row, shown, direction) if can(request, row.team, "check.change") else None,
         "what_if": what_if_of(row, shown, direction),
+        "starts": starts_of(row, shown) if may(request, "vm.power", row.team) else None,
+        "is_mendable": shown is not None and shown.verdict != "delivered" and row.at is None,
         "form_url": reverse("trace_new"),
         "exports": EXPORTS,
         "link": request.build_absolute_uri(reverse("trace", args=[row.uuid])),

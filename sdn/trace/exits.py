@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sdn.model.cookie import parse_cookie
-from sdn.model.trace import Branch
+from sdn.model.trace import Branch, Hop
 from sdn.trace import hops, sizes, words
 from sdn.trace.fields import carried
 from sdn.trace.into import into_namespace, told_of
@@ -20,10 +21,14 @@ MAX_BRANCHES = 16
 IDENTITY_FIELDS = frozenset(("reg0", "reg1", "reg2", "in_port", "tun_id"))  # whose packet it is, and for whom
 
 
-def look_at_tap(journey: Journey, endpoint: Endpoint) -> None:
-    if endpoint.chain.is_link_down:
-        seen = f" (as of {endpoint.chain.seen_at[11:19]} UTC)" if endpoint.chain.seen_at else ""
-        journey.find(f"The link of {endpoint.name}'s tap {endpoint.tap} is {endpoint.chain.tap_link}{seen}: no frame passes it")  # fmt: skip
+def stopped_at_tap(endpoint: Endpoint, way: Sequence[Hop]) -> Leg | None:
+    """The end of a packet at a tap whose link is down, as its switch last told; None where it passes."""
+    if endpoint.ofport is None or not endpoint.chain.is_link_down:
+        return None
+    why = f"the link of {endpoint.name}'s tap is {endpoint.chain.tap_link}, and no frame passes it"
+    reason = f"Dropped at {endpoint.tap} of {endpoint.host}: {why}."
+    suggestion = f"Have an operator of {endpoint.host} set it up: ip link set {endpoint.tap} up."
+    return Leg("dropped", reason, list(way), suggestion=suggestion, where=endpoint.name, host=endpoint.host)
 
 
 def follow(journey: Journey, host: TraceHost, walk: Walk) -> list[tuple[Exit, Leg]]:
@@ -127,7 +132,8 @@ def _arrive(journey: Journey, host: TraceHost, endpoint: Endpoint, exit_: Exit) 
     fit = sizes.fit_receiver(endpoint.name, endpoint.chain.tap_mtu or endpoint.mtu, journey.size)
     if not fit.fits:
         return Leg("dropped", f"Dropped at {endpoint.tap} of {host.name}: {fit.words}.", [*way.hops[:1]], suggestion=fit.suggestion, where=endpoint.name, host=host.name)  # fmt: skip
-    look_at_tap(journey, endpoint)
+    if (stopped := stopped_at_tap(endpoint, way.hops[:1])) is not None:
+        return stopped
     if way.is_stopped:
         return way.stopped()
     reason = f"{question.source.name} reaches {endpoint.name}."

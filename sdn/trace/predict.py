@@ -18,7 +18,7 @@ from sdn.model.trace import Intent, Step, Trace
 from sdn.trace import hops, sizes
 from sdn.trace.branches import keep_true_branches
 from sdn.trace.conntrack import ESTABLISHED, NEW, REPLY, ct_state
-from sdn.trace.exits import choose, follow, join, look_at_tap
+from sdn.trace.exits import choose, follow, join, stopped_at_tap
 from sdn.trace.fields import flow_text, packet_fields
 from sdn.trace.into import out_of_namespace
 from sdn.trace.journey import AnyHop, Enter, Journey, Leg, with_hops
@@ -163,7 +163,8 @@ def _from_source(journey: Journey, packet: dict[str, str]) -> Leg:
     fit = sizes.fit_guest(source.name, source.mtu, journey.size)
     journey.find(fit.words)
     journey.size = fit.size_bytes
-    look_at_tap(journey, source)
+    if (stopped := stopped_at_tap(source, way.hops)) is not None:
+        return stopped
     if source.ofport is None:
         journey.find(f"{source.name} is off: this is what would become of a packet that it sends once it runs")
     if way.is_stopped:

@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,13 +19,14 @@ from portal.hosts.models import Host
 from portal.networks.models import Port, PortKind
 from portal.operations.models import Operation
 from portal.topology import topology_rows
+from portal.topology.inventory import Scope, load_inventory
 from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.topology_objects import diff_objects, diff_switches, domain_objects, switch_objects, undo
 from portal.topology.topology_rows import KEPT, changes_after, objects_at, prune
 from sdn.model.switch import BridgeSeen, InterfaceSeen, PortSeen, SwitchSeen
 from tasks.foreign_domains import record_foreign_domains
 from tasks.hypervisor.driver import DomainState
-from tasks.inventory import record_switch
+from tasks.inventory import note_links, record_switch
 from tasks.topology_history import note_away
 from tests.cast import Cast
 from tests.portal.clients import client_of, made_host, made_vm
@@ -117,6 +120,33 @@ def test_a_tap_that_comes_during_its_vms_operation_is_that_operations(cast: Cast
         assert (row.by, row.operation, row.vm, row.guest) == (By.OPERATION, operation.uuid, vm.uuid, "VM web-1")
         assert row.cause.startswith("alice: ") and row.cause.endswith(" web-1")
     assert up.after == {"link": "up"}
+
+
+def test_a_ports_row_knows_its_taps_link_as_the_switch_told_it_last(cast: Cast, host: Host) -> None:
+    row = made_vm(cast).ports.get()
+    Port.objects.filter(pk=row.pk).update(
+        host=host, tap="vnet7", device_chain={"tap": "vnet7", "tap_link": "up", "tap_mtu": 1450, "queues": 2}
+    )
+    tap = {"iface_id": str(row.uuid), "mtu": 1450}
+
+    def told(link: str, **more: Any) -> dict[str, Any]:
+        note_links("hv1", switch(port("uplink", link="up"), port("vnet7", link=link, **{**tap, **more})))
+        chain: dict[str, Any] = Port.objects.get(pk=row.pk).device_chain
+        return chain
+
+    with CaptureQueriesContext(connection) as caught:
+        assert told("up")["tap_link"] == "up"
+    assert len(caught) == 2, "one for what is known, one of the test's own"
+    down = told("down")
+    assert (down["tap_link"], down["tap_mtu"], down["queues"]) == ("down", 1450, 2) and down["seen_at"]
+    assert told("up", mtu=1400)["tap_mtu"] == 1400
+    assert told("")["tap_link"] == "up", "what the switch does not tell is as it was"
+    guest = next(one for one in load_inventory(Scope(None)).guests if one.name == "web-1")
+    assert guest.nics[0].link == "up", "and the map has it"
+    Port.objects.filter(pk=row.pk).update(device_chain={"tap": "vnet9", "bridge": "br-lan"})
+    assert told("down") == {"tap": "vnet9", "bridge": "br-lan"}, (
+        "its tap is in a Linux bridge, and this is a cable to it"
+    )
 
 
 def test_a_tap_that_goes_when_nothing_was_asked_of_its_vm_is_not_by_hopsight(cast: Cast, host: Host) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from xml.etree import ElementTree
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 from PIL import Image
@@ -17,8 +19,9 @@ from portal.networks.ipam import allocate_port
 from portal.networks.models import Network, Port, PortKind
 from portal.traces.markdown import format_markdown
 from portal.traces.models import TraceRequest
+from portal.traces.presentation import conclusion_of
 from portal.traces.requests import find_target
-from sdn.model.trace import to_json
+from sdn.model.trace import Trace, to_json
 from tests.cast import Cast
 from tests.traces.factory import delivered, dropped
 
@@ -127,6 +130,26 @@ def test_the_page_ends_in_one_sentence_of_what_to_do(cast: Cast) -> None:
     row.reply = to_json(dropped())
     row.save()
     assert "the answer does not come back" in client_of(cast.bob).get(url).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("address", "is_asked"),
+    [
+        ("10.99.0.5", True),
+        ("192.168.1.9", True),
+        ("fd00::5", True),
+        ("203.0.113.9", False),
+        ("198.51.100.7", False),
+        ("2001:db8::5", False),
+    ],
+)
+def test_a_private_address_that_was_sent_outside_is_asked_about(address: str, is_asked: bool) -> None:
+    reason = f"It leaves hv2 by under0 of br-ex, towards {address}."
+    out = Trace("t", "predicted", "forward", {}, (), "delivered", reason, "2026-01-01T00:00:00+00:00", 1)
+    row = TraceRequest(address=address, protocol="icmp")
+    assert conclusion_of(row, out, None, "forward").startswith(f"{address} is a private address that no") is is_asked
+    answered = replace(out, reason="The switch of hv1 answers web-1 itself, as payments-router.")
+    assert conclusion_of(row, answered, None, "forward") == "", "an address that somebody here answers for is meant"
 
 
 def test_an_export_is_of_the_team_alone_and_holds_both_directions(cast: Cast) -> None:

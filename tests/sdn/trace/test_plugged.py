@@ -146,3 +146,24 @@ def test_what_a_command_could_not_tell_is_in_words() -> None:
     told = run_all((), asked, 20)
     assert "is not installed" in told["no tool"].problem and "hs-none" in told["refused"].problem
     assert told["told"].text.startswith("[") and not told["told"].problem
+
+
+@pytest.mark.parametrize(("end", "target", "host"), [("source", "db-1", "hv1"), ("target", "db-1", "hv2"), ("target", "web-2", "hv1")])  # fmt: skip
+def test_a_tap_whose_link_is_down_ends_the_packet_and_is_the_first_thing_that_is_said(
+    hosts: Hosts, end: str, target: str, host: str
+) -> None:
+    plain = hosts.question("web-1", target)
+    down = replace(ENDS["web-1" if end == "source" else target], chain=DeviceChain(tap_link="down"))
+    there = tuple(replace(one, ports={**one.ports, down.ofport or 0: down}) if one.name == host else one for one in plain.hosts)  # fmt: skip
+    world = LiveWorld({name: shadow.rundir for name, shadow in hosts.shadows.items()})
+    try:
+        found = predict(replace(plain, **{end: down}, hosts=there), world, lambda causes: {})
+    finally:
+        world.close()
+    assert found.verdict == "dropped"
+    assert (
+        found.reason
+        == f"Dropped at {down.tap} of {host}: the link of {down.name}'s tap is down, and no frame passes it."
+    )
+    assert found.suggestion == f"Have an operator of {host} set it up: ip link set {down.tap} up."
+    assert found.hops[-1].object == down.tap
