@@ -14,7 +14,7 @@ from portal.hosts.models import Host
 from portal.traces.models import PortTrace
 from portal.traces.port_traces import ask_port_trace, switch_of
 from portal.traces.presentation import followed_before, followed_packet
-from portal.traces.raw import PROTOCOLS, PacketAsked, given_in, packet_of_form
+from portal.traces.raw import FIELDS, PROTOCOLS, PacketAsked, given_in, packet_of_form
 from portal.traces.requests import Errors, TraceProblem
 
 
@@ -37,7 +37,8 @@ def port_traces(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
         except TraceProblem as problem:
             errors = problem.errors
     given = given_in(request.POST)
-    given.setdefault("in_port", request.GET.get("in_port", "")[:64])
+    for name in FIELDS:
+        given.setdefault(name, request.GET.get(name, "")[:64])
     context = {
         "host": row, "bridge": here, "errors": errors, "given": given, "protocols": PROTOCOLS,
         "ports": [one for port in here.ports for one in port.interfaces if one.ofport],

@@ -16,7 +16,17 @@ interface Load {
 }
 
 const FRAME_MS = 50;
-const NO_URLS = { vm: "", trace: "", flows: "", networks: "", inventory: "", traceAnswer: "", tracePage: "" };
+const NO_URLS = {
+  vm: "",
+  trace: "",
+  flows: "",
+  networks: "",
+  host: "",
+  packet: "",
+  inventory: "",
+  traceAnswer: "",
+  tracePage: "",
+};
 
 let seq = 1;
 let sent = 0;

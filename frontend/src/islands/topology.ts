@@ -1,6 +1,6 @@
 import { mount } from "svelte";
 import { live } from "../core/socket";
-import type { Urls } from "../core/topology/words";
+import type { Urls } from "../core/topology/links";
 import Topology from "./Topology.svelte";
 
 export interface TopologyInput {

@@ -35,6 +35,12 @@ export function fitted(bounds: Bounds, w: number, h: number, margin = 24, most =
   return { x: bounds.x + bounds.w / 2 - w / 2 / z, y: bounds.y + bounds.h / 2 - h / 2 / z, z };
 }
 
+/** As `fitted`, at the top: what lies over the map stands along its lower edge. */
+export function fittedAtTop(bounds: Bounds, w: number, h: number, margin = 24): Camera {
+  const all = fitted(bounds, w, h, margin);
+  return { ...all, y: bounds.y - margin / all.z };
+}
+
 /** The camera after moving as little as shows `rect`; the same one when it is shown already. */
 export function showing(camera: Camera, rect: Bounds, w: number, h: number, margin = 40): Camera {
   const z = camera.z * rect.w < 14 ? Math.min(1, 220 / rect.w) : camera.z;

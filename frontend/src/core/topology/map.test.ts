@@ -12,7 +12,14 @@ import { boxesOf, rectOf } from "./scene";
 import { search } from "./search";
 import { factsOf, labelOf } from "./words";
 
-const URLS = { vm: "/vms/{uuid}/", trace: "/trace/", flows: "/flows/HOST/BRIDGE/", networks: "/networks/" };
+const URLS = {
+  vm: "/vms/{uuid}/",
+  trace: "/trace/",
+  flows: "/flows/HOST/BRIDGE/",
+  networks: "/networks/",
+  host: "",
+  packet: "",
+};
 const inventory = inventoryOf(generate({ hosts: 2, guestsPerHost: 2 }));
 const { scene } = layout("physical", inventory, nothingKept());
 
@@ -191,6 +198,43 @@ describe("words", () => {
     expect(factsOf(inventory, "vm:gone", URLS)).toBeNull();
     expect(factsOf(inventory, "", URLS)).toBeNull();
     expect(thingOf(inventory, "mesh:hv001|gone")).toBeNull();
+  });
+
+  it("lead from a VM to its page and a trace, and operators from a port to a packet and a page", () => {
+    const facts = factsOf(inventory, "vm:g0", URLS);
+    expect(facts?.links.map((link) => link.url)).toEqual([
+      "/vms/g0/",
+      `/trace/?source=${inventory.guests.get("vm:g0")?.nics[0]?.uuid}`,
+    ]);
+    const operators = {
+      ...URLS,
+      trace: "",
+      host: "/hosts/HOST/",
+      packet: "/flows/HOST/BRIDGE/trace/",
+    };
+    const nic = inventory.guests.get("vm:g0")?.nics[0];
+    const given = new URLSearchParams({ in_port: "vnet0", dl_src: nic?.mac ?? "" });
+    if (nic?.addresses[0]) given.set("source", nic.addresses[0]);
+    expect(factsOf(inventory, "port:hv001/vnet0", operators)?.links.map((link) => link.url)).toEqual([
+      `/flows/hv001/br-int/trace/?${given}`,
+      "/vms/g0/",
+      "/flows/hv001/br-int/",
+    ]);
+    expect(factsOf(inventory, "host:hv001", operators)?.links[0]?.url).toBe("/hosts/hv001/");
+  });
+
+  it("say of a tap whose link is down that it is, on it, in its panel and at its guest", () => {
+    const other = inventoryOf(generate({ hosts: 1, guestsPerHost: 1 }));
+    const guest = other.guests.get("vm:g0");
+    if (!guest) throw new Error("no guest");
+    put(other, "vm:g0", { ...guest, nics: guest.nics.map((nic) => ({ ...nic, link: "down" })) });
+    const boxes = [...boxesOf(layout("physical", other, nothingKept()).scene)].map(({ box }) => box);
+    const tap = boxes.find((box) => box.kind === "tap");
+    if (!tap) throw new Error("no tap");
+    expect(labelOf(other, tap)).toMatchObject({ line: "link down", down: true });
+    expect(factsOf(other, tap.id, URLS)).toMatchObject({ state: "link down", good: false });
+    const known = boxes.find((box) => box.id === "vm:g0");
+    expect(known && labelOf(other, known).down).toBe(true);
   });
 
   it("quote what a shell would take apart", () => {

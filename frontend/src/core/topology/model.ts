@@ -9,6 +9,8 @@ export interface NicData {
   ofport: number;
   addresses: string[];
   floating?: string[];
+  /** Of its tap, as the switch tells it. */
+  link?: string;
 }
 
 export interface GuestData {

@@ -7,7 +7,7 @@ import { boxesOf, cardsOf, type Scene } from "./scene";
 import { search } from "./search";
 import { factsOf, labelOf } from "./words";
 
-const URLS = { vm: "", trace: "", flows: "", networks: "" };
+const URLS = { vm: "", trace: "", flows: "", networks: "", host: "", packet: "" };
 
 function at(name: string, more: Partial<NamespaceInterface> = {}): NamespaceInterface {
   const told = { kind: "veth", mac: "02:00:00:00:00:05", addresses: ["10.0.0.5/24"], state: "UP", mtu: 1500 };

@@ -6,7 +6,7 @@ import { boxesOf } from "./scene";
 import { search } from "./search";
 import { factsOf, labelOf } from "./words";
 
-const URLS = { vm: "", trace: "", flows: "", networks: "" };
+const URLS = { vm: "", trace: "", flows: "", networks: "", host: "", packet: "" };
 const LEAF: NeighbourData = {
   nic: "eth1",
   protocol: "LLDP",

@@ -1,8 +1,9 @@
 /** The words of boxes and of the selection: a title, a line, facts, the commands that tell the same, and where to go. */
 import { gettext, gettext_noop, ngettext } from "../gettext";
 import { BRIDGE } from "./cards";
+import { dropsUrl, flowLinks, guestLinks, type Link, packetLinks, pageLinks, type Urls } from "./links";
 import { type Thing, thingOf, tunnelsOf } from "./lookup";
-import type { GuestData, HostData, Inventory, NetworkData } from "./model";
+import { type GuestData, type HostData, type Inventory, type NetworkData, split } from "./model";
 import { leadsInto, namespaceCommand, namespaceRows, namespacesWords } from "./namespaces";
 import {
   atNic,
@@ -17,7 +18,9 @@ import {
 import type { Box } from "./scene";
 import { NAMESPACE } from "./spaces";
 
-interface Label {
+export interface Label {
+  /** Nothing passes it now: its link is down. */
+  down?: boolean;
   title: string;
   /** Said below the title where there is room. */
   line: string;
@@ -27,7 +30,7 @@ interface Label {
 
 export function labelOf(inventory: Inventory, box: Box): Label {
   const known = inventory.guests.get(box.id);
-  if (known) return { title: known.name, line: addressOf(known), mono: true, foreign: isForeign(known) };
+  if (known) return guestLabel(known);
   const thing = thingOf(inventory, box.id);
   const label = (title: string, line = "", mono = false, foreign = false): Label => ({
     title,
@@ -38,9 +41,12 @@ export function labelOf(inventory: Inventory, box: Box): Label {
   if (!thing) return label(box.id.startsWith("external:") ? box.id.slice("external:".length) : "");
   switch (thing.kind) {
     case "guest":
-      return label(thing.guest.name, addressOf(thing.guest), true, isForeign(thing.guest));
+      return guestLabel(thing.guest);
     case "tap":
-      return label(thing.port, portLine(thing), thing.guest !== null, thing.data?.foreign ?? false);
+      return {
+        ...label(thing.port, portLine(thing), thing.guest !== null, thing.data?.foreign ?? false),
+        down: (thing.data?.link || thing.guest?.[2].link) === "down",
+      };
     case "taps":
       return label(ngettext("%(count)s tap", "%(count)s taps", box.ports.length));
     case "bridge":
@@ -66,6 +72,11 @@ export function labelOf(inventory: Inventory, box: Box): Label {
     default:
       return label("");
   }
+}
+
+function guestLabel(guest: GuestData): Label {
+  const down = guest.nics.some((nic) => nic.link === "down");
+  return { title: guest.name, line: addressOf(guest), mono: true, foreign: isForeign(guest), down };
 }
 
 /** Is it there, and none of what anybody asked Hopsight for? */
@@ -116,6 +127,7 @@ function controllerWords(state: string): string {
 
 function portLine(thing: Extract<Thing, { kind: "tap" }>): string {
   const { data, guest } = thing;
+  if (guest?.[2].link === "down") return gettext("link %(state)s", { state: guest[2].link });
   if (guest) return guest[2].ofport ? gettext("port %(number)s", { number: guest[2].ofport }) : "";
   if (!data) return "";
   if (data.kind === "tunnel") return data.remote_ip === "flow" ? gettext("to any host") : data.remote_ip;
@@ -125,11 +137,6 @@ function portLine(thing: Extract<Thing, { kind: "tap" }>): string {
     ? `${data.speed_bps / 1e9 >= 1 ? `${data.speed_bps / 1e9}G` : `${data.speed_bps / 1e6}M`}`
     : "";
   return [speed, data.mtu ? `mtu ${data.mtu}` : data.kind].filter(Boolean).join(", ");
-}
-
-interface Link {
-  title: string;
-  url: string;
 }
 
 export interface Facts {
@@ -144,13 +151,6 @@ export interface Facts {
   /** Whose drops can be told: uuids of a VM's ports; and the page that has more of them. */
   ports: string[];
   drops: string;
-}
-
-export interface Urls {
-  vm: string;
-  trace: string;
-  flows: string;
-  networks: string;
 }
 
 export function factsOf(inventory: Inventory, id: string, urls: Urls): Facts | null {
@@ -209,16 +209,13 @@ function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Ur
     [gettext("Address"), nic.addresses.join(", ")],
     [gettext("Floating"), (nic.floating ?? []).join(", ")],
     ["MAC", nic.mac],
-    [gettext("Tap"), tapWords(nic.tap, nic.ofport)],
+    [gettext("Tap"), tapWords(nic.tap, nic.ofport, nic.link ?? "")],
   ]);
   const size = guest.vcpus ? `${guest.vcpus} vCPU, ${guest.ram_mib} MiB` : "";
   const uuid = id.slice(id.indexOf(":") + 1);
   const domain = guest.kind === "foreign" ? guest.name : `hs-${uuid}`;
   const commands =
     guest.kind === "access" ? [] : [`virsh dominfo ${quoted(domain)}`, `virsh domiflist ${quoted(domain)}`];
-  const links: Link[] = [];
-  if (guest.kind === "vm" && urls.vm)
-    links.push({ title: gettext("Open its page"), url: urls.vm.replace("{uuid}", uuid) });
   return facts(gettext(GUEST_KINDS[guest.kind] ?? guest.kind), guest.name, {
     state: stateWords(guest.state),
     good: guest.state === "running",
@@ -229,21 +226,18 @@ function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Ur
       ...nics,
     ],
     commands: [...commands, ...guest.nics.filter((nic) => nic.tap).map((nic) => interfaceCommand(nic.tap))],
-    links,
+    links: guestLinks(urls, uuid, guest),
     ports: guest.kind === "vm" ? guest.nics.map((nic) => nic.uuid).filter(Boolean) : [],
     drops: guest.kind === "vm" ? dropsUrl(urls, id) : "",
   });
 }
 
-function tapWords(tap: string, ofport: number | null | undefined): string {
+function tapWords(tap: string, ofport: number | null | undefined, link: string): string {
   if (!tap) return gettext("not plugged");
-  return ofport
+  const where = ofport
     ? gettext("%(tap)s, port %(number)s of %(bridge)s", { tap, number: ofport, bridge: BRIDGE })
     : tap;
-}
-
-function dropsUrl(urls: Urls, id: string): string {
-  return urls.vm ? `${urls.vm.replace("{uuid}", id.slice(id.indexOf(":") + 1))}#drops` : "";
+  return link === "down" ? `${where}, ${gettext("link %(state)s", { state: link })}` : where;
 }
 
 function networkWords(inventory: Inventory, uuid: string): string {
@@ -299,25 +293,22 @@ function portFacts(inventory: Inventory, thing: Extract<Thing, { kind: "tap" }>,
     [gettext("Trouble"), data?.error ?? ""],
     ...(data ? nicRows(host, data) : []),
   ];
+  const link = data?.link || guest?.[2].link || "";
   const own = gettext(guest ? "Tap" : (PORT_KINDS[data?.kind ?? ""] ?? "Port"));
   const kind = data?.foreign ? gettext("Foreign port, %(kind)s", { kind: own }) : own;
   return facts(kind, port, {
-    state: data?.link ? gettext("link %(state)s", { state: data.link }) : "",
-    good: data?.link !== "down",
+    state: link ? gettext("link %(state)s", { state: link }) : "",
+    good: link !== "down",
     rows,
     commands: [interfaceCommand(port), "ovs-appctl dpctl/show -s"],
-    links: flowLinks(urls, host.name, bridge),
+    links: [
+      ...packetLinks(urls, host.name, bridge, port, guest?.[2]),
+      ...(guest?.[1].kind === "vm" ? pageLinks(urls.vm, "{uuid}", split(guest[0])[1], guest[1].name) : []),
+      ...flowLinks(urls, host.name, bridge),
+    ],
     ports: guest && guest[1].kind === "vm" && guest[2].uuid ? [guest[2].uuid] : [],
     drops: guest && guest[1].kind === "vm" ? dropsUrl(urls, guest[0]) : "",
   });
-}
-
-function flowLinks(urls: Urls, host: string, bridge: string): Link[] {
-  if (!urls.flows) return [];
-  const url = urls.flows
-    .replace("HOST", encodeURIComponent(host))
-    .replace("BRIDGE", encodeURIComponent(bridge));
-  return [{ title: gettext("Flow tables of %(bridge)s", { bridge }), url }];
 }
 
 function bridgeFacts(thing: Extract<Thing, { kind: "bridge" }>, urls: Urls): Facts {
@@ -368,7 +359,7 @@ function hostFacts(inventory: Inventory, host: HostData, urls: Urls): Facts {
       [gettext("New VMs"), host.enabled ? "" : gettext("none, it is being drained")],
     ],
     commands: ["virsh list --all", "ovs-vsctl show"],
-    links: flowLinks(urls, host.name, BRIDGE),
+    links: [...pageLinks(urls.host, "HOST", host.name, host.name), ...flowLinks(urls, host.name, BRIDGE)],
   });
 }
 

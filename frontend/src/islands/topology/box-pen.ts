@@ -3,12 +3,17 @@ import type { Detail } from "../../core/topology/detail";
 import type { GuestData, Rate } from "../../core/topology/model";
 import type { Box } from "../../core/topology/scene";
 import { bitsText, widthOf } from "../../core/topology/traffic";
-import { labelOf, stateWords } from "../../core/topology/words";
+import { type Label, labelOf, stateWords } from "../../core/topology/words";
 import type { ColourName } from "./palette";
 import type { Pen, Sheet } from "./pen";
 
 const TALL = 40; // room for three lines
 const LINE = 28; // room for two
+const NARROW = 250; // no room for a line's words beside the title
+
+function isTwoLines(w: number, h: number): boolean {
+  return h > TALL || (h > LINE && w < NARROW);
+}
 
 export function drawBox(pen: Pen, sheet: Sheet, box: Box, rate: Rate, detail: Detail): void {
   const { ctx } = pen;
@@ -18,7 +23,7 @@ export function drawBox(pen: Pen, sheet: Sheet, box: Box, rate: Rate, detail: De
     return;
   }
   const label = labelOf(sheet.inventory, box);
-  outline(pen, sheet, box, guest, label.foreign);
+  outline(pen, sheet, box, guest, label);
   if (detail === "full") words(pen, box, label, guest, rate);
   if (box.kind === "guest" && rate.bps > 0) {
     ctx.fillStyle = pen.palette.colour["l-guest"];
@@ -50,12 +55,13 @@ function tiny(pen: Pen, sheet: Sheet, box: Box, guest: GuestData | undefined, ra
   }
 }
 
-function outline(pen: Pen, sheet: Sheet, box: Box, guest: GuestData | undefined, foreign: boolean): void {
+function outline(pen: Pen, sheet: Sheet, box: Box, guest: GuestData | undefined, label: Label): void {
   const { ctx } = pen;
   const { colour } = pen.palette;
+  const { foreign, down } = label;
   const chosen = box.id === sheet.selected || box.id === sheet.second;
   const lit = sheet.lit.size > 0 && sheet.lit.has(box.id);
-  if (guest && !foreign && !chosen && !lit && box.h <= LINE) {
+  if (guest && !foreign && !down && !chosen && !lit && box.h <= LINE) {
     slim(pen, box, guest);
     return;
   }
@@ -68,9 +74,14 @@ function outline(pen: Pen, sheet: Sheet, box: Box, guest: GuestData | undefined,
   ctx.fillStyle = colour[fill];
   ctx.fill();
   const quiet = guest !== undefined && guest.state !== "running";
-  ctx.setLineDash(quiet || box.kind === "others" || box.id.startsWith("nic:") ? [4, 3] : []);
+  ctx.setLineDash(quiet || down || box.kind === "others" || box.id.startsWith("nic:") ? [4, 3] : []);
   ctx.lineWidth = chosen ? 2.5 : lit ? 1.6 : 1;
-  ctx.strokeStyle = chosen || lit ? colour.accent : foreign ? colour["v-flooded"] : colour[borderOf(box)];
+  ctx.strokeStyle =
+    chosen || lit
+      ? colour.accent
+      : foreign
+        ? colour["v-flooded"]
+        : colour[down ? "v-dropped" : borderOf(box)];
   ctx.stroke();
   ctx.setLineDash([]);
 }
@@ -110,16 +121,18 @@ function words(
   const left = x + (w < 60 ? 5 : 9);
   if (guest) stateMark(pen, guest.state, x + w - 13, y + (h > LINE ? 13 : h / 2));
   if (box.kind === "network" || box.kind === "wire" || box.kind === "bridge" || box.kind === "taps") {
-    const width = pen.writing.write(label.title, left, y + (h > TALL ? 19 : h / 2 + 4), room, title);
-    const below = h > TALL;
+    const first = h > TALL ? 19 : isTwoLines(w, h) ? 17 : h / 2 + 4;
+    const width = pen.writing.write(label.title, left, y + first, room, title);
+    const below = isTwoLines(w, h);
+    const line = y + (h > TALL ? 34 : 30);
     pen.writing.write(
       label.line,
       below ? left : left + width + 12,
-      below ? y + 34 : y + h / 2 + 4,
-      below ? w - 100 : w - width - 120,
+      below ? line : y + h / 2 + 4,
+      below ? w - (w < NARROW ? 80 : 100) : w - width - 120,
       small,
     );
-    pen.writing.write(carried, x + w - 9, y + (below ? 34 : h / 2 + 4), 90, {
+    pen.writing.write(carried, x + w - 9, below ? line : y + h / 2 + 4, w < NARROW ? 70 : 90, {
       font: `11px ${ui}`,
       colour: colour["text-2"],
       right: true,

@@ -1,6 +1,6 @@
 /** Draws a picture on a canvas: what is on the screen only, and of that as much as can be read at the zoom. */
 
-import { gettext } from "../../core/gettext";
+import { gettext, gettext_noop } from "../../core/gettext";
 import { type Camera, visible } from "../../core/topology/camera";
 import { type Detail, detailAt } from "../../core/topology/detail";
 import { cableRate } from "../../core/topology/lookup";
@@ -32,6 +32,13 @@ export interface Sheet {
   nowS: number;
 }
 
+const LANES: Record<string, string> = {
+  Guests: gettext_noop("Guests"),
+  Taps: gettext_noop("Taps"),
+  Bridge: gettext_noop("Bridge"),
+  Tunnels: gettext_noop("Tunnels"),
+  NICs: gettext_noop("NICs"),
+};
 const DIM = 0.25;
 export const OFF = 0.07;
 
@@ -69,7 +76,10 @@ export class Pen {
       if (detail === "plain") drawShapes(this, sheet, cards);
       else for (const card of cards) this.boxes(sheet, card, detail);
     }
-    if (detail === "full") this.cableWords(sheet);
+    if (detail === "full") {
+      this.cableWords(sheet);
+      this.laneNames(sheet, cards);
+    }
     if (sheet.trace.length > 0 && detail !== "folded") drawTrace(this, sheet);
   }
 
@@ -115,6 +125,25 @@ export class Pen {
       ctx.stroke();
       ctx.setLineDash([]);
       this.heading(sheet, card, detail);
+    }
+  }
+
+  /** What the lanes are, upright beside the first card of each row. */
+  private laneNames(sheet: Sheet, cards: readonly Card[]): void {
+    const { ctx } = this;
+    const { colour, ui } = this.palette;
+    const first = Math.min(...sheet.scene.cards.map((card) => card.x));
+    for (const card of cards) {
+      if (card.x !== first) continue;
+      for (const lane of card.lanes) {
+        this.toPicture(sheet, card.x - 7, card.y + lane.y + lane.h / 2);
+        ctx.rotate(-Math.PI / 2);
+        ctx.globalAlpha = sheet.off.has(lane.layer) ? OFF : 1;
+        const style = { font: `500 10px ${ui}`, colour: colour[`l-${lane.layer}`] };
+        const words = gettext(LANES[lane.name] ?? lane.name);
+        const width = Math.min(lane.h - 2, this.writing.measure(words, style.font));
+        this.writing.write(words, -width / 2, 0, lane.h - 2, style);
+      }
     }
   }
 

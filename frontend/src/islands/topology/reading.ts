@@ -37,7 +37,8 @@ function hostsOf(card: string, ports: readonly string[]): string[] {
   return [...new Set(ports.map((port) => port.split("|")[0] ?? ""))];
 }
 
-function withAge(inventory: Inventory, hosts: readonly string[], rate: Rate, nowS: number): Reading {
-  const ages = hosts.map((host) => nowS - (inventory.traffic.get(host)?.at ?? 0));
-  return { ...rate, stale: ages.length === 0 || Math.min(...ages) > STALE_S };
+/** Null until one of the hosts was counted: what nobody counted is not nothing. */
+function withAge(inventory: Inventory, hosts: readonly string[], rate: Rate, nowS: number): Reading | null {
+  const counted = hosts.flatMap((host) => inventory.traffic.get(host)?.at ?? []);
+  return counted.length > 0 ? { ...rate, stale: nowS - Math.max(...counted) > STALE_S } : null;
 }

@@ -1,5 +1,13 @@
 /** The map on the page: holds inventory, picture and camera, draws when something changed, and answers the pointer. */
-import { type Camera, fitted, panned, showing, toPicture, zoomed } from "../../core/topology/camera";
+import {
+  type Camera,
+  fitted,
+  fittedAtTop,
+  panned,
+  showing,
+  toPicture,
+  zoomed,
+} from "../../core/topology/camera";
 import { detailAt } from "../../core/topology/detail";
 import { emptyInventory, type Inventory, inventoryOf, put } from "../../core/topology/model";
 import { boxesOfTrace, litBy, type TraceHop } from "../../core/topology/paths";
@@ -141,7 +149,7 @@ export class MapView {
   fit(): void {
     if (!this.scene) return;
     this.fitting = true;
-    this.camera = fitted(this.scene.bounds, this.size.w, this.size.h);
+    this.camera = fittedAtTop(this.scene.bounds, this.size.w, this.size.h);
     this.hooks.moved(this.camera);
     this.draw();
   }
@@ -254,7 +262,7 @@ export class MapView {
 
   /** All of it; on a small screen, where all of a few cards could not be read, the first of them. */
   private whole(scene: Scene): Camera {
-    const all = fitted(scene.bounds, this.size.w, this.size.h);
+    const all = fittedAtTop(scene.bounds, this.size.w, this.size.h);
     const first = scene.cards[0];
     if (!first || scene.cards.length > FOLD_PAST || detailAt(scene, all.z) === "full") return all;
     return this.size.w < SMALL_PX ? fitted(first, this.size.w, this.size.h, 10) : all;
