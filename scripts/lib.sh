@@ -28,6 +28,7 @@ nft:nftables:netfilter's rules on the way of a packet
 tcpdump:tcpdump:looking at packets"
 TOOLS_TEST="chromium:chromium:the browser tests
 curl:curl:the examples of the API's page
+jq:jq:the examples of the docs
 openssl:openssl:the tests' certificates
 pg_ctlcluster:postgresql:the tests on PostgreSQL
 ping:iputils-ping:the tests' real packets
