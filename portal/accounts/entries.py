@@ -69,6 +69,7 @@ PAGES: dict[str, Page] = {
     "invite": Page(None, "team.manage"),
     "invite_end": Page(None, "team.manage"),
     "invitation": Page("invitation.accept", "invitation.accept"),
+    "invitation_new": Page("login.open", "login.open"),
     "activity": Page("audit.see"),
     "operator_activity": Page("audit.all"),
     "vm_list": Page("vm.see"),

@@ -54,7 +54,7 @@ def create_team(spec: TeamSpec, by: User | None) -> TeamMade:
     """A new team with its first owner. Raises TeamProblem with all that is wrong."""
     slug = slugify(spec.name)
     errors = _wrong(spec)
-    if not _is_login(spec.owner):
+    if not is_login(spec.owner):
         errors["owner"] = [
             gettext("“%(owner)s” was given; a log-in is 1 to 40 of a-z, 0-9, dots, hyphens, underscores")
             % {"owner": spec.owner[:40]}
@@ -118,5 +118,5 @@ def _wrong(spec: TeamSpec) -> dict[str, list[str]]:
     return errors
 
 
-def _is_login(name: str) -> bool:
+def is_login(name: str) -> bool:
     return name.isascii() and 1 <= len(name) <= 40 and name.translate(str.maketrans("", "", "-_.")).isalnum()

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.models import Login
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.accounts.access import SESSION_KEY, may, refusal, require, team_for
 from portal.accounts.activity import AREAS, ActivityProblem, activity_of, asked_by
 from portal.accounts.audit_file import MOST_ROWS, as_csv
+from portal.accounts.joining import NewPerson, join_as_new
 from portal.accounts.models import AuditRow, Invitation, Membership, Role, Team
 from portal.accounts.presentation import as_feed
 from portal.accounts.teams import (
@@ -148,6 +154,30 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
     return render(
         request, "accounts/invitation.html", {"invitation": row, "problem": words}, status=200 if row else 404
     )
+
+
+@login_not_required
+@sensitive_post_parameters("password", "again")
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation_new(request: HttpRequest, secret: str) -> HttpResponse:
+    """A log-in for somebody invited who has none; posting makes it, joins and logs in."""
+    if request.user.is_authenticated:
+        return redirect("invitation", secret)
+    row = open_invitation(secret) if settings.INVITED_PEOPLE else None
+    if row is None:
+        words = gettext("This link was used, ended or is too old: ask for a new one.")
+        return render(request, "accounts/login_problem.html", {"words": words}, status=404)
+    posted, errors = request.POST, {}
+    if request.method == "POST":
+        asked = NewPerson(posted.get("username", ""), posted.get("password", ""), posted.get("again", ""))
+        try:
+            user = join_as_new(secret, asked)
+            messages.success(request, gettext("You are in %(team)s now.") % {"team": row.team.name})
+            return perform_password_login(request, {"username": user.username}, Login(user, redirect_url="/"))  # type: ignore[no-any-return]
+        except TeamProblem as problem:
+            errors = problem.errors
+    context = {"invitation": row, "errors": errors, "given": posted, "secret": secret}
+    return render(request, "accounts/invitation_new.html", context, status=422 if errors else 200)
 
 
 @require_safe

@@ -71,6 +71,7 @@ urlpatterns = [
     path("invitations/", team_views.invite_new, name="invite"),
     path("invitations/<int:invitation_id>/end/", team_views.invite_end, name="invite_end"),
     path("join/<str:secret>/", team_views.invitation, name="invitation"),
+    path("join/<str:secret>/new/", team_views.invitation_new, name="invitation_new"),
     path("activity/", team_views.activity, name="activity"),
     path("all-activity/", team_views.operator_activity, name="operator_activity"),
 ]

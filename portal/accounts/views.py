@@ -14,10 +14,12 @@ from django.core.cache import cache
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from portal.accounts.access import SESSION_KEY, memberships_of
 from portal.accounts.audit import record
+from portal.accounts.joining import invited_on_the_way
 from portal.accounts.keys import KeyProblem, parse_public_key
 from portal.accounts.models import User
 from portal.compute.models import KeyPair
@@ -34,7 +36,7 @@ class LogIn(LoginView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST" and any(cache.get(key, 0) >= MAX_FAILURES for key in self._keys()):
-            words = f"Too many failed log-ins: wait {FAILURE_WINDOW_S // 60} minutes."
+            words = gettext("Too many failed log-ins: wait %(n)s minutes.") % {"n": FAILURE_WINDOW_S // 60}
             context = {"form": AuthenticationForm(), "limited": words}
             answer = render(request, "accounts/login.html", context, status=429)
             answer.headers["Retry-After"] = str(FAILURE_WINDOW_S)
@@ -42,7 +44,9 @@ class LogIn(LoginView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**super().get_context_data(**kwargs), "providers": get_adapter().list_providers(self.request)}
+        context = super().get_context_data(**kwargs)
+        invited = invited_on_the_way(self.get_redirect_url())
+        return {**context, "providers": get_adapter().list_providers(self.request), "invited": invited}
 
     def form_valid(self, form: AuthenticationForm) -> Any:
         """On through allauth's stages, which ask for the second factor of a person who has one."""

@@ -11,6 +11,7 @@ HOPSIGHT_MODE      "lab", "preview" or "fleet": where the hypervisors come from
 HOPSIGHT_LAB       name of the lab (default: main)
 HOPSIGHT_OIDC_URL  issuer of an OpenID Connect provider that people may log in by; with HOPSIGHT_OIDC_CLIENT_ID, _CLIENT_SECRET,
                    _NAME (what the button says) and _NEW_PEOPLE=0 (only those who connected it to their log-in come in)
+HOPSIGHT_INVITED_PEOPLE  0: a team's invitation link lets in only who has a log-in (default: others make one there)
 HOPSIGHT_SMTP      smtp://user:password@host:587?tls=1: the mail server of alerts by e-mail (default: none)
 HOPSIGHT_MAIL_FROM who such mail is from (default: hopsight@localhost)
 HOPSIGHT_HOOKS_ALSO networks besides the internet that webhooks may reach, by comma (default: none)
@@ -244,6 +245,7 @@ SOCIALACCOUNT_ADAPTER = "portal.accounts.adapters.IdentityAdapter"
 SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True
 SOCIALACCOUNT_LOGIN_ON_GET = True  # a form may not lead to another site (form-action 'self'), a link may
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": _identity_providers()}}
+INVITED_PEOPLE = os.environ.get("HOPSIGHT_INVITED_PEOPLE", "1") == "1"
 OIDC_NEW_PEOPLE = os.environ.get("HOPSIGHT_OIDC_NEW_PEOPLE", "1") == "1"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -211,7 +211,7 @@ def _of_people(cast: Cast, trace: TraceRequest) -> Arguments:
         "member_role": {"member_id": bob.pk},
         "member_remove": {"member_id": bob.pk},
         "invite_end": {"invitation_id": invitation.pk},
-        "invitation": {"secret": secret},
+        **{name: {"secret": secret} for name in ("invitation", "invitation_new")},
     }
 
 
