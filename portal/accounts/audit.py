@@ -247,7 +247,7 @@ WORDS: dict[str, str] = {
     "policy.team": _("changed whether a second factor is asked of"),
     "policy.operators": _("changed whether a second factor is asked of the"),
     "password.change": _("changed the password of"),
-    "person.join": _("made by an invitation link the log-in"),
+    "person.join": _("used an invitation link to make the log-in"),
     "person.language": _("chose a language for"),
     "person.time_zone": _("chose a time zone for"),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -12,9 +11,9 @@ from django.urls import Resolver404, resolve
 from django.utils.translation import gettext
 
 from portal.accounts.audit import record
-from portal.accounts.models import Invitation, User
+from portal.accounts.models import User
 from portal.accounts.team_admin import is_login
-from portal.accounts.teams import TeamProblem, accept, open_invitation
+from portal.accounts.teams import TeamProblem, accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,13 @@ def join_as_new(secret: str, asked: NewPerson) -> User:
     return user
 
 
-def invited_on_the_way(url: str) -> Invitation | None:
-    """The invitation whose page the log-in leads to, where a log-in may be made for it."""
+def link_on_the_way(url: str) -> str:
+    """The secret of the invitation link that the log-in leads to; nothing when it leads elsewhere."""
     try:
         match = resolve(url)
     except Resolver404:
-        return None
-    if match.url_name != "invitation" or not settings.INVITED_PEOPLE:
-        return None
-    return open_invitation(str(match.kwargs["secret"]))
+        return ""
+    return str(match.kwargs["secret"]) if match.url_name == "invitation" else ""
 
 
 def _wrong(asked: NewPerson) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from allauth.socialaccount.adapter import get_adapter
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.core.cache import cache
@@ -19,9 +20,10 @@ from django.views.decorators.http import require_POST
 
 from portal.accounts.access import SESSION_KEY, memberships_of
 from portal.accounts.audit import record
-from portal.accounts.joining import invited_on_the_way
+from portal.accounts.joining import link_on_the_way
 from portal.accounts.keys import KeyProblem, parse_public_key
 from portal.accounts.models import User
+from portal.accounts.teams import open_invitation
 from portal.compute.models import KeyPair
 
 MAX_FAILURES = 10
@@ -45,8 +47,12 @@ class LogIn(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
-        invited = invited_on_the_way(self.get_redirect_url())
-        return {**context, "providers": get_adapter().list_providers(self.request), "invited": invited}
+        secret = link_on_the_way(self.get_redirect_url())
+        invited = open_invitation(secret) if secret else None
+        return {
+            **context, "providers": get_adapter().list_providers(self.request), "invited": invited,
+            "makes_log_ins": settings.INVITED_PEOPLE, "is_dead_link": bool(secret) and invited is None,
+        }  # fmt: skip
 
     def form_valid(self, form: AuthenticationForm) -> Any:
         """On through allauth's stages, which ask for the second factor of a person who has one."""

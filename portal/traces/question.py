@@ -29,8 +29,11 @@ def asked_of(row: TraceRequest) -> Asked:
 
 def with_gone_told(asked: Asked) -> Asked:
     """The question for a page: an end that has no name any more is told in its language."""
-    names = (gettext(GONE) if name == GONE else name for name in (asked.source_name, asked.target_name))
-    return replace(asked, source_name=next(names), target_name=next(names))
+    return replace(asked, source_name=_gone_told(asked.source_name), target_name=_gone_told(asked.target_name))
+
+
+def _gone_told(name: str) -> str:
+    return gettext(GONE) if name == GONE else name
 
 
 def made_asked(row: TraceRequest, source: Port | None, target: Port | None, family: int = 0) -> Asked:

@@ -54,7 +54,8 @@ def test_a_link_makes_one_log_in_and_is_told_to_nobody_else(link: str) -> None:
     status, told = make(Client(), link, username="mallory")
     assert (status, "This link was used" in told) == (404, True)
     assert not User.objects.filter(username="mallory").exists()
-    assert page_of(Client(), f"{reverse('login')}?next={link}").count("invites you") == 0
+    told = page_of(Client(), f"{reverse('login')}?next={link}")
+    assert "invites you" not in told and "This link was used" in told
     page_of(Client(), f"{reverse('invitation', args=['x' * 43])}new/", 404)
 
 
@@ -94,5 +95,6 @@ def test_who_is_logged_in_takes_the_link_by_the_log_in_that_is_there(cast: Cast,
 
 def test_an_installation_can_keep_links_for_those_who_have_a_log_in(link: str, settings) -> None:  # type: ignore[no-untyped-def]
     settings.INVITED_PEOPLE = False
-    assert "invites you" not in page_of(Client(), f"{reverse('login')}?next={link}")
+    told = page_of(Client(), f"{reverse('login')}?next={link}")
+    assert "invites you" in told and f"{link}new/" not in told
     assert make(Client(), link)[0] == 404
