@@ -15,7 +15,9 @@ log = logging.getLogger("hopsight.dispatch")
 @lru_cache(maxsize=1)
 def _celery() -> Any:
     app = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
-    app.conf.update(broker_connection_timeout=2, broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 2})
+    app.conf.update(
+        broker_connection_timeout=2, broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 2}
+    )
     return app
 
 
