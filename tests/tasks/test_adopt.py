@@ -24,8 +24,7 @@ from tasks.hypervisor.foreign_xml import parse_foreign
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.reconcile.foreign import look_at_all
 from tasks.reconcile.orphans import find_orphans
-from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run
 
 DOMAIN, MAC, IFACE = (
     "aaaaaaaa-0000-4000-8000-000000000001",
@@ -232,32 +231,15 @@ def test_one_that_is_off_is_adopted_off(world, domain, olga):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("stage", [name for name, _ in STAGES["vm.adopt"]])
 def test_an_adoption_that_fails_in_a_stage_forgets_its_rows_and_touches_nothing(world, domain, olga, stage, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("no")
-
-        return fail
-
     made = adopt(domain, olga, WISH)
-    assert run(world, made.operation, with_stage("vm.adopt", stage, change)).state == OperationState.FAILED
+    assert fail_in(world, made.operation, stage, when).state == OperationState.FAILED
     assert not VM.objects.exists() and not Port.objects.exists()
     assert world.fake.definitions["legacy_db.old"] == XML and not TOUCHING & set(world.fake.calls)
 
 
 @pytest.mark.parametrize("stage", [name for name, _ in STAGES["vm.adopt"]])
 def test_an_adoption_whose_worker_is_killed_is_taken_up(world, domain, olga, stage):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     made = adopt(domain, olga, WISH)
-    with pytest.raises(Killed):
-        run(world, made.operation, with_stage("vm.adopt", stage, change))
-    expire_lease(made.operation)
+    die_after(world, made.operation, stage)
     assert run(world, made.operation).state == OperationState.DONE
     assert VM.objects.get().state == VMState.RUNNING and not TOUCHING & set(world.fake.calls)

@@ -21,10 +21,9 @@ from portal.compute.requests import VMProblem
 from portal.operations.models import OperationState
 from portal.volumes.models import Volume, VolumeState
 from tasks.pools import look_at_pools
-from tasks.sagas.engine import StageError
 from tests.tasks import test_backups, test_volumes
 from tests.tasks.test_backups import in_store, no_scratch, off, seen_just_now
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run
 from tests.tasks.test_snapshots import BLOCK_BYTES, disk_of, read, write
 
 store = test_backups.store
@@ -176,26 +175,17 @@ def test_a_vm_that_is_off_is_copied_with_its_volumes_or_refused_in_words(world, 
 @pytest.mark.parametrize("name", ["copy", "store", "publish"])
 @pytest.mark.parametrize("fault", ["fails", "dies"])
 def test_a_backup_with_a_volume_that_meets_a_fault_ends_whole_or_as_nothing(world, vm, store, name, fault):
-    def change(do):
-        def act(context):
-            do(context)
-            raise Killed if fault == "dies" else StageError("the disk is full")
-
-        return act
-
     data = attached(world, vm)
     put(data, 0, 1)
     first = backed_up(world, vm)
     put(data, 1, 2)
     operation = take_backup(vm, None)
     if fault == "fails":
-        assert run(world, operation, with_stage("vm.backup", name, change)).state == OperationState.FAILED
+        assert fail_in(world, operation, name).state == OperationState.FAILED
         assert list(Backup.objects.all()) == [first]
         operation = take_backup(vm, None)
     else:
-        with pytest.raises(Killed):
-            run(world, operation, with_stage("vm.backup", name, change))
-        expire_lease(operation)
+        die_after(world, operation, name)
     seen_just_now()
     assert run(world, operation).state == OperationState.DONE, operation.error
     assert no_scratch(world) and len(in_store(store)) == 6
@@ -206,26 +196,17 @@ def test_a_backup_with_a_volume_that_meets_a_fault_ends_whole_or_as_nothing(worl
 @pytest.mark.parametrize("name", ["fetch", "volumes", "start"])
 @pytest.mark.parametrize("fault", ["fails", "dies"])
 def test_a_restore_with_a_volume_that_meets_a_fault_ends_as_the_vm_or_as_nothing(world, vm, store, name, fault):
-    def change(do):
-        def act(context):
-            do(context)
-            raise Killed if fault == "dies" else StageError("the disk is full")
-
-        return act
-
     data = attached(world, vm)
     put(data, 0, 1)
     backup = backed_up(world, vm)
     before = dict(world.fake.volumes)
     made = asked_back(backup)
     if fault == "fails":
-        assert run(world, made.operation, with_stage("vm.restore", name, change)).state == OperationState.FAILED
+        assert fail_in(world, made.operation, name).state == OperationState.FAILED
         assert (VM.objects.get(), Volume.objects.get()) == (vm, data) and world.fake.volumes == before
         assert len(list(Path(world.fake.volume_folder).iterdir())) == 1
         return
-    with pytest.raises(Killed):
-        run(world, made.operation, with_stage("vm.restore", name, change))
-    expire_lease(made.operation)
+    die_after(world, made.operation, name)
     assert run(world, made.operation).state == OperationState.DONE, made.operation.error
     assert held(made.vm.volumes.get()) == [1, 0, 0, 0] and no_scratch(world)
 

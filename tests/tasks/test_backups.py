@@ -26,7 +26,7 @@ from tasks.collector import record_states
 from tasks.hypervisor.disks import files_of
 from tasks.hypervisor.driver import DomainState
 from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run, with_stage
 from tests.tasks.test_snapshots import disk_of, read, write
 
 BACKUP = [name for name, _ in STAGES["vm.backup"]]
@@ -167,22 +167,13 @@ def test_what_lies_beside_the_disk_says_all_that_a_new_vm_needs(world, vm, store
 
 @pytest.mark.parametrize(("name", "runs"), [*((name, True) for name in BACKUP), ("copy", False)])
 def test_a_backup_whose_worker_is_killed_runs_that_stage_again_and_ends_whole(world, vm, store, name, runs):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     write(world, vm, 0, 1)
     taken(world, vm, store)
     write(world, vm, 1, 2)
     if not runs:
         off(world, vm)
     made, operation = asked(world, vm, store)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage("vm.backup", name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     made.refresh_from_db()
     assert made.kind == "incremental"
@@ -194,19 +185,11 @@ def test_a_backup_whose_worker_is_killed_runs_that_stage_again_and_ends_whole(wo
 
 @pytest.mark.parametrize(("name", "when"), [*((name, "after") for name in BACKUP), ("choose", "before")])
 def test_a_backup_that_fails_in_a_stage_leaves_nothing_and_the_next_one_is_whole(world, vm, store, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
     write(world, vm, 0, 1)
     first = taken(world, vm, store)
     write(world, vm, 1, 2)
     _, operation = asked(world, vm, store)
-    assert run(world, operation, with_stage("vm.backup", name, change)).state == OperationState.FAILED
+    assert fail_in(world, operation, name, when).state == OperationState.FAILED
     assert list(Backup.objects.all()) == [first]
     assert_whole(store)
     assert no_scratch(world)
@@ -216,40 +199,23 @@ def test_a_backup_that_fails_in_a_stage_leaves_nothing_and_the_next_one_is_whole
 
 @pytest.mark.parametrize(("name", "when"), [*((name, "after") for name in RESTORE), ("fetch", "before")])
 def test_a_restore_that_fails_in_a_stage_leaves_no_vm_and_all_backups(world, vm, store, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
     taken(world, vm, store)
     write(world, vm, 1, 2)
     backup = taken(world, vm, store)
     before = {path.name for path in world.folder.iterdir()}
     _, operation = asked_back(world, backup)
-    assert run(world, operation, with_stage("vm.restore", name, change)).state == OperationState.FAILED
+    assert fail_in(world, operation, name, when).state == OperationState.FAILED
     assert VM.objects.get() == vm and {path.name for path in world.folder.iterdir()} == before
     assert_whole(store)
 
 
 @pytest.mark.parametrize("name", ["fetch", "disk", "start"])
 def test_a_restore_whose_worker_is_killed_ends_as_the_vm(world, vm, store, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     write(world, vm, 0, 1)
     taken(world, vm, store)
     write(world, vm, 1, 2)
     copy, operation = asked_back(world, taken(world, vm, store))
-    with pytest.raises(Killed):
-        run(world, operation, with_stage("vm.restore", name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     assert read(disk_of(world, copy)) == [1, 2, 0, 0] and no_scratch(world)
 

@@ -16,7 +16,7 @@ from tasks.hypervisor.disks import disk_size_gib, files_of
 from tasks.hypervisor.driver import DomainState
 from tasks.sagas.engine import StageError
 from tasks.sagas.table import SAGAS
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import Killed, die_after, expire_lease, fail_in, run
 
 KINDS = ("vm.resize", "vm.rebuild", "vm.clone", "vm.rescue", "vm.unrescue", "vm.bin", "vm.undelete")
 STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
@@ -99,17 +99,8 @@ def assert_no_leftovers(world, rescue=False):
 
 @pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
 def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked(world, vm, kind, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     operation = ready(world, vm, kind)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage(kind, name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     assert_as_asked(world, vm, kind)
 
@@ -117,15 +108,7 @@ def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
 def test_a_change_that_fails_in_a_stage_leaves_the_vm_with_its_disk_and_its_size(world, vm, kind, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
-    operation = run(world, ready(world, vm, kind), with_stage(kind, name, change))
+    operation = fail_in(world, ready(world, vm, kind), name, when)
     assert (operation.state, operation.error) == (OperationState.FAILED, "the disk is full")
     vm.refresh_from_db()
     rebuilt = (kind, name, when) == ("vm.rebuild", "drop", "after")

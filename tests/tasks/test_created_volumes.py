@@ -14,7 +14,7 @@ from portal.volumes.models import Pool, Volume, VolumeState
 from tasks.pools import look_at_pools
 from tasks.sagas.engine import StageError
 from tests.tasks import test_volumes
-from tests.tasks.test_sagas import Killed, assert_nothing_left, expire_lease, run, with_stage
+from tests.tasks.test_sagas import Killed, assert_nothing_left, die_after, expire_lease, fail_in, run, with_stage
 
 GIB = 1024**3
 MEETING = ("place", "disk", "define")  # the stages that meet volumes
@@ -79,30 +79,13 @@ def test_a_vm_has_its_new_and_its_old_volume_at_its_first_boot(world, creation):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", [*MEETING, "wire"])
 def test_a_create_that_fails_leaves_no_new_volume_and_the_old_one_free(world, creation, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
-    assert run(world, creation, with_stage("vm.create", name, change)).state == OperationState.FAILED
+    assert fail_in(world, creation, name, when).state == OperationState.FAILED
     assert_as_before(world)
 
 
 @pytest.mark.parametrize("name", MEETING)
 def test_a_create_whose_worker_is_killed_ends_with_both(world, creation, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
-    with pytest.raises(Killed):
-        run(world, creation, with_stage("vm.create", name, change))
-    expire_lease(creation)
+    die_after(world, creation, name)
     assert run(world, creation).state == OperationState.DONE, creation.error
     assert_made(world)
 

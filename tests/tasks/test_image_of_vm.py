@@ -9,8 +9,7 @@ from portal.images.models import ImageImport
 from portal.images.store import image_file, incoming_folder
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
-from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run
 from tests.tasks.test_snapshots import read, taken, write
 
 NAMES = [name for name, _ in STAGES["image.from_vm"]]
@@ -52,32 +51,16 @@ def assert_image(row):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_whose_worker_is_killed_is_taken_up_and_ends_as_the_image(world, vm, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     operation, row = asked(world, vm)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage("image.from_vm", name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     assert_image(row)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_that_fails_in_a_stage_leaves_nothing_and_the_vm_as_it_was(world, vm, name):
-    def change(do):
-        def fail(context):
-            do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
     operation, row = asked(world, vm)
-    assert run(world, operation, with_stage("image.from_vm", name, change)).state == OperationState.FAILED
+    assert fail_in(world, operation, name).state == OperationState.FAILED
     assert not ImageImport.objects.exists() and Image.objects.count() == 1
     assert not incoming_folder(row.uuid).exists() and not image_file(row.uuid).exists()
     vm.refresh_from_db()

@@ -21,8 +21,7 @@ from portal.operations.stages import STAGES
 from tasks.hypervisor.disks import DiskProblem
 from tasks.images.fetch import fetch, resolve
 from tasks.images.inspect import inspect_image
-from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run
 
 CASES = [(kind, name) for kind in ("image.import", "image.delete") for name, _ in STAGES[kind]]
 LOOPBACK = ("127.0.0.0/8",)
@@ -240,16 +239,8 @@ def test_an_image_that_is_not_what_was_said_leaves_nothing(world, imports, setti
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_stage_that_fails_leaves_an_image_or_nothing(world, imports, settings, kind, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
     row, operation = imports(kind)
-    operation = run(world, operation, with_stage(kind, name, change))
+    operation = fail_in(world, operation, name, when)
     assert (operation.state, operation.error) == (OperationState.FAILED, "the disk is full")
     if kind == "image.delete" and (name == "copies" or (name, when) == ("row", "before")):
         assert_there(row, settings)
@@ -259,17 +250,8 @@ def test_a_stage_that_fails_leaves_an_image_or_nothing(world, imports, settings,
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_stage_whose_worker_is_killed_runs_again_and_ends_as_asked(world, imports, settings, kind, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     row, operation = imports(kind)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage(kind, name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     operation = run(world, operation)
     assert (operation.state, operation.error) == (OperationState.DONE, "")
     if kind == "image.import":

@@ -22,10 +22,9 @@ from tasks.hypervisor.libvirt_look import paths_in
 from tasks.hypervisor.pool_xml import name_in_domains, reach_of, source_of, target_of
 from tasks.pools import look_at_pools
 from tasks.sagas import vm_create
-from tasks.sagas.engine import StageError
 from tests.tasks import test_migrate, test_volumes
 from tests.tasks.test_moved_volumes import attach, look
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run
 
 GIB = 1024**3
 TARGET = "iqn.2026-01.san:shelf"
@@ -78,17 +77,8 @@ def assert_true(world, vm):
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name, _ in STAGES[kind]])
 def test_a_change_whose_worker_is_killed_ends_as_asked(world, vm, kind, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     operation, _ = ready(world, vm, kind)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage(kind, name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     row = assert_true(world, vm)
     assert (row is None) is (kind == "volume.delete")
@@ -97,15 +87,8 @@ def test_a_change_whose_worker_is_killed_ends_as_asked(world, vm, kind, name):
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name, _ in STAGES[kind]])
 def test_a_change_that_fails_leaves_the_lun_a_volume_or_free(world, vm, kind, name):
-    def change(do):
-        def fail(context):
-            do(context)
-            raise StageError("power cut")
-
-        return fail
-
     operation, _ = ready(world, vm, kind)
-    assert run(world, operation, with_stage(kind, name, change)).state == OperationState.FAILED
+    assert fail_in(world, operation, name).state == OperationState.FAILED
     if (kind, name) != ("vm.volume_detach", "release"):  # which has let go of it
         row = assert_true(world, vm)
         assert (row is None) is (

@@ -12,8 +12,7 @@ from portal.networks.models import FixedAddress, Network, Port, Subnet
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
 from tasks.sagas import vm_nics
-from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run
 
 KINDS = ("vm.nic_add", "vm.nic_remove", "vm.nic_model", "vm.nic_network")
 STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
@@ -85,17 +84,8 @@ def assert_true(world, vm):
 
 @pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
 def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked(world, vm, kind, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     operation, port = ready(world, vm, kind)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage(kind, name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     rows = assert_true(world, vm)
     assert len(rows) == (2 if kind == "vm.nic_add" else 1)
@@ -106,16 +96,8 @@ def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
 def test_a_change_that_fails_in_a_stage_leaves_the_nics_as_they_were(world, vm, kind, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("no flows")
-
-        return fail
-
     operation, port = ready(world, vm, kind)
-    assert run(world, operation, with_stage(kind, name, change)).state == OperationState.FAILED
+    assert fail_in(world, operation, name, when).state == OperationState.FAILED
     rows = assert_true(world, vm)
     gone = (kind, name, when) == ("vm.nic_remove", "release", "after")
     assert len(rows) == (2 if kind == "vm.nic_remove" and not gone else 1)

@@ -30,6 +30,20 @@ def with_stage(kind, name, change):
     return {**SAGAS, kind: stages}
 
 
+def cut(kind, name, problem, when="after"):
+    """The sagas, of which that stage ends in `problem`, before its work or after it."""
+
+    def change(do):
+        def end(context):
+            if when == "after":
+                do(context)
+            raise problem
+
+        return end
+
+    return with_stage(kind, name, change)
+
+
 def run(world, operation, sagas=SAGAS):
     run_operation(operation.pk, sagas, lambda _host: world.fake)
     operation.refresh_from_db()
@@ -38,6 +52,21 @@ def run(world, operation, sagas=SAGAS):
 
 def expire_lease(operation):
     Operation.objects.filter(pk=operation.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def fail_in(world, operation, name, when="after"):
+    return run(world, operation, cut(operation.kind, name, StageError("the disk is full"), when))
+
+
+def die(world, operation, sagas=SAGAS):
+    """Its worker is killed under way, and its lease runs out."""
+    with pytest.raises(Killed):
+        run(world, operation, sagas)
+    expire_lease(operation)
+
+
+def die_after(world, operation, name):
+    die(world, operation, cut(operation.kind, name, Killed()))
 
 
 def assert_nothing_left(world):
@@ -63,15 +92,7 @@ def test_a_create_ends_as_a_running_vm(world):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", CREATE)
 def test_a_create_that_fails_in_a_stage_leaves_nothing(world, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
-    operation = run(world, world.ask("vm.create", world.make_vm()), with_stage("vm.create", name, change))
+    operation = fail_in(world, world.ask("vm.create", world.make_vm()), name, when)
     assert (operation.state, operation.error) == (OperationState.FAILED, "the disk is full")
     assert_nothing_left(world)
 
@@ -84,16 +105,9 @@ def test_what_a_stage_has_done_stands_though_it_took_long(world):
 
 @pytest.mark.parametrize("name", CREATE)
 def test_a_create_whose_worker_is_killed_is_taken_up_and_ends_as_the_vm(world, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     operation = world.ask("vm.create", world.make_vm())
     with pytest.raises(Killed):
-        run(world, operation, with_stage("vm.create", name, change))
+        run(world, operation, cut("vm.create", name, Killed()))
     run(world, operation)
     assert operation.state == OperationState.RUNNING, "the dead worker's lease still stands"
     expire_lease(operation)

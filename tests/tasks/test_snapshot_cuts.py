@@ -18,7 +18,7 @@ from portal.volumes.models import Volume
 from tasks.hypervisor.disks import DiskProblem
 from tasks.sagas import layers
 from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import Killed, die, fail_in, run, with_stage
 from tests.tasks.test_snapshots import BLOCK_BYTES, asked, assert_true, both, held, read, row, three_writes
 
 
@@ -58,31 +58,13 @@ def cut(monkeypatch, world, vm, call, nth=1, write=(3, 4), runs=False):
     monkeypatch.setattr(world.fake, call, do)
 
 
-def killed(world, operation, sagas=None):
-    with pytest.raises(Killed):
-        run(world, operation, *([sagas] if sagas else []))
-    expire_lease(operation)
-
-
-def failing(kind, name):
-    """The sagas, of which that stage fails before it begins."""
-
-    def change(_do):
-        def fail(_context):
-            raise StageError("the host's disk is full")
-
-        return fail
-
-    return with_stage(kind, name, change)
-
-
 @pytest.mark.parametrize("memory", [False, True])
 def test_a_snapshot_that_libvirt_took_is_kept_with_what_the_guest_wrote_since(world, vm, monkeypatch, memory):
     three_writes(world, vm)
     third = row(vm, "third", memory)
     operation = asked(world, vm, "vm.snapshot", third)
     cut(monkeypatch, world, vm, "take_snapshot")
-    killed(world, operation)
+    die(world, operation)
     assert run(world, operation).state == OperationState.DONE, operation.error
     rows = assert_true(world, vm)
     assert both(world, vm) == [1, 2, 3, 4]
@@ -96,8 +78,8 @@ def test_a_snapshot_that_libvirt_took_and_that_fails_afterwards_leaves_what_the_
     three_writes(world, vm)
     operation = asked(world, vm, "vm.snapshot", row(vm, "third"))
     cut(monkeypatch, world, vm, "take_snapshot", runs=runs)
-    killed(world, operation)
-    assert run(world, operation, failing("vm.snapshot", "freeze")).state == OperationState.FAILED
+    die(world, operation)
+    assert fail_in(world, operation, "freeze", "before").state == OperationState.FAILED
     rows = assert_true(world, vm)
     assert both(world, vm) == [1, 2, 3, 4] and set(rows) == {"first", "second"}
     assert rows["second"].is_current and rows["second"].volumes.get().is_current
@@ -126,7 +108,7 @@ def test_a_snapshot_being_given_up_whose_layer_libvirt_merged_is_not_merged_agai
         return fail
 
     cut(monkeypatch, world, vm, "commit_layer", nth, write=(2, 9))
-    killed(world, operation, with_stage("vm.snapshot", "define", change))
+    die(world, operation, with_stage("vm.snapshot", "define", change))
     assert run(world, operation).state == OperationState.FAILED
     assert set(assert_true(world, vm)) == {"first", "second"}
     assert both(world, vm) == [1, 2, 9, 0]
@@ -169,7 +151,7 @@ def test_a_merge_that_libvirt_ended_is_not_made_again_from_the_layer_that_is_lef
     """`second`'s is of what the guest writes, `first`'s of what froze; the volume's is cut, or the own disk's."""
     operation = deleting(world, vm, name)
     cut(monkeypatch, world, vm, "commit_layer", nth, write=(2, 9))
-    killed(world, operation)
+    die(world, operation)
     assert run(world, operation).state == OperationState.DONE, operation.error
     assert set(assert_true(world, vm)) == {"first", "second"} - {name}
     assert both(world, vm) == [1, 2, 9, 0]
@@ -180,9 +162,9 @@ def test_a_merge_that_libvirt_ended_is_not_made_again_from_the_layer_that_is_lef
 def test_a_merge_that_libvirt_ended_is_told_when_the_deletion_fails_afterwards(world, vm, monkeypatch, name, nth):
     operation = deleting(world, vm, name)
     cut(monkeypatch, world, vm, "commit_layer", nth, write=(2, 9))
-    killed(world, operation)
+    die(world, operation)
     stage = "volumes" if nth == 1 else "merge"
-    assert run(world, operation, failing("vm.snapshot_delete", stage)).state == OperationState.FAILED
+    assert fail_in(world, operation, stage, "before").state == OperationState.FAILED
     rows = assert_true(world, vm)
     assert both(world, vm) == [1, 2, 9, 0]
     assert (name in rows) is (nth == 1), "whose own disk is merged is gone"

@@ -20,9 +20,8 @@ from portal.volumes.models import Volume
 from tasks.hypervisor.disks import backing_of, ensure_layer, files_of
 from tasks.pools import look_at_pools
 from tasks.reconcile.orphans import find_orphans
-from tasks.sagas.engine import StageError
 from tests.tasks import test_volumes
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run
 
 KINDS = ("vm.snapshot", "vm.snapshot_revert", "vm.snapshot_delete")
 STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
@@ -182,18 +181,9 @@ def ready(world, vm, kind):
     ],
 )
 def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked(world, vm, kind, name, runs):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     three = ready(world, vm, kind) if runs else off(world, vm, kind)
     operation, expected = three
-    with pytest.raises(Killed):
-        run(world, operation, with_stage(kind, name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     rows = assert_true(world, vm)
     assert both(world, vm) == expected
@@ -220,16 +210,8 @@ def off(world, vm, kind):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
 def test_a_change_that_fails_in_a_stage_loses_nothing_that_was_written(world, vm, kind, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
     operation, _expected = ready(world, vm, kind)
-    assert run(world, operation, with_stage(kind, name, change)).state == OperationState.FAILED
+    assert fail_in(world, operation, name, when).state == OperationState.FAILED
     rows = assert_true(world, vm)
     gone = (kind, name, when) == ("vm.snapshot_revert", "drop", "after")
     assert both(world, vm) == ([1, 0, 0, 0] if gone else [1, 2, 3, 0])
@@ -279,17 +261,7 @@ def test_a_deleted_vm_leaves_no_layer_and_its_volume_all_that_was_written(world,
     three_writes(world, vm)
     operation = world.ask("vm.delete", vm)
     if is_killed:
-
-        def change(do):
-            def kill(context):
-                do(context)
-                raise Killed
-
-            return kill
-
-        with pytest.raises(Killed):
-            run(world, operation, with_stage("vm.delete", "volumes", change))
-        expire_lease(operation)
+        die_after(world, operation, "volumes")
     assert run(world, operation).state == OperationState.DONE
     assert not list(world.folder.iterdir()) and not Snapshot.objects.exists()
     volume = Volume.objects.select_related("pool").get()

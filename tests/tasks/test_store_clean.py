@@ -16,7 +16,7 @@ from tasks.backups.directory import MARK
 from tasks.backups.look import look_at
 from tests.tasks import test_backups
 from tests.tasks.test_backups import in_store, taken
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, run
 
 store, vm = test_backups.store, test_backups.vm
 
@@ -78,19 +78,10 @@ def test_a_look_removes_nothing(world, vm, store):
 
 @pytest.mark.parametrize("name", ["look", "remove"])
 def test_a_cleaning_whose_worker_is_killed_ends_by_itself(world, vm, store, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     folders = [stray(store), stray(store)]
     seen(store)
     operation = cleaning(store, *folders)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage("store.clean", name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     assert in_store(store) == [] and seen(store) == []
 

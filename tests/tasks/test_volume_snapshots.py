@@ -29,8 +29,7 @@ from portal.volumes.rules import refusals_of
 from tasks.hypervisor.disks import DiskProblem, backing_of, disk_size_gib
 from tasks.reconcile.orphans import find_orphans
 from tasks.sagas import layers
-from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import Killed, die, die_after, fail_in, run
 from tests.tasks.test_snapshots import (
     BLOCK_BYTES,
     assert_true_of_volume,
@@ -120,18 +119,8 @@ def test_a_change_that_fails_loses_nothing_and_one_whose_worker_is_killed_ends_a
     volume = three_writes(world, vm, place)
     own_disk = disk_of(world, vm)
 
-    def change(problem):
-        def after(do):
-            def cut(context):
-                do(context)
-                raise problem
-
-            return cut
-
-        return with_stage(kind, FIRST[kind], after)
-
     name = "monday"
-    assert run(world, begin(volume, kind), change(StageError("the disk is full"))).state == OperationState.FAILED
+    assert fail_in(world, begin(volume, kind), FIRST[kind]).state == OperationState.FAILED
     parts = assert_true(world, volume)
     assert held(volume) == [1, 2, 3, 0]
     assert read(Path(volume.path).with_name(parts["tuesday"].file_name)) == [1, 2, 0, 0]
@@ -141,9 +130,7 @@ def test_a_change_that_fails_loses_nothing_and_one_whose_worker_is_killed_ends_a
     else:
         assert set(parts) == {"monday", "tuesday"}
     operation = begin(volume, kind, name)
-    with pytest.raises(Killed):
-        run(world, operation, change(Killed()))
-    expire_lease(operation)
+    die_after(world, operation, FIRST[kind])
     done(world, operation)
     content, names = AFTER[kind]
     assert (held(volume), set(assert_true(world, volume))) == (content, names - {name} if "delete" in kind else names)
@@ -168,9 +155,7 @@ def test_what_libvirt_did_for_a_worker_that_died_is_not_done_again_from_what_is_
         raise Killed
 
     monkeypatch.setattr(world.fake, call, cut)
-    with pytest.raises(Killed):
-        run(world, operation)
-    expire_lease(operation)
+    die(world, operation)
     done(world, operation)
     assert_true(world, volume)
     assert held(volume) == [1, 2, 9, 0]
@@ -233,17 +218,7 @@ def test_a_deleted_vm_takes_its_own_snapshots_along_and_leaves_those_of_its_volu
     put(volume, 0, 6)
     operation = world.ask("vm.delete", vm)
     if is_killed:
-
-        def change(do):
-            def kill(context):
-                do(context)
-                raise Killed
-
-            return kill
-
-        with pytest.raises(Killed):
-            run(world, operation, with_stage("vm.delete", "volumes", change))
-        expire_lease(operation)
+        die_after(world, operation, "volumes")
     done(world, operation)
     assert not Snapshot.objects.filter(pk=first.pk).exists()
     parts = assert_true(world, volume)

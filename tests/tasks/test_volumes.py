@@ -11,7 +11,7 @@ from portal.volumes.models import Pool, Volume, VolumeState
 from tasks.pools import look_at_pools
 from tasks.sagas import volume as sagas
 from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, run, with_stage
 
 ALONE = ("volume.create", "volume.clone", "volume.grow", "volume.delete")
 OF_VM = ("vm.volume_add", "vm.volume_attach", "vm.volume_detach")
@@ -87,17 +87,8 @@ def assert_true(world, vm):
 
 @pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
 def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked(world, vm, kind, name):
-    def change(do):
-        def kill(context):
-            do(context)
-            raise Killed
-
-        return kill
-
     operation, _volume = ready(world, vm, kind)
-    with pytest.raises(Killed):
-        run(world, operation, with_stage(kind, name, change))
-    expire_lease(operation)
+    die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
     row = assert_true(world, vm).get("data")
     assert (row is None) is (kind == "volume.delete")
@@ -109,16 +100,8 @@ def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("kind", "name"), STAGES_OF_ALL)
 def test_a_change_that_fails_in_a_stage_leaves_the_volumes_as_they_were(world, vm, kind, name, when):
-    def change(do):
-        def fail(context):
-            if when == "after":
-                do(context)
-            raise StageError("the disk is full")
-
-        return fail
-
     operation, _volume = ready(world, vm, kind)
-    assert run(world, operation, with_stage(kind, name, change)).state == OperationState.FAILED
+    assert fail_in(world, operation, name, when).state == OperationState.FAILED
     if (kind, name, when) == ("volume.delete", "remove", "after"):
         return  # what is removed is removed: the row that is left says so when it is deleted again
     rows = assert_true(world, vm)
