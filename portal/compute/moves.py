@@ -74,6 +74,8 @@ def move_problems(vm: VM, target: Host, networks: Iterable[Network]) -> list[str
     found += _missing_bridges(target, list(networks))
     models = dict.fromkeys(vm.ports.values_list("model", flat=True)) if target.datapath_type == "netdev" else ()
     found += [none for model in models if (none := switch_refusal(model, target.name, target.datapath_type))]
+    if vm.rescue_image_id:
+        found.append(gettext("it is in rescue: end that first"))
     if vm.state in ON and source is not None:
         found += _live_problems(vm, source, target)
     return found
@@ -145,8 +147,6 @@ def _live_problems(vm: VM, source: Host, target: Host) -> list[str]:
         found.append(
             gettext("%(target)s offers no CPU model %(cpu_model)s") % {"target": target.name, "cpu_model": vm.cpu_model}
         )
-    if vm.rescue_image_id:
-        found.append(gettext("it is in rescue: end that first"))
     return found
 
 

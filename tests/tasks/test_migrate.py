@@ -215,6 +215,14 @@ def test_what_is_missing_is_named_before_anything_is_done(pair, columns, words):
     assert not Operation.objects.filter(kind="vm.migrate").exists()
 
 
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_a_vm_in_rescue_stays_for_its_rescue_disk_does_not_go_along(pair, state):
+    _, vm, there = pair
+    VM.objects.filter(pk=vm.pk).update(rescue_image=vm.image_id, state=state)
+    vm.refresh_from_db()
+    assert "it is in rescue: end that first" in move_problems(vm, there, Network.objects.all())
+
+
 def test_a_bridge_that_is_missing_there_is_named(pair):
     _, vm, there = pair
     HostSeen.objects.filter(host=there).update(switch={"ovs_version": "3.1", "bridges": []})
