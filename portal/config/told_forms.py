@@ -96,6 +96,9 @@ FORMS = frozenset(
         _("%(source)s reaches %(target)s."),
         _("Delivered, but to %(found)s instead of %(target)s."),
         _("Dropped in table %(table)s (%(name)s) of %(host)s: %(why)s."),
+        _(
+            "%(target)s is not running: its NIC is plugged into no switch, so table %(table)s (%(name)s) of %(host)s drops it."
+        ),
         _("Dropped in table %(table)s of %(bridge)s on %(host)s: %(why)s."),
         _("Dropped in table %(table)s of %(bridge)s on %(host)s: the flow priority %(priority)s, %(match)s says so."),
         _("Dropped in table %(table)s: what another team has set up says so."),

@@ -262,7 +262,7 @@ def _drop(journey: Journey, host: TraceHost, walk: Walk, exit_: Exit, *, explain
     """The drop in words, the look-up that decided it, and what almost let the packet through."""
     decided = _decided(walk, exit_)
     ours = exit_.lookup.table == DROP_TABLE and hops.is_ours(exit_.lookup)
-    sentence, reason = words.drop_words(host, exit_, decided, ours)
+    sentence, reason = words.drop_words(host, exit_, decided, journey.question.target, is_ours=ours)
     suggestion = words.suggestion_for(reason, journey.question)
     near = _nearest(journey, host, decided) if explain and exit_.kind == "drop" else ()
     return Leg(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
 from sdn.trace.fields import protocol_of
-from sdn.trace.question import Question, TraceHost
+from sdn.trace.question import Endpoint, Question, TraceHost
 from sdn.trace.walked import Exit, Seen
 
 # What OVS says that it did not do (ofproto-dpif-xlate.c) → the reason in words
@@ -51,14 +51,22 @@ def service_of(question: Question) -> str:
     return f"{packet.protocol}/{packet.port_dst}" if packet.protocol in ("tcp", "udp", "sctp") else packet.protocol
 
 
-def drop_words(host: TraceHost, exit_: Exit, decided: Seen, is_ours: bool) -> tuple[str, str]:
-    """The sentence, and the drop reason's name ("" where the pipeline is not ours)."""
+def drop_words(
+    host: TraceHost, exit_: Exit, decided: Seen, target: Endpoint | None, *, is_ours: bool
+) -> tuple[str, str]:
+    """The sentence, and the drop reason's name ("" where the pipeline is not ours); `target` is who it is for, if anybody."""
     fields, lookup = exit_.fields, decided.lookup
     if is_ours:
         reason = DROP_REASON_BY_CODE.get(_number(fields.get("reg4", "0")))
         table = TABLE_BY_ID.get(_number(fields.get("reg5", "0")))
         if reason is not None and table is not None:
-            return f"Dropped in table {table.table_id} ({table.name}) of {host.name}: {reason.words}.", reason.name
+            where = f"table {table.table_id} ({table.name}) of {host.name}"
+            if reason.name == "port_down" and target is not None and not target.entry:
+                return (
+                    f"{target.name} is not running: its NIC is plugged into no switch, so {where} drops it.",
+                    reason.name,
+                )
+            return f"Dropped in {where}: {reason.words}.", reason.name
     where = f"in table {lookup.table} of {lookup.bridge or 'its bridge'} on {host.name}"
     if exit_.kind == "refused":
         return f"Dropped {where}: {refusal_words(exit_.why)}.", ""
