@@ -1,6 +1,7 @@
 /**
  * Keeps the parts of a page true that the server words: when one of the objects `data-object` (by space) of topic
  * `data-topic` changes, elements with `data-part` are rendered again by the server and replaced where they differ.
+ * So they are when an operation about one of the objects begins or ends, whoever began it: a plan, another window.
  * `data-kinds` names kinds of object ("vm check") of which every one counts; `data-every` looks again every so many seconds.
  * `data-fresh` says that the objects are changing now: the page looks once more when it has the snapshot.
  */
@@ -34,9 +35,7 @@ export function livePage(element: HTMLElement): void {
 
   live().join(element.dataset.topic ?? "", (change) => {
     const told = change.kind === "event" ? { [change.event.object]: change.event.data } : change.view.state;
-    const counts = (object: string): boolean => objects.has(object) || kinds.has(object.split(":")[0] ?? "");
-    for (const object of Object.keys(told).filter(counts)) {
-      const now = JSON.stringify(told[object]);
+    for (const [object, now] of countedOf(told, objects, kinds)) {
       const known = shown.get(object);
       shown.set(object, now);
       if (now !== known && (change.kind === "event" || known !== undefined)) soon();
@@ -49,6 +48,23 @@ export function livePage(element: HTMLElement): void {
     setInterval(() => {
       if (!document.hidden) soon();
     }, everyS * 1000);
+}
+
+/** What of a change counts, each with what it is now, as text: of an operation about one of the objects its state alone. */
+export function countedOf(
+  told: Record<string, unknown>,
+  objects: ReadonlySet<string>,
+  kinds: ReadonlySet<string>,
+): [string, string][] {
+  const counted: [string, string][] = [];
+  for (const [object, now] of Object.entries(told)) {
+    const kind = object.split(":")[0] ?? "";
+    const about = now as { object_type?: string; object_uuid?: string; state?: string } | null;
+    if (objects.has(object) || kinds.has(kind)) counted.push([object, JSON.stringify(now)]);
+    else if (kind === "operation" && objects.has(`${about?.object_type}:${about?.object_uuid}`))
+      counted.push([object, String(about?.state)]);
+  }
+  return counted;
 }
 
 /** Puts the fresh page's parts in place of this page's, leaving alone what is the same or has the focus. */
