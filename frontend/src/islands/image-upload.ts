@@ -80,8 +80,12 @@ async function begun(form: HTMLFormElement, file: File, key: string): Promise<Pr
 async function ask(form: HTMLFormElement, method: string, url: string, body?: Blob): Promise<Progress> {
   const token = form.querySelector<HTMLInputElement>("[name=csrfmiddlewaretoken]")?.value ?? "";
   const headers = { "X-CSRFToken": token, "Hopsight-Team": form.dataset.team ?? "" };
-  const answer = await fetch(url, { method, body: body ?? null, headers });
-  const json = await answer.json();
+  const answer = await fetch(url, { method, body: body ?? null, headers }).catch(() => {
+    throw new Error(
+      gettext("The connection was lost. What arrived is kept: press the button again to go on."),
+    );
+  });
+  const json = await answer.json().catch(() => ({}));
   if (!answer.ok)
     throw new Error(wordsOf(json) || gettext("the server answered %(status)s", { status: answer.status }));
   return json;

@@ -25,7 +25,9 @@ export function vmCreate(form: HTMLElement): void {
   fillFromSnippets(form);
   const volumes = form.querySelector<HTMLElement>("[data-volumes]");
   volumes?.addEventListener("input", () => keepEmptyRow(volumes));
-  form.addEventListener("keydown", (event) => {
+  // all is filled in, so that the focus may be on nothing yet
+  document.addEventListener("keydown", (event) => {
+    if (event.target !== document.body && !form.contains(event.target as Node)) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
   form.addEventListener("submit", () => {
