@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +28,8 @@ from portal.live.models import Event, Topic
 log = logging.getLogger("hopsight.live")
 CHANNEL_PREFIX = "hopsight:live:"
 RIGHTS_CHANNEL = "hopsight:poke:rights"
+LEFT_ALONE_S = 5
+_hung_until = [0.0]  # on the monotonic clock
 _TOPIC = Topic._meta.db_table
 _NEXT = (
     f'INSERT INTO "{_TOPIC}" ("name", "seq") VALUES (%s, 1) ON CONFLICT ("name") DO UPDATE SET "seq" = "{_TOPIC}"."seq" + 1 '
@@ -73,9 +76,23 @@ def encode(topic: str, seq: int, at: str, type_: str, object_: str, data: dict[s
 def send(topic: str, message: str) -> None:
     """Hand an encoded event to Redis. A lost one is a gap that the reader refetches, so failure is only logged."""
     try:
-        connection().publish(channel_of(topic), message)
+        say(channel_of(topic), message)
     except redis.RedisError as problem:
         log.warning("event not sent topic=%s problem=%s", topic, problem)
+
+
+def say(channel: str, message: str) -> None:
+    """The message is with Redis. Raises redis.RedisError.
+
+    A Redis that did not answer in time is left alone for some seconds: a request tells several events, and would wait for each.
+    """
+    if time.monotonic() < _hung_until[0]:
+        raise redis.TimeoutError("it did not answer a moment ago")
+    try:
+        connection().publish(channel, message)
+    except redis.TimeoutError:
+        _hung_until[0] = time.monotonic() + LEFT_ALONE_S
+        raise
 
 
 def rights_changed(user_id: int) -> None:
@@ -83,7 +100,7 @@ def rights_changed(user_id: int) -> None:
 
     def poke() -> None:
         try:
-            connection().publish(RIGHTS_CHANNEL, str(user_id))
+            say(RIGHTS_CHANNEL, str(user_id))
         except redis.RedisError as problem:
             log.warning("rights not poked user=%s problem=%s: sockets ask by themselves", user_id, problem)
 

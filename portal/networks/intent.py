@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 
 from portal.hosts.models import Host
-from portal.live.events import connection
+from portal.live.events import say
 from portal.networks.models import (
     AllowedAddressPair,
     FixedAddress,
@@ -228,6 +228,6 @@ def _label(text: str) -> str:
 
 def _poke(word: str = "changed") -> None:
     try:
-        connection().publish(POKE_CHANNEL, word)
+        say(POKE_CHANNEL, word)
     except redis.RedisError as problem:
         log.warning("controller not poked, it will look by itself: problem=%s", problem)

@@ -35,7 +35,7 @@ class Pokes:
 @pytest.fixture
 def pokes(monkeypatch: pytest.MonkeyPatch) -> Pokes:
     pokes = Pokes()
-    monkeypatch.setattr(intent, "connection", lambda: pokes)
+    monkeypatch.setattr(intent, "say", pokes.publish)
     return pokes
 
 
