@@ -17,22 +17,23 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext_noop as _
 
 from portal.accounts.factors import asking, has_factor
 from portal.accounts.models import User
 
 # What allauth tells after a change, by its message template; what is not here is not told.
 TOLD = {
-    "mfa/messages/totp_activated.txt": "The authenticator app is set up.",
-    "mfa/messages/totp_deactivated.txt": "The authenticator app is asked for no more.",
-    "mfa/messages/webauthn_added.txt": "The passkey is added.",
-    "mfa/messages/webauthn_removed.txt": "The passkey is removed.",
-    "mfa/messages/recovery_codes_generated.txt": "There are new recovery codes: keep them where you keep passwords.",
-    "socialaccount/messages/account_connected.txt": "It is connected: you may log in by it now.",
-    "socialaccount/messages/account_connected_updated.txt": "It is connected.",
-    "socialaccount/messages/account_connected_other.txt": "It is somebody else’s here already.",
-    "socialaccount/messages/account_disconnected.txt": "It is disconnected: it lets you in no more.",
+    "mfa/messages/totp_activated.txt": _("The authenticator app is set up."),
+    "mfa/messages/totp_deactivated.txt": _("The authenticator app is asked for no more."),
+    "mfa/messages/webauthn_added.txt": _("The passkey is added."),
+    "mfa/messages/webauthn_removed.txt": _("The passkey is removed."),
+    "mfa/messages/recovery_codes_generated.txt": _("There are new recovery codes: keep them where you keep passwords."),
+    "socialaccount/messages/account_connected.txt": _("It is connected: you may log in by it now."),
+    "socialaccount/messages/account_connected_updated.txt": _("It is connected."),
+    "socialaccount/messages/account_connected_other.txt": _("It is somebody else’s here already."),
+    "socialaccount/messages/account_disconnected.txt": _("It is disconnected: it lets you in no more."),
 }
 
 
@@ -40,9 +41,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Nobody signs up by themselves: operators, owners' links and the identity provider bring people in."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
-        "incorrect_password": "That is not your password.",
-        "too_many_login_attempts": "Too many wrong answers: wait five minutes.",
-        "rate_limited": "Too many wrong answers: wait five minutes.",
+        "incorrect_password": gettext_lazy("That is not your password."),
+        "too_many_login_attempts": gettext_lazy("Too many wrong answers: wait five minutes."),
+        "rate_limited": gettext_lazy("Too many wrong answers: wait five minutes."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -53,16 +54,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Ours in place of allauth's."""
         words = message or TOLD.get(message_template or "")
         if words:
-            super().add_message(request, level, message=words, extra_tags=extra_tags)
+            super().add_message(request, level, message=gettext(str(words)), extra_tags=extra_tags)
 
 
 class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Second factors: their secrets lie sealed in the database, so that a copy of it lets nobody in."""
 
     error_messages = DefaultMFAAdapter.error_messages | {
-        "incorrect_code": "That is not the code, or it was used already: take the next one.",
-        "cannot_delete_authenticator": "You must keep a second factor: add another one before you remove this one.",
-        "cannot_generate_recovery_codes": "Recovery codes stand in for a second factor: set one up first.",
+        "incorrect_code": gettext_lazy("That is not the code, or it was used already: take the next one."),
+        "cannot_delete_authenticator": gettext_lazy(
+            "You must keep a second factor: add another one before you remove this one."
+        ),
+        "cannot_generate_recovery_codes": gettext_lazy(
+            "Recovery codes stand in for a second factor: set one up first."
+        ),
     }
 
     def get_totp_label(self, user: User) -> str:

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from portal.accounts import audit, scopes
+from portal.accounts.adapters import TOLD
 from portal.accounts.templatetags.hopsight import said
 from portal.checks.presentation import MARKS
 from portal.compute.actions import ACTIONS
@@ -43,6 +44,7 @@ def _words() -> Iterator[str]:
     yield from audit.WORDS.values()
     yield from scopes.WORDS.values()
     yield from LABELS.values()
+    yield from TOLD.values()
     yield from (one.name for one in SNIPPETS)
     yield from (one.label for one in EXPORTS.values())
     yield from (word for _, word in MARKS.values())
