@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 
 from portal.accounts.access import may, team_for
 from portal.accounts.models import Team
 from portal.compute.models import VM, Image
 from portal.images.models import ImageImport
-from portal.operations.models import Operation
+from portal.operations.models import Operation, OperationState
+
+FAILED_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,9 @@ def _newest(uuids: Iterable[UUID]) -> dict[UUID, Operation]:
 
 
 def failed_of(team: Team) -> list[Operation]:
-    """The last imports that came to nothing, whose words tell why."""
-    return list(Operation.objects.filter(team=team, kind="image.import", state="failed")[:5])
+    """The last day's imports that came to nothing, whose words tell why; those before are in the list of operations."""
+    failed = Operation.objects.filter(team=team, kind="image.import", state=OperationState.FAILED)
+    return list(failed.filter(finished_at__gt=timezone.now() - FAILED_FOR)[:5])
 
 
 def looked_at(request: HttpRequest, slug: str) -> Image:

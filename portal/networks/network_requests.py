@@ -11,6 +11,7 @@ from portal.accounts.models import Team
 from portal.networks import numbers, quota
 from portal.networks.audited import audit
 from portal.networks.intent import bump_generation
+from portal.networks.ipam import AddressProblem, address_ports
 from portal.networks.models import Network, NetworkKind, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.owners import network_named
@@ -99,7 +100,7 @@ def store_network(team: Team | None, spec: NetworkSpec, findings: Findings) -> N
 
 
 def add_subnet(network: Network, spec: SubnetSpec) -> Subnet:
-    """One more subnet of the network. Raises NetworkProblem."""
+    """One more subnet of the network; ports that have no address of its family get one. Raises NetworkProblem."""
     with transaction.atomic():
         bump_generation()
         findings = Findings()
@@ -107,6 +108,11 @@ def add_subnet(network: Network, spec: SubnetSpec) -> Subnet:
         findings.stop()
         assert checked is not None
         made = _store_subnet(network, checked)
+        try:
+            address_ports(made)
+        except AddressProblem as problem:
+            findings.add("cidr", str(problem))
+        findings.stop()
         audit("subnet_add", network, after={"cidr": made.cidr})
         return made
 

@@ -19,6 +19,8 @@ from portal.networks.intent import load_snapshot
 from portal.networks.ipam import AddressProblem, address_ports, allocate_port, lowest_free, reserve_port
 from portal.networks.models import FixedAddress, Network, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
+from portal.networks.network_requests import SubnetSpec, add_subnet
+from portal.networks.problems import NetworkProblem
 from portal.networks.subnets import ula_subnet
 from sdn.model.mtu import overhead_bytes
 from tests import databases
@@ -130,10 +132,19 @@ def test_in_a_slaac_subnet_the_address_is_made_of_the_mac(network: Network) -> N
 def test_a_network_becomes_dual_stack_with_its_ports(network: Network) -> None:
     network.subnets.filter(cidr="fd20::/64").delete()
     ports = [allocate_port(network, name=f"vm-{number}") for number in range(3)]
-    six = Subnet.objects.create(network=network, **ula_subnet(network))
-    assert (address_ports(six), address_ports(six)) == (3, 0)
+    six = add_subnet(network, SubnetSpec("fd55::/64"))
+    assert address_ports(six) == 0, "they have one each by now"
     assert all(ip_address(addresses(port)[1]) in ip_network(six.cidr) for port in ports)
     assert addresses(allocate_port(network, name="vm-9"))[1].startswith("fd")
+
+
+def test_a_subnet_that_is_too_small_for_the_ports_that_need_it_is_refused_whole(network: Network) -> None:
+    network.subnets.filter(cidr="10.0.0.0/24").delete()
+    for number in range(6):
+        allocate_port(network, name=f"vm-{number}")
+    with pytest.raises(NetworkProblem, match="too few addresses for the ports of Payments net: make it larger"):
+        add_subnet(network, SubnetSpec("10.9.0.0/29"))
+    assert not network.subnets.filter(cidr="10.9.0.0/29").exists()
 
 
 def test_a_full_network_says_so(network: Network) -> None:
