@@ -23,6 +23,7 @@ from portal.networks.claims import RIGHT
 from portal.networks.conflicts import conflict_lines, conflicted_ports
 from portal.networks.owners import owned_by
 from portal.operations.models import Operation, OperationState
+from portal.operations.waiting import not_taken
 
 SHOWN = 12  # of each sort
 FAILED_FOR = timedelta(hours=6)
@@ -100,6 +101,13 @@ def _failed_operations(team: Team, at: datetime) -> Iterator[Problem]:
         yield Problem(f"operation:{one.uuid}", False, words, told(one.error), reverse("operation", args=[one.uuid]), one.finished_at)  # fmt: skip
 
 
+def _waiting_operations(team: Team, at: datetime) -> Iterator[Problem]:
+    for one in not_taken(at).filter(team=team).order_by("id")[:SHOWN]:
+        words = gettext("%(title)s %(name)s is not begun") % {"title": gettext(one.title), "name": one.object_name}
+        detail = gettext("No worker has taken it: they are all busy, or none is running.")
+        yield Problem(f"waiting:{one.uuid}", True, words, detail, reverse("operation", args=[one.uuid]), one.created_at)
+
+
 def _drops(team: Team, at: datetime) -> Iterator[Problem]:
     rows = DropCounter.objects.filter(owned_by(team, "port__"), port__isnull=False, last_at__gt=at - DROPS_FOR)
     for row in rows.values("reason", "port__uuid", "port__name", "port__vm__uuid").annotate(sum=Sum("packets")).order_by("port__name")[:SHOWN]:  # fmt: skip
@@ -141,6 +149,7 @@ SORTS: tuple[Callable[[Team, datetime], Iterator[Problem]], ...] = (
     _failing_checks,
     _vms_in_trouble,
     _failed_operations,
+    _waiting_operations,
     _drops,
     _address_conflicts,
 )

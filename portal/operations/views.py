@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -21,6 +22,7 @@ from portal.operations.cancel import OperationProblem, cancel_refusal, request_c
 from portal.operations.log_lines import log_line
 from portal.operations.models import UNFINISHED, Operation, OperationState
 from portal.operations.retry import asked_values, request_retry, retry_refusal
+from portal.operations.waiting import not_taken
 from portal.operations.whose import operations_listed, operations_seen, right_over
 
 SHOWN = 100
@@ -56,6 +58,7 @@ def operation(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "cancel_refusal": refusal(request, right_over(row, "operation.cancel"), row.team) or cancel_refusal(row),
         "retry_refusal": refusal(request, right_over(row, "operation.retry"), row.team) or retry_refusal(row),
         "object_url": object_url(row),
+        "is_not_taken": row.state == OperationState.QUEUED and not_taken(timezone.now()).filter(pk=row.pk).exists(),
     }
     return render(request, "operations/operation.html", context)
 

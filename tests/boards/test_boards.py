@@ -197,6 +197,19 @@ def test_a_problem_is_over_when_its_cause_is(cast: Cast, troubled: VM) -> None:
     assert left == set()
 
 
+def test_an_operation_that_no_worker_takes_is_a_problem_and_its_page_says_why(cast: Cast) -> None:
+    made_vm(cast)
+    one = Operation.objects.get()
+    assert problems_of(cast.payments) == [], "a worker that has time needs some moments too"
+    Operation.objects.update(created_at=timezone.now() - timedelta(seconds=31))
+    told = problems_of(cast.payments)
+    assert [(problem.key, problem.is_bad) for problem in told] == [(f"waiting:{one.uuid}", True)]
+    words = "all busy, or none is running"
+    assert words in told[0].detail and words in page(client_of(cast.alice), f"/operations/{one.uuid}/")
+    Operation.objects.update(state="running", worker="one")
+    assert problems_of(cast.payments) == [] and words not in page(client_of(cast.alice), f"/operations/{one.uuid}/")
+
+
 def test_a_host_that_is_silent_is_a_problem_of_operators(cast: Cast) -> None:
     made_host()
     assert host_problems() == []
