@@ -27,7 +27,7 @@ from sdn.model.addresses import HostName, Mac
 from sdn.model.intent import IntentSnapshot, PortIntent
 from sdn.model.packet import ECHO_REQUEST, Address, Packet
 from sdn.model.trace import Trace
-from sdn.pipeline import DROP_REASON_BY_CODE
+from sdn.pipeline import DROP_REASON_BY_CODE, DROP_REASON_BY_NAME
 from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
 from sdn.trace import Endpoint, LiveWorld, Question, TraceHost, predict
 from sdn.trace.probed import Sighting, first_divergence, probed_trace
@@ -251,7 +251,10 @@ def explanation(packet: Packet, predicted: Trace, seen: tuple[Sighting, ...]) ->
 
 
 def _drop_of(trace: Trace) -> tuple[str, str, str]:
-    """Table, host and reason of a drop's sentence."""
+    """Table, host and reason of a drop's sentence; a real packet's report does not know whose port is not there."""
+    off = re.search(r"is not running: .* so table (\d+) \(\w+\) of (\w+) drops it\.$", trace.reason)
+    if off:
+        return off[1], off[2], DROP_REASON_BY_NAME["port_down"].words
     found = re.search(r"in table (\d+) (?:\(\w+\) )?of (?:br-int on )?(\w+): (.*?)\.?$", trace.reason)
     return (found[1], found[2], found[3]) if found else ("", "", trace.reason)
 
