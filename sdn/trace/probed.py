@@ -20,6 +20,7 @@ GOES_BACK = "it would go back out of the port that it came in by"
 GUEST_SIDE = ("guest_nic", "backend")
 NOT_PROBED = (*GUEST_SIDE, "linux_bridge")
 PLUGS = ("tap", "veth")
+WHERE_IT_ENDS = ("linux_bridge", *PLUGS)  # beside the switch, where no probe goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,10 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
     hops += [_unforeseen(one) for one in left if one.host not in foreseen]
     verdict, reason = _verdict(sightings)
     if _is_past_the_switch(predicted, hops) and verdict == "delivered":
-        last, verdict = (
-            sightings[-1],
-            predicted.verdict,
-        )  # a probe is not handed to the Linux bridge: nobody looked there
-        reason = f"A real packet got to {last.port_name} on {last.host} in {last.at_us / 1000:.1f} ms, and was not handed on to the Linux bridge."
+        verdict = predicted.verdict  # a probe is not handed on: nobody looked there
+        if any(hop.kind == "linux_bridge" for hop in _behind_the_switch(hops)):
+            last = sightings[-1]
+            reason = f"A real packet got to {last.port_name} on {last.host} in {last.at_us / 1000:.1f} ms, and was not handed on to the Linux bridge."
     elif outside and verdict == "delivered":
         last, verdict = sightings[-1], predicted.verdict  # what is past the cable is as it was foreseen: nobody looked
         reason = f"A real packet got to the cable out of {last.host} in {last.at_us / 1000:.1f} ms; it was not let out."
@@ -95,9 +95,9 @@ def end_of(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
 
 
 def ends_before_the_switch(predicted: Trace) -> bool:
-    """Does the packet end in a Linux bridge between its sender and the switch, where a probe begins?"""
+    """Does the packet end at the tap, or in a Linux bridge, between its sender and the switch, where a probe begins?"""
     kinds = [hop.kind for hop in predicted.hops]
-    return predicted.verdict == "dropped" and kinds[-1:] == ["linux_bridge"] and "bridge" not in kinds
+    return predicted.verdict == "dropped" and bool(kinds) and kinds[-1] in WHERE_IT_ENDS and "bridge" not in kinds
 
 
 def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
@@ -118,10 +118,17 @@ def first_divergence(predicted: Trace, probed: Trace) -> Divergence | None:
 
 
 def _is_past_the_switch(predicted: Trace, hops: Sequence[Hop]) -> bool:
-    """Is the place that decides a Linux bridge behind the last switch, where no probe comes?"""
-    is_whole = len(hops) == len(predicted.hops) and predicted.verdict != "delivered"
+    """Is the place that decides a Linux bridge, or a tap that passes nothing, behind the last switch, where no probe comes?"""
+    if len(hops) != len(predicted.hops) or predicted.verdict == "delivered":
+        return False
+    behind = _behind_the_switch(hops)
+    is_at_tap = predicted.verdict == "dropped" and bool(behind) and behind[-1].kind in PLUGS
+    return is_at_tap or any(hop.kind == "linux_bridge" for hop in behind)
+
+
+def _behind_the_switch(hops: Sequence[Hop]) -> Sequence[Hop]:
     bridges = [number for number, hop in enumerate(hops) if hop.kind == "bridge"]
-    return is_whole and bool(bridges) and any(hop.kind == "linux_bridge" for hop in hops[bridges[-1] :])
+    return hops[bridges[-1] + 1 :] if bridges else ()
 
 
 def _report_of(hop: Hop, left: Sequence[Sighting], predicted: Trace) -> Sighting | None:

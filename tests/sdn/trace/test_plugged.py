@@ -167,3 +167,9 @@ def test_a_tap_whose_link_is_down_ends_the_packet_and_is_the_first_thing_that_is
     )
     assert found.suggestion == f"Have an operator of {host} set it up: ip link set {down.tap} up."
     assert found.hops[-1].object == down.tap
+    assert ends_before_the_switch(found) == (end == "source")
+    if end == "target":  # a probe is not given to the guest: it comes as far as the port, and contradicts nothing
+        port = Sighting(host, "port", 300, 10, 70, ofport=down.ofport or 0, port_name=down.name)
+        probed = probed_trace(found, (port,) if host == "hv1" else (Sighting("hv1", "tunnel", 100, 10, 70), port))
+        assert probed.verdict == "dropped" and "was not given to the guest" in probed.reason
+        assert first_divergence(found, probed) is None
