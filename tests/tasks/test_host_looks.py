@@ -199,7 +199,11 @@ def test_agents_are_asked_and_written_by_queries_that_do_not_grow_with_hosts(wat
         for _, domains in some:
             for vm in domains.values():
                 answers.take(
-                    vm, {ports[vm]: frozenset({f"10.9.{round_}.{vm}"}), "52:54:00:00:00:99": frozenset({"10.9.9.9"})}
+                    vm,
+                    {
+                        ports[vm]: frozenset({f"10.{round_}.{vm // 250}.{vm % 250}"}),
+                        "52:54:00:00:00:99": frozenset({"10.9.9.9"}),
+                    },
                 )
         counts.append(queries_of(answers.write))
         answers.write()
