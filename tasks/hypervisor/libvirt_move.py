@@ -38,13 +38,14 @@ class LibvirtMove:
         self._asked, self._here, self._there = asked, here, there
         self._changed = threading.Condition()
         self._stopped, self._ended = False, False
+        self._is_told = False  # that the guest has stopped, to who waits
         self._problem: BaseException | None = None
         threading.Thread(target=self._run, name=f"move-{asked.domain}", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        with self._changed:
-            before = self._stopped
-            self._changed.wait_for(lambda: self._ended or self._stopped != before, seconds)
+        with self._changed:  # it may have stopped while who waits was elsewhere: each moment counts then
+            self._changed.wait_for(lambda: self._ended or self._stopped != self._is_told, seconds)
+            self._is_told = self._stopped
             return self._ended
 
     @property
