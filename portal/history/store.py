@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from heapq import nlargest
 from itertools import groupby, pairwise
 from operator import add
+from typing import Any
 
-from django.db.models import Max, Min
+from django.db.models import Count, Max, Min, QuerySet
 
 from portal.history.models import Samples
 from portal.history.series import KINDS, STEPS, Field, Kind, Step
@@ -55,6 +56,10 @@ class Line:
     @property
     def highest(self) -> float | None:
         return max((value for value in self.peak if value is not None), default=None)
+
+
+Ranked = tuple[int, tuple[float, ...]]
+_ranked: dict[tuple[int, int], tuple[dict[str, Any], list[Ranked]]] = {}  # kind and how many → which samples, and who
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +135,18 @@ def latest_among(kind: Kind, ids: Collection[int], now_s: int) -> dict[int, tupl
     return found
 
 
-def busiest_of_all(kind: Kind, most: int, now_s: int) -> list[tuple[int, tuple[float, ...]]]:
-    """The objects whose newest values' first two (sent, received) make the largest sums, the largest first; one query."""
+def busiest_of_all(kind: Kind, most: int, now_s: int) -> list[Ranked]:
+    """The objects whose newest values' first two (sent, received) make the largest sums, the largest first. They are ranked
+    once for each step's samples, however many boards ask."""
     rows = Samples.objects.filter(kind=kind.code, step_s=STEPS[0].step_s, at_s__gt=now_s - 2 * STEPS[0].step_s)
+    stand = rows.aggregate(Max("id"), Max("at_s"), Count("id"))
+    known = _ranked.get((kind.code, most))
+    if known is None or known[0] != stand:
+        known = _ranked[kind.code, most] = (stand, _rank(rows, most))
+    return known[1]
+
+
+def _rank(rows: QuerySet[Samples], most: int) -> list[Ranked]:
     newest = dict(rows.order_by("at_s").values_list("page", "packed"))
     cells_of = {page: _unpack(packed) for page, packed in newest.items()}
     sums = (

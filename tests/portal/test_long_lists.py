@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.db import connection
 from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from portal.checks.models import PathCheck
@@ -112,3 +114,8 @@ def test_the_busiest_of_all_are_ranked_by_both_ways_together(cast: Cast) -> None
     sums = sorted((values[pk][0] + values[pk][1] for pk in values), reverse=True)[:20]
     assert [sent + received for _, (sent, received, *_) in found] == sums
     assert all(values[pk] == told for pk, told in found)
+    with CaptureQueriesContext(connection) as asked:
+        assert busiest_of_all(series.PORT, 20, 1015) == found
+    assert len(asked) == 1, "they are ranked once for each step's samples"
+    write_samples(series.PORT, 1010, {300 * 64: (500.0,) * 6})  # a page that came late
+    assert busiest_of_all(series.PORT, 20, 1015)[0][0] == 300 * 64
