@@ -170,7 +170,8 @@ def create_vm(team: Team, user: User, spec: VMSpec) -> Creation:
             suggested = suggested_groups(locked, user) if spec.groups is None else spec.groups
             port = allocate_port(spec.network, name=spec.name, vm=vm, address=spec.address)
             port.groups.set(suggested)
-            Port.objects.filter(pk=port.pk).update(model=spec.hardware.nic_model)
+            if port.model != spec.hardware.nic_model:
+                Port.objects.filter(pk=port.pk).update(model=spec.hardware.nic_model)
         except AddressProblem as problem:
             raise VMProblem({"address" if spec.address else "network": [str(problem)]}) from None
         new = make_rows(vm, user, spec.volumes)

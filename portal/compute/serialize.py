@@ -29,7 +29,7 @@ def port_as_json(port: Port) -> dict[str, Any]:
 def vm_as_json(vm: VM) -> dict[str, Any]:
     """The whole VM with its ports and addresses."""
     ports = [port_as_json(port) for port in vm.ports.all()]
-    address = next((row.address for port in vm.ports.all() for row in port.addresses.all()), None)
+    address = next((one for port in ports for one in port["addresses"]), None)
     return {
         "uuid": str(vm.uuid),
         "name": vm.name,

@@ -45,6 +45,6 @@ def begin_operation(
     )
     audited = params if after is None else after
     record(kind, team, user, (subject.type, str(subject.uuid), subject.name), after=audited or None)
+    transaction.on_commit(lambda: enqueue_operation(operation.pk))  # first of what is sent: a worker begins meanwhile
     operation_changed(operation)
-    transaction.on_commit(lambda: enqueue_operation(operation.pk))
     return operation

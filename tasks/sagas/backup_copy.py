@@ -16,12 +16,11 @@ from pathlib import Path
 
 from portal.backups.models import Backup
 from portal.compute.hardware import disk_target
-from portal.operations.models import Operation
 from tasks.hypervisor.disks import VMFiles, copy_disk, remove_file, stand_alone
 from tasks.hypervisor.driver import CallFailed, CheckpointLost, CopyAsked, DiskCopy, DomainState, Hypervisor
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, StageError, stop_if_cancelled
-from tasks.sagas.rows import operation_params, placed, placed_or_none
+from tasks.sagas.rows import keep_params, operation_params, placed, placed_or_none
 
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 TELL_EVERY_S, LOOK_EVERY_S = 1.0, 0.1
@@ -110,8 +109,7 @@ def _open(context: Context) -> None:
     vm, hypervisor, _ = placed(context)
     if hypervisor.state(vm.domain) in LIVE:
         return
-    params = operation_params(context)
-    Operation.objects.filter(pk=context.operation.pk).update(params={**params, "opened": True})
+    keep_params(context, opened=True)
     vm_create.define(context)
     hypervisor.open_disks(vm.domain)
 

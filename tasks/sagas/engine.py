@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Exists, Q
 from django.utils import timezone
 
 from portal.hosts.models import Host
@@ -61,6 +62,9 @@ class Context:
     hypervisors: Hypervisors
     deadline: float = field(default_factory=lambda: time.monotonic() + STAGE_DEADLINE_S)
     tell: Callable[[str], None] = lambda _words: None  # how far a stage is, for its line
+    told: dict[str, object] = field(
+        default_factory=dict
+    )  # what the stage adds to the params when it is done, for readers
 
 
 def stop_if_cancelled(context: Context) -> None:
@@ -103,17 +107,23 @@ def run_operation(operation_id: int, sagas: Mapping[str, Saga], hypervisors: Hyp
 
 
 def claim(operation_id: int, worker: str) -> Operation | None:
-    """The operation, held by this worker; None when it is finished, held, or not yet its turn."""
-    now = timezone.now()
-    operation = Operation.objects.filter(pk=operation_id, state__in=UNFINISHED).first()
-    if operation is None or _has_earlier(operation) or _must_wait(operation):
+    """The operation, held by this worker; None when it is finished, held, or not yet its turn.
+
+    It is read before it is taken: no one can have had it in between, for then its worker or its lease is another.
+    """
+    now, unfinished = timezone.now(), Operation.objects.filter(state__in=UNFINISHED)
+    rows = unfinished.select_related("team", "created_by", "cancel_asked_by", "retry_of").prefetch_related("stages")
+    operation = rows.filter(pk=operation_id).first()
+    if operation is None or _must_wait(operation):
         return None
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
-    mine = Operation.objects.filter(free, pk=operation_id, state__in=UNFINISHED)
-    if not mine.update(worker=worker, lease_until=now + timedelta(seconds=LEASE_S)):
+    earlier = unfinished.filter(object_uuid=operation.object_uuid, pk__lt=operation_id)
+    as_read = unfinished.filter(pk=operation_id, worker=operation.worker, lease_until=operation.lease_until)
+    until = now + timedelta(seconds=LEASE_S)
+    if not as_read.filter(free, ~Exists(earlier)).update(worker=worker, lease_until=until):
         return None
-    rows = Operation.objects.select_related("team", "created_by", "cancel_asked_by", "retry_of")
-    return rows.prefetch_related("stages").get(pk=operation_id)
+    operation.worker, operation.lease_until = worker, until
+    return operation
 
 
 def release_dead_workers() -> None:
@@ -146,11 +156,6 @@ def due_operations() -> list[int]:
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=timezone.now())
     rows = Operation.objects.filter(free, state__in=UNFINISHED).order_by("id")
     return list(rows.values_list("id", flat=True)[:200])
-
-
-def _has_earlier(operation: Operation) -> bool:
-    same = Operation.objects.filter(object_uuid=operation.object_uuid, state__in=UNFINISHED)
-    return same.filter(pk__lt=operation.pk).exists()
 
 
 def _must_wait(operation: Operation) -> bool:
@@ -207,6 +212,8 @@ class _Run:
         self._hypervisors = hypervisors
         self._rows = {row.name: row for row in operation.stages.all()}  # the same objects that are published
         self._unsaved: set[str] = set()
+        self._told: dict[str, object] = {}  # params that the next save adds
+        self._is_cancel_asked = False  # as the last save saw it
 
     def run(self) -> None:
         if self._operation.state != OperationState.UNDOING:
@@ -234,7 +241,8 @@ class _Run:
             self._save(**begun)
             begun = {}
             try:
-                stop_if_cancelled(self._context(stage))
+                if self._is_cancel_asked:
+                    stop_if_cancelled(self._context(stage))
                 problem = self._do(stage)
             except Cancelled as words:
                 self._operation.refresh_from_db(fields=["cancel_asked_at", "cancel_asked_by"])
@@ -257,6 +265,7 @@ class _Run:
         try:
             context = self._context(stage)
             detail = stage.do(context) or ""
+            self._told |= context.told
         except (StageError, HypervisorError, DiskProblem, OSError) as problem:
             return str(problem)
         except (LeaseLost, Cancelled):
@@ -318,15 +327,22 @@ class _Run:
         """A line of the log; the next save writes it."""
         self._operation.log = [*self._operation.log, [timezone.now().isoformat(), words]][-LOG_LINES_MAX:]
 
-    def _save(self, **columns: object) -> None:
-        """Write the marked stages and these columns of the operation, if it is still ours, and tell its readers."""
+    def _save(self, **columns: Any) -> None:
+        """Write the marked stages and these columns of the operation, if it is still ours; tell its readers.
+
+        The same statement sees whether somebody asked to cancel."""
+        if self._told:
+            columns["params"] = {**self._operation.params, **columns.get("params", {}), **self._told}
         with transaction.atomic():
             mine = Operation.objects.filter(pk=self._operation.pk, worker=self._worker)
-            if not mine.update(log=self._operation.log, **columns):
+            written = {"log": self._operation.log, **columns}
+            self._is_cancel_asked = not mine.filter(cancel_asked_at__isnull=True).update(**written)
+            if self._is_cancel_asked and not mine.update(**written):
                 raise LeaseLost(str(self._operation.uuid))
             for name in self._unsaved:
                 self._rows[name].save(update_fields=["state", "started_at", "finished_at", "detail"])
             for name, value in columns.items():
                 setattr(self._operation, name, value)
             operation_changed(self._operation)
+        self._told.clear()
         self._unsaved.clear()

@@ -10,7 +10,6 @@ from pathlib import Path
 from django.conf import settings
 
 from portal.hosts.models import Host, Orphan, OrphanKind
-from portal.operations.models import Operation
 from sdn.transport.ovsdb_ports import PortProblem, remove_port
 from sdn.transport.tls import TlsFiles
 from tasks.hypervisor.disks import remove_file
@@ -18,7 +17,7 @@ from tasks.hypervisor.driver import Hypervisor
 from tasks.reconcile.orphans import Found, find_orphans, record_orphans
 from tasks.reconcile.stray_ports import BRIDGE, iface_id_of
 from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.rows import operation_params
+from tasks.sagas.rows import keep_params, operation_params
 
 # A domain goes before the files that it names, and its ports go by themselves with it.
 ORDER = (OrphanKind.DOMAIN, OrphanKind.PORT, OrphanKind.FILE, OrphanKind.VOLUME)
@@ -127,8 +126,7 @@ def _asked(context: Context) -> set[tuple[str, str]]:
 
 def _note(context: Context, results: list[Removed]) -> None:
     told = [[one.name, one.kept or "removed"] for one in results]
-    params = {**operation_params(context), "results": told}
-    Operation.objects.filter(pk=context.operation.pk).update(params=params)
+    keep_params(context, results=told)
 
 
 SAGAS: dict[str, Saga] = {"host.clean": (Stage("look", look), Stage("remove", remove))}

@@ -22,7 +22,7 @@ from tasks.images.copies import drop_copies
 from tasks.images.fetch import fetch
 from tasks.images.inspect import GIB, check_digest, convert_to_qcow2, inspect_image
 from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.volume import params_of
+from tasks.sagas.rows import operation_params
 
 LONG_S = 3600.0
 
@@ -50,7 +50,7 @@ def bring(context: Context) -> str:
 
 def copy(context: Context) -> str:
     """All layers of the VM's disk as one file that stands alone; the VM is off, and held so by this operation."""
-    target, params = source_file(context.operation.object_uuid), params_of(context)
+    target, params = source_file(context.operation.object_uuid), operation_params(context)
     vm = VM.objects.select_related("host").filter(uuid=params["source"]).first()
     if vm is None or vm.host is None:
         raise StageError("the VM is no longer there")
@@ -69,7 +69,7 @@ def copy(context: Context) -> str:
 
 def boot_of(context: Context) -> dict[str, object]:
     """How an image of a VM boots: as the image that the VM was made of."""
-    params = params_of(context)
+    params = operation_params(context)
     origin = Image.objects.filter(pk=params["image"]).first() if "image" in params else None
     if origin is None:
         return {}

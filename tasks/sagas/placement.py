@@ -16,7 +16,6 @@ from django.utils import timezone
 from portal.compute.hardware import NO_CHECKSUMS
 from portal.compute.models import VM, VMState
 from portal.hosts.models import Host
-from portal.operations.models import Operation
 from tasks.sagas.engine import StageError
 
 FRESH_S = 15.0
@@ -109,13 +108,10 @@ def seats_for(wish: Wish, hosts: list[Host]) -> list[Seat]:
     return [_seat(host, wish, *used.get(host.pk, (0, 0)), together.get(host.pk, 0)) for host in hosts]
 
 
-def keep_placement(operation: Operation, choice: Choice) -> None:
-    """Write down with the operation why the host was chosen, and what of the others."""
-    stored = Operation.objects.values_list("params", flat=True).get(pk=operation.pk)
+def told_placement(choice: Choice) -> dict[str, object]:
+    """Why the host was chosen, and what of the others, as an operation keeps it in `params["placement"]`."""
     told = [asdict(seat) | {"words": seat.words} for seat in choice.seats]
-    kept = {"host": choice.host.name, "because": choice.because, "hosts": told}
-    operation.params = {**stored, "placement": kept}
-    Operation.objects.filter(pk=operation.pk).update(params=operation.params)
+    return {"host": choice.host.name, "because": choice.because, "hosts": told}
 
 
 def _seat(host: Host, wish: Wish, ram_used: int, vcpus_used: int, together: int) -> Seat:

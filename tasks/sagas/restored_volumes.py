@@ -18,13 +18,12 @@ from django.db import transaction
 from portal.backups.models import Backup, BackupVolume
 from portal.backups.restored_volumes import volume_links
 from portal.live.publishers import volume_deleted
-from portal.operations.models import Operation
 from portal.volumes.models import Pool, Volume, VolumeState
 from tasks.hypervisor.disks import VMFiles, copy_disk, rebase_offline, remove_file, write_raw
 from tasks.hypervisor.driver import Hypervisor, VolumeAsked
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, StageError
-from tasks.sagas.rows import operation_params, placed, update_volume
+from tasks.sagas.rows import keep_params, operation_params, placed, update_volume
 from tasks.sagas.volume import GIB, ROWS, choose_pool
 
 
@@ -60,7 +59,7 @@ def unmake_volumes(context: Context) -> None:
         if volume.pool is not None:
             context.hypervisors(volume.pool.host).remove_volume(volume.pool.name, volume.file_name)
             update_volume(volume, path="", pool=None, state=VolumeState.CREATING)
-    Operation.objects.filter(pk=context.operation.pk).update(params={**params, "made": []})
+    keep_params(context, made=[])
 
 
 def unplace(context: Context) -> None:
@@ -114,6 +113,4 @@ def _whole(first: Path) -> Path:
 
 
 def _note_made(context: Context, uuid: str) -> None:
-    params = operation_params(context)
-    made = [*params.get("made", []), uuid]
-    Operation.objects.filter(pk=context.operation.pk).update(params={**params, "made": made})
+    keep_params(context, made=[*operation_params(context).get("made", []), uuid])

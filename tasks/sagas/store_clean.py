@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from portal.backups.models import BackupStore
-from portal.operations.models import Operation
 from tasks.backups.look import STRAYS_TOLD, strays_of
 from tasks.backups.store import Store, is_key, opened
 from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.rows import operation_params
+from tasks.sagas.rows import keep_params, operation_params
 
 LONG_S = 3600.0
 
@@ -77,8 +76,7 @@ def _asked(context: Context) -> set[str]:
 
 def _note(context: Context, results: list[Removed]) -> None:
     told = [[one.folder, one.kept or "removed"] for one in results]
-    params = {**operation_params(context), "results": told}
-    Operation.objects.filter(pk=context.operation.pk).update(params=params)
+    keep_params(context, results=told)
 
 
 SAGAS: dict[str, Saga] = {

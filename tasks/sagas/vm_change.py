@@ -16,7 +16,6 @@ from portal.compute.hardware import disk_target
 from portal.compute.models import VM, Image, VMState
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation
-from portal.operations.models import Operation
 from tasks.hypervisor.disks import (
     backing_of,
     copy_disk,
@@ -29,7 +28,7 @@ from tasks.hypervisor.disks import (
 from tasks.hypervisor.driver import DomainState, HypervisorError
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.rows import not_deleted_words, operation_params, placed, placed_or_none, update_vm, vm_of
+from tasks.sagas.rows import keep_params, not_deleted_words, operation_params, placed, placed_or_none, update_vm, vm_of
 from tasks.sagas.vm_life import RUN, record_state
 
 COPY_DEADLINE_S = 3600.0
@@ -128,8 +127,7 @@ def unstart_rebuilt(context: Context) -> None:
 def drop_old_disk(context: Context) -> None:
     """From here on there is no way back, which is written down before the file goes."""
     _, _, files = placed(context)
-    rows = Operation.objects.filter(pk=context.operation.pk)
-    rows.update(params={**operation_params(context), "is_dropped": True})
+    keep_params(context, is_dropped=True)
     remove_file(files.old_disk)
     remove_file(files.rescue)
 

@@ -25,7 +25,7 @@ from tasks.hypervisor.seed import SeedSpec, make_seed
 from tasks.hypervisor.tap import read_taps
 from tasks.images.copies import Base, ensure_copy
 from tasks.sagas.engine import Context, Saga, Stage, StageError, stop_if_cancelled
-from tasks.sagas.placement import choose_host, keep_placement, wish_of
+from tasks.sagas.placement import choose_host, told_placement, wish_of
 from tasks.sagas.plugs import remove_bridges, settle_plugs
 from tasks.sagas.rows import placed, placed_or_none, release, update_vm, vm_of
 from tasks.sagas.vm_volumes import forget_volumes, give_pools, lacking_for, make_volumes, unmake_volumes
@@ -48,7 +48,7 @@ def place(context: Context) -> str:
         vm.ports.update(host=choice.host, tap="", ofport=None, wired_at=None, wired_generation=None)
         bump_generation(only_ports(vm.ports.values_list("id", flat=True)))
         vm_changed(vm)
-    keep_placement(context.operation, choice)
+    context.told["placement"] = told_placement(choice)
     return choice.words
 
 

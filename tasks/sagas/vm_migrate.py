@@ -28,7 +28,7 @@ from tasks.hypervisor.domain_xml import format_disk, format_domain
 from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError, Move, MoveAsked
 from tasks.sagas import moved_layers, moved_volumes, vm_create
 from tasks.sagas.engine import Cancelled, Context, Saga, Stage, StageError, stop_if_cancelled
-from tasks.sagas.placement import Wish, choose_host, keep_placement, wish_of
+from tasks.sagas.placement import Wish, choose_host, told_placement, wish_of
 from tasks.sagas.rows import keep_params, operation_params, vm_of, vm_or_none
 from tasks.sagas.vm_life import record_state
 
@@ -66,8 +66,7 @@ def check(context: Context) -> str:
     with transaction.atomic():
         lock_intent()
         choice = choose_host(_wish(vm, params))
-        keep_placement(context.operation, choice)
-    keep_params(context, to=choice.host.name)
+    keep_params(context, to=choice.host.name, placement=told_placement(choice))
     source, target = _hosts(context)
     networks = list(Network.objects.filter(ports__vm=vm).distinct())
     problems = move_problems(vm, target, networks) + _file_problems(vm, source, target)

@@ -33,9 +33,8 @@ from tasks.sagas.layers import (
     refresh_pools,
     too_many_on,
 )
-from tasks.sagas.rows import placed, placed_or_none
-from tasks.sagas.vm_snapshots import note, snapshot_of, snapshot_or_none, switch
-from tasks.sagas.volume import params_of
+from tasks.sagas.rows import keep_params, operation_params, placed, placed_or_none
+from tasks.sagas.vm_snapshots import snapshot_of, snapshot_or_none, switch
 
 
 def merge_volumes(context: Context) -> str:
@@ -53,16 +52,16 @@ def merge_volumes(context: Context) -> str:
 
 def _merge_part(context: Context, hypervisor: Hypervisor, part: SnapshotVolume) -> None:
     open_layers(hypervisor, disk_of(part.volume))  # a host that is away is met before anything is written
-    note(context, begun_part=part.pk)
+    keep_params(context, begun_part=part.pk)
     left = merge_part(hypervisor, part)
     with transaction.atomic():
-        note(context, left_of_volumes=[*params_of(context).get("left_of_volumes", ()), str(left)])
+        keep_params(context, left_of_volumes=[*operation_params(context).get("left_of_volumes", ()), str(left)])
         record_merged_part(part)
 
 
 def _drop_left_of_volumes(context: Context) -> None:
     """The definition names them no more before they go."""
-    if left := params_of(context).get("left_of_volumes"):
+    if left := operation_params(context).get("left_of_volumes"):
         vm_create.define(context)
         for path in left:
             remove_file(Path(path))
@@ -80,7 +79,7 @@ def finish_volumes(context: Context) -> None:
     _drop_left_of_volumes(context)
     refresh_pools(hypervisor, vm.volumes.select_related("pool"))
     if snapshot is not None:
-        kept = {"has_memory": False} if params_of(context).get("left_of_volumes") else {}
+        kept = {"has_memory": False} if operation_params(context).get("left_of_volumes") else {}
         state = Snapshot.State.DELETING if _is_stuck(context, snapshot) else Snapshot.State.THERE
         with transaction.atomic():
             Snapshot.objects.filter(pk=snapshot.pk).update(state=state, **kept)
@@ -91,7 +90,7 @@ def finish_volumes(context: Context) -> None:
 
 def _is_stuck(context: Context, snapshot: Snapshot) -> bool:
     """Whether a merge of its that was begun did not end: a volume's that it still has, or the own disk's."""
-    params = params_of(context)
+    params = operation_params(context)
     return snapshot.volumes.filter(pk=params.get("begun_part", 0)).exists() or (
         bool(params.get("is_begun")) and not params.get("is_merged")
     )
@@ -100,13 +99,13 @@ def _is_stuck(context: Context, snapshot: Snapshot) -> bool:
 def merge(context: Context) -> str:
     vm, hypervisor, files = placed(context)
     snapshot = snapshot_of(context)
-    if params_of(context).get("is_merged"):
+    if operation_params(context).get("is_merged"):
         return "merged"
     children = list(snapshot.children.order_by("id"))
     if len(children) + snapshot.is_current > 1:
         raise StageError("more than one layer lies on it: delete all but one of them first")
     if not children and not snapshot.is_current:
-        note(context, is_merged=True, left=snapshot.disk_name)
+        keep_params(context, is_merged=True, left=snapshot.disk_name)
         return "nothing lies on it"
     base = files.beside(snapshot.disk_name)
     top = files.beside(children[0].disk_name) if children else files.disk
@@ -115,7 +114,7 @@ def merge(context: Context) -> str:
         above.append(files.disk)
     disk = vm.domain, disk_target(vm.disk_bus, 0)
     open_layers(hypervisor, disk)
-    note(context, is_begun=True)
+    keep_params(context, is_begun=True)
     merge_layers(hypervisor, disk, base, top, above)
     with transaction.atomic():
         _record_own(context, vm, snapshot, children[0] if children else None)
@@ -123,7 +122,7 @@ def merge(context: Context) -> str:
 
 
 def _record_own(context: Context, vm: VM, snapshot: Snapshot, child: Snapshot | None) -> None:
-    note(context, is_merged=True, left=child.disk_name if child else vm.disk_name)
+    keep_params(context, is_merged=True, left=child.disk_name if child else vm.disk_name)
     if child is None:
         switch(vm, snapshot.disk_name, snapshot.parent)
     else:
@@ -136,7 +135,7 @@ def finish_merge(context: Context) -> None:
     found, snapshot = placed_or_none(context), snapshot_or_none(context)
     if found is None or snapshot is None:
         return
-    if params_of(context).get("is_merged"):
+    if operation_params(context).get("is_merged"):
         return drop(context)
     vm, hypervisor, files = found
     children = list(snapshot.children.all())
@@ -155,7 +154,7 @@ def finish_merge(context: Context) -> None:
 def drop(context: Context) -> None:
     """The layer that was merged, the memory and the row are gone, and the definition names what is left."""
     vm, _, files = placed(context)
-    params = params_of(context)
+    params = operation_params(context)
     if not params.get("is_merged"):
         return
     vm_create.define(context)

@@ -15,7 +15,6 @@ from portal.compute.hardware import disk_target
 from portal.compute.models import VM
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation, only_ports
-from portal.operations.models import Operation
 from portal.snapshots.models import Snapshot
 from tasks.hypervisor.disks import ensure_layer, files_of, grow_file, remove_file
 from tasks.hypervisor.driver import DomainState
@@ -40,18 +39,17 @@ from tasks.sagas.layers import (
     standing_layers,
     unfreeze_part,
 )
-from tasks.sagas.rows import placed, placed_or_none
+from tasks.sagas.rows import keep_params, operation_params, placed, placed_or_none
 from tasks.sagas.vm_change import cut_power, is_off
 from tasks.sagas.vm_life import record_state
 from tasks.sagas.vm_life import start as power_on
-from tasks.sagas.volume import params_of
 
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 
 
 def snapshot_or_none(context: Context) -> Snapshot | None:
     rows = Snapshot.objects.select_related("vm", "parent")
-    return rows.filter(uuid=params_of(context)["snapshot"]).first()
+    return rows.filter(uuid=operation_params(context)["snapshot"]).first()
 
 
 def snapshot_of(context: Context) -> Snapshot:
@@ -59,11 +57,6 @@ def snapshot_of(context: Context) -> Snapshot:
     if found is None:
         raise StageError("the snapshot is no longer there")
     return found
-
-
-def note(context: Context, **words: object) -> None:
-    """Add to the operation's parameters, for a later worker."""
-    Operation.objects.filter(pk=context.operation.pk).update(params={**params_of(context), **words})
 
 
 def switch(vm: VM, disk_name: str, current: Snapshot | None) -> None:
@@ -161,7 +154,7 @@ def _reverted_name(context: Context, vm: VM) -> str:
 
 def switch_forth(context: Context) -> None:
     """The disks that it had, unless they are gone already."""
-    found, params = placed_or_none(context), params_of(context)
+    found, params = placed_or_none(context), operation_params(context)
     if found is None or params.get("is_dropped"):
         return
     vm, hypervisor, files = found
@@ -182,7 +175,7 @@ def go_on(context: Context) -> str:
     vm, hypervisor, files = placed(context)
     snapshot = snapshot_of(context)
     if not snapshot.has_memory:
-        if not params_of(context)["runs"]:
+        if not operation_params(context)["runs"]:
             record_state(vm, hypervisor)
             return "it was off and stays off"
         return f"it starts anew: the snapshot keeps no memory; {power_on(context)}"
@@ -198,7 +191,7 @@ def go_on(context: Context) -> str:
 
 
 def stop_again(context: Context) -> None:
-    if not params_of(context).get("is_dropped"):
+    if not operation_params(context).get("is_dropped"):
         vm_create.stop(context)
 
 
@@ -210,8 +203,8 @@ def wire(context: Context) -> str:
 def drop_left(context: Context) -> None:
     """What it wrote since is lost; from here on there is no way back, which is written down before the file goes."""
     vm, hypervisor, files = placed(context)
-    before = params_of(context)["before"]
-    note(context, is_dropped=True)
+    before = operation_params(context)["before"]
+    keep_params(context, is_dropped=True)
     if before["disk_name"] != vm.disk_name:
         remove_file(files_of(str(files.disk.parent), vm.uuid, before["disk_name"]).disk)
     drop_before(before.get("volumes", ()))

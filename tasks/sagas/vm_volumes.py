@@ -87,7 +87,7 @@ def forget_volumes(context: Context) -> None:
 
 
 def _new(context: Context) -> list[Volume]:
-    uuids = operation_params(context).get("new_volumes", [])
+    uuids = context.operation.params.get("new_volumes", [])  # as the request wrote them
     return list(ROWS.filter(uuid__in=uuids).order_by("target", "id")) if uuids else []
 
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Any
 
 from django.db import transaction
 
 from portal.live.publishers import volume_deleted
-from portal.operations.models import Operation
 from portal.volumes.models import Pool, Volume, VolumeState
 from tasks.hypervisor.domain_xml import format_disk
 from tasks.hypervisor.driver import CallFailed, DomainState, Hypervisor
 from tasks.hypervisor.libvirt_storage import COPY_DEADLINE_S
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
-from tasks.sagas.rows import placed, placed_or_none, update_volume
+from tasks.sagas.rows import keep_params, operation_params, placed, placed_or_none, update_volume
 from tasks.sagas.stored import put_volume, take_volume
 
 GIB = 1024**3
@@ -30,15 +28,9 @@ LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 ROWS = Volume.objects.select_related("team", "pool__host", "vm__host", "vm__team")
 
 
-def params_of(context: Context) -> dict[str, Any]:
-    """The operation's parameters as stored now: an earlier worker may have added to them."""
-    found: dict[str, Any] = Operation.objects.values_list("params", flat=True).get(pk=context.operation.pk)
-    return found
-
-
 def volume_or_none(context: Context) -> Volume | None:
     """The operation's volume, if its row is still there."""
-    return ROWS.filter(uuid=params_of(context)["volume"]).first()
+    return ROWS.filter(uuid=operation_params(context)["volume"]).first()
 
 
 def volume_of(context: Context) -> Volume:
@@ -99,11 +91,9 @@ def _pool_refusal(pool: Pool, size_gib: int, is_filled: bool) -> str:
 
 def make(context: Context) -> str:
     volume, pool, hypervisor = stored(context)
-    params = params_of(context)
-    if not params.get("is_made"):
+    if not operation_params(context).get("is_made"):
         path = put_volume(hypervisor, volume, pool, _source_name(context))
-        params["is_made"] = True
-        Operation.objects.filter(pk=context.operation.pk).update(params=params)
+        keep_params(context, is_made=True)
         state = VolumeState.ATTACHED if volume.vm_id else VolumeState.AVAILABLE
         update_volume(volume, path=path, state=state)
     return f"{volume.size_gib} GiB in {pool}"
@@ -112,7 +102,7 @@ def make(context: Context) -> str:
 def _source_name(context: Context) -> str:
     """The name of the file that is copied: of a volume which no running guest has, or what froze at a snapshot of it, which
     nobody writes to; nothing for an empty one."""
-    params = params_of(context)
+    params = operation_params(context)
     if not params.get("source_volume"):
         return ""
     source = ROWS.filter(uuid=params["source_volume"]).first()
@@ -168,7 +158,7 @@ def ungrow(context: Context) -> None:
     volume = volume_or_none(context)
     if volume is None or volume.pool is None:
         return
-    before = int(params_of(context)["before"]["size_gib"])
+    before = int(operation_params(context)["before"]["size_gib"])
     has_gib = 0
     with suppress(CallFailed):  # there is no such volume: nothing has grown
         has_gib = -(-context.hypervisors(volume.pool.host).volume_bytes(volume.pool.name, volume.file_name) // GIB)

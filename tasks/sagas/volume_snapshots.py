@@ -41,15 +41,15 @@ from tasks.sagas.layers import (
     too_many_on,
     unfreeze_part,
 )
-from tasks.sagas.rows import keep_params, placed_or_none
-from tasks.sagas.volume import params_of, stored, volume_or_none
+from tasks.sagas.rows import keep_params, operation_params, placed_or_none
+from tasks.sagas.volume import stored, volume_or_none
 
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
 
 
 def moment_or_none(context: Context) -> SnapshotVolume | None:
     """The operation's snapshot, with its volume as it is now."""
-    return SnapshotVolume.objects.select_related(*WITH).filter(uuid=params_of(context)["snapshot"]).first()
+    return SnapshotVolume.objects.select_related(*WITH).filter(uuid=operation_params(context)["snapshot"]).first()
 
 
 def _found(context: Context) -> tuple[SnapshotVolume, Volume, Hypervisor]:
@@ -128,7 +128,7 @@ def switch_back(context: Context) -> str:
 
 def switch_forth(context: Context) -> None:
     """What was written before is written again, unless it is gone already."""
-    params, volume, hypervisor = params_of(context), volume_or_none(context), _hypervisor(context)
+    params, volume, hypervisor = operation_params(context), volume_or_none(context), _hypervisor(context)
     if params.get("is_dropped") or volume is None or hypervisor is None:
         return
     with transaction.atomic():
@@ -142,7 +142,7 @@ def drop_left(context: Context) -> None:
     """What was written since is lost; from here on there is no way back, which is written down before the file goes."""
     volume, _, hypervisor = stored(context)
     keep_params(context, is_dropped=True)
-    drop_before([params_of(context)["before"]])
+    drop_before([operation_params(context)["before"]])
     refresh_pools(hypervisor, [volume])
 
 
@@ -150,7 +150,7 @@ def drop_left(context: Context) -> None:
 
 
 def merge(context: Context) -> str:
-    if params_of(context).get("is_merged"):
+    if operation_params(context).get("is_merged"):
         return "merged"
     moment, volume, hypervisor = _found(context)
     if too_many_on(moment):
@@ -176,7 +176,7 @@ def finish_merge(context: Context) -> None:
     if moment is not None and hypervisor is not None:
         if is_part_merged(hypervisor, moment):
             _merge(context, hypervisor, moment)
-        elif not params_of(context).get("is_begun"):
+        elif not operation_params(context).get("is_begun"):
             with transaction.atomic():
                 SnapshotVolume.objects.filter(pk=moment.pk).update(state=Snapshot.State.THERE)
                 volume_changed(moment.volume)
@@ -185,7 +185,7 @@ def finish_merge(context: Context) -> None:
 
 def drop(context: Context) -> None:
     """The layer that was merged is gone, and the definition names what is left."""
-    volume, params = volume_or_none(context), params_of(context)
+    volume, params = volume_or_none(context), operation_params(context)
     hypervisor = _hypervisor(context)
     if not params.get("is_merged") or volume is None or hypervisor is None:
         return
