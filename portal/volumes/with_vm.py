@@ -111,6 +111,8 @@ def volume_errors(team: Team, vm_name: str, asked: VolumesAsked, host: str) -> E
 
 def make_rows(vm: VM, user: User, asked: VolumesAsked) -> list[str]:
     """The rows of the VM's volumes, which are its own from now on; the uuids of those that its operation makes."""
+    if not asked:
+        return []
     made = []
     for one, name in zip(asked.new, names_of(vm.name, asked.new, taken_names(vm.team, vm.name)), strict=True):
         volume = Volume.objects.create(
