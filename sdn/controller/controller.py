@@ -35,7 +35,8 @@ from sdn.transport.port_counters import PortCounters
 log = logging.getLogger("hopsight.controller")
 REWRITTEN = {TABLE_BY_NAME[name].table_id for name in ("next_hop", "l2_lookup")}  # the router is the frame's sender
 ROUTE, DROP = (TABLE_BY_NAME[name].table_id for name in ("route", "drop"))
-PROBE_EVERY_S = 0.2
+PROBES_PER_S = 80  # of all guests together: fifty that boot at once leave the switches their turn
+PROBE_EVERY_S, PATIENT_EVERY_S, PATIENT_AFTER_S = 0.1, 1.0, 120.0
 STAND_IN_WITHIN_S = 3.0
 CONTROLLER_PORT = 0xFFFFFFFD
 
@@ -47,6 +48,12 @@ def _told_reason(packet: PacketIn) -> str | None:
     code = packet.registers.get(Register.DROP_REASON, 0)
     reason = DROP_REASON_BY_CODE[code].name if code in DROP_REASON_BY_CODE else "ttl_exceeded"
     return reason if reason in ERRORS and (code or packet.table_id == ROUTE) else None
+
+
+def pause_between_probes(guests: int, waited_s: float) -> float:
+    """Seconds until a guest is asked again: soon while few are asked, seldom once it has not answered for long."""
+    least = PROBE_EVERY_S if waited_s < PATIENT_AFTER_S else PATIENT_EVERY_S
+    return max(least, guests / PROBES_PER_S)
 
 
 class Controller:
@@ -146,7 +153,7 @@ class Controller:
         return tuple(sorted(port.id for port in ports if port is not None))
 
     def probe_ssh(self, iface_id: IfaceId) -> None:
-        """Ask the guest's port 22 every 200 ms until it answers; call again to go on, `forget_probe` to end."""
+        """Ask the guest's port 22 until it answers, `pause_between_probes` apart; `forget_probes` ends it."""
         if iface_id not in self._probes or self._probes[iface_id].done():
             self._probes[iface_id] = asyncio.get_running_loop().create_task(self._probe(iface_id))
 
@@ -248,7 +255,7 @@ class Controller:
             self._spawn(self._observer.ssh_answered(port.iface_id))
 
     async def _probe(self, iface_id: IfaceId) -> None:
-        sequence = 0
+        sequence, began = 0, asyncio.get_running_loop().time()
         while True:
             port = self._by_iface.get(iface_id)
             link = self._hosts.get(str(port.host)) if port else None
@@ -261,7 +268,7 @@ class Controller:
                     actions = hand_over(ofport)  # untracked, as the guest's answer to the gateway is
                 if ofport is not None and frame is not None:
                     link.channel.send(packet_out(frame, actions, CONTROLLER_PORT, link.channel.next_xid()))
-            await asyncio.sleep(PROBE_EVERY_S)
+            await asyncio.sleep(pause_between_probes(len(self._probes), asyncio.get_running_loop().time() - began))
 
     def _spawn(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_address
 from types import SimpleNamespace
 
-import pytest
-
 from sdn.controller.advertiser import EVERY_S, MAX_AT_A_LOOK, Advertiser
-from sdn.controller.probe import RST, is_ssh_answer, syn_frame
 from sdn.controller.ra import ROUTER_LIFETIME_S
 from sdn.model.addresses import IfaceId
-from tests.sdn.dual_world import DUAL, DUAL_PORTS, GATEWAY6, WEB_1_IP6
-from tests.sdn.wire import checksum6_is_right
+from tests.sdn.dual_world import DUAL, DUAL_PORTS
 
 WEB_1 = DUAL_PORTS[0]
 
@@ -70,21 +65,3 @@ def test_a_network_without_ipv6_and_a_host_without_a_channel_are_left_alone() ->
     assert switches.look(0.0) == 0
     switches.network, switches.link.channel = DUAL, None
     assert switches.look(1.0) == 0
-
-
-def test_a_port_with_ipv6_alone_is_asked_for_its_ssh_over_ipv6() -> None:
-    port = replace(WEB_1, addresses=(ip_address(WEB_1_IP6),))
-    assert syn_frame(port, DUAL, 5) is None
-    frame = syn_frame(port, DUAL, 5, six=True)
-    assert frame is not None and checksum6_is_right(frame)
-    assert (frame[22:38], frame[38:54]) == (ip_address(GATEWAY6).packed, ip_address(WEB_1_IP6).packed)
-    back = bytearray(frame[:22] + frame[38:54] + frame[22:38] + frame[56:58] + frame[54:56] + frame[58:])
-    back[62:66], back[67] = (6).to_bytes(4), 0x12
-    said = is_ssh_answer(bytes(back))
-    assert said is not None and (said.address, said.acknowledged) == (ip_address(WEB_1_IP6), 6)
-
-
-@pytest.mark.parametrize("flags", [0, RST])
-def test_the_ssh_probe_of_a_dual_port_goes_over_ipv4(flags: int) -> None:
-    frame = syn_frame(WEB_1, DUAL, 1, flags)
-    assert frame is not None and IPv4Address(frame[30:34]) == WEB_1.addresses[0]
