@@ -39,6 +39,7 @@ class ResizeIn(Given):
 
 class RebuildIn(Given):
     image: str = Field("", max_length=40, description="none given: the image it has")
+    key: int | None = Field(None, ge=1, le=MAX_ID, description="id of one of your SSH keys; none given: the key it has")
 
 
 class DevicesIn(Given):
@@ -182,7 +183,7 @@ def rebuild(request: HttpRequest, uuid: UUID, asked: RebuildIn) -> Any:
     row = _vm(request, uuid, "vm.change")
     slug = asked.image or row.image.slug
     image = next((one for one in images_for(row.team) if one.slug == slug), None)
-    return _accepted(rebuild_vm(row, person(request), image))
+    return _accepted(rebuild_vm(row, person(request), image, str(asked.key or "")))
 
 
 @router.post("/vms/{uuid}/clone", response={202: VMCreated}, summary="A VM like this one, with a copy of its disk")

@@ -56,7 +56,7 @@ def _resize(row: VM, user: User, posted: Any) -> HttpResponse:
 
 def _rebuild(row: VM, user: User, posted: Any) -> HttpResponse:
     image = next((one for one in images_for(row.team) if one.slug == posted.get("image")), None)
-    return redirect("operation", rebuild_vm(row, user, image).uuid)
+    return redirect("operation", rebuild_vm(row, user, image, posted.get("key", "")).uuid)
 
 
 def _clone(row: VM, user: User, posted: Any) -> HttpResponse:
@@ -122,6 +122,7 @@ def _context(request: HttpRequest, row: VM, asked: str, errors: dict[str, list[s
         "given": request.POST,
         "sizes": [_size_offer(row, flavor, room) for flavor in Flavor.objects.all()],
         "images": images_for(row.team),
+        "keys": person(request).keys.order_by("name"),
         "buses": CHOICES["disk_bus"],
         "nic_models": CHOICES["nic_model"],
         "devices_warning": warning_of(row),

@@ -196,13 +196,16 @@ def _over_cap_with(vm: VM, flavor: Flavor, more: Use) -> list[str]:
     return over_cap(vm.team, vcpus, ram_mib, flavor.disk_gib * (more.disk_gib > 0))
 
 
-def rebuild_vm(vm: VM, user: User, image: Image | None) -> Operation:
-    """The operation that gives the VM a fresh disk of an image; name, addresses and size stay."""
+def rebuild_vm(vm: VM, user: User, image: Image | None, key_id: str = "") -> Operation:
+    """The operation that gives the VM a fresh disk of an image, and another of the user's SSH keys if one is given; the rest stays."""
     with transaction.atomic():
         fresh = locked_vm(vm, "rebuild")
         errors = []
         if image is None or not Image.for_team(fresh.team).filter(pk=image.pk).exists():
             raise VMProblem({"image": [gettext("no image of that name: choose one of the list")]})
+        key = next((one for one in user.keys.all() if str(one.pk) == key_id), None)
+        if key_id and key is None:
+            raise VMProblem({"key": [gettext("that key is not one of yours: choose one of the list")]})
         if fresh.is_protected:
             errors.append(
                 gettext("%(fresh)s is protected, and a rebuild deletes its disk: take the protection off first")
@@ -229,7 +232,14 @@ def rebuild_vm(vm: VM, user: User, image: Image | None) -> Operation:
             )
         if errors:
             raise VMProblem({"image": errors})
-        return start_operation("vm.rebuild", fresh, user, {"before": {"image": fresh.image_id}, "image": image.pk})
+        before, wanted = {"image": fresh.image_id, **_key_of(fresh)}, {"image": image.pk, **_key_of(fresh)}
+        if key is not None:
+            wanted |= {"key": key.pk, "public_key": key.public_key}
+        return start_operation("vm.rebuild", fresh, user, {"before": before, **wanted})
+
+
+def _key_of(vm: VM) -> dict[str, object]:
+    return {"key": vm.key_id, "public_key": vm.public_key}
 
 
 def clone_vm(vm: VM, user: User, name: str, request_key: str = "") -> Creation:

@@ -211,6 +211,11 @@ class VM(models.Model):
         return domain_name(self.uuid, self.adopted)
 
     @property
+    def is_keyless(self) -> bool:
+        """Was it made without anything that lets somebody log in? What an adopted one has, nobody told us."""
+        return not (self.public_key or self.user_data or self.adopted)
+
+    @property
     def why_not_changed(self) -> str:
         """Why its definition and disks are not changed from here; nothing for a VM of our own making."""
         return (

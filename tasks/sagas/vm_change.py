@@ -6,14 +6,16 @@ A change that fails leaves the VM as it was before it, or off with its own disk 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from portal.compute.hardware import disk_target
-from portal.compute.models import VM, Image, VMState
+from portal.compute.models import VM, Image, KeyPair, VMState
 from portal.live.publishers import vm_changed
 from portal.networks.intent import bump_generation
 from tasks.hypervisor.disks import (
@@ -83,10 +85,11 @@ def grow_disk(context: Context) -> str:
 
 def set_disk_aside(context: Context) -> str:
     vm, _, files = placed(context)
-    image = Image.objects.get(pk=operation_params(context)["image"])
+    params = operation_params(context)
+    image = Image.objects.get(pk=params["image"])
     if not files.old_disk.exists() and files.disk.exists():
         os.replace(files.disk, files.old_disk)
-    update_vm(vm, image=image, rescue_image=None)
+    update_vm(vm, image=image, rescue_image=None, **_key_in(params))
     base = vm_create.base_on(context, image, vm.host)
     ensure_overlay(files.disk, base.path, image.disk_format, vm.disk_gib)
     return f"{vm.disk_gib} GiB over " + (base.words or image.name)
@@ -100,9 +103,16 @@ def take_disk_back(context: Context) -> None:
     vm, _, files = found
     if files.old_disk.exists():
         os.replace(files.old_disk, files.disk)
-    update_vm(vm, image=Image.objects.get(pk=params["before"]["image"]))
+    update_vm(vm, image=Image.objects.get(pk=params["before"]["image"]), **_key_in(params["before"]))
     vm_create.write_seed(context)
     vm_create.define(context)
+
+
+def _key_in(params: Mapping[str, Any]) -> dict[str, object]:
+    """The columns of the key that the params name, if they do; one that was deleted meanwhile is known by its text alone."""
+    if "public_key" not in params:
+        return {}
+    return {"key": KeyPair.objects.filter(pk=params["key"]).first(), "public_key": params["public_key"]}
 
 
 def cut_power(context: Context) -> None:

@@ -86,7 +86,7 @@ BASELINE: dict[str, int] = {
     "api_docs": 6,
     "vm": 32,
     "vm_delete": 14,
-    "vm_change": 20,
+    "vm_change": 21,
     "vm_nics": 18,
     "vm_snapshots": 25,
     "vm_backups": 21,

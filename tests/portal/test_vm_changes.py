@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from portal.accounts.models import AuditRow
 from portal.compute.changes import CHANGES, bin_vm, changes_of, clone_vm, purge_deleted, rename_vm, resize_vm
-from portal.compute.models import VM, Flavor, VMState
+from portal.compute.models import VM, Flavor, KeyPair, VMState
 from portal.compute.requests import VMProblem, use_of
 from portal.networks.models import Port
 from portal.operations.models import Operation
@@ -103,6 +103,25 @@ def test_a_clone_needs_its_source_off_and_room_in_the_quota_and_twice_is_once(ca
     cast.payments.save()
     with pytest.raises(VMProblem, match="over quota: 1 VMs asked"):
         clone_vm(vm, cast.bob, "web-3")
+
+
+def test_a_rebuild_can_put_in_another_key_of_ones_own_and_a_vm_without_any_says_so(cast: Cast, vm: VM) -> None:
+    client, path = client_of(cast.bob), reverse("vm_change", args=[vm.uuid])
+    words = "No SSH key was put in"
+    VM.objects.update(public_key="", user_data="")
+    assert words in client.get(reverse("vm", args=[vm.uuid])).content.decode()
+    mine, other = (
+        KeyPair.objects.create(user=user, name="laptop", public_key=f"ssh-ed25519 {user.username}", fingerprint="-")
+        for user in (cast.bob, cast.dana)
+    )
+    for wrong in (str(other.pk), "9" * 40, "x"):
+        answer = client.post(path, {"what": "rebuild", "image": vm.image.slug, "key": wrong})
+        assert answer.status_code == 422 and "not one of yours" in answer.content.decode()
+    assert client.post(path, {"what": "rebuild", "image": vm.image.slug, "key": mine.pk}).status_code == 302
+    params = Operation.objects.get(kind="vm.rebuild").params
+    assert (params["public_key"], params["before"]["public_key"]) == ("ssh-ed25519 bob", "")
+    VM.objects.update(public_key="ssh-ed25519 bob")
+    assert words not in client.get(reverse("vm", args=[vm.uuid])).content.decode()
 
 
 def test_a_protected_vm_is_neither_rebuilt_nor_binned(cast: Cast, vm: VM) -> None:

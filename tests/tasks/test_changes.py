@@ -21,6 +21,7 @@ from tests.tasks.test_sagas import Killed, die_after, expire_lease, fail_in, run
 KINDS = ("vm.resize", "vm.rebuild", "vm.clone", "vm.rescue", "vm.unrescue", "vm.bin", "vm.undelete")
 STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
 OLD, NEW = "the old disk's word", "written later"
+NEW_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBnewnewnewnewnewnewnewnewnewnewnewnewnewnew new"
 
 
 def mark(path, text):
@@ -46,6 +47,12 @@ def disk_of(vm):
     return files_of(vm.host.disks_dir, vm.uuid).disk
 
 
+def has_new_key(vm):
+    """Does the seed that the guest would read name the key that the rebuild asked for?"""
+    seed = files_of(vm.host.disks_dir, vm.uuid).seed
+    return seed.exists() and NEW_KEY.encode() in seed.read_bytes()
+
+
 def ready(world, vm, kind):
     """The operation, the VM being in the state that takes it."""
     params = {}
@@ -56,7 +63,8 @@ def ready(world, vm, kind):
         VM.objects.filter(pk=vm.pk).update(flavor=big, vcpus=2, ram_mib=256, disk_gib=2)
     if kind == "vm.rebuild":
         other = Image.objects.create(slug="other", name="Other", disk_path="")
-        params = {"before": {"image": vm.image_id}, "image": other.pk}
+        before = {"image": vm.image_id, "key": None, "public_key": vm.public_key}
+        params = {"before": before, "image": other.pk, "key": None, "public_key": NEW_KEY}
     if kind in ("vm.clone", "vm.rescue", "vm.undelete"):
         world.fake.destroy(vm.domain)
         VM.objects.filter(pk=vm.pk).update(state=VMState.STOPPED)
@@ -79,6 +87,7 @@ def assert_as_asked(world, vm, kind):
     off = kind in ("vm.clone", "vm.bin", "vm.undelete")
     assert domain is (DomainState.STOPPED if off else DomainState.RUNNING)
     assert has_mark(disk_of(vm), OLD) is (kind != "vm.rebuild")
+    assert has_new_key(vm) is (vm.public_key == NEW_KEY) is (kind == "vm.rebuild")
     assert vm.state == {"vm.bin": VMState.DELETED}.get(kind, domain.value)
     if kind == "vm.resize":
         assert (world.fake.vcpus[vm.domain], world.fake.grown[vm.domain]) == (2, 2 * 1024**3)
@@ -113,7 +122,8 @@ def test_a_change_that_fails_in_a_stage_leaves_the_vm_with_its_disk_and_its_size
     vm.refresh_from_db()
     rebuilt = (kind, name, when) == ("vm.rebuild", "drop", "after")
     assert has_mark(disk_of(vm), OLD) is not rebuilt
-    assert vm.image.slug == ("other" if rebuilt else "tiny")
+    assert vm.image.slug == ("other" if rebuilt else "tiny") and (vm.public_key == NEW_KEY) is rebuilt
+    assert has_new_key(vm) is rebuilt
     assert vm.vcpus == 1 and vm.disk_gib == max(1, disk_size_gib(disk_of(vm)))
     assert vm.domain in world.fake.definitions and vm.state != VMState.DELETING
     assert not VM.objects.filter(name="web-2").exists()
