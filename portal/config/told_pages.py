@@ -103,6 +103,8 @@ FORMS = frozenset(
         _("from where you log in"),
         _("from a vm beside it"),
         _("If it still does not answer, look inside the guest: is the service up, does its own firewall let it in?"),
+        _("No SSH key was put in: SSH lets in only whom the image knows already."),
+        _("A rebuild can put one in."),
         _("From outside nothing reaches it, as no floating address stands for it."),
         _("From outside, %(asked)s does not reach %(one)s: %(reason)s"),
         _("From where you log in, %(asked)s does not reach %(one)s: %(reason)s"),

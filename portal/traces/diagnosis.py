@@ -213,6 +213,8 @@ def _concluded(asked: Diagnosis, looks: tuple[Look, ...]) -> Answer:
 def _arrives(asked: Diagnosis, looks: tuple[Look, ...], came: list[str], fix: Fix | None) -> Answer:
     sentence = f"The network is not in the way: {asked.service} arrives at {asked.port.name} {' and '.join(came)}."
     advice = "If it still does not answer, look inside the guest: is the service up, does its own firewall let it in?"
+    if asked.service == "tcp/22" and asked.port.vm is not None and asked.port.vm.is_keyless:
+        advice = "No SSH key was put in: SSH lets in only whom the image knows already. A rebuild can put one in."
     if fix is not None:
         advice += " From outside nothing reaches it, as no floating address stands for it."
     return Answer(looks, GOOD, sentence, advice, fix)

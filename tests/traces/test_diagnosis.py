@@ -60,6 +60,9 @@ def test_the_rule_that_is_missing_is_named_and_one_click_lets_the_packet_in(stre
         first = mended(street, first)
         assert street.closed.rules.count() == before + 1, "each click mends the first that is in the way"
     assert told(first).sentence.startswith("The network is not in the way: tcp/22 arrives at web-1")
+    assert "No SSH key was put in" in told(first).advice
+    VM.objects.filter(pk=street.web.vm_id).update(public_key="ssh-ed25519 AAAA")
+    assert "look inside the guest" in told(first).advice
     assert AuditRow.objects.filter(action="rule.add", actor="bob").exists()
 
 
