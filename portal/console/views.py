@@ -35,6 +35,7 @@ def console(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "no_screen": told(f"{row.name} {NO_SCREEN}"),
         "read_only": refusal(request, "console.write", row.team),
         "command": virsh_line(row, COMMANDS[kind]),
+        "keyboard_resizes": True,  # a phone's keyboard leaves the guest's picture whole above it
     }
     return render(request, "console/console.html", context)
 

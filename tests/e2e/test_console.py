@@ -264,9 +264,39 @@ def test_keys_and_a_paste_reach_a_guest_by_its_screen_and_a_watchers_do_not(
     wait_for(lambda: b"\x1b" in said.read_bytes(), 30, "a key of the bar is pressed", 0.2)
     alice.set_viewport_size({"width": 1280, "height": 800})
     alice.screenshot(path=str(ARTIFACTS / "console-screen.png"))
+    expect(alice.get_by_role("button", name="Keyboard")).to_be_hidden()  # a mouse's page: the keyboard is on the desk
+    with_a_phones_keyboard(alice, said)
     alice.goto(f"{product.url}/vms/")
     expect(alice.get_by_alt_text("Screen of keyboard-1")).to_be_visible()
     assert alice.evaluate(SHADES) > 1, "what was typed is on the small picture of the list"
     for one in (alice, charlie):
         assert one.errors == []  # type: ignore[attr-defined]
         one.context.close()
+
+
+def with_a_phones_keyboard(page: Page, said: Path) -> None:
+    """The page as it stands, on a touch screen: its keyboard comes up, and what it writes and composes reaches the guest."""
+    chromium = page.context.new_cdp_session(page)
+    chromium.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 1})
+    page.set_viewport_size({"width": 390, "height": 844})
+    button = page.get_by_role("button", name="Keyboard")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    box = page.locator(".console-view canvas").bounding_box()
+    assert box is not None
+    for kind, points in (("touchStart", [{"x": box["x"] + 40, "y": box["y"] + 40}]), ("touchEnd", [])):
+        chromium.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+        )  # leaves the keyboard where it is
+    expect(page.locator("[data-console-typed]")).to_be_focused()
+    page.screenshot(path=str(ARTIFACTS / "console-keyboard.png"))
+    chromium.send("Input.imeSetComposition", {"text": "Wl", "selectionStart": 2, "selectionEnd": 2})
+    chromium.send("Input.imeSetComposition", {"text": "Whö", "selectionStart": 3, "selectionEnd": 3})
+    chromium.send("Input.insertText", {"text": "Who"})
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")
+    wait_for(lambda: b"Wl\bho\b\r" in said.read_bytes(), 30, "what was composed, mended and entered is typed", 0.2)
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    chromium.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    page.set_viewport_size({"width": 1280, "height": 800})

@@ -33,7 +33,7 @@ export async function consolePage(page: HTMLElement): Promise<void> {
 
   const enable = (): void => {
     const writes = isOpen && pen?.mine === true;
-    for (const name of ["fit", "cad", "paste"])
+    for (const name of ["fit", "cad", "keyboard", "paste"])
       part<HTMLButtonElement>(name)?.toggleAttribute("disabled", !writes);
     for (const key of part("keys")?.querySelectorAll("button") ?? []) key.disabled = !writes;
     const take = part("take");

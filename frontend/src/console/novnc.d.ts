@@ -14,6 +14,7 @@ declare module "@novnc/novnc" {
     constructor(target: HTMLElement, channel: RawChannel, options?: { shared?: boolean });
     viewOnly: boolean;
     scaleViewport: boolean;
+    focusOnClick: boolean;
     background: string;
     disconnect(): void;
     focus(): void;

@@ -1,8 +1,10 @@
 /** The screen in noVNC, which is given our link as its channel: one RFB per connection. */
 import RFB, { type RawChannel } from "@novnc/novnc";
 import type { ConsoleLink, Pen } from "../core/console";
+import type { ConsoleKey } from "../core/console-keys";
 import { gettext } from "../core/gettext";
-import { SHIFT, strokesOf } from "../core/keystrokes";
+import { SHIFT, type Stroke, strokesOf } from "../core/keystrokes";
+import { softKeyboard } from "./soft-keyboard";
 import type { ConsoleView } from "./view";
 
 const STROKE_MS = 12; // a PS/2 keyboard's queue holds 16 keys, and a guest empties it by and by
@@ -17,6 +19,35 @@ export function screenView(place: HTMLElement, link: () => ConsoleLink): Console
     rfb?.sendCtrlAltDel();
     rfb?.focus();
   });
+  let after: Promise<unknown> = Promise.resolve();
+  /** Strikes them after all that came before; whether they reached the guest. */
+  const strike = (strokes: Stroke[]): Promise<boolean> => {
+    const mine = after.then(async () => {
+      for (const stroke of strokes) {
+        if (!writes()) return false;
+        if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", true);
+        rfb?.sendKey(stroke.keysym, null);
+        if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", false);
+        await new Promise((resume) => setTimeout(resume, STROKE_MS));
+      }
+      return true;
+    });
+    after = mine;
+    return mine;
+  };
+  const typed = async (strokes: Stroke[], missing: string[]): Promise<string> => {
+    if (!(await strike(strokes))) return gettext("Stopped: somebody else has the keyboard.");
+    return missing.length > 0
+      ? gettext("Not on a US keyboard, left out: %(letters)s", { letters: missing.join(" ") })
+      : "";
+  };
+  const press = (key: ConsoleKey): void => {
+    for (const keysym of key.keysyms) rfb?.sendKey(keysym, null, true);
+    for (const keysym of [...key.keysyms].reverse()) rfb?.sendKey(keysym, null, false);
+  };
+  const soft = softKeyboard(typed, press, (isUp) => {
+    if (rfb) rfb.focusOnClick = !isUp; // a tap on the picture would put the keyboard away
+  });
   return {
     opened: () => {
       rfb?.disconnect();
@@ -24,6 +55,7 @@ export function screenView(place: HTMLElement, link: () => ConsoleLink): Console
       channel = channelOf(link);
       rfb = new RFB(place, channel, { shared: true });
       rfb.scaleViewport = true;
+      rfb.focusOnClick = !soft?.isUp();
       rfb.background = "transparent";
       rfb.viewOnly = !writes();
       place.querySelector("canvas")?.setAttribute("aria-label", gettext("Screen of the guest"));
@@ -40,23 +72,12 @@ export function screenView(place: HTMLElement, link: () => ConsoleLink): Console
       taken();
     },
     focus: () => rfb?.focus(),
-    press: (key) => {
-      for (const keysym of key.keysyms) rfb?.sendKey(keysym, null, true);
-      for (const keysym of [...key.keysyms].reverse()) rfb?.sendKey(keysym, null, false);
-    },
+    press,
     type: async (text) => {
       const { strokes, missing } = strokesOf(text);
-      for (const stroke of strokes) {
-        if (!writes()) return gettext("Stopped: somebody else has the keyboard.");
-        if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", true);
-        rfb?.sendKey(stroke.keysym, null);
-        if (stroke.shift) rfb?.sendKey(SHIFT, "ShiftLeft", false);
-        await new Promise((resume) => setTimeout(resume, STROKE_MS));
-      }
+      const words = await typed(strokes, missing);
       rfb?.focus();
-      return missing.length > 0
-        ? gettext("Not on a US keyboard, left out: %(letters)s", { letters: missing.join(" ") })
-        : "";
+      return words;
     },
   };
 }

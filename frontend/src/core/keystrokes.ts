@@ -1,5 +1,5 @@
 /** Text as the keys of a US keyboard (X11 keysyms): what a guest without a clipboard can be given. */
-interface Stroke {
+export interface Stroke {
   keysym: number;
   shift: boolean;
 }
@@ -7,6 +7,7 @@ interface Stroke {
 const SHIFTED = '~!@#$%^&*()_+{}|:"<>?';
 const RETURN = 0xff0d;
 const TAB = 0xff09;
+export const BACKSPACE = 0xff08;
 export const SHIFT = 0xffe1;
 
 /** The strokes of the text, and the characters that such a keyboard does not have, each once. */
