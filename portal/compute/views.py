@@ -14,7 +14,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
-from django.utils.translation import gettext_noop as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from portal.accounts.access import may, refusal, require, role_in, team_for
@@ -46,6 +45,7 @@ from portal.compute.virt_install import virt_install_lines
 from portal.compute.volume_fields import copy_volumes, effect_of_volumes, volume_fields
 from portal.config.context import url_or_nothing
 from portal.config.cut import few
+from portal.config.field_labels import HARDWARE_LABELS
 from portal.console.access import has_screen
 from portal.drops.presentation import drops_context, drops_of_port
 from portal.history import series
@@ -61,10 +61,6 @@ from portal.networks.owners import usable_networks
 from portal.networks.subnet_requests import reservations_of
 from portal.operations.models import Operation
 
-LABELS = {
-    "cpu_model": _("CPU model"), "machine": _("Machine"), "disk_bus": _("Disk bus"), "disk_cache": _("Disk cache"),
-    "nic_model": _("NIC model"),
-}  # fmt: skip
 ADVANCED = {"address", "user_data", "count", "host", "apart", "lease_days", "volumes", "attach", *HARDWARE_FIELDS}
 SETTLING = timedelta(minutes=2)  # a VM younger than this and without SSH is still coming up
 
@@ -139,7 +135,7 @@ def _create_context(team: Team, request: HttpRequest, errors: dict[str, list[str
     return _effect_context(team, request, asked, use, problems=False) | {
         "volumes": fields,
         "choices": [
-            (name, gettext(LABELS[name]), CHOICES[name], values.get(name, ""), errors.get(name))
+            (name, gettext(HARDWARE_LABELS[name]), CHOICES[name], values.get(name, ""), errors.get(name))
             for name in HARDWARE_FIELDS
         ],
         "hosts": few(Host.objects.filter(enabled=True, in_maintenance=False).only("name")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -142,3 +143,16 @@ def test_the_api_takes_the_same(cast: Cast) -> None:
     body |= {"nic_model": "virtio", "apart": "db", "host": "hv1"}
     assert ask().status_code == 202
     assert client_of(cast.bob).get("/api/v1/vms").json()["items"][0]["machine"] == "pc"
+
+
+def test_what_is_wrong_is_named_as_the_form_names_it(cast: Cast) -> None:
+    made_host()
+    wrong = form(name="-", flavor="no", disk_bus="ide", count="-1", user_data="junk", volume_size_gib="x")
+    for language, names in (
+        ("en", ("Name", "Size", "Disk bus", "How many", "User-data", "Volumes 1, New, GiB")),
+        ("ru", ("Имя", "Размер", "Шина диска", "Сколько", "User-data", "Тома 1, Новый, ГиБ")),
+    ):
+        asking = {"data": wrong, "headers": {"Accept-Language": language}}
+        for page in (reverse("vm_effect"), reverse("vm_create")):
+            body = client_of(cast.bob).post(page, **asking).content.decode()
+            assert set(re.findall(r'<b class="med">([^<]+)</b>[:,.]', body)) == set(names)

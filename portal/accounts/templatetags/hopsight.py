@@ -20,12 +20,14 @@ from django.utils.translation import gettext, gettext_noop
 from django_vite.templatetags import django_vite
 
 from portal.accounts.openable import openable
+from portal.config.field_labels import label_of
 from portal.config.told import told
 from portal.config.units import with_units
 from sdn.model.trace import Intent
 
 register = template.Library()
 register.filter("told", told)
+register.filter("label", label_of)
 AGES = ((60, gettext_noop("s"), 1), (3600, gettext_noop("min"), 60), (86400, gettext_noop("h"), 3600))
 
 
