@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -11,6 +12,7 @@ from portal.accounts.views import person
 from portal.compute.models import Snippet
 from portal.compute.requests import VMProblem
 from portal.compute.snippets import entries_of, forget_snippet, keep_snippet
+from portal.compute.user_data import user_data_hints
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -21,7 +23,9 @@ def snippets(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         require(request, "snippet.change", team)
         try:
-            keep_snippet(team, person(request), request.POST.get("name", ""), request.POST.get("text", ""))
+            row = keep_snippet(team, person(request), request.POST.get("name", ""), request.POST.get("text", ""))
+            for hint in user_data_hints(row.text):
+                messages.warning(request, f"{row.name}, {hint}")
             return redirect("snippets")
         except VMProblem as problem:
             errors = problem.errors

@@ -6,10 +6,16 @@ built of it; what is built then has plain values only.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 import yaml
 from django.utils.translation import gettext
 
+from portal.compute.cloud_init_keys import CLOUD_INIT_KEYS
+
 MAX_BYTES = 16384
+MOST_HINTS = 5
+NEAR = 0.7  # as difflib measures: a slip of the fingers, no other word
 MAX_DEPTH, MAX_NODES, MAX_ALIASES = 40, 4000, 16
 YAML_MARK = "#cloud-config"
 OTHERS = (
@@ -46,6 +52,25 @@ def user_data_problems(text: str) -> list[str]:
         )
         % {"first": first, "yaml_mark": YAML_MARK}
     ]
+
+
+def user_data_hints(text: str) -> list[str]:
+    """What cloud-init would pass over without a word, for text that has no problems: keys that it does not know, each with its
+    line. Never a reason to refuse it: a newer cloud-init, or the image's own part of it, may know more."""
+    if not text.startswith(YAML_MARK) or user_data_problems(text):
+        return []
+    top = yaml.compose(text, Loader=yaml.SafeLoader)
+    keys = [key for key, _ in top.value] if isinstance(top, yaml.MappingNode) else []
+    odd = [key for key in keys if str(key.value) not in CLOUD_INIT_KEYS | {"<<"}]
+    return [_hint(str(key.value), key.start_mark.line + 1) for key in odd[:MOST_HINTS]]
+
+
+def _hint(key: str, line: int) -> str:
+    near = get_close_matches(key.lower().replace("-", "_"), sorted(CLOUD_INIT_KEYS), 1, NEAR)
+    told = {"line": line, "key": key[:40], "near": near[0] if near else ""}
+    if near:
+        return gettext("line %(line)s: “%(key)s” is not known to cloud-init; did you mean %(near)s?") % told
+    return gettext("line %(line)s: “%(key)s” is not known to cloud-init, which passes over it") % told
 
 
 def _yaml_problems(text: str) -> list[str]:

@@ -41,6 +41,7 @@ from portal.compute.recreate import MOST_AT_ONCE, count_problems, create_vms, na
 from portal.compute.requests import Use, VMProblem, check_spec, delete_vm, use_of
 from portal.compute.snippets import entries_of
 from portal.compute.tags import kept_of
+from portal.compute.user_data import user_data_hints
 from portal.compute.virt_install import virt_install_lines
 from portal.compute.volume_fields import copy_volumes, effect_of_volumes, volume_fields
 from portal.config.context import url_or_nothing
@@ -178,6 +179,7 @@ def _effect_context(
         "hosts_words": hosts.words,
         "hosts_missing": not hosts.fitting,
         "problems": errors if problems else {},
+        "hints": user_data_hints(spec.user_data),
     }
 
 

@@ -13,7 +13,7 @@ from portal.accounts.models import AuditRow
 from portal.compute.hardware import CHOICES, Hardware, hardware_problems
 from portal.compute.models import VM, Snippet
 from portal.compute.snippets import OURS
-from portal.compute.user_data import user_data_problems
+from portal.compute.user_data import user_data_hints, user_data_problems
 from portal.operations.models import Operation
 from tests.cast import Cast
 from tests.portal.clients import client_of, form, made_host
@@ -104,6 +104,32 @@ def test_user_data_that_cloud_init_reads_is_taken(text: str) -> None:
 ])  # fmt: skip
 def test_user_data_that_it_would_not_read_is_refused_in_words(text: str, words: str) -> None:
     assert words in user_data_problems(text)[0]
+
+
+@pytest.mark.parametrize(("text", "hints"), [
+    ("#cloud-config\npackage_update: true\npakages: [nginx]\nRun-Cmd: []\nfrobnicate: 1\n", [
+        "line 3: “pakages” is not known to cloud-init; did you mean packages?",
+        "line 4: “Run-Cmd” is not known to cloud-init; did you mean runcmd?",
+        "line 5: “frobnicate” is not known to cloud-init, which passes over it",
+    ]),
+    ("#cloud-config\na: &x {b: 1}\n<<: *x\n", ["line 2: “a” is not known to cloud-init, which passes over it"]),
+    *((text, []) for text in ("", "#!/bin/sh\npakages: 1\n", "#cloud-config\n", BOMB, "#cloud-config\nwrite_files: [{pakages: 1}]\n")),
+    *((entry.text, []) for entry in OURS),
+])  # fmt: skip
+def test_a_key_that_cloud_init_does_not_know_is_a_hint(text: str, hints: list[str]) -> None:
+    assert user_data_hints(text) == hints
+
+
+def test_a_hint_is_shown_beside_the_form_and_when_a_snippet_is_kept_and_refuses_nothing(cast: Cast) -> None:
+    made_host()
+    odd, words = (
+        "#cloud-config\npakages: [nginx]\n",
+        "line 2: “pakages” is not known to cloud-init; did you mean packages?",
+    )
+    bob = client_of(cast.bob)
+    assert words in bob.post(reverse("vm_effect"), form(user_data=odd)).content.decode()
+    assert words in bob.post(reverse("snippets"), {"name": "Odd", "text": odd}, follow=True).content.decode()
+    assert post(cast, user_data=odd).status_code == 302 and VM.objects.get().user_data == odd
 
 
 def test_every_choice_but_one_pair_can_be_had() -> None:
