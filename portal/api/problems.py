@@ -24,6 +24,7 @@ from portal.networks.problems import NetworkProblem
 from portal.traces.requests import TraceProblem
 
 log = logging.getLogger("hopsight.api")
+READS = ("GET", "HEAD")
 UNKNOWN = "extra_forbidden"  # as pydantic names a name that is not known
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
@@ -100,7 +101,8 @@ def install(api: NinjaAPI) -> None:
             | TraceProblem
             | ActivityProblem,
         )
-        return problem(422, "Nothing was changed: some fields need another value", error.errors)
+        begin = "Nothing can be shown" if request.method in READS else "Nothing was changed"
+        return problem(422, f"{begin}: some fields need another value", error.errors)
 
     def malformed(request: HttpRequest, error: Raised) -> HttpResponse:
         assert isinstance(error, HttpError)
