@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, Q
 from django.utils import timezone
 
@@ -62,9 +62,7 @@ class Context:
     hypervisors: Hypervisors
     deadline: float = field(default_factory=lambda: time.monotonic() + STAGE_DEADLINE_S)
     tell: Callable[[str], None] = lambda _words: None  # how far a stage is, for its line
-    told: dict[str, object] = field(
-        default_factory=dict
-    )  # what the stage adds to the params when it is done, for readers
+    told: dict[str, object] = field(default_factory=dict)  # params that are written with the stage's end, for readers
 
 
 def stop_if_cancelled(context: Context) -> None:
@@ -109,7 +107,8 @@ def run_operation(operation_id: int, sagas: Mapping[str, Saga], hypervisors: Hyp
 def claim(operation_id: int, worker: str) -> Operation | None:
     """The operation, held by this worker; None when it is finished, held, or not yet its turn.
 
-    It is read before it is taken: no one can have had it in between, for then its worker or its lease is another.
+    What nobody held before is as it was read: had somebody had it since, its worker or its lease would be another. One
+    whose lease ran out is read again: its worker may live, and wrote until it was taken.
     """
     now, unfinished = timezone.now(), Operation.objects.filter(state__in=UNFINISHED)
     rows = unfinished.select_related("team", "created_by", "cancel_asked_by", "retry_of").prefetch_related("stages")
@@ -122,6 +121,8 @@ def claim(operation_id: int, worker: str) -> Operation | None:
     until = now + timedelta(seconds=LEASE_S)
     if not as_read.filter(free, ~Exists(earlier)).update(worker=worker, lease_until=until):
         return None
+    if operation.lease_until is not None:
+        return rows.get(pk=operation_id)
     operation.worker, operation.lease_until = worker, until
     return operation
 
@@ -176,7 +177,8 @@ def _enqueue_next(operation: Operation) -> None:
 
 
 class _Renewal:
-    """Keeps a lease while its worker lives, from a thread with its own database connection."""
+    """Keeps a lease while its worker lives, from a thread with its own database connection. Rows that cannot be reached
+    are asked again at the next turn: several fit into a lease."""
 
     def __init__(self, operation_id: int, worker: str) -> None:
         self._rows = Operation.objects.filter(pk=operation_id, worker=worker)
@@ -193,13 +195,21 @@ class _Renewal:
     def _renew(self) -> None:
         try:
             while not self._stop.wait(RENEW_S):
-                until = timezone.now() + timedelta(seconds=LEASE_S)
-                if not self._rows.filter(lease_until__isnull=False).update(lease_until=until):
+                if not self._is_ours():
                     return
         except Exception:  # the thread's edge: a lease that is not renewed runs out, and the sweep takes over
             log.exception("lease not renewed")
         finally:
             connection.close()
+
+    def _is_ours(self) -> bool:
+        until = timezone.now() + timedelta(seconds=LEASE_S)
+        try:
+            return bool(self._rows.filter(lease_until__isnull=False).update(lease_until=until))
+        except DatabaseError as problem:
+            log.warning("lease not renewed problem=%s", problem)
+            connection.close()  # the next turn connects anew
+            return True
 
 
 class _Run:
@@ -245,7 +255,6 @@ class _Run:
                     stop_if_cancelled(self._context(stage))
                 problem = self._do(stage)
             except Cancelled as words:
-                self._operation.refresh_from_db(fields=["cancel_asked_at", "cancel_asked_by"])
                 self._fail(stage, str(words), StageState.CANCELLED)
                 return False
             if problem is not None:
@@ -332,13 +341,15 @@ class _Run:
 
         The same statement sees whether somebody asked to cancel."""
         if self._told:
-            columns["params"] = {**self._operation.params, **columns.get("params", {}), **self._told}
+            columns["params"] = columns.get("params", self._operation.params) | self._told
         with transaction.atomic():
             mine = Operation.objects.filter(pk=self._operation.pk, worker=self._worker)
             written = {"log": self._operation.log, **columns}
             self._is_cancel_asked = not mine.filter(cancel_asked_at__isnull=True).update(**written)
             if self._is_cancel_asked and not mine.update(**written):
                 raise LeaseLost(str(self._operation.uuid))
+            if self._is_cancel_asked and self._operation.cancel_asked_at is None:
+                self._operation.refresh_from_db(fields=["cancel_asked_at", "cancel_asked_by"])
             for name in self._unsaved:
                 self._rows[name].save(update_fields=["state", "started_at", "finished_at", "detail"])
             for name, value in columns.items():

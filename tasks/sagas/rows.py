@@ -15,7 +15,7 @@ from portal.operations.models import Operation
 from portal.volumes.models import Volume, VolumeState
 from tasks.hypervisor.disks import VMFiles, files_of
 from tasks.hypervisor.driver import Hypervisor
-from tasks.sagas.engine import Context, StageError
+from tasks.sagas.engine import Context, LeaseLost, StageError
 
 
 def operation_params(context: Context) -> dict[str, Any]:
@@ -25,9 +25,11 @@ def operation_params(context: Context) -> dict[str, Any]:
 
 
 def keep_params(context: Context, **more: object) -> None:
-    """Add to the operation's parameters, for whoever goes on with it."""
+    """Add to the operation's parameters, for whoever goes on with it; LeaseLost when another worker does already."""
     context.operation.params = {**operation_params(context), **more}
-    Operation.objects.filter(pk=context.operation.pk).update(params=context.operation.params)
+    mine = Operation.objects.filter(pk=context.operation.pk, worker=context.operation.worker)
+    if not mine.update(params=context.operation.params):
+        raise LeaseLost(str(context.operation.uuid))
 
 
 def not_deleted_words(context: Context) -> str:
