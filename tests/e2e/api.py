@@ -9,10 +9,12 @@ import urllib.parse
 import urllib.request
 from http.client import HTTPException
 from http.cookiejar import CookieJar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.e2e.conftest import Product
 from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Product
 
 
 class Api:

@@ -19,6 +19,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.databases import own_database
+from tests.e2e.api import Api
 from tests.waiting import wait_for
 
 expect.set_options(timeout=30_000)  # a busy machine makes a page late, not wrong
@@ -145,3 +146,17 @@ def product() -> Iterator[Product]:
         manage = [sys.executable, str(ROOT / "manage.py")]
         subprocess.run([*manage, "lab", "down"], env=product.environment(), cwd=ROOT, check=False)
         shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def api(product: Product) -> Api:
+    """Alice's session."""
+    return Api(product, "alice")
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key for SSH; its public half lies beside it."""
+    path = tmp_path_factory.mktemp("key") / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path

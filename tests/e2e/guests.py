@@ -1,4 +1,5 @@
-"""Guests of the product's lab: where their files are, and whether they answer; one that does not tells its side in the failure."""
+"""Guests of the product's lab: how they are entered, where their files are, and whether they answer; one that does not tells
+its side in the failure."""
 
 from __future__ import annotations
 
@@ -12,6 +13,25 @@ from tests.waiting import wait_for
 
 LABS = Path("/var/lib/hopsight/labs")
 TOLD_BYTES = 3000
+SSH_OPTIONS = (
+    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes",
+)  # fmt: skip
+
+
+def script_with(key: Path) -> str:
+    """User-data that lets the key in, of a guest that runs a script."""
+    public = Path(f"{key}.pub").read_text().strip()
+    return f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
+
+
+def at_address(product: Product, key: Path, address: str, command: str) -> subprocess.CompletedProcess[str]:
+    """What a command does in the guest at that address, entered by SSH from the access port."""
+    return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{address}", command, timeout=60)
+
+
+def in_guest(product: Product, key: Path, vm: Mapping[str, Any], command: str) -> subprocess.CompletedProcess[str]:
+    """As `at_address`, at the VM's own."""
+    return at_address(product, key, vm["address"], command)
 
 
 def virsh(product: Product, vm: Mapping[str, Any], *verb: str) -> str:

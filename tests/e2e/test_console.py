@@ -34,11 +34,6 @@ SHADES = """async () => {
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def api(product: Product) -> Api:
-    return Api(product, "alice")
-
-
 def lived(api: Api, name: str, image: str, is_up: Callable[[dict[str, Any]], object]) -> Iterator[dict[str, Any]]:
     """A VM once it is up; deleted afterwards."""
     status, answer = api.send(

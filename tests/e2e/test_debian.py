@@ -6,7 +6,6 @@ A minute and more under emulation, so only where it is asked for: `HOPSIGHT_SLOW
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.conftest import Product
+from tests.e2e.guests import SSH_OPTIONS
 from tests.waiting import wait_for
 
 pytestmark = [
@@ -22,18 +22,14 @@ pytestmark = [
 ]  # fmt: skip
 
 
-def test_debian_boots_with_cloud_init_and_lets_its_user_in(product: Product, tmp_path: Path) -> None:
-    api = Api(product, "alice")
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+def test_debian_boots_with_cloud_init_and_lets_its_user_in(product: Product, api: Api, key: Path) -> None:
     slugs = [image["slug"] for image in _items(api.get("/images"))]
     assert "debian-12" in slugs, "the Debian image was not built: scripts/image-debian"
     config = f"#cloud-config\nssh_authorized_keys:\n  - {Path(f'{key}.pub').read_text().strip()}\n"
     asked = {"name": "deb-1", "image": "debian-12", "flavor": "M", "network": "payments-net", "user_data": config}
     status, answer = api.send("POST", "/vms", asked)
     assert status == 202, answer
-    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o BatchMode=yes -o ConnectTimeout=10"
-    ssh = ["ssh", "-i", str(key), *options.split(), f"debian@{answer['vm']['address']}"]
+    ssh = ["ssh", "-i", str(key), *SSH_OPTIONS, f"debian@{answer['vm']['address']}"]
     try:
         wait_for(lambda: "deb-1" in product.in_access(*ssh, "hostname", timeout=60).stdout, 400, "SSH answers", 1.0)
         told = product.in_access(

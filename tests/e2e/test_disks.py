@@ -14,8 +14,8 @@ import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.conftest import Product
+from tests.e2e.guests import in_guest, script_with
 from tests.e2e.test_life import ended
-from tests.e2e.test_main_job import SSH_OPTIONS
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -23,22 +23,14 @@ GIB_SECTORS = 2 * 1024**2
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("key") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
-
-
-@pytest.fixture(scope="module")
-def api(product: Product) -> Api:
-    return Api(product, "alice")
-
-
-@pytest.fixture(scope="module")
 def vm(product: Product, api: Api, key: Path) -> Iterator[dict[str, Any]]:
-    public = Path(f"{key}.pub").read_text().strip()
-    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
-    asked = {"name": "vols-1", "image": "tiny", "flavor": "nano", "network": "payments-net", "user_data": script}
+    asked = {
+        "name": "vols-1",
+        "image": "tiny",
+        "flavor": "nano",
+        "network": "payments-net",
+        "user_data": script_with(key),
+    }
     status, answer = api.send("POST", "/vms", asked)
     assert status == 202, answer
     uuid = answer["vm"]["uuid"]
@@ -47,10 +39,6 @@ def vm(product: Product, api: Api, key: Path) -> Iterator[dict[str, Any]]:
     yield made
     api.send("DELETE", f"/vms/{uuid}")
     wait_for(lambda: api.get(f"/vms/{uuid}") is None, 30, "it is gone", 0.1)
-
-
-def in_guest(product: Product, key: Path, vm: dict[str, Any], command: str) -> subprocess.CompletedProcess[str]:
-    return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{vm['address']}", command, timeout=60)
 
 
 def asked(api: Api, method: str, path: str, body: object = None) -> dict[str, Any]:
@@ -338,9 +326,7 @@ def test_an_image_made_of_a_vm_boots_with_what_is_on_its_disk(
     asked(api, "POST", f"/vms/{vm['uuid']}/actions/force_off")
     asked(api, "POST", f"/vms/{vm['uuid']}/image", {"name": "Golden"})
     slug = next(image["slug"] for image in api.get("/images") if image["name"] == "Golden")
-    public = Path(f"{key}.pub").read_text().strip()
-    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
-    body = {"name": "vols-2", "image": slug, "flavor": "nano", "network": "payments-net", "user_data": script}
+    body = {"name": "vols-2", "image": slug, "flavor": "nano", "network": "payments-net", "user_data": script_with(key)}
     made = asked(api, "POST", "/vms", body)["vm"]
     wait_for(lambda: in_guest(product, key, made, "true").returncode == 0, 120, "the key lets in", 0.3)
     told = in_guest(product, key, made, "dd if=/dev/vda bs=1M skip=8 count=1 2>/dev/null | head -n 1").stdout

@@ -24,11 +24,6 @@ CHUNK_BYTES = 4 * 1024**2
 
 
 @pytest.fixture(scope="module")
-def api(product: Product) -> Api:
-    return Api(product, "alice")
-
-
-@pytest.fixture(scope="module")
 def olga(product: Product) -> Api:
     return Api(product, "olga")
 

@@ -21,7 +21,7 @@ import pytest
 from lab.processes import is_zombie
 from tests.e2e.api import Api
 from tests.e2e.conftest import ROOT, Product
-from tests.e2e.guests import LABS
+from tests.e2e.guests import LABS, script_with
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -29,10 +29,6 @@ PROCESSES = {
     "web": "uvicorn", "worker": " worker ", "beat": " beat ", "collector": "manage.py collector",
     "controller": "manage.py controller", "redis": "redis-server",
 }  # fmt: skip
-LOGIN = """#!/bin/sh
-mkdir -p /root/.ssh
-echo '{key}' >> /root/.ssh/authorized_keys
-"""
 SSH = (
     "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes -o ConnectTimeout=5"
 )
@@ -87,11 +83,8 @@ def _children(product: Product) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def scene(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    key = tmp_path_factory.mktemp("key") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    login = LOGIN.format(key=Path(f"{key}.pub").read_text().strip())
-    api = Api(product, "alice")
+def scene(product: Product, api: Api, key: Path) -> Iterator[Scene]:
+    login = script_with(key)
     uuids = [_create(api, name, login)["vm"]["uuid"] for name in ("web-k", "db-k")]
     for uuid in uuids:
         wait_for(lambda uuid=uuid: (api.get(f"/vms/{uuid}") or {}).get("ssh_at"), 120, "SSH of the guests answers", 0.2)

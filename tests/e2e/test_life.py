@@ -20,11 +20,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e
 
 
 @pytest.fixture(scope="module")
-def api(product: Product) -> Api:
-    return Api(product, "alice")
-
-
-@pytest.fixture(scope="module")
 def vm(api: Api) -> Iterator[dict[str, Any]]:
     asked = {"name": "life-1", "image": "tiny", "flavor": "nano", "network": "payments-net"}
     status, answer = api.send("POST", "/vms", asked)

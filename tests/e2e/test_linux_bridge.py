@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from tasks.bundle_writer import write_bundle
 from tasks.bundles import trace_bundle
 from tests.e2e.api import Api
 from tests.e2e.conftest import Product
-from tests.e2e.test_main_job import SSH_OPTIONS
+from tests.e2e.guests import in_guest, script_with
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -37,21 +36,13 @@ def alice(product: Product) -> Api:
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("key") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
-
-
-@pytest.fixture(scope="module")
 def vms(product: Product, alice: Api, key: Path) -> Iterator[list[dict[str, Any]]]:
     """Two VMs, one a host, that were made while both hosts plugged guests into Linux bridges."""
     olga = Api(product, "olga")
     for host in HOSTS:
         status, answer = olga.send("PATCH", f"/hosts/{host}", {"plug": "bridge"})
         assert (status, answer["plug"]) == (200, "bridge"), answer
-    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{Path(f'{key}.pub').read_text().strip()}' >> /root/.ssh/authorized_keys\n"
-    asked = [{"name": name, "image": "tiny", "flavor": "S", "network": "payments-net", "user_data": script} for name in ("lb-1", "lb-2")]  # fmt: skip
+    asked = [{"name": name, "image": "tiny", "flavor": "S", "network": "payments-net", "user_data": script_with(key)} for name in ("lb-1", "lb-2")]  # fmt: skip
     answers = [alice.send("POST", "/vms", one) for one in asked]
     assert all(status == 202 for status, _ in answers), answers
     uuids = [answer["vm"]["uuid"] for _, answer in answers]
@@ -67,10 +58,6 @@ def _answering(api: Api, uuid: str) -> dict[str, Any] | None:
     found: dict[str, Any] = api.get(f"/vms/{uuid}")
     assert found["state"] != "failed", found
     return found if found["ssh_at"] else None
-
-
-def in_guest(product: Product, key: Path, vm: dict[str, Any], command: str) -> str:
-    return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{vm['address']}", command, timeout=60).stdout
 
 
 def links(product: Product, host: str) -> list[str]:
@@ -132,10 +119,10 @@ def test_the_guests_are_in_linux_bridges_and_reach_each_other(
         )
         assert vm["ports"][0]["mac"] not in told, "the bridge learns nothing"
     one, other = vms
-    assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 3 -W 2 {other['address']}")
-    large = in_guest(product, key, one, f"ping -c 2 -W 2 -s {1450 - 28} {other['address']}")
+    assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 3 -W 2 {other['address']}").stdout
+    large = in_guest(product, key, one, f"ping -c 2 -W 2 -s {1450 - 28} {other['address']}").stdout
     assert " 0% packet loss" in large, large
-    sent = in_guest(product, key, other, "dd if=/dev/zero bs=64k count=16 2>/dev/null")
+    sent = in_guest(product, key, other, "dd if=/dev/zero bs=64k count=16 2>/dev/null").stdout
     assert len(sent) == 16 * 65536, "TCP passes whole: checksums are made before the bridge"
     for vm in vms:
         dropped = alice.get(f"/ports/{vm['ports'][0]['uuid']}/drops")["reasons"]
@@ -148,17 +135,17 @@ def test_a_spoofed_address_and_a_closed_port_are_dropped_with_their_reasons(
     product: Product, alice: Api, key: Path, vms: list[dict[str, Any]]
 ) -> None:
     one, other = vms
-    assert "100% packet loss" in in_guest(product, key, one, SPOOF.format(other["address"]))
+    assert "100% packet loss" in in_guest(product, key, one, SPOOF.format(other["address"])).stdout
     port = one["ports"][0]["uuid"]
     reasons = wait_for(lambda: [row for row in alice.get(f"/ports/{port}/drops")["reasons"] if "spoof" in str(row)], 20, "it is counted", 0.3)  # fmt: skip
     assert reasons
     assert alice.send("POST", "/security-groups", {"name": "closed", "description": ""})[0] == 201
     uuid, seen = other["ports"][0]["uuid"], f"timeout 2 nc {other['address']} 22 </dev/null | head -n 1"
-    assert "SSH-" in in_guest(product, key, one, seen)
+    assert "SSH-" in in_guest(product, key, one, seen).stdout
     assert alice.send("PUT", f"/ports/{uuid}/groups", {"groups": ["closed"]})[0] == 200
-    wait_for(lambda: "SSH-" not in in_guest(product, key, one, seen), 10, "the group is in force", 0.2)
+    wait_for(lambda: "SSH-" not in in_guest(product, key, one, seen).stdout, 10, "the group is in force", 0.2)
     assert alice.send("PUT", f"/ports/{uuid}/groups", {"groups": ["default", "ssh-and-ping"]})[0] == 200
-    wait_for(lambda: "SSH-" in in_guest(product, key, one, seen), 10, "the old group is in force", 0.2)
+    wait_for(lambda: "SSH-" in in_guest(product, key, one, seen).stdout, 10, "the old group is in force", 0.2)
 
 
 def test_a_trace_passes_tap_linux_bridge_and_veth_on_both_hosts_and_back(
@@ -203,10 +190,10 @@ def test_a_rule_of_the_hosts_own_drops_what_the_trace_says_it_drops_and_nothing_
             assert "refused" in told["probe"] if vm is one else told["probe"]["divergence"] is None, told["probe"]
             assert traced(alice, {**ping, "protocol": "tcp", "port_dst": 22})["result"]["verdict"] == "delivered"
             before = counted(inside)
-            assert "100% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}")
+            assert "100% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}").stdout
             assert counted(inside) == before + 2, "real packets met the rule that the trace named"
         assert traced(alice, ping)["result"]["verdict"] == "delivered"
-        assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 2 {other['address']}")
+        assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 2 {other['address']}").stdout
 
 
 def test_a_bundle_of_such_a_host_answers_alike(
@@ -239,7 +226,7 @@ def test_what_ips_chains_drop_between_bridge_ports_is_told_where_they_see_bridge
     with ruled(product, one["host"], "ip", f"ip daddr {other['address']} counter drop") as inside:
         found = traced(alice, ping)["result"]
         assert found["verdict"] == ("dropped" if sees else "delivered"), found
-        said = in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}")
+        said = in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}").stdout
         assert ("100% packet loss" in said) == sees and (counted(inside) > 0) == sees, said
     with ruled(product, one["host"], "bridge", "meta mark 7 drop"):
         doubtful = traced(alice, ping)["result"]
@@ -258,11 +245,11 @@ def test_an_entry_of_the_mac_table_that_is_wrong_is_told_and_stops_real_packets(
     try:
         found = traced(alice, ping)["result"]
         assert found["verdict"] == "dropped" and f"at {tap}, where the frame comes from" in found["reason"], found
-        assert "100% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}")
+        assert "100% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 1 {other['address']}").stdout
     finally:
         netns(product, one["host"], "bridge", "fdb", "del", *entry)
     assert traced(alice, ping)["result"]["verdict"] == "delivered"
-    assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 2 {other['address']}")
+    assert " 0% packet loss" in in_guest(product, key, one, f"ping -c 2 -W 2 {other['address']}").stdout
 
 
 def test_a_deleted_vm_leaves_no_bridge_and_no_veth(product: Product, alice: Api, vms: list[dict[str, Any]]) -> None:

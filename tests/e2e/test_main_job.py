@@ -13,20 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.conftest import ARTIFACTS, CHROMIUM_ARGS, ROOT, Product
+from tests.e2e.guests import SSH_OPTIONS, at_address
 from tests.waiting import wait_for
 
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
-SSH_OPTIONS = [
-    "-o",
-    "StrictHostKeyChecking=no",
-    "-o",
-    "UserKnownHostsFile=/dev/null",
-    "-o",
-    "ConnectTimeout=10",
-    "-o",
-    "BatchMode=yes",
-]
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +26,6 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_ARGS)
         yield running
         running.close()
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("key") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +58,6 @@ def _vm(product: Product, page: Page, name: str) -> dict[str, Any]:
     return next((row for row in rows if row["name"] == name), {})
 
 
-def _ssh(product: Product, key: Path, address: str, command: str) -> subprocess.CompletedProcess[str]:
-    return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{address}", command, timeout=60)
-
-
 def test_two_vms_made_in_the_browser_reach_each_other_and_their_path_is_drawn(
     product: Product, page: Page, key: Path
 ) -> None:
@@ -94,8 +74,8 @@ def test_two_vms_made_in_the_browser_reach_each_other_and_their_path_is_drawn(
     addresses = [str(vm["address"]) for vm in (web, db)]
 
     # an address that another VM had a moment ago is in the namespace's neighbour table until it is asked for again
-    wait_for(lambda: not _ssh(product, key, addresses[0], "true").returncode, 60, "SSH from the access namespace")
-    told = _ssh(
+    wait_for(lambda: not at_address(product, key, addresses[0], "true").returncode, 60, "SSH from the access namespace")
+    told = at_address(
         product, key, addresses[0], f"hostname; ping -c 3 {addresses[1]}; echo | nc -w 5 {addresses[1]} 22 | head -n 1"
     )
     assert "web-9" in told.stdout, told
@@ -119,7 +99,9 @@ def _reach_by_ipv6_and_by_name(product: Product, key: Path, web: dict[str, Any],
     """[access]--IPv6--[web-9]==vni==[db-9], found by its name, which the gateway resolves."""
     look = f"hostname; ping6 -c 3 {_ipv6(db)}; nslookup db-9; echo | nc -w 5 db-9 22 | head -n 1; ip -6 addr show eth0"
     told = wait_for(
-        lambda: found if (found := _ssh(product, key, _ipv6(web), look)).returncode == 0 else None, 30, "SSH over IPv6"
+        lambda: found if (found := at_address(product, key, _ipv6(web), look)).returncode == 0 else None,
+        30,
+        "SSH over IPv6",
     )
     assert "web-9" in told.stdout, told
     assert " 0% packet loss" in told.stdout or "33% packet loss" in told.stdout, told
@@ -161,7 +143,7 @@ def _the_next_connection(product: Product, page: Page, key: Path, web: dict[str,
     url = f"{product.url}/api/v1/traces/{uuid}"
 
     def answered() -> dict[str, Any] | None:
-        _ssh(product, key, str(web["address"]), f"ping -c 1 -s 77 {db['address']}")
+        at_address(product, key, str(web["address"]), f"ping -c 1 -s 77 {db['address']}")
         told: dict[str, Any] = page.request.get(url).json()
         return told if told["state"] not in ("waiting", "running") else None
 

@@ -16,19 +16,12 @@ import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.conftest import Product
-from tests.e2e.guests import LABS, answers_ssh, await_ssh
-from tests.e2e.test_disks import in_guest
-from tests.e2e.test_disks import key as key
+from tests.e2e.guests import LABS, answers_ssh, await_ssh, in_guest, script_with
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
 PING_EVERY_S = 0.05
 ENDED = ("done", "failed", "cancelled")
-
-
-@pytest.fixture(scope="module")
-def api(product: Product) -> Api:
-    return Api(product, "alice")
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +31,8 @@ def olga(product: Product) -> Api:
 
 @pytest.fixture(scope="module")
 def vm(api: Api, key: Path) -> Iterator[dict[str, Any]]:
-    public = Path(f"{key}.pub").read_text().strip()
-    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
     asked = {"name": "move-1", "image": "tiny", "flavor": "nano", "network": "payments-net", "host": "hv1"}
-    asked["user_data"] = script
+    asked["user_data"] = script_with(key)
     status, answer = api.send("POST", "/vms", asked)
     assert status == 202, answer
     uuid = answer["vm"]["uuid"]

@@ -22,7 +22,7 @@ from lab.commands import run
 from lab.images.tiny import MODULES, build_tiny, tiny_in
 from tests.e2e.api import Api
 from tests.e2e.conftest import ROOT, Product
-from tests.e2e.test_main_job import SSH_OPTIONS
+from tests.e2e.guests import in_guest, script_with
 from tests.waiting import wait_for
 
 pytestmark = [
@@ -61,18 +61,10 @@ def image(product: Product, kernel: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("key") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
-
-
-@pytest.fixture(scope="module")
 def vms(product: Product, image: str, key: Path) -> Iterator[dict[str, dict[str, Any]]]:
     """A VM of each model, all booting."""
-    api, public = Api(product, "alice"), Path(f"{key}.pub").read_text().strip()
-    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
-    asked = {"image": image, "flavor": "S", "network": "payments-net", "user_data": script}
+    api = Api(product, "alice")
+    asked = {"image": image, "flavor": "S", "network": "payments-net", "user_data": script_with(key)}
     made = {}
     for model in DRIVERS:
         status, answer = api.send("POST", "/vms", asked | {"name": f"nic-{model}", "nic_model": model})
@@ -90,8 +82,7 @@ def test_a_guest_drives_it_gets_its_address_and_is_reached(
     vm = vms[model]
 
     def asked(command: str) -> str:
-        ssh = ("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{vm['address']}", command)
-        return product.in_access(*ssh, timeout=60).stdout
+        return in_guest(product, key, vm, command).stdout
 
     wait_for(lambda: asked("echo in") == "in\n", 400, f"SSH by {model}", 1.0)
     told = asked("readlink -f /sys/class/net/eth0/device/driver; ip -4 addr show eth0; ping -c 2 -W 2 10.20.0.1")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.conftest import Product
+from tests.e2e.guests import in_guest, script_with
 from tests.e2e.test_life import ended
-from tests.e2e.test_main_job import SSH_OPTIONS
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -23,22 +22,8 @@ LEASE = "ip link set eth1 up; timeout 9 udhcpc -f -q -n -i eth1 -t 4 -T 1 -s /et
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("key") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
-
-
-@pytest.fixture(scope="module")
-def api(product: Product) -> Api:
-    return Api(product, "alice")
-
-
-@pytest.fixture(scope="module")
 def vm(product: Product, api: Api, key: Path) -> Iterator[dict[str, Any]]:
-    public = Path(f"{key}.pub").read_text().strip()
-    script = f"#!/bin/sh\nmkdir -p /root/.ssh\necho '{public}' >> /root/.ssh/authorized_keys\n"
-    asked = {"name": "nics-1", "image": "tiny", "flavor": "S", "network": "payments-net", "user_data": script}
+    asked = {"name": "nics-1", "image": "tiny", "flavor": "S", "network": "payments-net", "user_data": script_with(key)}
     status, answer = api.send("POST", "/vms", asked)
     assert status == 202, answer
     uuid = answer["vm"]["uuid"]
@@ -47,10 +32,6 @@ def vm(product: Product, api: Api, key: Path) -> Iterator[dict[str, Any]]:
     yield made
     api.send("DELETE", f"/vms/{uuid}")
     wait_for(lambda: api.get(f"/vms/{uuid}") is None, 30, "it is gone", 0.1)
-
-
-def in_guest(product: Product, key: Path, vm: dict[str, Any], command: str) -> subprocess.CompletedProcess[str]:
-    return product.in_access("ssh", "-i", str(key), *SSH_OPTIONS, f"root@{vm['address']}", command, timeout=60)
 
 
 def test_a_running_guest_gets_moves_and_loses_a_nic(product: Product, api: Api, key: Path, vm: dict[str, Any]) -> None:

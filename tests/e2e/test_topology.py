@@ -25,11 +25,6 @@ NAMES = ("map-1", "map-2")
 
 
 @pytest.fixture(scope="module")
-def api(product: Product) -> Api:
-    return Api(product, "alice")
-
-
-@pytest.fixture(scope="module")
 def vms(api: Api) -> Iterator[dict[str, dict[str, Any]]]:
     """[map-1]--tap--[br-int@hvX]==vni 4097==[br-int@hvY]--tap--[map-2]"""
     made = {}
