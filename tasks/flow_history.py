@@ -20,7 +20,7 @@ from django.utils import timezone
 from portal.hosts.models import Host
 from portal.networks.causes import explain_causes
 from portal.networks.models import Generation
-from portal.topology.bridges import bridges_of
+from portal.topology.bridges import bridges_of_all
 from portal.topology.flow_rows import (
     FlowDelta,
     Table,
@@ -76,10 +76,10 @@ async def keep_flow_history(controller: Controller) -> None:
 
 
 def _bridges() -> dict[tuple[str, str], Path]:
+    folders = dict(Host.objects.order_by("id").values_list("name", "ovs_rundir"))
     return {
-        (host.name, bridge.name): Path(host.ovs_rundir) / f"{bridge.name}.mgmt"
-        for host in Host.objects.order_by("id")
-        for bridge in bridges_of(host.name)
+        (bridge.host, bridge.name): Path(folders[bridge.host]) / f"{bridge.name}.mgmt"
+        for bridge in bridges_of_all(list(folders))
     }
 
 

@@ -117,7 +117,17 @@ def keep_watched(topic: str) -> None:
 
 def transient_snapshot(topic: str) -> dict[str, Any]:
     """`{"seq": n, "state": {object: data}}` as of one moment."""
-    answer: Any = connection().eval(_READ, 2, f"hopsight:seq:{topic}", f"hopsight:state:{topic}")
-    flat = answer[1]
+    return transient_snapshots([topic])[0]
+
+
+def transient_snapshots(topics: Sequence[str]) -> list[dict[str, Any]]:
+    """As `transient_snapshot`, one a topic, in one round trip; each is as of a moment of its own."""
+    asked = connection().pipeline(transaction=False)
+    for topic in topics:
+        asked.eval(_READ, 2, f"hopsight:seq:{topic}", f"hopsight:state:{topic}")
+    return [_snapshot(seq, flat) for seq, flat in asked.execute()]
+
+
+def _snapshot(seq: bytes, flat: list[bytes]) -> dict[str, Any]:
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    return {"seq": int(answer[0]), "state": {key.decode(): json.loads(value) for key, value in pairs}}
+    return {"seq": int(seq), "state": {key.decode(): json.loads(value) for key, value in pairs}}

@@ -15,7 +15,7 @@ from portal.config.cut import cut
 from portal.config.told import told
 from portal.hosts.models import Host
 from portal.live.transient import transient_snapshot
-from portal.topology.bridges import Bridge, bridges_of
+from portal.topology.bridges import Bridge, bridges_of, bridges_of_all
 from sdn.pipeline import TABLES
 
 MONITOR = "monitor"  # beside the flows in the topic's state: how they are known
@@ -27,7 +27,8 @@ def flow_hosts(request: HttpRequest) -> HttpResponse:
     """The hosts and bridges whose flow tables can be looked at."""
     require_operator(request)
     found = cut(Host.objects.order_by("name"), request.GET)
-    rows = [(host, bridge) for host in found.rows for bridge in bridges_of(host.name)]
+    hosts = {host.name: host for host in found.rows}
+    rows = [(hosts[bridge.host], bridge) for bridge in bridges_of_all(list(hosts))]
     return render(request, "topology/flow_hosts.html", {"rows": rows, "cut": found})
 
 
@@ -37,7 +38,8 @@ def flows(request: HttpRequest, host: str, bridge: str) -> HttpResponse:
     require_operator(request)
     row, here = bridge_or_404(host, bridge)
     state = _flows(row.name, bridge)
-    others = [one for other in Host.objects.order_by("name") for one in bridges_of(other.name) if one != here]
+    hosts = list(Host.objects.order_by("name").values_list("name", flat=True))
+    others = [one for one in bridges_of_all(hosts) if one != here]
     legend = (
         [] if here.foreign else [{"id": one.table_id, "name": one.name, "purpose": told(one.purpose)} for one in TABLES]
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.test import Client
+from redis.connection import AbstractConnection
 
 from portal.hosts.models import Host
 from portal.live.transient import Change, TransientWriter
 from portal.topology.bridges import bridges_topic
+from tasks.flow_history import _bridges
 from tests.cast import Cast
+from tests.portal.clients import made_host
 
 HOSTILE = '"><script>alert(1)</script>'
 OURS = {
@@ -54,6 +58,43 @@ def _as(user: str, cast: Cast) -> Client:
     client = Client()
     client.force_login(getattr(cast, user))
     return client
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was sent to Redis, one item a round trip."""
+    sent: list[bytes] = []
+    really = AbstractConnection.send_packed_command
+
+    def send(self: AbstractConnection, command: Any, check_health: bool = True) -> Any:
+        sent.append(command)
+        return really(self, command, check_health)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
+    return sent
+
+
+def test_redis_is_asked_once_for_the_bridges_of_all_hosts(cast: Cast, host: Host, trips: list[bytes]) -> None:
+    olga = _as("olga", cast)
+
+    def asked() -> list[int]:
+        counts = []
+        for ask in (_bridges, lambda: olga.get("/flows/"), lambda: olga.get("/flows/hv1/br-int/")):
+            trips.clear()
+            ask()
+            counts.append(len(trips))
+        return counts
+
+    asked()  # what is looked up once, is by now
+    with_one = asked()
+    for number in range(2, 9):
+        made_host(f"hv{number}")
+        TransientWriter(bridges_topic(f"hv{number}")).write(
+            [Change("bridge.changed", f"br-{number}", {"foreign": True})]
+        )
+    assert asked() == with_one and with_one[0] == 1
+    assert ("hv8", "br-8") in _bridges() and len(_bridges()) == 2 * 8
+    assert "br-8" in olga.get("/flows/").content.decode()
 
 
 @pytest.mark.parametrize(
