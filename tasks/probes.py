@@ -12,7 +12,18 @@ from sdn.model.trace import Trace, to_json
 from sdn.pipeline import TABLE_BY_NAME, Register
 from sdn.probe import TOKEN_BYTES, ProbeOrder, build_frame
 from sdn.trace import Question, TraceHost
-from sdn.trace.probed import End, Sighting, ends_before_the_switch, first_divergence, probed_trace
+from sdn.trace.fields import frame_bytes
+from sdn.trace.lost import SMALL_BYTES
+from sdn.trace.probed import (
+    End,
+    Sighting,
+    ends_before_the_switch,
+    first_divergence,
+    is_lost,
+    probed_trace,
+    told_lost,
+)
+from sdn.trace.sizes import ip_bytes
 from tasks.probe_desk import ProbeRefused, order_probe
 
 WITHIN_S = 1.0
@@ -31,9 +42,13 @@ def probe(question: Question, predicted: Trace, *, hand_over: bool = False) -> d
         return {"refused": f"No real packet was sent: it would begin at the switch, past {bridge}, which drops it."}
     try:
         seen = sightings(question, WITHIN_S, hand_over=hand_over)
+        size = ip_bytes(_fitting(question).packet)
+        small = sightings(_of_size(question, SMALL_BYTES), WITHIN_S) if is_lost(seen) and size > SMALL_BYTES else ()
     except ProbeRefused as problem:
         return {"refused": f"No real packet was sent: {problem}"}
     probed = probed_trace(predicted, seen)
+    if is_lost(seen) and predicted.verdict != "dropped":
+        probed = told_lost(probed, predicted, seen[-1], size, small)
     parted = first_divergence(predicted, probed)
     return {"trace": to_json(probed), "divergence": asdict(parted) if parted else None}
 
@@ -47,9 +62,19 @@ def sightings(question: Question, within_s: float, *, hand_over: bool = False) -
     stand_in = IfaceId(source.iface_id) if source.ofport is None else None
     target = question.target if hand_over else None
     place = (HostName(target.host), target.ofport) if target is not None and target.ofport is not None else None
-    frame = build_frame(question.packet, token)
+    frame = build_frame(_fitting(question).packet, token)
     order = ProbeOrder(token, HostName(source.host), source.ofport, frame, stand_in, place)
     return read_reports(question, order_probe(order, within_s))
+
+
+def _fitting(question: Question) -> Question:
+    """Asked of a packet that its guest's NIC would send: a larger one would leave it in pieces, or not at all."""
+    mtu = question.source.mtu
+    return _of_size(question, mtu) if mtu and ip_bytes(question.packet) > mtu else question
+
+
+def _of_size(question: Question, size: int) -> Question:
+    return replace(question, packet=replace(question.packet, size_bytes=frame_bytes(size)))
 
 
 def read_reports(question: Question, reports: Iterable[Mapping[str, Any]]) -> tuple[Sighting, ...]:

@@ -146,6 +146,19 @@ FORMS = frozenset(
         _("A real packet was dropped in table %(table)s (%(name)s) of %(host)s: %(why)s."),
         _("A real packet was dropped on %(host)s: %(why)s."),
         _("It left %(host)s through the tunnel, and no other switch reported it: lost on the underlay."),
+        _(
+            "It left %(host)s through the tunnel to %(far)s (%(port)s to %(address)s), and no switch reported it there: lost between the two hosts."
+        ),
+        _(
+            "One of %(size)s bytes left %(host)s through the tunnel to %(far)s, %(outer)s with its headers, and never came; one of %(small)s bytes did: too big for the underlay between the two hosts."
+        ),
+        _(
+            "Have an operator let %(port)s through from %(host)s to %(far)s: the firewalls of both, and of the network between them."
+        ),
+        _("On %(host)s, tcpdump -ni any udp port %(number)s tells whether it comes."),
+        _("Have an operator raise the MTU between %(host)s and %(far)s to %(outer)s, or lower the network's."),
+        _("On %(host)s, ping -M do -s %(size)s %(address)s tells whether such a packet passes."),
+        _("The flows let it through, but a real packet did not get there: %(reason)s"),
         _("No switch reported it: it was lost before its first output, or a foreign flow took it."),
         _("The switch of %(host)s handed it to the controller, which answers it."),
         _("Copies of it arrived at %(count)s ports: %(names)s."),

@@ -201,12 +201,28 @@ def answer_text(row: TraceRequest, texts: AnswerTexts | None = None) -> str:
     return f'{head[:-1]},"result":{texts.result},"reply":{texts.reply},{tail[1:]}'
 
 
+KNOWN = "a known connection"  # sdn.trace.hops
+
+
+def contradiction_of(row: TraceRequest, shown: Trace | None) -> Trace | None:
+    """What a real packet did that was foreseen to arrive and did not; None where it did, or nobody knows. The packet begins a
+    connection of its own, so what rules do to it says nothing about one that is known."""
+    if shown is None or shown.verdict != "delivered" or not row.probe or "trace" not in row.probe:
+        return None
+    real = read_trace(row.probe["trace"])
+    is_known = any(step.note == KNOWN for hop in shown.hops for step in hop.steps)
+    ends = ("unknown",) if is_known or row.moment == "established" else ("unknown", "dropped")
+    return real if real is not None and real.verdict in ends else None
+
+
 def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, direction: str) -> str:
     """What to do, in one sentence: the trace's own suggestion, or that the network is not in the way."""
     if shown is None:
         return ""
     if shown.suggestion:
         return shown.suggestion
+    if direction == "forward" and (real := contradiction_of(row, shown)) is not None:
+        return real.suggestion or f"The flows let it through, but a real packet did not get there: {real.reason}"
     if shown.verdict == "delivered" and direction == "forward" and _is_meant_for_here(row, shown):
         return (
             f"{row.address} is a private address that no network here has, so it was sent outside: is it the right one?"

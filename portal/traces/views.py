@@ -21,7 +21,15 @@ from portal.traces.exports import EXPORTS
 from portal.traces.forms import TraceForm
 from portal.traces.models import TraceRequest
 from portal.traces.offers import pin_of, starts_of, what_if_of
-from portal.traces.presentation import addresses_of, conclusion_of, island_data, read_trace, rows_of, verdict_words
+from portal.traces.presentation import (
+    addresses_of,
+    conclusion_of,
+    contradiction_of,
+    island_data,
+    read_trace,
+    rows_of,
+    verdict_words,
+)
 from portal.traces.probings import probing_as_json
 from portal.traces.question import again_of, asked_of, form_with, swapped_of, with_gone_told
 from portal.traces.requests import GIVEN as HANDED_OVER
@@ -132,6 +140,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
     gone = sender.name if sender else row.address
     told_names = [asked.source_name, asked.target_name][:: 1 if direction == "forward" else -1]
     names = [port.name if port else gone or name for port, name in zip(ends, told_names, strict=True)]
+    real = contradiction_of(row, shown) if direction == "forward" else None
     is_followed = row.source is not None and (row.target is not None or bool(row.address))
     return {
         "row": row,
@@ -140,6 +149,7 @@ def _page(request: HttpRequest, row: TraceRequest, direction: str) -> dict[str, 
         "verdict": verdict_words(shown.verdict) if shown else "",
         "other": other,
         "other_verdict": verdict_words(other.verdict) if other else "",
+        "lost": told(real.reason) if real else "",
         "conclusion": told(conclusion_of(row, shown, other, direction)),
         "direction": direction,
         "source": ends[0],

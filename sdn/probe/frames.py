@@ -1,5 +1,5 @@
-"""A packet of the model, of either IP family, as a frame with a probe's token in its payload. Built by os_ken.lib.packet,
-checksums too.
+"""A packet of the model, of either IP family, as a frame of its size with a probe's token in its payload. Built by
+os_ken.lib.packet, checksums too.
 """
 
 from __future__ import annotations
@@ -23,9 +23,21 @@ SOURCE_LINK, EXPERIMENT = 1, 253  # RFC 4861, 4.6.1; RFC 4727, 5.1.3: receivers 
 
 
 def build_frame(packet: Packet, token: bytes) -> bytes:
-    """The frame, with the token after its last header (for ARP: behind the message, where a switch leaves it alone)."""
+    """The frame, with the token after its last header (for ARP: behind the message, where a switch leaves it alone).
+
+    It is as long as the packet is said to be, so that a link that is too narrow for it shows; never shorter than the token
+    needs. A question of ARP or ND has the length that it has.
+    """
+    frame = _built(packet, TOKEN_MARK + token)
+    lacks = packet.size_bytes - len(frame)
+    if packet.protocol in ("arp", "nd") or lacks <= 0:
+        return frame
+    return _built(packet, TOKEN_MARK + token + bytes(lacks - lacks % 4 if packet.protocol == "sctp" else lacks))
+
+
+def _built(packet: Packet, payload: bytes) -> bytes:
     if packet.ip_dst.version == 6:
-        return _build_ipv6(packet, token)
+        return _build_ipv6(packet, payload)
     ether_type = 0x0806 if packet.protocol == "arp" else 0x0800
     frame = Frame()
     frame.add_protocol(ethernet.ethernet(dst=packet.eth_dst, src=packet.eth_src, ethertype=ether_type))
@@ -36,15 +48,15 @@ def build_frame(packet: Packet, token: bytes) -> bytes:
         )  # fmt: skip
         frame.add_protocol(question)
         frame.serialize()
-        return bytes(frame.data)[:42] + TOKEN_MARK + token
+        return bytes(frame.data)[:42] + payload
     ends = {"src": str(packet.ip_src), "dst": str(packet.ip_dst)}
     frame.add_protocol(ipv4.ipv4(proto=PROTOCOL_NUMBERS[packet.protocol], ttl=packet.ttl, **ends))
-    _add_transport(frame, packet, TOKEN_MARK + token)
+    _add_transport(frame, packet, payload)
     frame.serialize()
     return bytes(frame.data)
 
 
-def _build_ipv6(packet: Packet, token: bytes) -> bytes:
+def _build_ipv6(packet: Packet, payload: bytes) -> bytes:
     """The same of IPv6. A solicitation has the token in an option of its own, behind its sender's MAC."""
     frame = Frame()
     is_question = packet.protocol == "nd"
@@ -57,13 +69,12 @@ def _build_ipv6(packet: Packet, token: bytes) -> bytes:
     frame.add_protocol(header)
     if is_question:
         sender = bytes((SOURCE_LINK, 1)) + bytes.fromhex(str(packet.eth_src).replace(":", ""))
-        mine = TOKEN_MARK + token
-        option = bytes((EXPERIMENT, (len(mine) + 2 + 7) // 8)) + mine
+        option = bytes((EXPERIMENT, (len(payload) + 2 + 7) // 8)) + payload
         body = bytes(4) + packet.ip_dst.packed + sender + option + bytes(-len(option) % 8)
         whole = bytes((SOLICITATION, 0, 0, 0)) + body
         frame.add_protocol(whole[:2] + checksum_ip(header, len(whole), whole).to_bytes(2) + body)
     else:
-        _add_transport(frame, packet, TOKEN_MARK + token)
+        _add_transport(frame, packet, payload)
     frame.serialize()
     return bytes(frame.data)
 
@@ -76,10 +87,10 @@ def _solicited(address: bytes) -> str:
 def _add_transport(frame: Frame, packet: Packet, payload: bytes) -> None:
     if packet.protocol == "icmp":
         if packet.ip_dst.version == 6:
-            asked = icmpv6.echo(id_=int.from_bytes(payload[-2:]), seq=1, data=payload)
+            asked = icmpv6.echo(id_=_echo_id(payload), seq=1, data=payload)
             frame.add_protocol(icmpv6.icmpv6(type_=packet.port_dst, code=0, data=asked))
             return
-        echo = icmp.echo(id_=int.from_bytes(payload[-2:]), seq=1, data=payload)
+        echo = icmp.echo(id_=_echo_id(payload), seq=1, data=payload)
         frame.add_protocol(icmp.icmp(type_=packet.port_dst, code=0, data=echo))
         return
     ports = {"src_port": packet.port_src, "dst_port": packet.port_dst}
@@ -91,6 +102,12 @@ def _add_transport(frame: Frame, packet: Packet, payload: bytes) -> None:
     else:
         frame.add_protocol(udp.udp(**ports))
     frame.add_protocol(payload)
+
+
+def _echo_id(payload: bytes) -> int:
+    """Of the token's end, which is another for each probe."""
+    end = len(TOKEN_MARK) + TOKEN_BYTES
+    return int.from_bytes(payload[end - 2 : end])
 
 
 def _sctp(packet: Packet, payload: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from sdn.model.trace import Hop, Step, Trace, Verdict
 from sdn.pipeline import DROP_REASON_BY_CODE, TABLE_BY_ID
+from sdn.trace.lost import SMALL_BYTES, carrier_of, lost_words, too_big_words
 from sdn.trace.moments import Moment, durations
 
 # "answer": made by the switch, back to the sender; "back": it would leave by the port that it came in by, and does not
@@ -87,6 +88,22 @@ def probed_trace(predicted: Trace, sightings: Sequence[Sighting]) -> Trace:
         last, verdict = sightings[-1], predicted.verdict  # what is past the cable is as it was foreseen: nobody looked
         reason = f"A real packet got to the cable out of {last.host} in {last.at_us / 1000:.1f} ms; it was not let out."
     return replace(predicted, kind="probed", hops=tuple(hops), verdict=verdict, reason=reason)
+
+
+def is_lost(sightings: Sequence[Sighting]) -> bool:
+    """Did it leave a switch by a tunnel, and come out nowhere?"""
+    return bool(sightings) and all(one.end == "tunnel" for one in sightings)
+
+
+def told_lost(probed: Trace, predicted: Trace, last: Sighting, size: int, small: Sequence[Sighting]) -> Trace:
+    """The trace of a packet of so many bytes that is lost, with words for where and for what to do. `small`: what was seen of a
+    small one that was sent after it."""
+    by = carrier_of(predicted, last.host)
+    if by is None:
+        return probed
+    is_narrow = any(one.host == by.far for one in small)
+    reason, suggestion = too_big_words(by, size, SMALL_BYTES) if is_narrow else lost_words(by)
+    return replace(probed, reason=reason, suggestion=suggestion)
 
 
 def end_of(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:

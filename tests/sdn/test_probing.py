@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from sdn.model.addresses import HostName, IfaceId, Mac
 from sdn.model.intent import SubnetIntent
-from sdn.model.packet import Packet
+from sdn.model.packet import ECHO_REQUEST, Packet
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME, Register
 from sdn.probe import TOKEN_BYTES, ProbeOrder, ProbeReport, build_frame, token_of
-from sdn.probe.frames import crc32c
+from sdn.probe.frames import TOKEN_MARK, crc32c
 from sdn.shadow.shadow import Shadow
 from sdn.transport.openflow import ChannelError
 from tests.sdn.switch import Switch
@@ -90,6 +90,19 @@ def test_an_sctp_frame_has_the_checksum_that_its_standard_asks_for() -> None:
     frame = build_frame(replace(tcp(0, 2), protocol="sctp"), bytes(TOKEN_BYTES))
     assert crc32c(b"123456789") == 0xE3069283, "the check value of CRC-32C"
     assert int.from_bytes(frame[42:46], "little") == crc32c(frame[34:42] + bytes(4) + frame[46:])
+
+
+@pytest.mark.parametrize("protocol", ["icmp", "tcp", "udp", "sctp"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_frame_is_as_long_as_the_packet_that_was_asked_for(protocol: str, family: int) -> None:
+    ends = {} if family == 4 else {"ip_src": ip_address("fd20::10"), "ip_dst": ip_address("fd20::12")}
+    packet = replace(tcp(0, 2), protocol=protocol, port_dst=ECHO_REQUEST[family] if protocol == "icmp" else 22, **ends)
+    token = secrets.token_bytes(TOKEN_BYTES)
+    for size in (1464, 1514):
+        frame = build_frame(replace(packet, size_bytes=size), token)
+        assert size - len(frame) in (range(4) if protocol == "sctp" else (0,))
+        assert token_of(frame) == token
+    assert token_of(build_frame(replace(packet, size_bytes=42), token)) == token, "the token is never cut"
 
 
 async def test_a_drop_ends_the_wait_at_once(switches: dict[str, Shadow]) -> None:
@@ -225,4 +238,4 @@ def test_an_ipv6_frame_keeps_its_token_and_is_what_its_header_says(protocol: str
 def test_a_frame_keeps_its_token(protocol: str, token: bytes) -> None:
     frame = build_frame(replace(tcp(0, 1), protocol=protocol, port_dst=8), token)  # type: ignore[arg-type]
     assert token_of(frame) == token
-    assert token_of(frame[:-1]) is None
+    assert token_of(frame[: frame.find(TOKEN_MARK) + len(TOKEN_MARK) + TOKEN_BYTES - 1]) is None

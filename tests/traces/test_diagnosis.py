@@ -66,6 +66,36 @@ def test_the_rule_that_is_missing_is_named_and_one_click_lets_the_packet_in(stre
     assert AuditRow.objects.filter(action="rule.add", actor="bob").exists()
 
 
+def test_a_real_packet_that_was_lost_says_more_than_flows_that_let_it_through(street: Street) -> None:
+    """[db-1]--8--[br-int@hv1]== ✘ udp/4789"""
+    street.closed.rules.create(direction="ingress", family=4, protocol="tcp", number_first=22, number_last=22)
+    street.install()
+    row = asked(street)
+    assert told(row).state == "good"
+    trace = row.traces.get(asks="beside")
+    page = reverse("trace", args=[trace.uuid])
+    assert "The network is not in the way" in client_of(street.cast.bob).get(page).content.decode()
+    lost = {
+        **trace.result,
+        "kind": "probed",
+        "verdict": "unknown",
+        "reason": "Lost there.",
+        "suggestion": "Let udp/4789 through.",
+    }
+    TraceRequest.objects.filter(pk=trace.pk).update(probe={"trace": lost, "divergence": None})
+    found = told(row)
+    assert (found.state, found.advice) == (
+        "bad",
+        "Let udp/4789 through.",
+    ) and "did not arrive: Lost there." in found.sentence
+    text = client_of(street.cast.bob).get(page).content.decode()
+    assert (
+        "The network is not in the way" not in text
+        and "a real packet did not arrive." in text
+        and "Let udp/4789 through." in text
+    )
+
+
 def test_from_outside_the_packet_comes_in_by_the_gateway_host_to_the_floating_address(street: Street) -> None:
     """(203.0.113.7)--[br-ex]--[br-int@hv1: floating → 10.20.0.x]--7--[web-1]"""
     row = asked(street)

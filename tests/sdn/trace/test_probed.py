@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sdn.model.trace import Branch, Hop, Step, Trace
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME
 from sdn.trace.moments import Moment, Took, durations
-from sdn.trace.probed import Sighting, first_divergence, probed_trace
+from sdn.trace.probed import Sighting, first_divergence, is_lost, probed_trace, told_lost
 
 OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
 
@@ -63,6 +64,37 @@ def test_a_packet_that_the_underlay_lost_is_said_to_be_lost_there() -> None:
     assert "left hv1 through the tunnel" in probed.reason
     assert probed.hops[-1].kind == "tunnel_decap"
     assert first_divergence(PREDICTED, probed) is not None
+
+
+def _carried(kind: str) -> Trace:
+    header = {"outer_src": "192.0.2.1", "outer_dst": "192.0.2.2"}
+    stack = ("eth", "ipv4", "udp", f"{kind} 4097", "eth", "ipv4", "tcp")
+    hops = [
+        replace(one, header_after=header, header_stack=stack) if one.kind == "tunnel_encap" else one
+        for one in TWO_HOSTS
+    ]
+    return replace(PREDICTED, hops=tuple(hops))
+
+
+@pytest.mark.parametrize(("kind", "port"), [("vxlan", 4789), ("geneve", 6081)])
+def test_where_nothing_crosses_it_names_the_port_and_the_way_that_must_be_open(kind: str, port: int) -> None:
+    """[web-1]--tap--[br-int@hv1]== ✘ udp/4789, or udp/6081"""
+    predicted = _carried(kind)
+    assert is_lost((AWAY,)) and not is_lost((AWAY, ARRIVED)) and not is_lost(())
+    told = told_lost(probed_trace(predicted, (AWAY,)), predicted, AWAY, 84, ())
+    assert f"(udp/{port} to 192.0.2.2)" in told.reason and "no switch reported it there" in told.reason
+    assert f"let udp/{port} through from hv1 to hv2" in told.suggestion
+
+
+def test_where_a_small_packet_crosses_a_large_one_is_said_to_be_too_big() -> None:
+    """[web-1]--tap--[br-int@hv1]== 1500 of 1400 ✘"""
+    predicted = _carried("vxlan")
+    told = told_lost(probed_trace(predicted, (AWAY,)), predicted, AWAY, 1450, (AWAY, ARRIVED))
+    assert "One of 1450 bytes left hv1" in told.reason and "one of 84 bytes did" in told.reason
+    assert (
+        "raise the MTU between hv1 and hv2 to 1500" in told.suggestion
+        and "ping -M do -s 1472 192.0.2.2" in told.suggestion
+    )
 
 
 def test_a_packet_that_was_handed_over_is_said_to_be() -> None:
