@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from sdn.trace.probed import (
     is_lost,
     probed_trace,
     told_lost,
+    told_narrow,
 )
 from sdn.trace.sizes import ip_bytes
 from tasks.probe_desk import ProbeRefused, order_probe
@@ -44,11 +45,14 @@ def probe(question: Question, predicted: Trace, *, hand_over: bool = False) -> d
         seen = sightings(question, WITHIN_S, hand_over=hand_over)
         size = ip_bytes(_fitting(question).packet)
         small = sightings(_of_size(question, SMALL_BYTES), WITHIN_S) if is_lost(seen) and size > SMALL_BYTES else ()
+        is_narrow = not hand_over and _crossed(seen) and size < question.source.mtu and is_lost(_largest(question))
     except ProbeRefused as problem:
         return {"refused": f"No real packet was sent: {problem}"}
     probed = probed_trace(predicted, seen)
     if is_lost(seen) and predicted.verdict != "dropped":
         probed = told_lost(probed, predicted, seen[-1], size, small)
+    elif is_narrow:
+        probed = told_narrow(probed, predicted, seen[0], question.source.mtu, size)
     parted = first_divergence(predicted, probed)
     return {"trace": to_json(probed), "divergence": asdict(parted) if parted else None}
 
@@ -65,6 +69,16 @@ def sightings(question: Question, within_s: float, *, hand_over: bool = False) -
     frame = build_frame(_fitting(question).packet, token)
     order = ProbeOrder(token, HostName(source.host), source.ofport, frame, stand_in, place)
     return read_reports(question, order_probe(order, within_s))
+
+
+def _crossed(seen: Sequence[Sighting]) -> bool:
+    """Did it get to a port by a tunnel?"""
+    return [one.end for one in seen] == ["tunnel", "port"]
+
+
+def _largest(question: Question) -> tuple[Sighting, ...]:
+    """What is seen of the largest packet that the guest may send: one that is lost where small ones pass is nobody's word."""
+    return sightings(_of_size(question, question.source.mtu), WITHIN_S)
 
 
 def _fitting(question: Question) -> Question:

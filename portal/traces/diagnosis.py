@@ -21,7 +21,7 @@ from portal.networks.owners import owner_of
 from portal.traces.models import Diagnosis, TraceRequest
 from portal.traces.offers import what_if_of
 from portal.traces.outside import floating_of
-from portal.traces.presentation import contradiction_of, read_trace
+from portal.traces.presentation import contradiction_of, narrow_of, read_trace
 from portal.traces.requests import TraceProblem, TraceSpec, check_trace, create_trace, ports_of
 
 KEPT = 30
@@ -175,6 +175,8 @@ def _traced(key: str, row: TraceRequest, asked: Diagnosis) -> Look:
         return Look(
             key, BAD, f"{where}: the flows let it through, but a real packet did not arrive: {real.reason}", url
         )
+    if trace.verdict == "delivered" and (narrow := narrow_of(row)) is not None:
+        return Look(key, BAD, f"{where}: small packets arrive, large ones do not: {narrow.findings[-1]}", url)
     if trace.verdict == "delivered":
         return Look(key, GOOD, f"{where}: arrives", url)
     fix = _rule_fix(row) if trace.verdict == "dropped" else None
@@ -236,5 +238,5 @@ def _advice(bad: Look, asked: Diagnosis) -> str:
         return ""
     row = asked.traces.filter(asks=bad.key).first()
     trace = read_trace(row.result) if row else None
-    real = contradiction_of(row, trace) if row else None
+    real = (contradiction_of(row, trace) or narrow_of(row)) if row else None
     return real.suggestion if real else trace.suggestion if trace else ""

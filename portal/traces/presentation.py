@@ -215,6 +215,12 @@ def contradiction_of(row: TraceRequest, shown: Trace | None) -> Trace | None:
     return real if real is not None and real.verdict in ends else None
 
 
+def narrow_of(row: TraceRequest) -> Trace | None:
+    """What a real packet did that arrived, while the largest that its guest may send was lost; None where nothing says so."""
+    real = read_trace(row.probe["trace"]) if row.probe and "trace" in row.probe else None
+    return real if real is not None and real.verdict == "delivered" and real.suggestion and real.findings else None
+
+
 def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, direction: str) -> str:
     """What to do, in one sentence: the trace's own suggestion, or that the network is not in the way."""
     if shown is None:
@@ -237,6 +243,8 @@ def conclusion_of(row: TraceRequest, shown: Trace | None, other: Trace | None, d
     service = f"{row.protocol}/{row.port_dst}" if row.port_dst else row.protocol
     if other is not None and other.verdict == "dropped":
         return f"It arrives, but the answer does not come back: {other.reason}"
+    if (narrow := narrow_of(row)) is not None:
+        return f"{narrow.findings[-1]} {narrow.suggestion}"
     return (
         f"The network is not in the way: {service} arrives at {row.target.name} and answers come back. If it still does "
         "not answer, look inside the guest: is the service up, does its own firewall let it in?"

@@ -106,6 +106,15 @@ def told_lost(probed: Trace, predicted: Trace, last: Sighting, size: int, small:
     return replace(probed, reason=reason, suggestion=suggestion)
 
 
+def told_narrow(probed: Trace, predicted: Trace, left: Sighting, largest: int, size: int) -> Trace:
+    """The trace of a packet of so many bytes that arrived, where the largest that its guest may send was lost right after it."""
+    by = carrier_of(predicted, left.host)
+    if by is None:
+        return probed
+    reason, suggestion = too_big_words(by, largest, size)
+    return replace(probed, findings=(*probed.findings, reason), suggestion=suggestion)
+
+
 def end_of(sightings: Sequence[Sighting]) -> tuple[Verdict, str]:
     """What became of the packet, by its reports alone, in a sentence."""
     return _verdict(sightings)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sdn.model.trace import Branch, Hop, Step, Trace
 from sdn.pipeline import DROP_REASON_BY_NAME, TABLE_BY_NAME
 from sdn.trace.moments import Moment, Took, durations
-from sdn.trace.probed import Sighting, first_divergence, is_lost, probed_trace, told_lost
+from sdn.trace.probed import Sighting, first_divergence, is_lost, probed_trace, told_lost, told_narrow
 
 OUTPUT, DROP = TABLE_BY_NAME["output"].table_id, TABLE_BY_NAME["drop"].table_id
 
@@ -95,6 +95,13 @@ def test_where_a_small_packet_crosses_a_large_one_is_said_to_be_too_big() -> Non
         "raise the MTU between hv1 and hv2 to 1500" in told.suggestion
         and "ping -M do -s 1472 192.0.2.2" in told.suggestion
     )
+
+
+def test_a_small_packet_that_arrives_tells_of_the_large_one_that_did_not() -> None:
+    predicted = _carried("vxlan")
+    told = told_narrow(probed_trace(predicted, (AWAY, ARRIVED)), predicted, AWAY, 1500, 84)
+    assert told.verdict == "delivered" and "One of 1500 bytes left hv1" in told.findings[-1]
+    assert "to 1550" in told.suggestion
 
 
 def test_a_packet_that_was_handed_over_is_said_to_be() -> None:
