@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from sdn.trace.fields import protocol_of
 
-NEW, ESTABLISHED, REPLY = "trk,new", "trk,est", "trk,est,rpl"
+NEW, ESTABLISHED, REPLY, INVALID = "trk,new", "trk,est", "trk,est,rpl", "trk,inv"
 _SIDE = re.compile(r"(orig|reply)=\(([^)]*)\)")
 _ZONE = re.compile(r"(?:^|,)zone=([0-9]{1,20})")
 _STATE = re.compile(r"\bstate=(\w+)")
@@ -20,7 +20,7 @@ _OPENING = frozenset(("SYN_SENT", "CLOSED", "NONE", "LISTEN"))
 
 
 def ct_state(dump: str, packet: Mapping[str, str], zone: int, *, any_source_port: bool = False) -> str:
-    """What `--ct-next` takes for this packet in this zone: "trk,new", "trk,est" or "trk,est,rpl".
+    """What `--ct-next` takes for this packet in this zone: "trk,new", "trk,est" or "trk,est,rpl"; "trk,inv" of no connection.
 
     `packet` has a flow's fields. ICMP is matched by its ends alone, since a prediction has no echo id; `any_source_port`
     does the same for TCP and UDP: a packet of any connection to that port.
@@ -33,7 +33,19 @@ def ct_state(dump: str, packet: Mapping[str, str], zone: int, *, any_source_port
         found = _match(line, packet, any_source_port)
         if found:
             return found
-    return NEW
+    return first_state(packet)
+
+
+def first_state(packet: Mapping[str, str]) -> str:
+    """The state of a packet that no connection is known of. TCP's answer to a SYN that was not seen here (it went another way)
+    opens none, and neither does what no TCP sends (tcp_valid_new() of OVS's conntrack-tcp.c, tcp_conntracks of Linux). An ACK
+    does: both take up connections midway."""
+    if protocol_of(packet) not in ("tcp", "tcp6"):
+        return NEW
+    flags = set(packet.get("tcp_flags", "syn").split("|"))
+    if "syn" in flags:
+        return INVALID if flags & {"ack", "rst", "fin"} else NEW
+    return NEW if flags & {"ack", "rst"} else INVALID
 
 
 def _zone_of(line: str) -> int:

@@ -15,7 +15,7 @@ from sdn.linux.iptables import LEGACY
 from sdn.linux.passage import Passage, Station, pass_bridge
 from sdn.model.trace import Hop, Step
 from sdn.trace import hops
-from sdn.trace.conntrack import NEW, ct_state
+from sdn.trace.conntrack import INVALID, NEW, ct_state
 from sdn.trace.hops import NOT_READ, Bridged
 from sdn.trace.journey import AnyHop, Journey, Leg
 from sdn.trace.question import Endpoint
@@ -103,6 +103,8 @@ def _connection(journey: Journey, reading: BridgeReading, packet: Mapping[str, s
     if reading.conntrack is None:
         return "", False
     found = ct_state(reading.conntrack, packet, 0, any_source_port=not question.is_exact)
+    if found == INVALID:
+        return "invalid", False
     return ("new" if found == NEW else "established"), found.endswith("rpl")
 
 

@@ -17,7 +17,7 @@ from sdn.model.cookie import Cause
 from sdn.model.trace import Intent, Step, Trace
 from sdn.trace import hops, sizes
 from sdn.trace.branches import keep_true_branches
-from sdn.trace.conntrack import ESTABLISHED, NEW, REPLY, ct_state
+from sdn.trace.conntrack import ESTABLISHED, INVALID, NEW, REPLY, ct_state, first_state
 from sdn.trace.exits import choose, follow, join, stopped_at_tap
 from sdn.trace.fields import flow_text, packet_fields
 from sdn.trace.into import out_of_namespace
@@ -255,11 +255,11 @@ def _state(journey: Journey, host: TraceHost, zone: int, packet: dict[str, str])
     if question.direction == "return":  # the way back of a connection that the way there opened
         return REPLY
     if question.moment == "first":
-        return NEW
+        return first_state(packet)
     try:
         dump = journey.world.conntrack(host.name, zone)
     except HostUnreachable as problem:
         journey.find(f"The connections of zone {zone} could not be read, so the packet counts as the first: {problem}")
         dump = ""
     found = ct_state(dump, packet, zone, any_source_port=not question.is_exact)
-    return ESTABLISHED if found == NEW and question.moment == "established" else found
+    return ESTABLISHED if found in (NEW, INVALID) and question.moment == "established" else found

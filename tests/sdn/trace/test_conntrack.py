@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,3 +103,35 @@ def test_a_syn_that_meets_one_from_the_other_side_is_new_to_userspace_and_a_repl
     assert ct_state(opening, crossing, 103) == "trk,new"
     assert ct_state(opening, {**BACK, "tcp_flags": "syn|ack"}, 103) == "trk,est,rpl"
     assert ct_state(opening.replace("zone", "status=CONFIRMED,zone"), crossing, 103) == "trk,est,rpl"
+
+
+def _called_invalid(hosts: Hosts) -> int:
+    """Packets that the switch dropped for their connection's state, as its revalidators have counted them."""
+    appctl = ["ovs-appctl", "-t", str(hosts.shadows["hv1"].unixctl), "revalidator/purge"]
+    subprocess.run(appctl, check=True, capture_output=True, timeout=20)
+    argv = [
+        "ovs-ofctl",
+        "-O",
+        "OpenFlow14",
+        "dump-flows",
+        f"unix:{hosts.shadows['hv1'].rundir}/br-int.mgmt",
+        "ct_state=+inv+trk",
+    ]
+    text = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=20).stdout
+    return sum(int(number) for number in re.findall(r"n_packets=(\d+)", text))
+
+
+@pytest.mark.parametrize("moment", ["as_is", "first"])
+@pytest.mark.parametrize(
+    ("flags", "number"), [("syn", 0x02), ("syn|ack", 0x12), ("ack", 0x10), ("syn|fin", 0x03), ("fin", 0x01)]
+)
+def test_what_opens_no_connection_is_foreseen_to_be_invalid_as_the_switch_finds_it(hosts: Hosts, flags: str, number: int, moment: str) -> None:  # fmt: skip
+    """(web-2's SYN went another way) [web-1]-- SYN|ACK --[br-int@hv1: invalid ✘"""
+    port = 50000 + number + (100 if moment == "first" else 0)
+    trace = hosts.trace("web-1", "web-2", port_src=port, port_dst=port, tcp_flags=flags, moment=moment)
+    before = _called_invalid(hosts)
+    flow = _udp("10.20.0.11", "10.20.0.12", (port, port), (WEB_1_MAC, WEB_2_MAC)).replace("proto=17", "proto=6")
+    hosts.send("hv1", WEB_1, flow.replace("udp(", "tcp(") + f",tcp_flags({number:#x})")
+    is_invalid = _called_invalid(hosts) > before
+    assert is_invalid == (flags not in ("syn", "ack"))
+    assert ("connection tracking calls it invalid" in trace.reason) == is_invalid, trace.reason
