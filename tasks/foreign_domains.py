@@ -14,7 +14,7 @@ from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.topology_objects import diff_objects, domain_objects
-from tasks.hypervisor.driver import DomainState, HypervisorError
+from tasks.hypervisor.driver import COPIES, DomainState, HypervisorError
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.topology_history import note_changes, now_ms
 
@@ -24,7 +24,7 @@ log = logging.getLogger("hopsight.inventory")
 def record_foreign_domains(host: Host, hypervisor: object, states: Mapping[str, DomainState]) -> None:
     """Keep the host's domains that are no VM of ours, and what changed of them."""
     ours = {vm.domain for vm in VM.objects.filter(Q(host=host) | Q(uuid__in=_uuids_in(states))).only("uuid", "adopted")}
-    names = sorted(set(states) - ours)
+    names = sorted(name for name in set(states) - ours if not name.startswith(COPIES))
     row = HostSeen.objects.filter(host=host).first()
     before = row.foreign_domains if row else []
     if [(one["name"], one["state"]) for one in before] == [(name, states[name].value) for name in names]:

@@ -81,10 +81,12 @@ def clone_volume(
     ctx: typer.Context,
     volume: VolumeName,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The clone's name.")],
+    pool: Annotated[str | None, typer.Option(help="Another storage pool of its host, as `volume pools` shows.")] = None,
+    size: Annotated[int | None, typer.Option("--size", help="Size in GiB, no less than its source has.")] = None,
     wait: Wait = True,
 ) -> None:
     """Make a volume with the same content."""
-    _change(api_of(ctx), volume, "clone", {"name": name}, wait)
+    _change(api_of(ctx), volume, "clone", {"name": name, "pool": pool, "size_gib": size}, wait)
 
 
 @app.command("delete")

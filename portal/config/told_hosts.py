@@ -67,6 +67,8 @@ FORMS = frozenset(
         _("look through a storage pool"),
         _("make the volume"),
         _("fill the volume"),
+        _("copy the volume"),
+        _("end the copy"),
         _("remove the volume"),
         _("grow the volume"),
         _("read the volume's size"),
@@ -75,6 +77,11 @@ FORMS = frozenset(
         _("read what it counts"),
         _("the guest was switched off meanwhile"),
         _("it was ended from outside"),
+        _("the QEMU that copied it is there no longer"),
+        _(
+            "QEMU's copy ended before it was whole: the server of a pool may be away, or the target full; the host's log of %(name)s says more"
+        ),
+        _("%(one)s of %(two)s has %(n)s bytes, and what is to be copied there has %(total)s"),
         _("the copy did not end within %(s)s s"),
         _(
             "the Linux bridge %(one)s was made but not cabled to br-int: install Hopsight's hook on the host (manage.py host hook prints it and says where to), restart libvirtd, and start the VM again"
@@ -259,9 +266,8 @@ FORMS = frozenset(
         _("file system"),
         _("libvirt cannot grow a volume of LVM: make a larger one, or clone it into one"),
         _("it is raw, so snapshots leave it out"),
-        _("libvirt cannot copy it to another pool: its VM moves only to hosts that have the same storage"),
-        _("a LUN has the size that its target gave it: take a larger one"),
-        _("libvirt copies no LUNs: take another one, and copy inside a guest that has both"),
+        _("libvirt cannot copy it to another host: its VM moves only to hosts that have the same storage"),
+        _("a LUN has the size that its target gave it: clone it into a larger one"),
         _("volumes in a pool of type %(one)s are not known here"),
     )
 )

@@ -191,6 +191,8 @@ FORMS = frozenset(
         _("%(problem)s. A clone that lies on it has to be deleted first"),
         _("%(gib)s GiB in %(pool)s"),
         _("the volume to copy is no longer there"),
+        _("%(one)s and %(two)s do not lie on one host"),
+        _("%(one)s could not copy %(two)s into %(three)s: %(problem)s"),
         _("%(one)s was started meanwhile and may write to %(two)s: shut it down"),
         _("%(gib)s GiB, the guest has them now"),
         _("it is off: the disk is there at its next start"),

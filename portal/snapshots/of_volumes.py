@@ -21,7 +21,7 @@ from portal.snapshots.models import Snapshot, SnapshotVolume
 from portal.snapshots.requests import lines_of, too_many_words, written_of
 from portal.volumes.models import Volume
 from portal.volumes.quota import quota_problems
-from portal.volumes.requests import begin_change, locked_volume, made_like
+from portal.volumes.requests import VolumeSpec, begin_change, locked_volume, made_like
 from portal.volumes.rules import chain_refusal
 
 
@@ -103,7 +103,7 @@ def clone_snapshot(
     with transaction.atomic():
         fresh = _locked(moment, "clone")
         source = fresh.volume
-        made = made_like(source, user, name, fresh.size_gib, size_gib)
+        made = made_like(source, user, VolumeSpec(name, fresh.size_gib), size_gib)
         params = {"source_volume": str(source.uuid), "source": source.name, "name": name, "size_gib": made.size_gib}
         params |= {"source_snapshot": str(fresh.uuid), "snapshot": fresh.name}
         return made, begin_change("volume.clone", made, user, params, source)

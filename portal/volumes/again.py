@@ -19,7 +19,7 @@ from portal.snapshots.of_volumes import (
     take_volume_snapshot,
 )
 from portal.volumes.lookup import offered_pools, volumes_of
-from portal.volumes.models import Bus, Volume
+from portal.volumes.models import Bus, Pool, Volume
 from portal.volumes.requests import (
     VolumeSpec,
     attach_volume,
@@ -42,11 +42,15 @@ def _vm(operation: Operation) -> VM | None:
     return VM.objects.select_related("team", "host").filter(team=operation.team, uuid=operation.object_uuid).first()
 
 
+def _pool(operation: Operation) -> Pool | None:
+    """The one that was asked for, if it is still offered."""
+    return offered_pools().filter(uuid=operation.params["pool"]).first() if "pool" in operation.params else None
+
+
 def _create(operation: Operation, user: User) -> Operation:
     asked = operation.params
-    pool = offered_pools().filter(uuid=asked["pool"]).first() if "pool" in asked else None
     vm = _vm(operation) if operation.kind == "vm.volume_add" else None
-    spec = VolumeSpec(asked["name"], asked["size_gib"], pool, vm, asked.get("bus", Bus.VIRTIO))
+    spec = VolumeSpec(asked["name"], asked["size_gib"], _pool(operation), vm, asked.get("bus", Bus.VIRTIO))
     return create_volume(operation.owner, user, spec)[1]
 
 
@@ -66,7 +70,8 @@ def _clone(operation: Operation, user: User) -> Operation:
     if "source_snapshot" in asked:
         moment = _moment(operation, "source_snapshot", "source_volume")
         return clone_snapshot(moment, user, asked["name"], asked.get("size_gib"))[1]
-    return clone_volume(_volume(operation, "source_volume"), user, asked["name"], asked.get("size_gib"))[1]
+    source = _volume(operation, "source_volume")
+    return clone_volume(source, user, asked["name"], asked.get("size_gib"), _pool(operation))[1]
 
 
 AGAIN: Mapping[str, Callable[[Operation, User], Operation]] = {

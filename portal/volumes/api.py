@@ -64,6 +64,9 @@ class GrowIn(Given):
 class VolumeCloneIn(Given):
     name: str = Field(max_length=200)
     size_gib: int | None = Field(None, ge=-BIG, le=BIG, description="none: as its source")
+    pool: str | None = Field(
+        None, max_length=150, description="host/pool, as /pools tells, of the same host; none: that of its source"
+    )
 
 
 class PoolIn(Given):
@@ -135,10 +138,7 @@ def list_volumes(request: HttpRequest, paging: Query[PageQuery]) -> Any:
 @router.post("/volumes", response={202: VolumeMade}, summary="Make a volume, and attach it to a VM if one is named")
 def post_volume(request: HttpRequest, asked: VolumeIn) -> Any:
     team = team_for(request, "volume.change")
-    errors: dict[str, list[str]] = {}
-    pool = pool_named(_plain(asked.pool)) if asked.pool else None
-    if asked.pool and pool is None:
-        errors["pool"] = [f"no pool “{asked.pool[:60]}” is offered: choose one of /pools"]
+    pool, errors = _pool(asked.pool)
     vm = vm_named(team, _plain(asked.vm)) if asked.vm else None
     if asked.vm and vm is None:
         errors["vm"] = [_no_vm(team.name)]
@@ -185,7 +185,11 @@ def grow(request: HttpRequest, uuid: UUID, asked: GrowIn) -> Any:
 
 @router.post("/volumes/{uuid}/clone", response={202: VolumeMade}, summary="A volume with the same content")
 def post_volume_clone(request: HttpRequest, uuid: UUID, asked: VolumeCloneIn) -> Any:
-    return _made(*clone_volume(_volume(request, uuid), person(request), _plain(asked.name), asked.size_gib))
+    row = _volume(request, uuid)
+    pool, errors = _pool(asked.pool)
+    if errors:
+        raise VMProblem(errors)
+    return _made(*clone_volume(row, person(request), _plain(asked.name), asked.size_gib, pool))
 
 
 @router.get("/pools", response=list[PoolOut], summary="Storage pools that teams may use; operators see all")
@@ -220,6 +224,13 @@ def _volume(request: HttpRequest, uuid: UUID, right: str = "volume.change") -> V
     row = get_object_or_404(volumes_of(team), uuid=uuid)
     require(request, right, team)
     return row
+
+
+def _pool(text: str | None) -> tuple[Pool | None, dict[str, list[str]]]:
+    """The pool that was named, if one was; what is wrong with the name."""
+    pool = pool_named(_plain(text)) if text else None
+    missing = f"no pool “{text[:60]}” is offered: choose one of /pools" if text and pool is None else ""
+    return pool, {"pool": [missing]} if missing else {}
 
 
 def _vm(volume: Volume, text: str) -> VM | None:

@@ -30,6 +30,12 @@ def offered_pools() -> QuerySet[Pool]:
     return Pool.objects.filter(is_offered=True, is_active=True).select_related("host")
 
 
+def pools_for_clones(volume: Volume) -> QuerySet[Pool]:
+    """The other pools that a clone of it can be made in."""
+    own = volume.pool
+    return offered_pools().filter(host=own.host_id).exclude(pk=own.pk) if own is not None else Pool.objects.none()
+
+
 @dataclass(frozen=True, slots=True)
 class PoolChoice:
     """A pool to choose, or to offer; `free_gib` are the sizes of its free LUNs, of one that has LUNs."""

@@ -30,20 +30,18 @@ class PoolKind:
     has_luns: bool = False  # its volumes are there before us: one is taken whole, and given back cleared
     is_poured: bool = True  # a volume's bytes can be brought here, or fetched, by a stream of libvirt's
     no_growing: str = ""
-    no_cloning: str = ""
     refusal: str = ""
 
     @property
     def limits(self) -> tuple[str, ...]:
         """What a volume there can never do, and why."""
         raw = "" if self.disk_format == "qcow2" else NO_LAYERS
-        return tuple(filter(None, (self.no_growing, self.no_cloning, raw, "" if self.is_poured else NO_POURING)))
+        return tuple(filter(None, (self.no_growing, raw, "" if self.is_poured else NO_POURING)))
 
 
 NO_LAYERS = "it is raw, so snapshots leave it out"
-NO_POURING = "libvirt cannot copy it to another pool: its VM moves only to hosts that have the same storage"
-LUN_SIZE = "a LUN has the size that its target gave it: take a larger one"
-LUN_COPY = "libvirt copies no LUNs: take another one, and copy inside a guest that has both"
+NO_POURING = "libvirt cannot copy it to another host: its VM moves only to hosts that have the same storage"
+LUN_SIZE = "a LUN has the size that its target gave it: clone it into a larger one"
 
 
 KINDS: dict[str, PoolKind] = {
@@ -56,13 +54,8 @@ KINDS: dict[str, PoolKind] = {
             "logical", "LVM", "raw", "block",
             no_growing="libvirt cannot grow a volume of LVM: make a larger one, or clone it into one",
         ),
-        PoolKind(
-            "iscsi", "iSCSI", "raw", "block", has_luns=True, is_poured=False, no_growing=LUN_SIZE, no_cloning=LUN_COPY
-        ),
-        PoolKind(
-            "iscsi-direct", "iSCSI (QEMU)", "raw", "iscsi", has_luns=True, is_poured=False,
-            no_growing=LUN_SIZE, no_cloning=LUN_COPY,
-        ),
+        PoolKind("iscsi", "iSCSI", "raw", "block", has_luns=True, is_poured=False, no_growing=LUN_SIZE),
+        PoolKind("iscsi-direct", "iSCSI (QEMU)", "raw", "iscsi", has_luns=True, is_poured=False, no_growing=LUN_SIZE),
         PoolKind("rbd", "Ceph RBD", "raw", "rbd", is_poured=False),
     )
 }  # fmt: skip

@@ -5,7 +5,7 @@ An operation on an attached volume is its VM's, so that it never runs beside a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
@@ -53,7 +53,7 @@ def create_volume(team: Team, user: User, spec: VolumeSpec) -> tuple[Volume, Ope
         )  # fmt: skip
         kind = "vm.volume_add" if spec.vm else "volume.create"
         asked = {"name": spec.name, "size_gib": spec.size_gib, "bus": spec.bus}
-        return volume, begin_change(kind, volume, user, asked | ({"pool": str(spec.pool.uuid)} if spec.pool else {}))
+        return volume, begin_change(kind, volume, user, asked | _pool_asked(spec.pool))
 
 
 def attach_volume(volume: Volume, user: User, vm: VM | None, bus: str = Bus.VIRTIO) -> Operation:
@@ -100,32 +100,55 @@ def grow_volume(volume: Volume, user: User, size_gib: int) -> Operation:
         return begin_change("volume.grow", fresh, user, {"before": {"size_gib": before}, "size_gib": size_gib})
 
 
-def clone_volume(volume: Volume, user: User, name: str, size_gib: int | None = None) -> tuple[Volume, Operation]:
-    """A volume with the same content in the same pool, as large or larger, attached to nothing."""
+def clone_volume(
+    volume: Volume, user: User, name: str, size_gib: int | None = None, pool: Pool | None = None
+) -> tuple[Volume, Operation]:
+    """A volume with the same content, as large or larger, attached to nothing; in the same pool, or in another one of its host."""
     with transaction.atomic():
         source = locked_volume(volume, "clone")
-        made = made_like(source, user, name, source.size_gib, size_gib)
-        params = {"source_volume": str(source.uuid), "source": source.name, "name": name, "size_gib": made.size_gib}
-        return made, begin_change("volume.clone", made, user, params, source)
+        made = made_like(source, user, VolumeSpec(name, source.size_gib, pool), size_gib)
+        params = {"source_volume": str(source.uuid), "source": source.name, "name": name} | _pool_asked(pool)
+        sized = {"size_gib": source.size_gib if size_gib is None else size_gib}
+        return made, begin_change("volume.clone", made, user, params | sized, source)
 
 
-def made_like(source: Volume, user: User, name: str, least_gib: int, size_gib: int | None) -> Volume:
-    """The row of a volume that will hold what that one holds, or a snapshot of it: `least_gib` or, if asked for, more."""
-    wanted = least_gib if size_gib is None else size_gib
-    errors = name_errors(source.team, name)
-    sizes = size_problems(wanted) or quota_problems(source.team, 1, wanted)
-    if wanted < least_gib:
-        sizes = [
-            gettext("%(wanted)s GiB were given; its source has %(size_gib)s")
-            % {"wanted": wanted, "size_gib": least_gib}
-        ]
-    if sizes:
+def made_like(source: Volume, user: User, least: VolumeSpec, size_gib: int | None) -> Volume:
+    """The row of a volume that will hold what that one holds, or a snapshot of it: as large as said or, if asked for, larger."""
+    spec = replace(least, size_gib=least.size_gib if size_gib is None else size_gib, pool=least.pool or source.pool)
+    errors, lun = name_errors(source.team, spec.name), _lun_of(spec)
+    if sizes := _size_errors(source.team, spec, lun):
         errors["size_gib"] = sizes
+    if spec.size_gib < least.size_gib:
+        words = gettext("%(wanted)s GiB were given; its source has %(size_gib)s")
+        errors["size_gib"] = [words % {"wanted": spec.size_gib, "size_gib": least.size_gib}]
+    if least.pool is not None and (words := _no_clone_there(source, least.pool)):
+        errors["pool"] = [words]
     if errors:
         raise VMProblem(errors)
     return Volume.objects.create(
-        team=source.team, name=name, size_gib=wanted, pool=source.pool, created_by=user, bus=source.bus
-    )
+        team=source.team, name=spec.name, size_gib=lun.gib if lun else spec.size_gib, lun=lun.key if lun else "",
+        pool=spec.pool, created_by=user, bus=source.bus,
+    )  # fmt: skip
+
+
+def _no_clone_there(source: Volume, pool: Pool) -> str:
+    """Why its clone cannot lie in that pool."""
+    if not pool.is_offered:
+        return _not_offered(pool)
+    if source.pool is None or pool.host_id != source.pool.host_id:
+        words = gettext(
+            "%(pool)s is on another host than %(volume)s, and a clone is made on the same: choose one of the list"
+        )
+        return words % {"pool": pool, "volume": source.name}
+    return ""
+
+
+def _not_offered(pool: Pool) -> str:
+    return gettext("%(pool)s is not offered: choose one of the list") % {"pool": pool}
+
+
+def _pool_asked(pool: Pool | None) -> dict[str, str]:
+    return {"pool": str(pool.uuid)} if pool else {}
 
 
 def delete_volume(volume: Volume, user: User) -> Operation:
@@ -227,7 +250,7 @@ def _spec_errors(team: Team, spec: VolumeSpec, lun: Lun | None) -> Errors:
     if sizes := _size_errors(team, spec, lun):
         errors["size_gib"] = sizes
     if spec.pool is not None and not spec.pool.is_offered:
-        errors["pool"] = [gettext("%(pool)s is not offered: choose one of the list") % {"pool": spec.pool}]
+        errors["pool"] = [_not_offered(spec.pool)]
     if spec.vm is None:
         if spec.bus not in Bus.values:
             errors["bus"] = [

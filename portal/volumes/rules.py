@@ -106,9 +106,7 @@ def _snapshot_refusal(volume: Volume, own: int) -> str:
 
 def _never(volume: Volume, name: str) -> str:
     """Why its pool's kind cannot do that at all."""
-    can = volume.pool.can if volume.pool is not None else None
-    reasons = {"grow": can.no_growing, "clone": can.no_cloning} if can is not None else {}
-    return told(reasons.get(name, ""))
+    return told(volume.pool.can.no_growing) if volume.pool is not None and name == "grow" else ""
 
 
 def _hot_refusal(vm: VM, bus: str) -> str:

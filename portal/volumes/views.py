@@ -18,7 +18,7 @@ from portal.accounts.models import AuditRow, Team, User
 from portal.accounts.presentation import as_feed
 from portal.accounts.views import person
 from portal.compute.requests import VMProblem
-from portal.config.cut import cut, few
+from portal.config.cut import MOST_OPTIONS, cut, few
 from portal.config.typed import typed_number
 from portal.operations.models import Operation
 from portal.snapshots.chain import chain_of
@@ -39,6 +39,7 @@ from portal.volumes.lookup import (
     offered_pools,
     pool_named,
     pool_of_uuid,
+    pools_for_clones,
     vm_named,
     vms_that_take,
     volumes_for,
@@ -93,7 +94,7 @@ def _spec(team: Team, posted: QueryDict) -> VolumeSpec:
     if vm_text and vm is None:
         missing["vm"] = [gettext("no VM of that name in team %(team)s: choose one of the list") % {"team": team.name}]
     if pool_text and pool is None:
-        missing["pool"] = [gettext("no such pool is offered: choose one of the list")]
+        missing["pool"] = [_no_pool()]
     if missing:
         raise VMProblem(missing)
     return VolumeSpec(
@@ -124,10 +125,27 @@ def _moment(row: Volume, posted: QueryDict) -> SnapshotVolume:
 
 
 def _clone(row: Volume, user: User, posted: QueryDict) -> Operation:
-    name = posted.get("name", "").strip()
-    return (
-        clone_snapshot(_moment(row, posted), user, name) if posted.get("snapshot") else clone_volume(row, user, name)
-    )[1]
+    name, pool, size = posted.get("name", "").strip(), _pool(posted), posted.get("size_gib", "").strip()
+    size_gib = typed_number(size) if size else None
+    if not posted.get("snapshot"):
+        return clone_volume(row, user, name, size_gib, pool)[1]
+    if pool is not None:
+        words = gettext("a snapshot is cloned in the pool of its volume: leave the pool as it is, then clone the clone")
+        raise VMProblem({"pool": [words]})
+    return clone_snapshot(_moment(row, posted), user, name, size_gib)[1]
+
+
+def _pool(posted: QueryDict) -> Pool | None:
+    """The pool that was chosen, if one was."""
+    text = posted.get("pool", "")
+    pool = pool_named(text) if text else None
+    if text and pool is None:
+        raise VMProblem({"pool": [_no_pool()]})
+    return pool
+
+
+def _no_pool() -> str:
+    return gettext("no such pool is offered: choose one of the list")
 
 
 def _take(row: Volume, user: User, posted: QueryDict) -> Operation:
@@ -186,6 +204,7 @@ def _context(request: HttpRequest, row: Volume, asked: str, errors: Errors) -> d
         "volume": row,
         "layers": chain_of(row),
         "snapshots": own,
+        "pools": as_choices(pools_for_clones(row)[:MOST_OPTIONS]),
         "cloned": [one.moment for one in own if not one.no_clone],
         "used": snapshots_of(row.team),
         "free_snapshot": next(name for n in range(1, len(taken) + 2) if (name := f"snap-{n}") not in taken),

@@ -136,6 +136,36 @@ class VolumeAsked:
     copy_of: str = ""
 
 
+COPIES = "hopsight-copy-"  # so begin the names of domains that only copy one volume into another
+
+
+@dataclass(frozen=True, slots=True)
+class CopyProgress:
+    """How far a copy is. It has ended well if it `has_ended` without a `problem`."""
+
+    done_bytes: int = 0
+    total_bytes: int = 0
+    has_ended: bool = False
+    problem: str = ""
+
+    @property
+    def words(self) -> str:
+        percent = 100 * self.done_bytes / self.total_bytes if self.total_bytes else 0
+        return f"{percent:.0f}% of {self.total_bytes / 1024**2:.0f} MiB"
+
+
+@dataclass(frozen=True, slots=True)
+class PourAsked:
+    """A volume that is to hold what another one of the host holds, whatever their pools and formats: each (pool, name), and
+    its disk's XML. `name` is the copy's, for those who look at it later."""
+
+    name: str
+    of: tuple[str, str]
+    into: tuple[str, str]
+    source: str
+    target: str
+
+
 class Storage(Protocol):
     """What one host's libvirt keeps volumes in, and the disks of its running domains."""
 
@@ -164,6 +194,17 @@ class Storage(Protocol):
 
     def copy_volume(self, volume: tuple[str, str], to: Storage, into: tuple[str, str]) -> None:
         """A volume of another host, made for it, holds the bytes of one that no guest has; both are (pool, name)."""
+
+    def begin_pour(self, asked: PourAsked) -> None:
+        """Begin to fill a volume that is there, large enough, with what another holds, that no guest has: all that it has is as
+        the other, what it has beyond that is not touched. What was begun before under that name has ended. A worker that dies
+        leaves nothing under way."""
+
+    def pour_progress(self, name: str) -> CopyProgress:
+        """How far that is; once it has ended well, all of it is written."""
+
+    def end_pour(self, name: str) -> None:
+        """Nothing is under way by that name, and neither volume is open."""
 
     def remove_volume(self, pool: str, name: str) -> None:
         """The volume is gone; what is absent is no matter. A LUN stays, and all of it is zeros."""
@@ -222,21 +263,6 @@ class CopyAsked:
     domain: str
     checkpoint: str
     disks: tuple[DiskCopy, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CopyProgress:
-    """How far a copy is. It has ended well if it `has_ended` without a `problem`."""
-
-    done_bytes: int = 0
-    total_bytes: int = 0
-    has_ended: bool = False
-    problem: str = ""
-
-    @property
-    def words(self) -> str:
-        percent = 100 * self.done_bytes / self.total_bytes if self.total_bytes else 0
-        return f"{percent:.0f}% of {self.total_bytes / 1024**2:.0f} MiB"
 
 
 class Checkpoints(Protocol):

@@ -10,7 +10,7 @@ from lxml import etree
 
 from portal.volumes.reach import Lun, lun_name
 from tasks.hypervisor.disks import ensure_overlay
-from tasks.hypervisor.driver import CallFailed, PoolSeen, Storage, VolumeAsked, VolumeSeen
+from tasks.hypervisor.driver import CallFailed, CopyProgress, PoolSeen, PourAsked, Storage, VolumeAsked, VolumeSeen
 from tasks.hypervisor.fake_calls import FakeCalls
 from tasks.hypervisor.pool_xml import WITH_LUNS
 
@@ -29,6 +29,8 @@ class FakeStorage(FakeCalls):
     contents: dict[tuple[str, str], str] = field(default_factory=dict)  # a word that was written to a volume
     pools_told: tuple[PoolSeen, ...] = OWN
     cleared: list[tuple[str, str]] = field(default_factory=list)  # LUNs, which stay
+    pours: dict[str, PourAsked] = field(default_factory=dict)  # those under way: they end at the first look
+    pours_fail: str = ""
 
     def pools(self) -> tuple[PoolSeen, ...]:
         self.enter("pools")
@@ -92,6 +94,28 @@ class FakeStorage(FakeCalls):
         to.contents[into] = self.contents.get(volume, "")
         if self.volume_folder and to.volume_folder:
             shutil.copyfile(Path(self.volume_folder, volume[1]), Path(to.volume_folder, into[1]))
+
+    def begin_pour(self, asked: PourAsked) -> None:
+        self.enter("begin_pour")
+        if missing := [one for one in (asked.of, asked.into) if one not in self.volumes]:
+            raise CallFailed(f"there is no volume {missing[0]}")
+        if self._has_luns(asked.into[0]) and self.volumes[asked.into] < self.volumes[asked.of]:
+            raise CallFailed(f"{asked.into[1]} of {asked.into[0]} has {self.volumes[asked.into]} bytes")
+        self.pours[asked.name] = asked
+        self.contents[asked.into] = "half of it"
+        self.volumes[asked.into] = max(self.volumes[asked.into], self.volumes[asked.of])
+
+    def pour_progress(self, name: str) -> CopyProgress:
+        self.enter("pour_progress")
+        asked = self.pours.get(name)
+        if asked is None or self.pours_fail:
+            return CopyProgress(has_ended=True, problem=self.pours_fail or "it is there no longer")
+        self.contents[asked.into] = self.contents.get(asked.of, "")
+        return CopyProgress(1, 1, has_ended=True)
+
+    def end_pour(self, name: str) -> None:
+        self.enter("end_pour")
+        self.pours.pop(name, None)
 
     def remove_volume(self, pool: str, name: str) -> None:
         self.enter("remove_volume")

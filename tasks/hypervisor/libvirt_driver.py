@@ -23,6 +23,7 @@ from tasks.hypervisor.libvirt_bridges import LibvirtBridges
 from tasks.hypervisor.libvirt_changes import LibvirtChanges, interface_id_of
 from tasks.hypervisor.libvirt_look import LibvirtLook
 from tasks.hypervisor.libvirt_move import LibvirtMove
+from tasks.hypervisor.libvirt_pour import LibvirtPour
 from tasks.hypervisor.libvirt_snapshots import LibvirtSnapshots
 from tasks.hypervisor.libvirt_storage import LibvirtStorage
 
@@ -37,7 +38,14 @@ STATES = {
 
 
 class LibvirtHypervisor(
-    LibvirtChanges, LibvirtStorage, LibvirtSnapshots, LibvirtBackups, LibvirtBridges, LibvirtLook, LibvirtAgent
+    LibvirtChanges,
+    LibvirtStorage,
+    LibvirtPour,
+    LibvirtSnapshots,
+    LibvirtBackups,
+    LibvirtBridges,
+    LibvirtLook,
+    LibvirtAgent,
 ):
     """The Hypervisor of one libvirt URI."""
 

@@ -9,7 +9,6 @@ worker that died closes them, and the collector does not take it for a VM that s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +18,11 @@ from portal.compute.hardware import disk_target
 from tasks.hypervisor.disks import VMFiles, copy_disk, remove_file, stand_alone
 from tasks.hypervisor.driver import CallFailed, CheckpointLost, CopyAsked, DiskCopy, DomainState, Hypervisor
 from tasks.sagas import vm_create
-from tasks.sagas.engine import Context, StageError, stop_if_cancelled
+from tasks.sagas.awaited import await_copy
+from tasks.sagas.engine import Context, StageError
 from tasks.sagas.rows import keep_params, operation_params, placed, placed_or_none
 
 LIVE = (DomainState.RUNNING, DomainState.PAUSED)
-TELL_EVERY_S, LOOK_EVERY_S = 1.0, 0.1
 
 
 def backup_or_none(context: Context) -> Backup | None:
@@ -140,7 +139,7 @@ def _copy_live(context: Context, backup: Backup, files: VMFiles) -> str:
         words = f"begun anew with a full one: {problem}"
         _begin_anew(backup, f"the host lost track of what was written since the last one ({problem})")
         _begin(hypervisor, vm.domain, backup, files, "")
-    if problem_words := _await_copy(context, hypervisor, vm.domain):
+    if problem_words := await_copy(context, lambda: hypervisor.copy_progress(vm.domain)):
         raise StageError(f"{vm.host} could not copy the disk: {problem_words}")
     for path in scratches_of(backup, files):
         stand_alone(path)
@@ -161,15 +160,3 @@ def _begin(hypervisor: Hypervisor, domain: str, backup: Backup, files: VMFiles, 
         for one in backup.volumes.all()
     )  # fmt: skip
     hypervisor.begin_copy(CopyAsked(domain, backup.checkpoint, (own, *volumes)))
-
-
-def _await_copy(context: Context, hypervisor: Hypervisor, domain: str) -> str:
-    """Until the host's copy has ended; in words why it did not end well, or ""."""
-    told = time.monotonic()
-    while not (seen := hypervisor.copy_progress(domain)).has_ended:
-        stop_if_cancelled(context)
-        if time.monotonic() - told > TELL_EVERY_S:
-            context.tell(seen.words)
-            told = time.monotonic()
-        time.sleep(LOOK_EVERY_S)
-    return seen.problem

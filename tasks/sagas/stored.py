@@ -5,15 +5,17 @@ one that the row was given is looked at and handed over, and given back with not
 from __future__ import annotations
 
 from portal.volumes.models import Pool, Volume
-from tasks.hypervisor.driver import Hypervisor, PoolSeen, VolumeAsked
+from tasks.hypervisor.driver import COPIES, Hypervisor, PoolSeen, VolumeAsked
 from tasks.sagas.engine import StageError
 
 GIB = 1024**3
 
 
-def put_volume(hypervisor: Hypervisor, volume: Volume, pool: Pool, copy_of: str = "") -> str:
-    """By what domains name the volume, which is there, empty or a copy; what an earlier worker left half is made anew."""
-    asked = VolumeAsked(pool.name, volume.file_name, pool.can.disk_format, volume.size_gib * GIB, copy_of)
+def put_volume(hypervisor: Hypervisor, volume: Volume, pool: Pool, copy_of: str = "", size_bytes: int = 0) -> str:
+    """By what domains name the volume, which is there, empty or a copy; what an earlier worker left half is made anew. It has
+    so many bytes (none said: as the row says), or all of its LUN."""
+    size = size_bytes or volume.size_gib * GIB
+    asked = VolumeAsked(pool.name, volume.file_name, pool.can.disk_format, size, copy_of)
     if pool.can.has_luns:
         _look_at_lun(hypervisor, volume, pool)
     else:
@@ -50,7 +52,8 @@ def _look_at_lun(hypervisor: Hypervisor, volume: Volume, pool: Pool) -> None:
 
 def lun_users(hypervisor: Hypervisor, seen: PoolSeen) -> dict[str, str]:
     """Key → a domain of the host that names the LUN, for those that one names."""
-    named = dict(hypervisor.files_in_use())
+    in_use = hypervisor.files_in_use()
+    named = {path: domain for path, domain in in_use if not domain.startswith(COPIES)}  # which end by themselves
     keys = {lun.key.rpartition("/")[2]: lun.key for lun in seen.luns}
     there = {keys.get(one.name.rpartition(":")[2], ""): one.path for one in hypervisor.pool_volumes(seen.name)}
     return {key: named[path] for key, path in there.items() if key and path in named}

@@ -28,7 +28,8 @@ from portal.volumes.models import Volume
 from tasks.backups.store import OnBytes, StoreProblem, opened
 from tasks.hypervisor.disks import VMFiles, remove_file
 from tasks.hypervisor.driver import HypervisorError
-from tasks.sagas.backup_copy import TELL_EVERY_S, backup_of, backup_or_none, copy, live_again, scratches_of, uncopy
+from tasks.sagas.awaited import TELL_EVERY_S
+from tasks.sagas.backup_copy import backup_of, backup_or_none, copy, live_again, scratches_of, uncopy
 from tasks.sagas.engine import Context, Saga, Stage, stop_if_cancelled
 from tasks.sagas.rows import operation_params, placed
 

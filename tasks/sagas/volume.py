@@ -19,6 +19,7 @@ from tasks.hypervisor.driver import CallFailed, DomainState, Hypervisor
 from tasks.hypervisor.libvirt_storage import COPY_DEADLINE_S
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, Saga, Stage, StageError
+from tasks.sagas.poured import end_pour, is_poured, put_poured
 from tasks.sagas.rows import keep_params, operation_params, placed, placed_or_none, update_volume
 from tasks.sagas.stored import put_volume, take_volume
 
@@ -92,28 +93,40 @@ def _pool_refusal(pool: Pool, size_gib: int, is_filled: bool) -> str:
 def make(context: Context) -> str:
     volume, pool, hypervisor = stored(context)
     if not operation_params(context).get("is_made"):
-        path = put_volume(hypervisor, volume, pool, _source_name(context))
+        path = _put(context, volume, pool, hypervisor)
         keep_params(context, is_made=True)
         state = VolumeState.ATTACHED if volume.vm_id else VolumeState.AVAILABLE
         update_volume(volume, path=path, state=state)
     return f"{volume.size_gib} GiB in {pool}"
 
 
-def _source_name(context: Context) -> str:
-    """The name of the file that is copied: of a volume which no running guest has, or what froze at a snapshot of it, which
-    nobody writes to; nothing for an empty one."""
+def _put(context: Context, volume: Volume, pool: Pool, hypervisor: Hypervisor) -> str:
+    """By what domains name it: empty, or with what its source holds."""
+    source = _source(context)
+    moment = operation_params(context).get("source_snapshot")
+    if source is None:
+        return put_volume(hypervisor, volume, pool)
+    if moment:
+        return put_volume(hypervisor, volume, pool, _frozen_name(source, moment))
+    if is_poured(source, volume):
+        return put_poured(context, source, volume, hypervisor)
+    return put_volume(hypervisor, volume, pool, source.file_name)
+
+
+def _source(context: Context) -> Volume | None:
+    """The volume that is copied: which no running guest has, or of which only what froze at a snapshot is; none for an empty one."""
     params = operation_params(context)
     if not params.get("source_volume"):
-        return ""
+        return None
     source = ROWS.filter(uuid=params["source_volume"]).first()
     if source is None:
         raise StageError("the volume to copy is no longer there")
-    if moment := params.get("source_snapshot"):
-        return _frozen_name(source, moment)
     vm = source.vm
-    if vm is not None and vm.host is not None and context.hypervisors(vm.host).state(vm.domain) in LIVE:
+    if params.get("source_snapshot") or vm is None or vm.host is None:
+        return source
+    if context.hypervisors(vm.host).state(vm.domain) in LIVE:
         raise StageError(f"{vm.name} was started meanwhile and may write to {source.name}: shut it down")
-    return source.file_name
+    return source
 
 
 def _frozen_name(source: Volume, moment: str) -> str:
@@ -129,7 +142,10 @@ def unmake(context: Context) -> None:
     if volume is None:
         return
     if volume.pool is not None:
-        take_volume(context.hypervisors(volume.pool.host), volume)
+        hypervisor = context.hypervisors(volume.pool.host)
+        if operation_params(context).get("source_volume"):
+            end_pour(hypervisor, volume)
+        take_volume(hypervisor, volume)
     forget(context)
 
 

@@ -29,10 +29,12 @@ from portal.hosts.models import Host
 from portal.operations.models import Operation, OperationState
 from portal.volumes.luns import free_luns
 from portal.volumes.models import Pool, Volume, VolumeState
-from portal.volumes.requests import VolumeSpec, attach_volume, create_volume, delete_volume, detach_volume
-from tasks.hypervisor.driver import Hypervisor
+from portal.volumes.requests import VolumeSpec, attach_volume, clone_volume, create_volume, delete_volume, detach_volume
+from tasks.hypervisor.domain_xml import format_disk
+from tasks.hypervisor.driver import Hypervisor, PourAsked
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.pools import look_at_pools
+from tasks.sagas.vm_create import disk_spec
 from tests.lab.shell import Typing, ended, find_disk, guest  # noqa: F401
 from tests.tasks.conftest import world  # noqa: F401
 from tests.tasks.test_sagas import run
@@ -169,6 +171,58 @@ def test_a_lun_is_a_volume_of_a_running_guest_and_comes_back_with_nothing_on_it(
     print(f"a GiB was cleared in {time.monotonic() - began:.1f} s")
     assert not any(shelf.bytes_at("1", block * BLOCK).strip(b"\0") for block in (0, 2048, last))
     assert [one.key for one in free_luns(look(hypervisor))] == [f"{TARGET}/1"]
+
+
+def test_a_volume_is_cloned_into_a_lun_from_it_into_another_and_into_a_folder(
+    shelf: Shelf,
+    hypervisor: Hypervisor,
+    world: SimpleNamespace,  # noqa: F811
+    lab: tuple[HypervisorPaths, ...],
+) -> None:
+    alice, pool = User.objects.get(username="alice"), look(hypervisor)
+    made = Pool.objects.create(
+        host=world.host, name="folder", kind="dir", target=str(lab[0].disks / "pool"), is_active=True, is_offered=True
+    )
+    hypervisor.ensure_pool(made.name, made.target)
+    source, operation = create_volume(world.team, alice, VolumeSpec("data", 1, made))
+    ended(world, operation)
+    source.refresh_from_db()
+    words = (b"first", 0, b"a" * BLOCK), (b"last", GIB - BLOCK, b"z" * BLOCK)
+    for _, offset, content in words:
+        write = f"write -P {content[0]} {offset} {BLOCK}"
+        subprocess.run([tool("qemu-io"), "-f", "qcow2", "-c", write, source.path], check=True, capture_output=True)
+    with (shelf.folder / "1").open("r+b") as file:
+        file.seek(BLOCK * 9)
+        file.write(b"what somebody left on a LUN that should be empty")
+
+    took: list[float] = []
+
+    def cloned(of: Volume, name: str, into: Pool) -> Volume:
+        began = time.monotonic()
+        clone, operation = clone_volume(of, alice, name, pool=into)
+        ended(world, operation)
+        took.append(time.monotonic() - began)
+        clone.refresh_from_db()
+        return clone
+
+    on_lun = cloned(source, "on-lun", pool)
+    assert (on_lun.lun, on_lun.path, on_lun.state) == (f"{TARGET}/1", f"{TARGET}/1", VolumeState.AVAILABLE)
+    cloned(on_lun, "on-other-lun", pool)
+    for lun in ("1", "2"):
+        assert all(shelf.bytes_at(lun, offset) == content for _, offset, content in words)
+        assert not shelf.bytes_at(lun, BLOCK * 9).strip(b"\0"), "what the source has not, the clone has not"
+    back = cloned(on_lun, "back", made)
+    compared = [tool("qemu-img"), "compare", "-f", "qcow2", "-F", "qcow2", source.path, back.path]
+    assert "identical" in subprocess.run(compared, check=True, capture_output=True, text=True).stdout
+    assert Path(back.path).stat().st_blocks * 512 < 64 * 1024**2, "zeros of a LUN take no room in a folder"
+    assert not hypervisor.states(), "no QEMU that copied is left"
+
+    dying, disks = LibvirtHypervisor("hv1", lab[0].libvirt_uri), [format_disk(disk_spec(one)) for one in (back, on_lun)]
+    dying.begin_pour(PourAsked("of-a-worker", (made.name, back.file_name), (pool.name, on_lun.file_name), *disks))
+    assert set(hypervisor.states()) == {"of-a-worker"}
+    dying.call("die", lambda connection: connection.close())
+    wait_for(lambda: not hypervisor.states(), 10, "what a worker began ends with it")
+    print("clones took", [f"{one:.1f}" for one in took], "s a GiB")
 
 
 def test_a_target_that_was_away_is_seen_as_not_active_and_again_once_it_is_back(

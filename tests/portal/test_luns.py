@@ -10,6 +10,8 @@ from django.urls import reverse
 
 from portal.accounts.models import Team
 from portal.hosts.models import Host
+from portal.operations.models import Operation, OperationState
+from portal.volumes.again import AGAIN
 from portal.volumes.luns import free_luns
 from portal.volumes.models import KINDS, Pool, Volume
 from portal.volumes.reach import GIB, UNTOLD_BYTES, Lun, lun_as_json, lun_key, lun_name
@@ -97,25 +99,82 @@ def test_a_pool_that_is_not_active_or_not_offered_gives_none(cast: Cast, pool: P
 
 
 @pytest.mark.parametrize("kind", ["iscsi", "iscsi-direct"])
-def test_a_lun_neither_grows_nor_is_it_cloned_and_the_page_says_why(cast: Cast, pool: Pool, kind: str) -> None:
+def test_a_lun_does_not_grow_and_the_page_says_what_to_do(cast: Cast, pool: Pool, kind: str) -> None:
     Pool.objects.update(kind=kind)
-    volume = Volume.objects.create(
-        team=cast.payments, name="data", size_gib=8, pool=pool, lun=f"{TARGET}/1", path="/dev/x", state="available"
-    )
-    assert "a LUN has the size that its target gave it" in words(
-        ask(cast, "POST", f"/{volume.uuid}/grow", {"size_gib": 9})
-    )
-    assert "libvirt copies no LUNs" in words(ask(cast, "POST", f"/{volume.uuid}/clone", {"name": "copy"}))
+    volume = of_a_lun(cast, pool)
+    said = words(ask(cast, "POST", f"/{volume.uuid}/grow", {"size_gib": 9}))
+    assert "a LUN has the size that its target gave it: clone it into a larger one" in said
     page = client_of(cast.bob).get(reverse("volume", args=[volume.uuid])).content.decode()
-    assert "libvirt copies no LUNs" in page and f"{TARGET}/1" in page
+    assert "clone it into a larger one" in page and f"{TARGET}/1" in page
     assert ask(cast, "DELETE", f"/{volume.uuid}").status_code == 202
+
+
+def of_a_lun(cast: Cast, pool: Pool, lun: int = 1, size_gib: int = 8) -> Volume:
+    columns = {"lun": f"{TARGET}/{lun}", "path": "/dev/x", "state": "available", "name": "data"}
+    return Volume.objects.create(team=cast.payments, size_gib=size_gib, pool=pool, **columns)
+
+
+def clone(cast: Cast, volume: Volume, **body: Any) -> Any:
+    return ask(cast, "POST", f"/{volume.uuid}/clone", {"name": "copy", **body})
+
+
+def test_a_clone_takes_the_smallest_free_lun_that_its_source_fits_into_and_all_of_it_counts(
+    cast: Cast, pool: Pool
+) -> None:
+    volume = of_a_lun(cast, pool)
+    assert clone(cast, volume).status_code == 202
+    copy = Volume.objects.get(name="copy")
+    assert (copy.pool, copy.lun, copy.size_gib) == (pool, f"{TARGET}/3", 20)
+    asked = Operation.objects.get(kind="volume.clone").params
+    assert asked["size_gib"] == 8 and "pool" not in asked, "asked for again, it is not the size of the LUN of then"
+    Operation.objects.update(state=OperationState.DONE)
+    assert "8 GiB were given; the free LUNs of hv1/san have 2 GiB" in words(clone(cast, volume, name="third"))
+
+
+def test_a_volume_is_cloned_into_another_pool_of_its_host_and_asked_for_again(cast: Cast, pool: Pool) -> None:
+    folder = Pool.objects.create(host=pool.host, name="fast", kind="dir", is_active=True, is_offered=True)
+    source = Volume.objects.create(
+        team=cast.payments, name="small", size_gib=1, pool=folder, path="/x", state="available"
+    )
+    posted = {"what": "clone", "name": "copy", "pool": str(pool), "size_gib": "3"}
+    page = reverse("volume", args=[source.uuid])
+    assert "hv1/san · iSCSI (QEMU), free LUNs of 2, 8, 20 GiB" in client_of(cast.bob).get(page).content.decode()
+    assert client_of(cast.bob).post(page, posted).status_code == 302
+    copy, operation = Volume.objects.get(name="copy"), Operation.objects.get()
+    assert (copy.pool, copy.lun, copy.size_gib) == (pool, f"{TARGET}/1", 8)
+    copy.delete()
+    Operation.objects.update(state=OperationState.FAILED)
+    AGAIN["volume.clone"](operation, cast.bob)
+    assert Volume.objects.get(name="copy").lun == f"{TARGET}/1"
+    Operation.objects.update(state=OperationState.FAILED)
+    assert clone(cast, of_a_lun(cast, pool, 2, 2), name="back", pool=str(folder)).status_code == 202
+    back = Volume.objects.get(name="back")
+    assert (back.pool, back.lun, back.size_gib) == (folder, "", 2)
+
+
+def test_a_pool_that_a_clone_cannot_be_in_is_refused_and_nothing_is_taken(cast: Cast, pool: Pool) -> None:
+    volume = of_a_lun(cast, pool)
+    there = made_pool(host=made_host("hv2"))
+    said = words(clone(cast, volume, pool=str(there)))
+    assert "hv2/san is on another host than data, and a clone is made on the same: choose one of the list" in said
+    Pool.objects.filter(pk=there.pk).update(is_offered=False)
+    assert "no pool “hv2/san” is offered: choose one of /pools" in words(clone(cast, volume, pool=str(there)))
+    posted = {"what": "clone", "name": "copy", "pool": "hv2/san"}
+    page = client_of(cast.bob).post(reverse("volume", args=[volume.uuid]), posted)
+    assert page.status_code == 422 and "no such pool is offered: choose one of the list" in page.content.decode()
+    page = client_of(cast.bob).post(reverse("volume", args=[volume.uuid]), posted | {"pool": "", "size_gib": "much"})
+    assert page.status_code == 422 and "much" in page.content.decode()
+    assert "2 GiB were given; its source has 8" in words(clone(cast, volume, size_gib=2))
+    Team.objects.filter(pk=cast.payments.pk).update(max_volume_gib=20)
+    assert "has 8 GiB has 20" in words(clone(cast, volume)), "all of the LUN counts"
+    assert Volume.objects.count() == 1
 
 
 def test_the_page_says_what_each_kind_can_never_do_and_what_is_free(cast: Cast, pool: Pool) -> None:
     Pool.objects.create(host=pool.host, name="ceph", kind="rbd", is_active=True, is_offered=True)
     page = client_of(cast.bob).get(reverse("volumes")).content.decode()
     assert "hv1/san · iSCSI (QEMU), free LUNs of 2, 8, 20 GiB" in page
-    assert "it is raw, so snapshots leave it out; libvirt cannot copy it to another pool" in page
+    assert "it is raw, so snapshots leave it out; libvirt cannot copy it to another host" in page
     Pool.objects.filter(name="ceph").update(name="<i>x", target="<i>y")
     assert "hv1/&lt;i&gt;x" in (page := client_of(cast.bob).get(reverse("volumes")).content.decode())
     assert "<i>x" not in page and "<i>y" not in client_of(cast.olga).get(reverse("pools")).content.decode()

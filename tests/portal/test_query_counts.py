@@ -53,7 +53,7 @@ BASELINE: dict[str, int] = {
     "snippets": 7,
     "images": 11,
     "volumes": 15,
-    "volume": 20,
+    "volume": 21,
     "pools": 8,
     "networks": 16,
     "network": 17,

@@ -6,16 +6,19 @@ from dataclasses import replace
 
 import libvirt
 import pytest
+from django.utils import timezone
 from lxml import etree
 
-from portal.operations.models import OperationState
+from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
+from portal.topology.models import HostSeen
 from portal.volumes.luns import free_luns
 from portal.volumes.models import Pool, Volume, VolumeState
 from portal.volumes.places import places_on
 from portal.volumes.reach import Lun, Reach, reach_as_json, reach_from_json
+from tasks.foreign_domains import record_foreign_domains
 from tasks.hypervisor.domain_xml import DiskSpec, format_disk
-from tasks.hypervisor.driver import CallFailed, PoolSeen
+from tasks.hypervisor.driver import COPIES, CallFailed, CopyProgress, DomainState, PoolSeen
 from tasks.hypervisor.fake_storage import OWN
 from tasks.hypervisor.libvirt_driver import LibvirtHypervisor
 from tasks.hypervisor.libvirt_look import paths_in
@@ -24,7 +27,7 @@ from tasks.pools import look_at_pools
 from tasks.sagas import vm_create
 from tests.tasks import test_migrate, test_volumes
 from tests.tasks.test_moved_volumes import attach, look
-from tests.tasks.test_sagas import die_after, fail_in, run
+from tests.tasks.test_sagas import Killed, die, die_after, fail_in, run
 
 GIB = 1024**3
 TARGET = "iqn.2026-01.san:shelf"
@@ -167,6 +170,105 @@ def test_a_clone_that_lies_on_it_is_named_where_ceph_does_not_let_a_volume_go(wo
     done = run(world, test_volumes.asked(world, "volume.delete", vm, volume))
     assert "A clone that lies on it has to be deleted first" in done.error
     assert Volume.objects.get().state == VolumeState.AVAILABLE
+
+
+# Cloned into one, from one, from one into another: by a QEMU that pours.
+
+
+WAYS = (("hopsight", "san"), ("san", "hopsight"), ("san", "san"), ("hopsight", "ceph"))
+
+
+def ready_to_clone(world, vm, way):
+    """The operation, as the request leaves it: the source holds a word, the clone has its pool, and LUN 2 of one of LUNs."""
+    of, into = (Pool.objects.get(name=name) for name in way)
+    lun = LUNS[0].key if of.can.has_luns else ""
+    source = Volume.objects.create(team=world.team, name="source", size_gib=2, pool=of, lun=lun, state="available")
+    Volume.objects.filter(pk=source.pk).update(path=lun or f"/{of.name}/{source.file_name}")
+    world.fake.volumes[of.name, source.file_name] = 2 * GIB
+    world.fake.contents[of.name, source.file_name] = "a secret"
+    lun, size_gib = (LUNS[1].key, 4) if into.can.has_luns else ("", 3)
+    clone = Volume.objects.create(team=world.team, name="data", size_gib=size_gib, pool=into, lun=lun)
+    return test_volumes.asked(world, "volume.clone", vm, clone, source_volume=str(source.uuid)), source, clone
+
+
+def assert_cloned(world, operation, source, clone):
+    assert operation.state == OperationState.DONE, operation.error
+    clone.refresh_from_db()
+    there = clone.pool.name, clone.file_name
+    assert world.fake.contents == {(source.pool.name, source.file_name): "a secret", there: "a secret"}
+    assert world.fake.volumes[there] == clone.size_gib * GIB and not world.fake.pours
+    assert clone.path == (clone.lun or f"/{there[0]}/{there[1]}") and clone.state == VolumeState.AVAILABLE
+
+
+def assert_not_cloned(world, source, was_taken):
+    assert list(Volume.objects.all()) == [source], "the row is gone, and with it what it held of the quota"
+    assert world.fake.contents == {(source.pool.name, source.file_name): "a secret"} and not world.fake.pours
+    assert world.fake.cleared == ([("san", "unit:0:0:2")] if was_taken else []), (
+        "what may hold some of it, and no other"
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_clone_holds_what_its_source_holds_though_a_worker_dies_after_it(world, vm, way):
+    operation, source, clone = ready_to_clone(world, vm, way)
+    die_after(world, operation, "make")
+    assert_cloned(world, run(world, operation), source, clone)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_clone_whose_worker_is_killed_under_way_is_poured_again_from_its_beginning(world, vm, way, monkeypatch):
+    operation, source, clone = ready_to_clone(world, vm, way)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.fake, "pour_progress", killed)
+        patch.setattr(world.fake, "end_pour", lambda _name: None)  # nor does it tidy up
+        die(world, operation)
+    assert world.fake.pours
+    assert_cloned(world, run(world, operation), source, clone)
+
+
+def killed(_name):
+    raise Killed
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_clone_that_fails_leaves_its_source_alone_and_nothing_where_it_was_to_be(world, vm, way, when):
+    operation, source, _ = ready_to_clone(world, vm, way)
+    assert fail_in(world, operation, "make", when).state == OperationState.FAILED
+    assert_not_cloned(world, source, way[1] == "san" and when == "after")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_copy_that_ends_half_way_is_cleared_and_the_words_say_why(world, vm, way):
+    operation, source, _ = ready_to_clone(world, vm, way)
+    world.fake.pours_fail = "its server went away"
+    assert f"hv1 could not copy source into hv1/{way[1]}: its server went away" in run(world, operation).error
+    assert_not_cloned(world, source, way[1] == "san")
+
+
+def test_a_clone_that_is_cancelled_under_way_ends_at_once_and_leaves_nothing(world, vm, monkeypatch):
+    operation, source, _ = ready_to_clone(world, vm, ("hopsight", "san"))
+
+    def cancel(_name):
+        Operation.objects.update(cancel_asked_at=timezone.now())
+        return CopyProgress(1, 2)
+
+    monkeypatch.setattr(world.fake, "pour_progress", cancel)
+    assert run(world, operation).state == OperationState.CANCELLED
+    assert_not_cloned(world, source, was_taken=True)
+
+
+def test_a_lun_is_cloned_only_while_no_running_guest_has_it_and_a_copy_is_nobody_s_domain(world, vm):
+    operation, source, _ = ready_to_clone(world, vm, ("san", "hopsight"))
+    Volume.objects.filter(pk=source.pk).update(vm=vm, target="vdd", state=VolumeState.ATTACHED)
+    words = f"{vm.name} was started meanwhile and may write to source: shut it down"
+    assert words in run(world, operation).error
+    xml = format_disk(DiskSpec(LUNS[1].key, "vda", "virtio", "s", "raw", "iscsi", WAY))
+    world.fake.definitions[f"{COPIES}x"] = f"<domain><name>x</name><devices>{xml}</devices></domain>"
+    look_at_pools(lambda _host: world.fake)
+    assert [one.key for one in free_luns(Pool.objects.get(name="san"))] == [LUNS[1].key]
+    record_foreign_domains(world.host, world.fake, dict.fromkeys((f"{COPIES}x", "theirs"), DomainState.PAUSED))
+    assert [one["name"] for one in HostSeen.objects.get().foreign_domains] == ["theirs"]
 
 
 # Where it moves.
