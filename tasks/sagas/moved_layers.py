@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from portal.compute.models import VM
@@ -73,11 +74,28 @@ def one_folder_words(here: Path, there: Path) -> str:
     return f"{there} and {here} are one folder under two names" if there.samefile(here) else ""
 
 
-def room_problems(where: str, folder: Path, needed: int) -> list[str]:
-    """That so many bytes more do not fit into that folder."""
-    room = os.statvfs(folder)
-    left, needed = room.f_bavail * room.f_frsize, needed + ROOM_MIB * MIB
-    return [] if left >= needed else [f"{where} has {left // MIB} MiB left for disks; {needed // MIB} MiB are needed"]
+@dataclass(frozen=True, slots=True)
+class Need:
+    """So many bytes are to be copied into a folder; `where` is what people call it."""
+
+    where: str
+    folder: Path
+    size_bytes: int
+
+
+def room_problems(needs: Iterable[Need]) -> list[str]:
+    """What does not fit. Folders of one file system share what is left of it, as a host's disks and its own pool do."""
+    by_device: dict[int, list[Need]] = {}
+    for need in needs:
+        by_device.setdefault(need.folder.stat().st_dev, []).append(need)
+    return [words for sharing in by_device.values() if (words := _lacking(sharing))]
+
+
+def _lacking(sharing: list[Need]) -> str:
+    room = os.statvfs(sharing[0].folder)
+    left, needed = room.f_bavail * room.f_frsize, sum(one.size_bytes for one in sharing) + ROOM_MIB * MIB
+    where = sharing[0].where
+    return "" if left >= needed else f"{where} has {left // MIB} MiB left for disks; {needed // MIB} MiB are needed"
 
 
 def bytes_of(paths: Iterable[Path]) -> int:

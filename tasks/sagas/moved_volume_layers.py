@@ -12,7 +12,7 @@ from pathlib import Path
 from portal.volumes.models import Volume
 from tasks.hypervisor.disks import backing_of, copy_disk, disk_size_gib, ensure_layer, grow_file, remove_file
 from tasks.sagas.engine import Context, stop_if_cancelled
-from tasks.sagas.moved_layers import bytes_of, file_problems, frozen_below, one_folder_words, room_problems
+from tasks.sagas.moved_layers import Need, bytes_of, file_problems, frozen_below, one_folder_words
 
 Written = tuple[Path, Path]
 
@@ -23,10 +23,10 @@ def frozen_of(volume: Volume) -> list[Path]:
     return frozen_below(Path(volume.path), names, f"hs-vol-{volume.uuid}")
 
 
-def problems_of(moving: Iterable[tuple[Written, tuple[str, ...]]]) -> list[str]:
-    """What is amiss with their files here, and with the folders there."""
+def problems_of(moving: Iterable[tuple[Written, tuple[str, ...]]]) -> tuple[list[str], list[Need]]:
+    """What is amiss with their files here, and with the folders there; what room they need there."""
     found: list[str] = []
-    needed: dict[Path, int] = {}
+    needs: list[Need] = []
     for (here, there), frozen in moving:
         paths = [here.with_name(name) for name in (*frozen, here.name)]
         if amiss := file_problems(paths):
@@ -38,10 +38,8 @@ def problems_of(moving: Iterable[tuple[Written, tuple[str, ...]]]) -> list[str]:
         elif words := one_folder_words(here.parent, there.parent):
             found.append(words)
         else:
-            needed[there.parent] = needed.get(there.parent, 0) + bytes_of(paths)
-    for folder, total in needed.items():
-        found += room_problems(str(folder), folder, total)
-    return found
+            needs.append(Need(str(there.parent), there.parent, bytes_of(paths)))
+    return found, needs
 
 
 def copy_frozen(context: Context, written: Written, frozen: Iterable[str]) -> None:

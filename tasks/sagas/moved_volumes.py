@@ -25,6 +25,7 @@ from tasks.hypervisor.domain_xml import DiskSpec
 from tasks.hypervisor.driver import Hypervisor, VolumeAsked
 from tasks.sagas import moved_volume_layers, vm_create
 from tasks.sagas.engine import Context, StageError, stop_if_cancelled
+from tasks.sagas.moved_layers import Need, room_problems
 from tasks.sagas.rows import keep_params, operation_params
 
 PROBE_BYTES = 4 * 1024**2  # the least that LVM makes
@@ -61,13 +62,14 @@ class Moving:
         return f"hs-vol-{self.uuid}.probe"
 
 
-def plan_volumes(context: Context, vm: VM, target: Host) -> list[str]:
-    """Choose where each goes, and write it down; what is missing."""
+def plan_volumes(context: Context, vm: VM, target: Host, needs: list[Need]) -> list[str]:
+    """Choose where each goes, and write it down; what is missing, room too: `needs` is what else the VM's files need there."""
     places, missing = places_on(vm, target)
     if missing:
-        return missing
+        return missing + room_problems(needs)
     moving = [_moving(place) for place in places]
-    missing = moved_volume_layers.problems_of([(one.written, one.frozen) for one in moving if one.frozen])
+    missing, more = moved_volume_layers.problems_of([(one.written, one.frozen) for one in moving if one.frozen])
+    missing = missing or room_problems([*needs, *more])
     if not missing:
         _keep(context, moving)
     return missing

@@ -28,6 +28,7 @@ from tasks.hypervisor.domain_xml import format_disk, format_domain
 from tasks.hypervisor.driver import DomainState, Hypervisor, HypervisorError, Move, MoveAsked
 from tasks.sagas import moved_layers, moved_volumes, vm_create
 from tasks.sagas.engine import Cancelled, Context, Saga, Stage, StageError, stop_if_cancelled
+from tasks.sagas.moved_layers import Need
 from tasks.sagas.placement import Wish, choose_host, told_placement, wish_of
 from tasks.sagas.rows import keep_params, operation_params, vm_of, vm_or_none
 from tasks.sagas.vm_life import record_state
@@ -69,8 +70,9 @@ def check(context: Context) -> str:
     keep_params(context, to=choice.host.name, placement=told_placement(choice))
     source, target = _hosts(context)
     networks = list(Network.objects.filter(ports__vm=vm).distinct())
-    problems = move_problems(vm, target, networks) + _file_problems(vm, source, target)
-    problems = problems or moved_volumes.plan_volumes(context, vm, target)
+    missing, needs = _file_problems(vm, source, target)
+    problems = move_problems(vm, target, networks) + missing
+    problems = problems or moved_volumes.plan_volumes(context, vm, target, needs)
     if problems:
         raise StageError("; ".join(problems))
     return f"from {source.name} to {choice.words}"
@@ -83,14 +85,15 @@ def _wish(vm: VM, params: dict[str, object]) -> Wish:
     return replace(wish_of(vm, frozenset({str(params["from"])})), host=to, lacking=lacking)
 
 
-def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:
+def _file_problems(vm: VM, source: Host, target: Host) -> tuple[list[str], list[Need]]:
+    """What is amiss with its files here, and with the folder there; what room they need there."""
     if _is_shared(source, target):
-        return []
+        return [], []
     files, folder = _files(source, vm), Path(target.disks_dir)
     if not files.disk.is_file():
-        return [f"its disk {files.disk} is not there: was it removed behind our back?"]
+        return [f"its disk {files.disk} is not there: was it removed behind our back?"], []
     if found := moved_layers.frozen_problems(vm, files):
-        return found
+        return found, []
     frozen = moved_layers.frozen_layers(vm, files)
     base = backing_of((frozen or [files.disk])[0])
     if base and not Path(base).is_file():
@@ -99,10 +102,10 @@ def _file_problems(vm: VM, source: Host, target: Host) -> list[str]:
         found.append(f"{target.name} has no folder {folder} for disks")
     elif words := moved_layers.one_folder_words(files.disk.parent, folder):
         found.append(words)
-    else:
-        needed = moved_layers.bytes_of((*frozen, *moved_layers.memories_of(vm, files), files.disk))
-        found += moved_layers.room_problems(target.name, folder, needed)
-    return found
+    if found:
+        return found, []
+    needed = moved_layers.bytes_of((*frozen, *moved_layers.memories_of(vm, files), files.disk))
+    return [], [Need(target.name, folder, needed)]
 
 
 def make_layers(context: Context) -> str:

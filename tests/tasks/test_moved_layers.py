@@ -225,16 +225,7 @@ def test_a_merge_that_stuck_half_way_moves_as_it_is_and_is_ended_there(moving):
 def test_what_is_missing_is_named_before_anything_is_copied(moving, monkeypatch):
     vm, there = moving.vm, moving.at["hv2"].folder
     files = files_of(vm.host.disks_dir, vm.uuid, vm.disk_name)
-    needed = moved_layers.bytes_of([*files.disk.parent.glob("*.qcow2"), *files.disk.parent.glob("*.mem")])
-    real = os.statvfs
-    room = needed // 4096 + 64 * 256 - 1
-    monkeypatch.setattr(
-        "os.statvfs", lambda path: SimpleNamespace(f_bavail=room, f_frsize=4096) if path == there else real(path)
-    )
-    operation = move(moving.fakes, request_move(vm, None, moving.there))
-    assert operation.state == OperationState.FAILED
-    assert f"MiB left for disks; {(needed + 64 * 2**20) // 2**20} MiB are needed" in operation.error
-    monkeypatch.setattr("os.statvfs", real)
+    lacks_room_for_all(moving, monkeypatch)
 
     lost = files.beside(Snapshot.objects.get(name="second").disk_name)
     kept = lost.rename(lost.with_name("kept"))
@@ -258,3 +249,17 @@ def test_what_is_missing_is_named_before_anything_is_copied(moving, monkeypatch)
     operation = move(moving.fakes, request_move(vm, None, moving.there))
     assert f"the folder {alias} of a pool there is not there where the worker runs" in operation.error
     assert_is_whole(moving, "hv1")
+
+
+def lacks_room_for_all(moving, monkeypatch):
+    """A block for all layers and memories of disk and volume. A host's own pool is beside its disks: what is left is left but once."""
+    here, there, mib = moving.at["hv1"], moving.at["hv2"], 2**20
+    disk = moved_layers.bytes_of([*here.folder.glob("*.qcow2"), *here.folder.glob("*.mem")])
+    needed = disk + moved_layers.bytes_of(here.pool.iterdir()) + 64 * mib
+    assert disk + 64 * mib < needed - 4096, "for its disk alone there is room"
+    real, room = os.statvfs, SimpleNamespace(f_bavail=needed // 4096 - 1, f_frsize=4096)
+    monkeypatch.setattr("os.statvfs", lambda path: room if path in (there.folder, there.pool) else real(path))
+    operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
+    monkeypatch.setattr("os.statvfs", real)
+    words = f"hv2 has {(needed - 4096) // mib} MiB left for disks; {needed // mib} MiB are needed"
+    assert operation.error == words and operation.state == OperationState.FAILED
