@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from portal.config.units import decimals
+
 
 @dataclass(frozen=True)
 class QuotaBar:
@@ -39,4 +41,4 @@ class QuotaBar:
 
 
 def _shown(value: float) -> str:
-    return f"{round(value, 2):g}"
+    return decimals(f"{round(value, 2):g}")

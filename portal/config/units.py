@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from django.utils.formats import get_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
@@ -12,9 +13,21 @@ UNITS = (
     _("bit/s"), _("kbit/s"), _("Mbit/s"), _("Gbit/s"), _("Tbit/s"), _("/s"), _("k/s"), _("M/s"), _("G/s"), _("T/s"),
     _("s"), _("ms"), _("µs"), _("min"), _("bytes/s"), _("packets/s"),
 )  # fmt: skip
-_AFTER_NUMBER = re.compile(rf"(?<=\d )({'|'.join(sorted(map(re.escape, UNITS), key=len, reverse=True))})(?![\w/])")
+_MEASURED = re.compile(
+    rf"(?<![\d.])(\d+)(?:\.(\d+))? ({'|'.join(sorted(map(re.escape, UNITS), key=len, reverse=True))}|%)(?![\w/])"
+)
 
 
 def with_units(text: str) -> str:
-    """The units that stand after numbers: `1.23 Mbit/s` → `1.23 Мбит/с`."""
-    return _AFTER_NUMBER.sub(lambda found: gettext(found[1]), text)
+    """Numbers with a unit as the language writes both: `1.23 Mbit/s` → `1,23 Мбит/с`."""
+    return _MEASURED.sub(_measured, text)
+
+
+def decimals(number: str) -> str:
+    """A number's digits with the decimal sign of the page's language: `1.23` → `1,23`."""
+    return number.replace(".", get_format("DECIMAL_SEPARATOR"))
+
+
+def _measured(found: re.Match[str]) -> str:
+    whole, part, unit = found.groups()
+    return f"{decimals(f'{whole}.{part}') if part else whole} {gettext(unit)}"

@@ -11,6 +11,7 @@ from typing import Any
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from portal.config.units import decimals
 from portal.history.series import DAY, RANGE_BY_NAME, RANGES, SAMPLE_S, Kind, step_for
 from portal.history.store import Line, Series, read_series
 
@@ -136,12 +137,12 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit == "percent":
-        return f"{value:.3g} %"
+        return decimals(f"{value:.3g} %")
     if unit not in _LARGE:
-        return f"{value:.3g}"
+        return decimals(f"{value:.3g}")
     base, names = _LARGE[unit]
     at = 0
     while abs(value) >= base and at < len(names) - 1:
         value, at = value / base, at + 1
     unit_words = gettext(names[at])
-    return f"{value:.3g} {unit_words}" if abs(value) < 1000 else f"{value:.0f} {unit_words}"
+    return f"{decimals(f'{value:.3g}')} {unit_words}" if abs(value) < 1000 else f"{value:.0f} {unit_words}"

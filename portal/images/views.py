@@ -18,6 +18,7 @@ from portal.compute.os_families import FAMILIES
 from portal.compute.requests import VMProblem
 from portal.config.bodies import MAX_CHUNK_BYTES
 from portal.config.typed import typed_number
+from portal.config.units import decimals
 from portal.hosts.models import Host
 from portal.images.copies import copies, evict_copy, want_copy
 from portal.images.models import ImageCopy, ImageImport
@@ -160,7 +161,7 @@ def _page(request: HttpRequest, team: Team, errors: Errors) -> HttpResponse:
     context = {
         "team": team, "images": [(row, whose_words(row, team)) for row in images_of(team)], "pending": pending_of(team), "failed": failed_of(team),
         "errors": errors, "formats": FORMATS, "families": FAMILIES.values(), "values": request.POST if errors else defaults,
-        "left_gib": f"{bytes_left(team) / GIB:.1f}".removesuffix(".0"), "room_gib": settings.IMAGE_TEAM_GIB, "most_gib": settings.IMAGE_MAX_GIB,
+        "left_gib": decimals(f"{bytes_left(team) / GIB:.1f}".removesuffix(".0")), "room_gib": settings.IMAGE_TEAM_GIB, "most_gib": settings.IMAGE_MAX_GIB,
         "chunk_bytes": MAX_CHUNK_BYTES, "may": may(request, "image.change", team),
         "refusal": refusal(request, "image.change", team),
     }  # fmt: skip

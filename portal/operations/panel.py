@@ -7,6 +7,7 @@ from django.utils.translation import gettext
 
 from portal.accounts.access import may
 from portal.config.told import told
+from portal.config.units import decimals
 from portal.operations.cancel import cancel_refusal
 from portal.operations.models import UNFINISHED, Operation, StageState
 from portal.operations.whose import operations_listed, right_over
@@ -38,4 +39,8 @@ def _words(row: Operation) -> str:
             "number": number,
             "of": of,
         }
-    return gettext("in %(seconds)s s") % {"seconds": f"{row.duration_s:.1f}"} if row.duration_s is not None else ""
+    return (
+        gettext("in %(seconds)s s") % {"seconds": decimals(f"{row.duration_s:.1f}")}
+        if row.duration_s is not None
+        else ""
+    )

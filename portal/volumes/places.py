@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext
 
 from portal.compute.models import VM
+from portal.config.units import decimals
 from portal.hosts.models import Host
 from portal.volumes.models import OWN_POOL, Pool, Volume
 
@@ -103,7 +104,7 @@ def _refusal(volume: Volume, pool: Pool, left_bytes: int) -> str:
     if volume.layer and _is_shared(volume, pool) != (pool.target == volume.pool.target):
         return _layered_refusal(volume.pool, pool)
     if not _is_shared(volume, pool) and left_bytes < volume.size_gib * GIB:
-        return gettext("has %(left)s GiB left") % {"left": f"{max(left_bytes, 0) / GIB:.1f}"}
+        return gettext("has %(left)s GiB left") % {"left": decimals(f"{max(left_bytes, 0) / GIB:.1f}")}
     return ""
 
 

@@ -1,9 +1,10 @@
 /** Numbers as people read them. */
 import { gettext, gettext_noop } from "./gettext";
+import { decimal, grouped } from "./numbers";
 
 export function count(value: number): string {
-  if (value < 100_000) return value.toLocaleString("en-GB", { maximumFractionDigits: 0 });
-  return value < 1e6 ? `${(value / 1e3).toFixed(0)} k` : `${(value / 1e6).toFixed(1)} M`;
+  if (value < 100_000) return grouped(value);
+  return value < 1e6 ? `${(value / 1e3).toFixed(0)} k` : `${decimal(value / 1e6, 1)} M`;
 }
 
 export function bytes(value: number): string {
@@ -20,11 +21,11 @@ export function bytes(value: number): string {
     amount /= 1000;
     at += 1;
   }
-  return `${at === 0 ? amount.toFixed(0) : amount.toFixed(1)} ${gettext(units[at] ?? "")}`;
+  return `${decimal(amount, at === 0 ? 0 : 1)} ${gettext(units[at] ?? "")}`;
 }
 
 export function rate(pps: number): string {
-  return pps > 0 ? `+${pps < 10 ? pps.toFixed(1).replace(/\.0$/, "") : count(pps)} /s` : "";
+  return pps > 0 ? `+${pps < 10 ? grouped(pps, 1) : count(pps)} /s` : "";
 }
 
 interface Token {

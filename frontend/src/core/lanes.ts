@@ -1,5 +1,6 @@
 /** The strip's lanes: what a real packet showed, laid over the steps of the prediction. */
 import { gettext } from "./gettext";
+import { decimal } from "./numbers";
 import type { Hop, Layout, Trace, Verdict } from "./trace";
 
 /** One piece of the probed lane over `span` steps from step `from` on. */
@@ -22,7 +23,7 @@ export interface Divergence {
 export function duration(us: number): string {
   return us < 1000
     ? gettext("%(number)s µs", { number: Math.round(us) })
-    : gettext("%(number)s ms", { number: (us / 1000).toFixed(1) });
+    : gettext("%(number)s ms", { number: decimal(us / 1000, 1) });
 }
 
 /** A measured time as far as it can be told: where it may be nothing, only the most that it can be is known. */
@@ -62,7 +63,7 @@ export function observedMarks(layout: Layout, observed: Trace, hopPps: readonly 
     const pps = hopPps[index] ?? null;
     if (!hop.measured) return { ...base, kind: "gap", text: "", title: gettext("no counter here") };
     if (pps === null) return { ...base, kind: "passed", text: "", title: gettext("passed") };
-    return { ...base, kind: "measured", text: `${pps.toFixed(1)}/s`, title: hop.detail };
+    return { ...base, kind: "measured", text: `${decimal(pps, 1)}/s`, title: hop.detail };
   });
 }
 

@@ -1,5 +1,6 @@
 /** A continuous probing as its page keeps it: samples in order, and what a chart draws of them. */
 import { gettext } from "./gettext";
+import { decimal } from "./numbers";
 
 export interface Sample {
   number: number;
@@ -56,7 +57,7 @@ export function latencyWords(samples: readonly Sample[]): string {
   const middle = known[Math.floor(known.length / 2)];
   if (middle === undefined) return "";
   return gettext("median %(median)s ms, at most %(most)s ms", {
-    median: middle.toFixed(1),
-    most: (known.at(-1) ?? middle).toFixed(1),
+    median: decimal(middle, 1),
+    most: decimal(known.at(-1) ?? middle, 1),
   });
 }

@@ -1,5 +1,6 @@
 /** Samples over time as the API tells them, and their values as people read them. */
 import { gettext, gettext_noop } from "./gettext";
+import { significant } from "./numbers";
 
 interface Line {
   name: string;
@@ -64,7 +65,7 @@ export function quantity(value: number | null, unit: string): string {
 }
 
 function digits(value: number): string {
-  return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+  return Math.abs(value) >= 1000 ? value.toFixed(0) : significant(value, 3);
 }
 
 interface Summary {

@@ -30,7 +30,8 @@ export function dayAndMonth(at: Date, zone = pageZone(), language = pageLanguage
   return format(language, zone, { day: "numeric", month: "short" }, at);
 }
 
-function pageLanguage(): string {
+/** As `Intl` takes it; English is Britain's, whose dates begin with the day. */
+export function pageLanguage(): string {
   const told = (typeof document !== "undefined" && document.documentElement.lang) || "en";
   return told === "en" ? "en-GB" : told;
 }

@@ -1,4 +1,6 @@
 /** Writes an object's values into server-rendered elements: `[data-object="vm:…"] [data-field="state"]`. */
+import { gettext } from "../core/gettext";
+import { decimal } from "../core/numbers";
 
 function lookUp(data: unknown, path: string): unknown {
   let value: unknown = data;
@@ -18,6 +20,13 @@ function textOf(value: unknown): string {
 function translated(kind: string, state: string): string | undefined {
   const words = document.getElementById("state-words")?.textContent;
   return words ? (JSON.parse(words) as Record<string, Record<string, string>>)[kind]?.[state] : undefined;
+}
+
+/** `0.81 s`, which is said in English while it is live, in the page's language. */
+function inSeconds(text: string): string {
+  const number = /^(\d+\.(\d+)) s$/.exec(text);
+  if (!number) return text;
+  return gettext("%(number)s s", { number: decimal(Number(number[1]), number[2]?.length ?? 0) });
 }
 
 export function rowsOf(root: ParentNode, object: string): HTMLElement[] {
@@ -45,7 +54,8 @@ export function fillRow(row: HTMLElement, data: unknown): void {
     const kind = (row.closest<HTMLElement>("[data-object]")?.dataset.object ?? "").split(":")[0] ?? "";
     const own = name === "state" ? translated(kind, textOf(value)) : undefined;
     const words = own ?? lookUp(data, `${name}_label`) ?? lookUp(data, `${name}_display`) ?? value;
-    const text = element.hasAttribute("data-capital") ? capital(textOf(words)) : textOf(words);
+    const told = inSeconds(textOf(words));
+    const text = element.hasAttribute("data-capital") ? capital(told) : told;
     if (toldByServer(element, text)) continue;
     if (element.childElementCount === 0 && element.textContent !== text) element.textContent = text;
   }

@@ -1,5 +1,6 @@
 /** The status line: is the event stream open, what runs, how old is what we know of each host, the clock. */
 import { gettext } from "../core/gettext";
+import { decimal } from "../core/numbers";
 import { type Connection, live } from "../core/socket";
 import { clock as clockText } from "../core/zone";
 import { replaceParts } from "./live-page";
@@ -83,7 +84,7 @@ function seen(host: HostAge): void {
 }
 
 function ageText(ageS: number): string {
-  if (ageS < 120) return gettext("%(number)s s", { number: ageS.toFixed(ageS < 10 ? 1 : 0) });
+  if (ageS < 120) return gettext("%(number)s s", { number: decimal(ageS, ageS < 10 ? 1 : 0) });
   return ageS < 7200
     ? gettext("%(number)s min", { number: (ageS / 60).toFixed(0) })
     : gettext("%(number)s h", { number: (ageS / 3600).toFixed(0) });

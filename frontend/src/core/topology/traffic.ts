@@ -1,5 +1,6 @@
 /** Traffic as width, and as words. */
 import { gettext, gettext_noop } from "../gettext";
+import { decimal } from "../numbers";
 
 /** 1 px for silence, then three more for each factor of ten above 100 kbit/s. */
 export function widthOf(bps: number): number {
@@ -20,5 +21,5 @@ export function bitsText(bps: number): string {
     value /= 1000;
     unit++;
   }
-  return `${value < 10 && unit > 0 ? value.toFixed(1) : value.toFixed(0)} ${gettext(UNITS[unit] ?? "")}`;
+  return `${decimal(value, value < 10 && unit > 0 ? 1 : 0)} ${gettext(UNITS[unit] ?? "")}`;
 }

@@ -1,5 +1,6 @@
 /** The words of boxes and of the selection: a title, a line, facts, the commands that tell the same, and where to go. */
 import { gettext, gettext_noop, ngettext } from "../gettext";
+import { grouped } from "../numbers";
 import { BRIDGE } from "./cards";
 import { dropsUrl, flowLinks, guestLinks, type Link, packetLinks, pageLinks, type Urls } from "./links";
 import { type Thing, thingOf, tunnelsOf } from "./lookup";
@@ -364,7 +365,7 @@ function hostFacts(inventory: Inventory, host: HostData, urls: Urls): Facts {
 }
 
 function gib(mib: number): string {
-  return (mib / 1024).toLocaleString("en-GB", { maximumFractionDigits: mib < 10240 ? 1 : 0 });
+  return grouped(mib / 1024, mib < 10240 ? 1 : 0);
 }
 
 function networkFacts(inventory: Inventory, uuid: string, urls: Urls): Facts {

@@ -1,6 +1,7 @@
 /** Draws a picture on a canvas: what is on the screen only, and of that as much as can be read at the zoom. */
 
 import { gettext, gettext_noop } from "../../core/gettext";
+import { decimal } from "../../core/numbers";
 import { type Camera, visible } from "../../core/topology/camera";
 import { type Detail, detailAt } from "../../core/topology/detail";
 import { cableRate } from "../../core/topology/lookup";
@@ -199,7 +200,7 @@ export class Pen {
       ? gettext("%(vcpus_used)s of %(vcpus)s vCPU, %(ram_used)s of %(ram)s GiB", {
           vcpus_used: host.vcpus_used,
           vcpus: host.vcpus,
-          ram_used: (host.ram_used_mib / 1024).toFixed(1),
+          ram_used: decimal(host.ram_used_mib / 1024, 1),
           ram: (host.ram_mib / 1024).toFixed(0),
         })
       : "";
