@@ -10,6 +10,8 @@ FORMS = frozenset(
         _("%(one)s is busy: %(n)s earlier calls have not ended, could not %(what)s"),
         _("%(one)s is busy: it did not %(what)s within %(s)s s"),
         _("%(one)s's libvirt does not answer: %(problem)s"),
+        _("OVSDB was asked for a change, and ovs-vswitchd did not do it within %(s)s s: does it hang?"),
+        _("OpenFlow channel: no answer to echo"),
         _("%(one)s could not %(what)s: %(problem)s"),
         _("%(one)s: %(problem)s"),
         _("define the domain"),

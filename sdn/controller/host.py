@@ -168,6 +168,7 @@ class HostLink:
                     if problems := self.connection.problems():
                         raise ValueError("; ".join(problems))
                     await self._connect_database()
+                await self._tell_lost()  # before the switch is asked for anything: one that hangs keeps us waiting
                 await self._listen()
                 if self._loop.time() > full_at:
                     full_at = self._loop.time() + max(FULL_EVERY_S, self._full_took_s * FULL_SHARE)
@@ -320,11 +321,14 @@ class HostLink:
             self._told_bridges = told
             await self._observer.bridges_seen(self.connection.name, self.facts.bridges)
 
-    async def _sync(self) -> None:
-        index, facts, channel = self._index(), self.facts, self.channel
+    async def _tell_lost(self) -> None:
         if self._lost:
             why, self._lost = self._lost, ""
             await self._observer.host_lost(self.connection.name, why)
+
+    async def _sync(self) -> None:
+        index, facts, channel = self._index(), self.facts, self.channel
+        await self._tell_lost()
         if index is None or facts is None or channel is None:
             return
         intent = index.snapshot

@@ -78,6 +78,7 @@ class Channel(asyncio.Protocol):
         on_packet_in: Callable[[Channel, PacketIn], None],
         owner: str = "",
     ) -> None:
+        self._closed_for = "closed"
         self.dpid = 0
         self.read_at = 0.0  # when the bytes were read that are being taken, by the loop's clock
         self._owner = owner
@@ -123,7 +124,7 @@ class Channel(asyncio.Protocol):
             if not future.done():
                 future.set_exception(ChannelError("the switch is gone"))
         self._waiting.clear()
-        self._on_lost(self, str(exc or "closed"))
+        self._on_lost(self, str(exc or self._closed_for))
 
     @property
     def is_closed(self) -> bool:
@@ -131,7 +132,8 @@ class Channel(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     def close(self, why: str) -> None:
-        """End the connection, saying why in the log."""
+        """End the connection, saying why, in the log and to who is told of its end."""
+        self._closed_for = why
         log.warning("closing channel dpid=%016x why=%s", self.dpid, why)
         if self._transport:
             self._transport.abort()

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ovsdbapp.backend.ovs_idl import connection, idlutils
+from ovsdbapp.exceptions import TimeoutException
 from ovsdbapp.schema.open_vswitch import impl_idl
 
 from sdn.model.addresses import HostName, IfaceId
 from sdn.model.intent import HostView
 from sdn.model.switch import SwitchSeen
+from sdn.transport.openflow import ChannelError
 from sdn.transport.switch_seen import COLUMNS as SEEN_COLUMNS
 from sdn.transport.switch_seen import read_switch, settled
 
@@ -58,6 +61,16 @@ class BridgeFacts:
     bridges: tuple[str, ...]  # every bridge of the host, ours and foreign, sorted
 
 
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Says in words, the same each time, that ovs-vswitchd did not take up a change: ovsdbapp tells of its own queue."""
+    try:
+        yield
+    except TimeoutException as problem:
+        words = f"OVSDB was asked for a change, and ovs-vswitchd did not do it within {TIMEOUT_S} s: does it hang?"
+        raise ChannelError(words) from problem
+
+
 class _Monitor(connection.OvsdbIdl):  # type: ignore[misc]
     """An IDL that says when anything of it changed."""
 
@@ -87,8 +100,9 @@ class HostDatabase:
         self._connection.stop(timeout=2)
 
     def ensure_bridge(self, datapath_type: str, underlay_ip: str, controller: str) -> None:
-        """br-int with our settings, its controller and the VXLAN port; writes only what differs."""
-        with self._lock, self._api.transaction(check_error=True) as txn:
+        """br-int with our settings, its controller and the VXLAN port; writes only what differs. Raises ChannelError where
+        the switch takes nothing up in time, as the other changes do."""
+        with self._lock, _in_time(), self._api.transaction(check_error=True) as txn:
             txn.add(
                 self._api.add_br(
                     BRIDGE, may_exist=True, datapath_type=datapath_type if datapath_type != "system" else None
@@ -100,7 +114,7 @@ class HostDatabase:
             txn.add(self._api.add_port(BRIDGE, TUNNEL, may_exist=True))
             options = {"remote_ip": "flow", "key": "flow", "local_ip": underlay_ip}
             txn.add(self._api.db_set("Interface", TUNNEL, ("type", "vxlan"), ("options", options)))
-        with self._lock:
+        with self._lock, _in_time():
             if self._api.get_controller(BRIDGE).execute(check_error=True) != [controller]:
                 self._api.set_controller(BRIDGE, [controller]).execute(check_error=True)
             settings = (("connection_mode", "out-of-band"), ("max_backoff", 1000), ("inactivity_probe", 5000), *SHARES)
@@ -119,7 +133,7 @@ class HostDatabase:
             left = [end for end in ends if not wanted and end[1] in there]
             if not missing and not left:
                 return
-            with self._api.transaction(check_error=True) as txn:
+            with _in_time(), self._api.transaction(check_error=True) as txn:
                 for bridge, name, peer in missing:
                     columns = (("type", "patch"), ("options", {"peer": peer}))
                     txn.add(self._api.add_port(bridge, name, may_exist=True))
@@ -130,7 +144,7 @@ class HostDatabase:
 
     def ensure_geneve(self, wanted: bool, underlay_ip: str) -> None:
         """br-int's Geneve port, or none."""
-        with self._lock, self._api.transaction(check_error=True) as txn:
+        with self._lock, _in_time(), self._api.transaction(check_error=True) as txn:
             if not wanted:
                 txn.add(self._api.del_port(GENEVE, bridge=BRIDGE, if_exists=True))
                 return

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -46,6 +48,7 @@ class Told:
         self.bridges: dict[str, tuple[str, ...]] = {}
         self.generations: list[int] = []
         self.metered: dict[str, bool] = {}
+        self.lost: list[str] = []
 
     async def host_connected(self, host: str, dpid: int, ovs_version: str) -> None:
         self.connected.append(host)
@@ -53,7 +56,8 @@ class Told:
     async def meters_seen(self, host: str, has_meters: bool) -> None:
         self.metered[host] = has_meters
 
-    async def host_lost(self, host: str, reason: str) -> None: ...
+    async def host_lost(self, host: str, reason: str) -> None:
+        self.lost.append(reason)
 
     async def bridges_seen(self, host: str, bridges: tuple[str, ...]) -> None:
         self.bridges[host] = bridges
@@ -358,3 +362,24 @@ async def test_what_a_dead_switch_left_in_its_database_is_nobodys_word() -> None
             assert "vxlan0" in await asyncio.to_thread(_ports_of, first), "though its database tells the same as before"
             first._spawn(*vswitchd.args)
             await until(lambda: seen() == {"hv1", "hv2"}, "it is seen again")
+
+
+async def test_a_switch_that_hangs_is_said_to_be_lost_at_once_and_in_words(
+    switches: dict[str, Shadow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ovs-vswitchd is stopped, not dead: its OVSDB goes on saying that the controller is connected."""
+    monkeypatch.setattr("sdn.transport.openflow.ECHO_EVERY_S", 0.1)
+    monkeypatch.setattr("sdn.transport.ovsdb.TIMEOUT_S", 1)
+    pid = int((switches["hv1"].rundir / "ovs-vswitchd.pid").read_text())
+    async with _running(switches, WORLD) as told:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await until(lambda: told.lost, "it is lost")
+            assert told.lost == ["OpenFlow channel: no answer to echo"], "before anything is asked of it"
+            await until(lambda: len(told.lost) > 1, "it is asked for a change")
+            assert (
+                told.lost[1] == "OVSDB was asked for a change, and ovs-vswitchd did not do it within 1 s: does it hang?"
+            )
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await until(lambda: told.connected.count("hv1") > 1, "it is there again")
