@@ -19,7 +19,7 @@ import redis
 import redis.asyncio
 from django.conf import settings
 
-from portal.live.events import connection
+from portal.live.events import connection, waiting_connection
 from sdn.model.addresses import HostName, IfaceId
 from sdn.probe import ProbeOrder, ProbeReport
 from sdn.transport.openflow import ChannelError
@@ -71,7 +71,7 @@ def _order(words: dict[str, Any], within_s: float) -> dict[str, Any]:
             pipe.rpush(ORDERS, json.dumps({"key": key, **words}))
             pipe.expire(ORDERS, ORDER_LIFE_S)
             pipe.execute()
-        taken: Any = client.blpop([ANSWERS + key], timeout=within_s + GRACE_S)
+        taken: Any = waiting_connection().blpop([ANSWERS + key], timeout=within_s + GRACE_S)
     except redis.RedisError as problem:
         raise ProbeRefused(f"Redis, which takes the order to the controller, does not answer: {problem}") from problem
     if taken is None:

@@ -20,7 +20,8 @@ import redis
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
-from portal.live.events import connection
+from portal.config.answering import answering
+from portal.live.events import waiting_connection
 from portal.live.transient import publish_transient
 from portal.networks.models import Port
 from portal.traces.models import ProbeSample, Probing
@@ -84,9 +85,10 @@ class Prober:
 
     def _take(self) -> int | None:
         try:
-            taken: Any = connection().blpop([ORDERS], timeout=TAKE_WAIT_S)
+            taken: Any = waiting_connection().blpop([ORDERS], timeout=TAKE_WAIT_S)
         except redis.RedisError as problem:
-            log.warning("no orders from redis problem=%s", problem)
+            if not answering.hangs():
+                log.warning("no orders from redis problem=%s", problem)
             self._stopping.wait(AWAY_S)
             return None
         return int(taken[1]) if taken else None

@@ -17,6 +17,7 @@ import redis
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
+from portal.config.answering import answering
 from portal.traces.desk import order_trace, take_order
 from portal.traces.models import TraceRequest
 from tasks.trace_kept import Kept
@@ -61,7 +62,8 @@ class Tracer:
             try:
                 trace_id = take_order()
             except redis.RedisError as problem:
-                log.warning("no orders from redis problem=%s", problem)
+                if not answering.hangs():  # one that hangs is told once, not by each thread each second
+                    log.warning("no orders from redis problem=%s", problem)
                 self._stopping.wait(AWAY_S)
                 continue
             close_old_connections()

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
+from portal.config.answering import heeded
+
 log = logging.getLogger("hopsight.cache")
 
 
@@ -48,7 +50,7 @@ def _or_alone(name: str) -> Callable[..., Any]:
     def method(self: SharedCache, *args: Any, **kwargs: Any) -> Any:
         self.follow_settings()
         try:
-            return inner(self, *args, **kwargs)
+            return heeded(lambda: inner(self, *args, **kwargs))
         except redis.RedisError as problem:
             log.warning("cache not reached problem=%s", problem)
             return getattr(self.alone, name)(*args, **kwargs)

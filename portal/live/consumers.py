@@ -1,4 +1,4 @@
-"""The WebSocket: `{"join": topic}` and `{"leave": topic}` in; `joined`, `refused`, `lagging` and events out.
+"""The WebSocket: `{"join": topic}` and `{"leave": topic}` in; `joined`, `refused`, `lagging`, `stale` and events out.
 
 A frame is one such message or, when several are due, an array of them.
 """
@@ -85,6 +85,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 return
             texts = [batch.text for batch in batches if batch.topic in self.topics]
             texts += [json.dumps({"lagging": topic}) for topic in mailbox.take_lagging() if topic in self.topics]
+            if (is_stale := mailbox.take_stale()) is not None:
+                texts.append(json.dumps({"stale": is_stale}))
             free_at = loop.time() + FRAME_EVERY_S
             if texts:
                 await self.send(text_data=frame_of(texts))

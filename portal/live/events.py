@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from functools import lru_cache
 from typing import Any
 
@@ -23,13 +22,12 @@ from django.db import connection as db
 from django.db import transaction
 from django.utils import timezone
 
+from portal.config.answering import ANSWER_S, WAIT_S, HeedingRedis, answering
 from portal.live.models import Event, Topic
 
 log = logging.getLogger("hopsight.live")
 CHANNEL_PREFIX = "hopsight:live:"
 RIGHTS_CHANNEL = "hopsight:poke:rights"
-LEFT_ALONE_S = 5
-_hung_until = [0.0]  # on the monotonic clock
 _TOPIC = Topic._meta.db_table
 _NEXT = (
     f'INSERT INTO "{_TOPIC}" ("name", "seq") VALUES (%s, 1) ON CONFLICT ("name") DO UPDATE SET "seq" = "{_TOPIC}"."seq" + 1 '
@@ -40,7 +38,13 @@ _NEXT = (
 @lru_cache(maxsize=1)
 def connection() -> redis.Redis:
     """This process's Redis connection pool."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+    return HeedingRedis.from_url(settings.REDIS_URL, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+
+
+@lru_cache(maxsize=1)
+def waiting_connection() -> redis.Redis:
+    """The same for BLPOP, whose answer is not there at once."""
+    return HeedingRedis.from_url(settings.REDIS_URL, socket_timeout=WAIT_S, socket_connect_timeout=ANSWER_S)
 
 
 def channel_of(topic: str) -> str:
@@ -82,17 +86,18 @@ def send(topic: str, message: str) -> None:
 
 
 def say(channel: str, message: str) -> None:
-    """The message is with Redis. Raises redis.RedisError.
+    """The message is with Redis, or will be once a Redis that hangs goes on. Raises redis.RedisError."""
 
-    A Redis that did not answer in time is left alone for some seconds: a request tells several events, and would wait for each.
-    """
-    if time.monotonic() < _hung_until[0]:
-        raise redis.TimeoutError("it did not answer a moment ago")
+    def later(client: redis.Redis) -> None:
+        client.publish(channel, message)
+
+    if answering.put_off(later):
+        return
     try:
         connection().publish(channel, message)
     except redis.TimeoutError:
-        _hung_until[0] = time.monotonic() + LEFT_ALONE_S
-        raise
+        if not answering.put_off(later):  # it answers again: who waited in vain was the first to say so
+            connection().publish(channel, message)
 
 
 def rights_changed(user_id: int) -> None:

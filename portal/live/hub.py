@@ -3,6 +3,9 @@
 What comes to a topic within FRAME_EVERY_S is one batch, joined once whoever reads it: a thousand sockets are handed the same text,
 and an event costs each of them nothing. The first after a pause goes at once. Where a thousand sends take longer than that, the
 loop comes later to the next batch, which then holds more: fewer frames, none lost.
+
+A Redis that does not answer is told to all sockets as "stale" within some seconds, and when it does again, with "lagging" for what
+they read: nothing says that what was published meanwhile came through.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ FRAME_EVERY_S = 0.05  # at most 20 batches a second of one topic
 WATCH_EVERY_S = 4
 WATCH_EXPIRY_S = 10
 SOCKETS_PREFIX, SOCKETS_EXPIRY_S = "hopsight:metrics:sockets:", 12
+ASK_EVERY_S, ANSWER_S, GRACE_S, GIVE_UP_S = 1.5, 1.0, 0.5, 10.0  # whether Redis answers: else stale after three seconds
 RIGHTS_EVERY_ROUNDS = 15  # of WATCH_EVERY_S: heals a poke that was lost
 
 
@@ -54,12 +58,13 @@ class Hub:
         self._redis = redis.asyncio.Redis.from_url(settings.REDIS_URL)
         self._tasks: list[asyncio.Task[None]] = []
         self.subscribed = asyncio.Event()
+        self.is_stale = False
         self._name = secrets.token_hex(6)
 
     def start(self) -> None:
         """Run in the current loop; once."""
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
+            self._tasks = [asyncio.create_task(work) for work in (self._read(), self._watch(), self._ask())]
 
     async def stop(self) -> None:
         """End the hub's tasks and its connection; it can be started again."""
@@ -70,8 +75,10 @@ class Hub:
         await self._redis.aclose()
 
     def open(self, user_id: int, mailbox: Mailbox) -> None:
-        """Tell the mailbox when the person's rights change."""
+        """Tell the mailbox when the person's rights change, and whether anything comes through."""
         self._people[user_id].add(mailbox)
+        if self.is_stale:
+            mailbox.say_stale(True)
 
     def close(self, user_id: int, mailbox: Mailbox) -> None:
         self._people[user_id].discard(mailbox)
@@ -93,9 +100,7 @@ class Hub:
             try:
                 async with self._redis.pubsub() as channel:
                     await channel.psubscribe(CHANNEL_PREFIX + "*", RIGHTS_CHANNEL)
-                    for mailbox_topic, mailboxes in list(self._readers.items()):
-                        for mailbox in mailboxes:
-                            mailbox.lag(mailbox_topic)
+                    self._lag_all()
                     self._ask_rights(*self._people)
                     self.subscribed.set()
                     async for message in channel.listen():
@@ -130,6 +135,44 @@ class Hub:
             for mailbox in readers:
                 mailbox.put(batch)
 
+    async def _ask(self) -> None:
+        """Whether Redis answers. A ping that is late is waited for all the same, so that its answer is the first to be seen."""
+        while True:
+            asked = asyncio.create_task(self._answers())
+            try:
+                for within_s in (ANSWER_S, GRACE_S):  # twice: a loop that was busy for long has not looked in between
+                    await asyncio.wait({asked}, timeout=within_s)
+                if not asked.done():
+                    self._say_stale(True)
+                self._say_stale(not await asked)
+            finally:
+                asked.cancel()
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(GIVE_UP_S):
+                await self._redis.ping()
+        except (redis.RedisError, TimeoutError):
+            return False
+        return True
+
+    def _say_stale(self, is_stale: bool) -> None:
+        if is_stale == self.is_stale:
+            return
+        self.is_stale = is_stale
+        log.warning("redis %s", "does not answer: sockets are stale" if is_stale else "answers again: sockets fetch")
+        for mailboxes in self._people.values():
+            for mailbox in mailboxes:
+                mailbox.say_stale(is_stale)
+        if not is_stale:
+            self._lag_all()
+
+    def _lag_all(self) -> None:
+        for topic, mailboxes in self._readers.items():
+            for mailbox in mailboxes:
+                mailbox.lag(topic)
+
     async def _watch(self) -> None:
         rounds = 0
         while True:
@@ -143,15 +186,19 @@ class Hub:
     async def _count(self) -> None:
         """How many sockets this process has, for /metrics; forgotten when the process is gone."""
         sockets = sum(len(mailboxes) for mailboxes in self._people.values())
-        with contextlib.suppress(redis.RedisError):
-            await self._redis.set(f"{SOCKETS_PREFIX}{self._name}", str(sockets), ex=SOCKETS_EXPIRY_S)
+        with contextlib.suppress(redis.RedisError, TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                await self._redis.set(f"{SOCKETS_PREFIX}{self._name}", str(sockets), ex=SOCKETS_EXPIRY_S)
 
     async def _mark(self, topic: str) -> None:
+        if self.is_stale:  # the next round marks it, or the one after
+            return
         try:
-            await self._redis.set(f"hopsight:watch:{topic}", "1", ex=WATCH_EXPIRY_S)
-            await self._redis.publish("hopsight:poke:watch", topic)
-        except redis.RedisError as problem:
-            log.warning("watch key not set topic=%s problem=%s", topic, problem)
+            async with asyncio.timeout(ANSWER_S):
+                await self._redis.set(f"hopsight:watch:{topic}", "1", ex=WATCH_EXPIRY_S)
+                await self._redis.publish("hopsight:poke:watch", topic)
+        except (redis.RedisError, TimeoutError) as problem:
+            log.warning("watch key not set topic=%s problem=%r", topic, problem)
 
 
 class Mailbox:
@@ -162,6 +209,7 @@ class Mailbox:
         self._count = 0
         self._lagging: set[str] = set()
         self._asks = False
+        self._stale: bool | None = None
         self._waker: asyncio.Future[None] | None = None
 
     def put(self, batch: Batch) -> None:
@@ -182,9 +230,14 @@ class Mailbox:
         self._asks = True
         self._wake()
 
+    def say_stale(self, is_stale: bool) -> None:
+        """Tell the reader that nothing comes through, or that it does again."""
+        self._stale = is_stale
+        self._wake()
+
     async def wait(self) -> None:
         """Until there is something to take."""
-        while not (self._batches or self._lagging or self._asks):
+        while not (self._batches or self._lagging or self._asks or self._stale is not None):
             self._waker = asyncio.get_running_loop().create_future()
             await self._waker
 
@@ -197,6 +250,11 @@ class Mailbox:
         """Whether rights must be looked at before what was taken is told."""
         asked, self._asks = self._asks, False
         return asked
+
+    def take_stale(self) -> bool | None:
+        """Whether nothing comes through, where that is news."""
+        news, self._stale = self._stale, None
+        return news
 
     def take_lagging(self) -> set[str]:
         """Topics whose events were dropped since the last call."""

@@ -2,7 +2,7 @@
 
 `event: joined` tells the number that a snapshot has now; then each event of the topic comes with its number as `id`. A reader
 that comes back says in Last-Event-ID which it had: those after it are sent first while they are kept, else `event: lagging`
-says to fetch the snapshot. The stream ends when its session or token ends, or the right does.
+says to fetch the snapshot. `event: stale` tells that no event comes through, or that they do again. The stream ends when its session or token ends, or the right does.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ async def _live(user: User, key: str, topic: str, mailbox: Mailbox, seq: int) ->
             for event in told if isinstance(told, list) else [told]:
                 if event["seq"] > seq:
                     yield _piece("", message if event is told else json.dumps(event), event["seq"])
+        if (is_stale := mailbox.take_stale()) is not None:
+            yield _piece("stale", json.dumps({"stale": is_stale}))
         for lagging in mailbox.take_lagging():
             yield _piece("lagging", json.dumps({"lagging": lagging}))
 

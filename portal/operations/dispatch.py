@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import lru_cache
 from typing import Any
 
+import redis
 from celery import Celery
 from django.conf import settings
 
+from portal.config.answering import ANSWER_S, answering
+
 log = logging.getLogger("hopsight.dispatch")
+SLOW_S = 0.9  # a broker that is away refuses sooner; only one that hangs takes so long to fail
 
 
 @lru_cache(maxsize=1)
 def _celery() -> Any:
     app = Celery("hopsight", broker=settings.CELERY_BROKER_URL)
     app.conf.update(
-        broker_connection_timeout=2, broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 2}
+        broker_connection_timeout=ANSWER_S,
+        broker_transport_options={"socket_connect_timeout": ANSWER_S, "socket_timeout": ANSWER_S},
     )
     return app
 
@@ -87,7 +93,24 @@ def enqueue_screens(host_id: int, within_s: float) -> None:
 
 
 def _send(name: str, *object_ids: int, expires_s: float | None = None) -> None:
+    """A broker that hangs gets it once it goes on, unless that is too late then."""
+
+    def later(_client: redis.Redis) -> None:
+        if expires_s is None:
+            _send_now(name, object_ids)
+
+    if answering.put_off(later):
+        return
+    began = time.monotonic()
+    if not _send_now(name, object_ids, expires_s) and time.monotonic() - began >= SLOW_S:
+        answering.it_did_not_answer()
+        answering.put_off(later)
+
+
+def _send_now(name: str, object_ids: tuple[int, ...], expires_s: float | None = None) -> bool:
     try:
         _celery().send_task(name, list(object_ids), retry=False, expires=expires_s)
     except Exception as problem:  # the process's edge: whatever the broker's client raises, the row is kept and re-sent
         log.warning("not sent task=%s id=%s problem=%s", name, object_ids, problem)
+        return False
+    return True

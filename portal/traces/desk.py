@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from portal.live.events import connection
+from portal.live.events import connection, waiting_connection
 
 log = logging.getLogger("hopsight.traces")
 ORDERS, ANSWERED = "hopsight:trace:orders", "hopsight:trace:answered:"
@@ -34,7 +34,7 @@ def order_trace(trace_id: int) -> None:
 
 def take_order() -> int | None:
     """The next order's trace, None after some seconds without one. Raises redis.RedisError."""
-    taken = connection().blpop([ORDERS], timeout=TAKE_WAIT_S)
+    taken = waiting_connection().blpop([ORDERS], timeout=TAKE_WAIT_S)
     return int(taken[1]) if taken else None
 
 
@@ -52,7 +52,7 @@ def tell_answered(trace_id: int, text: str) -> None:
 def wait_answered(trace_id: int, within_s: float) -> bytes | None:
     """The answer's text when it is there within that time; None where it is not, or Redis is away."""
     try:
-        told: Any = connection().blpop([f"{ANSWERED}{trace_id}"], timeout=within_s)
+        told: Any = waiting_connection().blpop([f"{ANSWERED}{trace_id}"], timeout=within_s)
     except redis.RedisError:
         return None
     return bytes(told[1]) if told else None

@@ -102,3 +102,23 @@ it("takes a frame of many messages as if they came one by one", async () => {
   await settle();
   expect(seen.at(-1)).toMatchObject({ kind: "snapshot", view: { seq: 9 } });
 });
+
+it("says that it is stale while no event comes through, and fetches afterwards", async () => {
+  const { socket, wires } = stage([
+    { seq: 1, state: { "vm:1": 1 } },
+    { seq: 4, state: { "vm:1": 4 } },
+  ]);
+  const states: string[] = [];
+  const seen: Change[] = [];
+  socket.onStatus((status) => states.push(status));
+  socket.join("t", (change) => seen.push(change));
+  const wire = wires[0] as FakeWire;
+  wire.onopen?.(new Event("open"));
+  wire.say({ joined: "t", seq: 1 });
+  await settle();
+  wire.say({ stale: true });
+  wire.say([{ lagging: "t" }, { stale: false }]);
+  await settle();
+  expect(states).toEqual(["connecting", "live", "stale", "live"]);
+  expect(seen.at(-1)?.view.state["vm:1"]).toBe(4);
+});

@@ -1,10 +1,10 @@
 /**
  * One WebSocket for all topics of the page. It reconnects with a growing pause, joins again, and fetches a topic's
- * snapshot again after a gap, after "lagging" and after every reconnect.
+ * snapshot again after a gap, after "lagging" and after every reconnect. "stale": the server is there, but no event comes through.
  */
 import { applyEvents, type LiveEvent, replay, type Snapshot, type View, viewOf } from "./live";
 
-export type Connection = "connecting" | "live" | "reconnecting";
+export type Connection = "connecting" | "live" | "stale" | "reconnecting";
 export type Change = { kind: "snapshot"; view: View } | { kind: "event"; view: View; event: LiveEvent };
 type Listener = (change: Change) => void;
 
@@ -106,6 +106,7 @@ export class LiveSocket {
         this.pauseMs = FIRST_PAUSE_MS;
         void this.refetch(message.joined);
       } else if (typeof message.lagging === "string") void this.refetch(message.lagging);
+      else if (typeof message.stale === "boolean") this.tell(message.stale ? "stale" : "live");
       else if (typeof message.topic === "string") {
         const batch = events.get(message.topic) ?? [];
         batch.push(message as unknown as LiveEvent);

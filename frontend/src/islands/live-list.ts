@@ -1,6 +1,8 @@
 /**
  * Keeps server-rendered rows true: `data-topic` names one topic or several (by space), `data-kinds` the kinds of object
- * that the list shows ("vm operation"); an object that has no row yet makes the island render itself again.
+ * that the list shows ("vm operation"); an object that has no row yet makes the island render itself again. So does a second
+ * snapshot (events were missed): what came and what went meanwhile was told to nobody. With `data-whole` (a list that is
+ * empty: its first row brings a head and buttons with it) the page is loaded again instead.
  */
 import type { LiveEvent, View } from "../core/live";
 import { live } from "../core/socket";
@@ -8,7 +10,8 @@ import { fillRow, renderAgain, rowsOf } from "./fields";
 
 export function liveList(element: HTMLElement): void {
   const kinds = (element.dataset.kinds ?? "").split(" ").filter(Boolean);
-  const again = gathered(() => void renderAgain(element));
+  const isWhole = "whole" in element.dataset;
+  const again = gathered(() => (isWhole ? location.reload() : void renderAgain(element)));
   const shows = (object: string): boolean =>
     kinds.length > 0 ? kinds.includes(kindOf(object)) : hasKind(element, kindOf(object));
 
@@ -22,10 +25,13 @@ export function liveList(element: HTMLElement): void {
     } else for (const row of rows) fillRow(row, event.data);
   };
 
-  const onSnapshot = (view: View): void => {
+  const fetched = new Set<string>();
+  const onSnapshot = (topic: string, view: View): void => {
+    if (fetched.has(topic)) again();
+    fetched.add(topic);
     for (const [object, data] of Object.entries(view.state)) {
       const rows = rowsOf(element, object);
-      if (rows.length === 0 && kinds.includes(kindOf(object))) again();
+      if (rows.length === 0 && !isWhole && kinds.includes(kindOf(object))) again();
       for (const row of rows) fillRow(row, data);
     }
   };
@@ -33,7 +39,7 @@ export function liveList(element: HTMLElement): void {
   for (const topic of (element.dataset.topic ?? "").split(" ").filter(Boolean)) {
     live().join(topic, (change) => {
       if (change.kind === "event") onEvent(change.event);
-      else onSnapshot(change.view);
+      else onSnapshot(topic, change.view);
     });
   }
 }

@@ -40,7 +40,8 @@ export function livePage(element: HTMLElement): void {
       shown.set(object, now);
       if (now !== known && (change.kind === "event" || known !== undefined)) soon();
     }
-    if (first && "fresh" in element.dataset) soon();
+    // the page was made a moment before the first snapshot; a later one comes after events that were missed
+    if (first ? "fresh" in element.dataset : change.kind === "snapshot") soon();
     first = false;
   });
   const everyS = Number(element.dataset.every ?? "0");

@@ -9,6 +9,7 @@ import { replaceParts } from "./live-page";
 const WORDS: Record<Connection, string> = {
   connecting: "wordConnecting",
   live: "wordLive",
+  stale: "wordStale",
   reconnecting: "wordReconnecting",
 };
 const STALE_S = 15;
@@ -42,6 +43,7 @@ function showConnection(element: HTMLElement): void {
     dot.textContent = dot.dataset[WORDS[connection]] ?? connection;
     dot.classList.toggle("fresh--stale", connection !== "live");
     dot.dataset.connection = connection;
+    dot.title = connection === "stale" ? (dot.dataset.whyStale ?? "") : "";
   });
 }
 
@@ -67,8 +69,11 @@ function followOperations(element: HTMLElement): void {
     live().connectNow();
     return;
   }
+  let first = true;
   live().join(topic, (change) => {
-    if (due || change.kind !== "event" || !change.event.object.startsWith("operation:")) return;
+    const missed = change.kind === "snapshot" && !first;
+    first = false;
+    if (due || !(missed || (change.kind === "event" && change.event.object.startsWith("operation:")))) return;
     due = true;
     setTimeout(async () => {
       due = false;
