@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import Team, User
 from portal.compute.models import VM, Flavor, Image
+from portal.compute.plans import Plan
 
 FOLDER = "hopsight"  # what all keys of ours in a store begin with
 
@@ -177,17 +178,14 @@ class BackupVolume(models.Model):
         return f"hs-{self.backup.vm_uuid}-{self.backup.uuid.hex[:12]}-{self.volume_uuid.hex[:12]}.backup"
 
 
-class BackupPlan(models.Model):
+class BackupPlan(Plan):
     """A backup every so often: a full one after so many incremental ones; the last so many full ones are kept with theirs."""
 
     vm = models.OneToOneField(VM, on_delete=models.CASCADE, related_name="backup_plan")
     store = models.ForeignKey(BackupStore, on_delete=models.CASCADE, related_name="+")
-    every_hours = models.PositiveIntegerField()
     full_every = models.PositiveIntegerField(help_text="every so many-th is a full one")
     keep = models.PositiveIntegerField(help_text="full ones, with what lies on them")
     is_with_volumes = models.BooleanField(default=True, help_text="with all volumes that the VM then has")
-    next_at = models.DateTimeField()
-    problem = models.CharField(max_length=300, default="", blank=True, help_text="why one that is due is not taken")
 
     def __str__(self) -> str:
         return f"every {self.every_hours} h, a full one every {self.full_every}, the last {self.keep} kept"

@@ -16,12 +16,13 @@ from portal.backups.chain import Kept, superfluous, with_those_on
 from portal.backups.models import Backup, BackupPlan, BackupStore
 from portal.compute.changes import changes_of, locked_vm
 from portal.compute.models import VM
+from portal.compute.plans import plan_errors
 from portal.compute.requests import VMProblem, start_operation
 from portal.live.publishers import vm_changed
 from portal.operations.models import UNFINISHED, Operation
 from portal.operations.requests import Subject, begin_operation
 
-MOST_HOURS, MOST_KEPT, MOST_IN_CHAIN = 24 * 31, 60, 60
+MOST_KEPT, MOST_IN_CHAIN = 60, 60
 State = Backup.State
 
 
@@ -189,20 +190,11 @@ def set_plan(vm: VM, user: User, asked: PlanAsked) -> BackupPlan | None:
     with transaction.atomic():
         Team.objects.select_for_update(no_key=True).get(pk=vm.team_id)
         fresh = VM.objects.select_related("team").get(pk=vm.pk)
-        errors: dict[str, list[str]] = {}
-        if not 0 <= every_hours <= MOST_HOURS:
-            errors["every_hours"] = [
-                gettext("%(every_hours)s was given; 0 (none) to %(most_hours)s are allowed")
-                % {"every_hours": every_hours, "most_hours": MOST_HOURS}
-            ]
+        errors = plan_errors(every_hours, keep, MOST_KEPT)
         if not 1 <= full_every <= MOST_IN_CHAIN:
             errors["full_every"] = [
                 gettext("%(full_every)s was given; 1 (each) to %(most_in_chain)s are allowed")
                 % {"full_every": full_every, "most_in_chain": MOST_IN_CHAIN}
-            ]
-        if not 1 <= keep <= MOST_KEPT:
-            errors["keep"] = [
-                gettext("%(keep)s was given; 1 to %(most_kept)s are allowed") % {"keep": keep, "most_kept": MOST_KEPT}
             ]
         if errors:
             raise VMProblem(errors)
@@ -241,7 +233,7 @@ def _keep(plan: BackupPlan) -> bool:
         if reason := take_refusal(plan.vm):
             return _tell_plan(plan, reason)
         take_backup(plan.vm, None, plan.store.name, plan=plan, volumes=None if plan.is_with_volumes else ())
-        BackupPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours), problem="")
+        plan.was_taken(now)
         return True
     except VMProblem as problem:  # somebody was faster, or its store takes none now: the next look tries again
         return _tell_plan(plan, str(problem))
@@ -249,9 +241,7 @@ def _keep(plan: BackupPlan) -> bool:
 
 def _tell_plan(plan: BackupPlan, reason: str) -> bool:
     """Keep why none was taken, for its page; nothing was begun."""
-    told = reason[:300]
-    if told != plan.problem:
-        with transaction.atomic():
-            BackupPlan.objects.filter(pk=plan.pk).update(problem=told)
+    with transaction.atomic():
+        if plan.was_not_taken(reason):
             _tell(plan.vm)
     return False

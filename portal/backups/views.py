@@ -23,6 +23,7 @@ from portal.backups.restores import RestoreSpec, links_of, restore_backup
 from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
 from portal.backups.strays import clean_store, cleanings
 from portal.compute.models import VM
+from portal.compute.plans import plan_form
 from portal.compute.requests import VMProblem, next_name
 from portal.compute.views import _visible
 from portal.config.typed import typed_number
@@ -59,17 +60,14 @@ def vm_backups(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "no_take": why or take_refusal(row),
         "why": why,
         "plan": plan,
-        "planned": _plan_form(plan, request.POST if errors and request.POST.get("what") == "plan" else None),
+        "planned": plan_form(_planned(plan), request.POST if errors and request.POST.get("what") == "plan" else None),
         "problems": [line for lines in errors.values() for line in lines],
         "operation": Operation.objects.filter(object_uuid=row.uuid, kind="vm.backup").first(),
     }
     return render(request, "backups/vm_backups.html", context, status=422 if errors else 200)
 
 
-def _plan_form(plan: BackupPlan | None, given: QueryDict | None) -> dict[str, object]:
-    """What the plan's form shows: what was typed, where that was refused, else what the plan is."""
-    if given is not None:
-        return {name: given.get(name, "") for name in ("every_hours", "full_every", "keep", "store", "volumes")}
+def _planned(plan: BackupPlan | None) -> dict[str, object]:
     if plan is None:
         return {"every_hours": 0, "full_every": 7, "keep": 4, "store": "", "volumes": True}
     told = {"every_hours": plan.every_hours, "full_every": plan.full_every, "keep": plan.keep}

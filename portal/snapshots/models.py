@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.accounts.models import User
 from portal.compute.models import VM
+from portal.compute.plans import Plan
 from portal.volumes.models import Volume
 
 
@@ -100,16 +101,13 @@ class SnapshotVolume(models.Model):
         return self.volume.layer_of(self.snapshot.uuid if self.snapshot else self.uuid)
 
 
-class SnapshotPlan(models.Model):
+class SnapshotPlan(Plan):
     """A snapshot of a VM, or of a volume alone, every so often, of which the last so many are kept."""
 
     vm = models.OneToOneField(VM, on_delete=models.CASCADE, null=True, blank=True, related_name="snapshot_plan")
     volume = models.OneToOneField(Volume, on_delete=models.CASCADE, null=True, blank=True, related_name="snapshot_plan")
-    every_hours = models.PositiveIntegerField()
     keep = models.PositiveIntegerField()
-    next_at = models.DateTimeField()
     is_with_volumes = models.BooleanField(default=True, help_text="with all volumes that can be in a snapshot")
-    problem = models.CharField(max_length=300, default="", blank=True, help_text="why one that is due is not taken")
 
     class Meta:
         constraints = [

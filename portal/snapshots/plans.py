@@ -12,11 +12,11 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext
 
 from portal.accounts.audit import record
 from portal.accounts.models import User
 from portal.compute.models import VM
+from portal.compute.plans import plan_errors, plan_form
 from portal.compute.requests import Use, VMProblem, over_quota_by, use_of
 from portal.live.publishers import vm_changed, volume_changed
 from portal.operations.models import Operation
@@ -38,8 +38,6 @@ from portal.volumes.quota import quota_problems
 from portal.volumes.rules import MOST_SNAPSHOTS
 from portal.volumes.rules import refusals_of as refusals_of_volume
 
-MOST_HOURS = 24 * 31
-
 
 def plan_of(what: VM | Volume) -> SnapshotPlan | None:
     """Its plan; None when it has none."""
@@ -48,11 +46,10 @@ def plan_of(what: VM | Volume) -> SnapshotPlan | None:
 
 def form_of(plan: SnapshotPlan | None, given: Mapping[str, str] | None = None) -> dict[str, object]:
     """What the plan's form shows: what was typed, where that was refused, else what the plan is."""
-    if given is not None:
-        return {name: given.get(name, "") for name in ("every_hours", "keep", "volumes")}
-    if plan is None:
-        return {"every_hours": 0, "keep": 7, "volumes": True}
-    return {"every_hours": plan.every_hours, "keep": plan.keep, "volumes": plan.is_with_volumes}
+    planned: dict[str, object] = {"every_hours": 0, "keep": 7, "volumes": True}
+    if plan is not None:
+        planned = {"every_hours": plan.every_hours, "keep": plan.keep, "volumes": plan.is_with_volumes}
+    return plan_form(planned, given)
 
 
 def set_plan(
@@ -100,7 +97,7 @@ def _keep(plan: SnapshotPlan) -> bool:
         if reason := _take_refusal(_subject(plan)):
             return _tell(plan, reason)
         _take(plan, f"auto-{now:%Y%m%d-%H%M%S}")
-        SnapshotPlan.objects.filter(pk=plan.pk).update(next_at=now + timedelta(hours=plan.every_hours), problem="")
+        plan.was_taken(now)
         return True
     except VMProblem as problem:  # no quota left, or somebody was faster: the next look tries again
         return _tell(plan, str(problem))
@@ -108,23 +105,15 @@ def _keep(plan: SnapshotPlan) -> bool:
 
 def _tell(plan: SnapshotPlan, reason: str) -> bool:
     """Keep why none was taken, for its page; nothing was begun."""
-    told = reason[:300]
-    if told != plan.problem:
-        with transaction.atomic():
-            SnapshotPlan.objects.filter(pk=plan.pk).update(problem=told)
+    with transaction.atomic():
+        if plan.was_not_taken(reason):
             _changed(_subject(plan))
     return False
 
 
 def _plan_errors(what: VM | Volume, every_hours: int, keep: int) -> dict[str, list[str]]:
-    errors: dict[str, list[str]] = {}
     most = MOST if isinstance(what, VM) else MOST_SNAPSHOTS
-    if not 0 <= every_hours <= MOST_HOURS:
-        words = gettext("%(every_hours)s was given; 0 (none) to %(most_hours)s are allowed")
-        errors["every_hours"] = [words % {"every_hours": every_hours, "most_hours": MOST_HOURS}]
-    if not 1 <= keep < most:
-        words = gettext("%(keep)s was given; 1 to %(most)s are allowed")
-        errors["keep"] = [words % {"keep": keep, "most": most - 1}]
+    errors = plan_errors(every_hours, keep, most - 1)
     if isinstance(what, Volume) and every_hours and (reason := left_out_words(what)):
         errors["volume"] = [f"{what.name}: {reason}"]
     return errors
