@@ -14,12 +14,13 @@ from pydantic import Field
 from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.api.names import Given
-from portal.api.paging import Page, PageQuery, as_page, page_of
+from portal.api.paging import Page, PageQuery
 from portal.api.schemas import Accepted
 from portal.compute.adoption import Wish, adopt, let_go, plan_of
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.hosts.models import ForeignDomain
+from portal.hosts.on_hosts import OnHost, page_on_hosts
 from portal.operations.serialize import operation_as_json
 
 router = Router()
@@ -83,18 +84,9 @@ class AdoptionPlanOut(Schema):
 
 
 @router.get("/foreign-domains", response=Page[ForeignOut], summary="Domains on the hosts that are no VM of Hopsight’s")
-def list_foreign(
-    request: HttpRequest,
-    paging: Query[PageQuery],
-    host: Annotated[str, Query(max_length=40, description="only on this one")] = "",
-) -> Any:
+def list_foreign(request: HttpRequest, paging: Query[PageQuery], host: OnHost = "") -> Any:
     require(request, "host.see")
-    rows = ForeignDomain.objects.select_related("host")
-    if host:
-        rows = rows.filter(host__name=host.replace("\0", ""))
-    found, after = page_of(rows, paging)
-    columns = [name for name in ForeignOut.model_fields if name != "host"]
-    return as_page([{"host": one.host.name, **{name: getattr(one, name) for name in columns}} for one in found], after)
+    return page_on_hosts(ForeignDomain.objects.all(), ForeignOut, paging, host)
 
 
 @router.post("/adoption-plans", response=AdoptionPlanOut, summary="What adopting a domain would change, and what not")

@@ -14,9 +14,10 @@ from pydantic import Field
 from portal.accounts.access import require
 from portal.accounts.views import person
 from portal.api.names import Given
-from portal.api.paging import Page, PageQuery, as_page, page_of
+from portal.api.paging import Page, PageQuery
 from portal.api.schemas import Accepted
 from portal.hosts.models import Host, Orphan
+from portal.hosts.on_hosts import OnHost, page_on_hosts
 from portal.hosts.orphans import MOST_AT_ONCE, clean_orphans
 from portal.operations.serialize import operation_as_json
 
@@ -43,18 +44,9 @@ class CleanIn(Given):
 
 
 @router.get("/orphans", response=Page[OrphanOut], summary="What is on hosts that no row explains")
-def list_orphans(
-    request: HttpRequest,
-    paging: Query[PageQuery],
-    host: Annotated[str, Query(max_length=40, description="only on this one")] = "",
-) -> Any:
+def list_orphans(request: HttpRequest, paging: Query[PageQuery], host: OnHost = "") -> Any:
     require(request, "host.see")
-    rows = Orphan.objects.select_related("host")
-    if host:
-        rows = rows.filter(host__name=host.replace("\0", ""))
-    found, after = page_of(rows, paging)
-    columns = [name for name in OrphanOut.model_fields if name != "host"]
-    return as_page([{**{name: getattr(one, name) for name in columns}, "host": one.host.name} for one in found], after)
+    return page_on_hosts(Orphan.objects.all(), OrphanOut, paging, host)
 
 
 @router.post(
