@@ -8,13 +8,15 @@ import pytest
 from django.utils import timezone
 
 from portal.accounts.models import Team, User
-from portal.compute.models import VM, Flavor, Image
+from portal.compute.models import VM, Flavor, Image, VMState
 from portal.hosts.models import Host
 from portal.networks.ipam import allocate_port
 from portal.networks.models import Network, Port, Subnet
 from portal.operations.models import Operation, OperationStage
 from portal.operations.stages import STAGES
 from tasks.hypervisor.fake import FakeHypervisor
+from tasks.sagas.engine import run_operation
+from tasks.sagas.table import SAGAS
 from tests.s3 import s3_service
 
 
@@ -60,6 +62,16 @@ def world(db, tmp_path, monkeypatch):
         return operation
 
     return SimpleNamespace(team=team, host=host, fake=fake, make_vm=make_vm, ask=ask, folder=tmp_path)
+
+
+@pytest.fixture
+def vm(world):
+    """One that a create has brought up."""
+    made = world.make_vm()
+    run_operation(world.ask("vm.create", made).pk, SAGAS, lambda _host: world.fake)
+    made.refresh_from_db()
+    assert made.state == VMState.RUNNING, made.state_reason
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,9 +21,9 @@ from portal.operations.models import OperationState
 from portal.volumes.models import Volume, VolumeState
 from tasks.pools import look_at_pools
 from tests.tasks import test_backups, test_volumes
-from tests.tasks.test_backups import in_store, no_scratch, off, seen_just_now
-from tests.tasks.test_sagas import die_after, fail_in, run
-from tests.tasks.test_snapshots import BLOCK_BYTES, disk_of, read, write
+from tests.tasks.test_backups import in_store, no_scratch, seen_just_now
+from tests.tasks.test_sagas import die_after, fail_in, power_off, run
+from tests.tasks.test_snapshots import disk_of, read, write, write_into
 
 store = test_backups.store
 
@@ -55,8 +54,7 @@ def attached(world, vm, name="data", target="vdd"):
 
 def put(volume, block, value):
     """What the guest writes to a volume."""
-    command = f"write -P {value} {block * BLOCK_BYTES} {BLOCK_BYTES}"
-    subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, volume.path], capture_output=True, check=True)
+    write_into(volume.path, block, value)
 
 
 def held(volume):
@@ -160,7 +158,7 @@ def test_a_vm_that_is_off_is_copied_with_its_volumes_or_refused_in_words(world, 
     data = attached(world, vm)
     put(data, 0, 6)
     backed_up(world, vm)
-    off(world, vm)
+    power_off(world, vm)
     put(data, 1, 7)
     second = backed_up(world, vm)
     assert kinds(second) == ["incremental", "incremental"]

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from portal.backups.models import Backup, BackupStore
 from portal.backups.requests import those_on
-from portal.compute.models import VM, VMState
+from portal.compute.models import VM
 from portal.hosts.models import Host
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
@@ -26,7 +26,7 @@ from tasks.collector import record_states
 from tasks.hypervisor.disks import files_of
 from tasks.hypervisor.driver import DomainState
 from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import die_after, fail_in, run, with_stage
+from tests.tasks.test_sagas import die_after, fail_in, power_off, run, with_stage
 from tests.tasks.test_snapshots import disk_of, read, write
 
 BACKUP = [name for name, _ in STAGES["vm.backup"]]
@@ -171,7 +171,7 @@ def test_a_backup_whose_worker_is_killed_runs_that_stage_again_and_ends_whole(wo
     taken(world, vm, store)
     write(world, vm, 1, 2)
     if not runs:
-        off(world, vm)
+        power_off(world, vm)
     made, operation = asked(world, vm, store)
     die_after(world, operation, name)
     assert run(world, operation).state == OperationState.DONE, operation.error
@@ -220,15 +220,10 @@ def test_a_restore_whose_worker_is_killed_ends_as_the_vm(world, vm, store, name)
     assert read(disk_of(world, copy)) == [1, 2, 0, 0] and no_scratch(world)
 
 
-def off(world, vm):
-    world.fake.destroy(vm.domain)
-    VM.objects.filter(pk=vm.pk).update(state=VMState.STOPPED)
-
-
 def test_a_vm_that_is_off_is_copied_as_small_and_is_off_afterwards(world, vm, store):
     write(world, vm, 0, 1)
     taken(world, vm, store)
-    off(world, vm)
+    power_off(world, vm)
     second = taken(world, vm, store)
     assert (second.kind, second.has_checkpoint) == ("incremental", True)
     assert world.fake.state(vm.domain) is DomainState.STOPPED
@@ -243,7 +238,7 @@ def test_a_vm_that_is_off_is_copied_as_small_and_is_off_afterwards(world, vm, st
 def test_a_host_that_cannot_open_the_disks_of_a_vm_that_is_off_copies_all_of_it_and_says_so(world, vm, store):
     write(world, vm, 0, 1)
     taken(world, vm, store)
-    off(world, vm)
+    power_off(world, vm)
     world.fake.can_open = False
     second = taken(world, vm, store)
     assert (second.kind, second.has_checkpoint) == ("full", False) and "no memory is left" in second.reason
@@ -266,7 +261,7 @@ def test_a_vm_whose_disks_are_open_for_a_backup_is_not_shown_as_paused(world, vm
         return with_a_look
 
     seen: list[str] = []
-    off(world, vm)
+    power_off(world, vm)
     _, operation = asked(world, vm, store)
     assert run(world, operation, with_stage("vm.backup", "copy", look)).state == OperationState.DONE, operation.error
     assert seen == ["stopped"]

@@ -16,7 +16,7 @@ from tasks.hypervisor.disks import disk_size_gib, files_of
 from tasks.hypervisor.driver import DomainState
 from tasks.sagas.engine import StageError
 from tasks.sagas.table import SAGAS
-from tests.tasks.test_sagas import Killed, die_after, expire_lease, fail_in, run
+from tests.tasks.test_sagas import Killed, die_after, expire_lease, fail_in, power_off, run
 
 KINDS = ("vm.resize", "vm.rebuild", "vm.clone", "vm.rescue", "vm.unrescue", "vm.bin", "vm.undelete")
 STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
@@ -34,11 +34,8 @@ def has_mark(path, text):
 
 
 @pytest.fixture
-def vm(world):
-    vm = world.make_vm()
-    assert run(world, world.ask("vm.create", vm)).state == OperationState.DONE
+def vm(vm):
     mark(disk_of(vm), OLD)
-    vm.refresh_from_db()
     return vm
 
 
@@ -66,8 +63,7 @@ def ready(world, vm, kind):
         before = {"image": vm.image_id, "key": None, "public_key": vm.public_key}
         params = {"before": before, "image": other.pk, "key": None, "public_key": NEW_KEY}
     if kind in ("vm.clone", "vm.rescue", "vm.undelete"):
-        world.fake.destroy(vm.domain)
-        VM.objects.filter(pk=vm.pk).update(state=VMState.STOPPED)
+        power_off(world, vm)
     if kind == "vm.clone":
         subject, params = world.make_vm("web-2"), {"source": str(vm.uuid)}
     if kind == "vm.rescue":

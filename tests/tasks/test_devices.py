@@ -13,7 +13,7 @@ from portal.operations.models import OperationState
 from portal.volumes.models import Volume, VolumeState
 from tasks.pools import look_at_pools
 from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, expire_lease, run, with_stage
+from tests.tasks.test_sagas import Killed, expire_lease, power_off, run, with_stage
 
 
 @pytest.fixture
@@ -52,8 +52,7 @@ def test_a_running_vm_keeps_its_devices_until_it_is_started_anew(world, vm) -> N
     assert operation.stages.get().detail == "it runs: from its next start on"
     vm.refresh_from_db()
     assert (vm.disk_bus, vm.next_disk_bus) == ("sata", "virtio")
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state="stopped")
+    power_off(world, vm)
     started = run(world, world.ask("vm.start", vm))
     assert started.state == OperationState.DONE, started.error
     vm.refresh_from_db()
@@ -62,8 +61,7 @@ def test_a_running_vm_keeps_its_devices_until_it_is_started_anew(world, vm) -> N
 
 
 def test_a_vm_that_is_off_has_them_at_once(world, vm) -> None:
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state="stopped")
+    power_off(world, vm)
     operation = run(world, ask(vm))
     assert (operation.state, operation.stages.get().detail) == (OperationState.DONE, "disk on virtio, NICs virtio")
     assert of_domain(world, vm) == ALL_VIRTIO
@@ -79,8 +77,7 @@ def test_a_change_that_fails_leaves_old_devices_or_new_ones_and_no_wish(world, v
 
         return fail
 
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state="stopped")
+    power_off(world, vm)
     operation = run(world, ask(vm), with_stage("vm.devices", "define", change))
     assert operation.state == OperationState.FAILED
     vm.refresh_from_db()
@@ -98,8 +95,7 @@ def test_a_change_whose_worker_is_killed_runs_again_and_ends_as_asked(world, vm)
 
         return kill
 
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state="stopped")
+    power_off(world, vm)
     operation = ask(vm)
     with pytest.raises(Killed):
         run(world, operation, with_stage("vm.devices", "define", change))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from portal.compute.models import VM, Image, VMState
+from portal.compute.models import Image, VMState
 from portal.images.models import ImageImport
 from portal.images.store import image_file, incoming_folder
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
-from tests.tasks.test_sagas import die_after, fail_in, run
+from tests.tasks.test_sagas import die_after, fail_in, power_off, run
 from tests.tasks.test_snapshots import read, taken, write
 
 NAMES = [name for name, _ in STAGES["image.from_vm"]]
@@ -23,8 +23,7 @@ def vm(world, settings, tmp_path):
     write(world, vm, 0, 1)
     taken(world, vm, "first")
     write(world, vm, 1, 2)
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state=VMState.STOPPED)
+    power_off(world, vm)
     Image.objects.update(boot="kernel", kernel_path="/boot/kernel", cmdline="quiet", login_user="root")
     vm.refresh_from_db()
     return vm

@@ -35,14 +35,6 @@ def bring_to(world, vm, state):
     VM.objects.filter(pk=vm.pk).update(state=state)
 
 
-@pytest.fixture
-def vm(world):
-    vm = world.make_vm()
-    assert run(world, world.ask("vm.create", vm)).state == OperationState.DONE
-    vm.refresh_from_db()
-    return vm
-
-
 def test_every_action_is_tested_here_or_among_the_changes():
     assert set(ACTIONS) == {*ENDS, "rescue", "unrescue", "undelete"}
 

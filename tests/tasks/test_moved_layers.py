@@ -138,11 +138,6 @@ def test_what_a_guest_wrote_goes_along_though_it_shuts_down_after_its_empty_disk
     assert_is_whole(moving, "hv2", DomainState.STOPPED)
 
 
-def scribble(path, value, at):
-    command = f"write -P {value} {at} {test_snapshots.BLOCK_BYTES}"
-    subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, str(path)], capture_output=True, check=True)
-
-
 def cut(monkeypatch, nth, problem):
     """The nth file of all that are copied is not: first the VM's own, then its volume's."""
     done, times = moved_layers.copy_disk, iter(range(1, 100))
@@ -201,7 +196,7 @@ def test_what_an_earlier_move_left_there_is_no_copy(moving):
         old.write_bytes(path.read_bytes())
         if path.suffix == ".qcow2":
             subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(old), "1G"], check=True)
-            scribble(old, 9, 0)
+            test_snapshots.write_into(old, 0, 9)
     operation = move(moving.fakes, request_move(moving.vm, None, moving.there))
     assert operation.state == OperationState.DONE, operation.error
     assert_is_whole(moving, "hv2")
@@ -214,7 +209,7 @@ def test_a_merge_that_stuck_half_way_moves_as_it_is_and_is_ended_there(moving):
     Snapshot.objects.update(state="deleting")
     first, volume = Snapshot.objects.get(), Volume.objects.get()
     for path in (here.folder / first.disk_name, Path(volume.path).with_name(volume.moments.get().file_name)):
-        scribble(path, 9, 3 * test_snapshots.BLOCK_BYTES)
+        test_snapshots.write_into(path, 3, 9)
     operation = move(fakes, request_move(vm, None, moving.there))
     assert operation.state == OperationState.DONE, operation.error
     assert both(there, vm) == HELD[""] and set(test_snapshots.assert_true(there, vm)) == {"first"}

@@ -5,25 +5,17 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from portal.compute.models import VM, VMState
+from portal.compute.models import VMState
 from portal.compute.nics import move_nic
 from portal.networks.ipam import allocate_port
 from portal.networks.models import FixedAddress, Network, Port, Subnet
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
 from tasks.sagas import vm_nics
-from tests.tasks.test_sagas import die_after, fail_in, run
+from tests.tasks.test_sagas import die_after, fail_in, power_off, run
 
 KINDS = ("vm.nic_add", "vm.nic_remove", "vm.nic_model", "vm.nic_network")
 STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
-
-
-@pytest.fixture
-def vm(world):
-    vm = world.make_vm()
-    assert run(world, world.ask("vm.create", vm)).state == OperationState.DONE
-    vm.refresh_from_db()
-    return vm
 
 
 def ready(world, vm, kind):
@@ -121,7 +113,6 @@ def test_a_guest_that_does_not_let_go_keeps_its_nic_and_the_words_say_what_to_do
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vm_that_is_off_has_it_in_its_definition(world, vm, kind):
     operation, port = ready(world, vm, kind)
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state=VMState.STOPPED)
+    power_off(world, vm)
     assert run(world, operation).state == OperationState.DONE, operation.error
     assert (str(port.uuid) in defined(world, vm)) is (kind != "vm.nic_remove")

@@ -54,6 +54,12 @@ def expire_lease(operation):
     Operation.objects.filter(pk=operation.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
+def power_off(world, vm):
+    """The guest has powered off by itself, and the row says so."""
+    world.fake.destroy(vm.domain)
+    VM.objects.filter(pk=vm.pk).update(state=VMState.STOPPED)
+
+
 def fail_in(world, operation, name, when="after"):
     return run(world, operation, cut(operation.kind, name, StageError("the disk is full"), when))
 

@@ -6,11 +6,8 @@ file that it has now, and powers off by itself. Whoever comes next finds out fro
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
-from portal.compute.models import VM, VMState
 from portal.operations.models import OperationState
 from portal.snapshots.models import Snapshot
 from portal.snapshots.requests import refusals_of
@@ -18,16 +15,8 @@ from portal.volumes.models import Volume
 from tasks.hypervisor.disks import DiskProblem
 from tasks.sagas import layers
 from tasks.sagas.engine import StageError
-from tests.tasks.test_sagas import Killed, die, fail_in, run, with_stage
-from tests.tasks.test_snapshots import BLOCK_BYTES, asked, assert_true, both, held, read, row, three_writes
-
-
-@pytest.fixture
-def vm(world):
-    vm = world.make_vm()
-    assert run(world, world.ask("vm.create", vm)).state == OperationState.DONE
-    vm.refresh_from_db()
-    return vm
+from tests.tasks.test_sagas import Killed, die, fail_in, power_off, run, with_stage
+from tests.tasks.test_snapshots import asked, assert_true, both, held, read, row, three_writes, write_into
 
 
 def write_live(world, vm, block, value):
@@ -37,8 +26,7 @@ def write_live(world, vm, block, value):
         (world.fake.written[vm.domain], value),
         (world.fake.others[vm.domain][volume.target], value + 10),
     ):
-        command = f"write -P {told} {block * BLOCK_BYTES} {BLOCK_BYTES}"
-        subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, path], capture_output=True, check=True)
+        write_into(path, block, told)
 
 
 def cut(monkeypatch, world, vm, call, nth=1, write=(3, 4), runs=False):
@@ -51,8 +39,7 @@ def cut(monkeypatch, world, vm, call, nth=1, write=(3, 4), runs=False):
         if next(times) == nth:
             write_live(world, vm, *write)
             if not runs:
-                world.fake.destroy(vm.domain)
-                type(vm).objects.filter(pk=vm.pk).update(state=VMState.STOPPED)
+                power_off(world, vm)
             raise Killed
 
     monkeypatch.setattr(world.fake, call, do)
@@ -118,14 +105,12 @@ def test_a_snapshot_being_given_up_whose_layer_libvirt_merged_is_not_merged_agai
 def test_a_merge_that_stuck_half_way_leaves_a_snapshot_that_can_only_be_deleted(world, vm, monkeypatch, nth):
     """First the volume's, then the own disk's: what froze has changed by then."""
     operation = deleting(world, vm, "second")
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state=VMState.STOPPED)
+    power_off(world, vm)
     done, times = layers.commit_offline, iter(range(1, 3))
 
     def full(top, base):
         if next(times) == nth:
-            command = f"write -P 9 {3 * BLOCK_BYTES} {BLOCK_BYTES}"
-            subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, str(base)], capture_output=True, check=True)
+            write_into(base, 3, 9)
             raise DiskProblem("qemu-img commit: No space left on device")
         done(top, base)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.compute.models import VM, VMState
+from portal.compute.models import VMState
 from portal.operations.models import Operation, OperationState
 from portal.operations.stages import STAGES
 from portal.snapshots.models import Snapshot, SnapshotVolume
@@ -21,19 +21,11 @@ from tasks.hypervisor.disks import backing_of, ensure_layer, files_of
 from tasks.pools import look_at_pools
 from tasks.reconcile.orphans import find_orphans
 from tests.tasks import test_volumes
-from tests.tasks.test_sagas import die_after, fail_in, run
+from tests.tasks.test_sagas import die_after, fail_in, power_off, run
 
 KINDS = ("vm.snapshot", "vm.snapshot_revert", "vm.snapshot_delete")
 STAGES_OF_ALL = [(kind, name) for kind in KINDS for name, _ in STAGES[kind]]
 BLOCKS, BLOCK_BYTES = 4, 65536  # one for each thing that is written
-
-
-@pytest.fixture
-def vm(world):
-    vm = world.make_vm()
-    assert run(world, world.ask("vm.create", vm)).state == OperationState.DONE
-    vm.refresh_from_db()
-    return vm
 
 
 def with_volume(world, vm, name="data", target="vdd"):
@@ -49,11 +41,16 @@ def with_volume(world, vm, name="data", target="vdd"):
     return volume
 
 
+def write_into(path, block, value):
+    """One block of a file has that value."""
+    command = f"write -P {value} {block * BLOCK_BYTES} {BLOCK_BYTES}"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, str(path)], capture_output=True, check=True)
+
+
 def put(volume, block, value):
     """What the guest writes to a volume."""
     volume.refresh_from_db()
-    command = f"write -P {value} {block * BLOCK_BYTES} {BLOCK_BYTES}"
-    subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, volume.path], capture_output=True, check=True)
+    write_into(volume.path, block, value)
 
 
 def held(volume):
@@ -68,8 +65,7 @@ def disk_of(world, vm):
 
 def write(world, vm, block, value):
     """What the guest writes into one block."""
-    command = f"write -P {value} {block * BLOCK_BYTES} {BLOCK_BYTES}"
-    subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, str(disk_of(world, vm))], capture_output=True, check=True)
+    write_into(disk_of(world, vm), block, value)
 
 
 def read(path):
@@ -201,8 +197,7 @@ def test_a_change_whose_worker_is_killed_runs_that_stage_again_and_ends_as_asked
 def off(world, vm, kind):
     """As `ready`, of a VM that was shut down meanwhile."""
     operation, expected = ready(world, vm, kind)
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state=VMState.STOPPED)
+    power_off(world, vm)
     Operation.objects.filter(pk=operation.pk).update(params={**operation.params, "runs": False})
     return operation, expected
 
@@ -247,8 +242,7 @@ def test_a_branch_keeps_both_lines_until_one_of_them_is_deleted(world, vm):
 
 def test_a_clone_has_what_all_layers_hold(world, vm):
     three_writes(world, vm)
-    world.fake.destroy(vm.domain)
-    VM.objects.update(state=VMState.STOPPED)
+    power_off(world, vm)
     clone = world.make_vm("web-2")
     operation = world.ask("vm.clone", clone)
     Operation.objects.filter(pk=operation.pk).update(params={"source": str(vm.uuid)})

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,9 +28,8 @@ from portal.volumes.rules import refusals_of
 from tasks.hypervisor.disks import DiskProblem, backing_of, disk_size_gib
 from tasks.reconcile.orphans import find_orphans
 from tasks.sagas import layers
-from tests.tasks.test_sagas import Killed, die, die_after, fail_in, run
+from tests.tasks.test_sagas import Killed, die, die_after, fail_in, power_off, run
 from tests.tasks.test_snapshots import (
-    BLOCK_BYTES,
     assert_true_of_volume,
     disk_of,
     held,
@@ -39,6 +37,7 @@ from tests.tasks.test_snapshots import (
     read,
     taken,
     with_volume,
+    write_into,
 )
 
 KINDS = ("volume.snapshot", "volume.snapshot_revert", "volume.snapshot_delete")
@@ -49,14 +48,6 @@ AFTER = {
     "volume.snapshot_revert": ([1, 0, 0, 0], {"monday", "tuesday"}),
     "volume.snapshot_delete": ([1, 2, 3, 0], {"tuesday"}),
 }
-
-
-@pytest.fixture
-def vm(world):
-    vm = world.make_vm()
-    assert run(world, world.ask("vm.create", vm)).state == OperationState.DONE
-    vm.refresh_from_db()
-    return vm
 
 
 def alice():
@@ -80,8 +71,7 @@ def three_writes(world, vm, place="running"):
         done(world, take_volume_snapshot(volume, alice(), name))
     put(volume, 2, 3)
     if place == "off":
-        world.fake.destroy(vm.domain)
-        VM.objects.update(state=VMState.STOPPED)
+        power_off(world, vm)
     if place == "detached":
         done(world, detach_volume(volume, alice()))
     return volume
@@ -148,10 +138,8 @@ def test_what_libvirt_did_for_a_worker_that_died_is_not_done_again_from_what_is_
     def cut(*args, **words):
         do(*args, **words)
         path = world.fake.others[vm.domain][volume.target]
-        command = f"write -P 9 {2 * BLOCK_BYTES} {BLOCK_BYTES}"
-        subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, path], capture_output=True, check=True)
-        world.fake.destroy(vm.domain)
-        VM.objects.update(state=VMState.STOPPED)
+        write_into(path, 2, 9)
+        power_off(world, vm)
         raise Killed
 
     monkeypatch.setattr(world.fake, call, cut)
@@ -166,8 +154,7 @@ def test_a_merge_that_stuck_half_way_leaves_a_snapshot_that_can_only_be_deleted(
     volume = three_writes(world, vm, "detached")
 
     def full(top, base):
-        command = f"write -P 2 {BLOCK_BYTES} {BLOCK_BYTES}"
-        subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, str(base)], capture_output=True, check=True)
+        write_into(base, 1, 2)
         raise DiskProblem("qemu-img commit: No space left on device")
 
     with monkeypatch.context() as patched:
