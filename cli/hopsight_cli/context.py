@@ -70,7 +70,17 @@ def find_vm(api: Api, name: str) -> dict[str, Any]:
 
 def find_named(api: Api, noun: str, path: str, name: str, command: str) -> dict[str, Any]:
     """The thing of a name or uuid among those of a path. Raises WrongWords."""
-    rows = api.pages(path)
+    return named_in(api.pages(path), noun, name, command)
+
+
+def find_snapshot(api: Api, path: str, name: str, command: str) -> tuple[str, dict[str, Any]]:
+    """The path and the snapshot of a name or uuid, among a VM's or a volume's. Raises WrongWords."""
+    row = named_in(api.get(path), "snapshot", name, command)
+    return f"{path}/{row['uuid']}", row
+
+
+def named_in(rows: list[dict[str, Any]], noun: str, name: str, command: str) -> dict[str, Any]:
+    """The row of a name or uuid. Raises WrongWords."""
     found = next((row for row in rows if name in (row["name"], row["uuid"])), None)
     return found or missing(noun, name, [row["name"] for row in rows], command)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hopsight_cli.client import Api
-from hopsight_cli.context import AsJson, VmName, Wait, Yes, api_of, find_vm, follow, missing, sure
+from hopsight_cli.context import AsJson, VmName, Wait, Yes, api_of, find_snapshot, find_vm, follow, sure
 from hopsight_cli.output import Columns, age, clean, show, table
 from hopsight_cli.plans import Every, Keep, tell_plan
 
@@ -86,7 +86,4 @@ def plan(
 
 def _find(api: Api, vm: str, name: str) -> tuple[str, dict[str, Any]]:
     path = f"/vms/{find_vm(api, vm)['uuid']}/snapshots"
-    rows = api.get(path)
-    row = next((one for one in rows if name in (one["name"], one["uuid"])), None)
-    row = row or missing("snapshot", name, [one["name"] for one in rows], "hopsight snapshot list VM")
-    return f"{path}/{row['uuid']}", row
+    return find_snapshot(api, path, name, "hopsight snapshot list VM")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hopsight_cli.client import Api
-from hopsight_cli.context import AsJson, Wait, Yes, api_of, follow, missing, sure
+from hopsight_cli.context import AsJson, Wait, Yes, api_of, find_snapshot, follow, sure
 from hopsight_cli.output import Columns, age, clean, show, table
 from hopsight_cli.plans import Every, Keep, tell_plan
 from hopsight_cli.volumes import VolumeName, find_volume
@@ -78,7 +78,4 @@ def plan(
 
 def _find(api: Api, volume: str, name: str) -> tuple[str, dict[str, Any]]:
     path = f"/volumes/{find_volume(api, volume)['uuid']}/snapshots"
-    rows = api.get(path)
-    row = next((one for one in rows if name in (one["name"], one["uuid"])), None)
-    row = row or missing("snapshot", name, [one["name"] for one in rows], "hopsight volume snapshot list VOLUME")
-    return f"{path}/{row['uuid']}", row
+    return find_snapshot(api, path, name, "hopsight volume snapshot list VOLUME")
