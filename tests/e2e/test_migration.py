@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -243,9 +242,8 @@ def test_one_that_is_off_moves_with_its_disks_and_starts_there(
     status, answer = api.send("POST", f"/vms/{vm['uuid']}/actions/start")
     assert status == 202, answer
     assert ended(api, answer["operation"]["uuid"])["state"] == "done"
-    began = time.monotonic()
     await_ssh(product, vm, "SSH answers there", 90)
-    assert api.get(f"/vms/{vm['uuid']}")["host"] == there and time.monotonic() - began < 90
+    assert api.get(f"/vms/{vm['uuid']}")["host"] == there
     wait_for(lambda: in_guest(product, key, vm, "true").returncode == 0, 60, "the key lets in there", 0.3)
     assert summed(product, key, vm, volume["serial"]) == before
     name = f"hs-vol-{volume['uuid']}.qcow2"

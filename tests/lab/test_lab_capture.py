@@ -181,5 +181,5 @@ def test_flows_that_no_capture_is_of_go_whoever_left_them(site: Site) -> None:
         site._loop.call_soon_threadsafe(link.poke)
     began = time.monotonic()
     wait_for(lambda: not flows_of(site, "hv1"), 15, "the reconcile takes them")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30, "by then their own timeout may have"
     run.outcome.cancel()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -39,7 +38,7 @@ from tasks.flow_history import FlowRecorder
 from tests.cast import Cast
 from tests.portal.clients import made_host
 from tests.sdn.switch import Switch
-from tests.waiting import at_this_load
+from tests.waiting import until
 
 OURS = "0x4853010000000000"
 
@@ -79,13 +78,6 @@ async def recording(switch: Switch) -> AsyncIterator[Told]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(is_so: Callable[[], bool], what: str) -> None:
-    began = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began < at_this_load(20), what
-        await asyncio.sleep(0.02)
 
 
 def lines_at(at: datetime) -> set[str]:
