@@ -17,13 +17,12 @@ ID_CHARS = 12
 
 @dataclass(frozen=True, slots=True)
 class WidgetKind:
-    """A sort of widget. `width` of twelve columns is what a new one takes; `is_ranged` ones show the board's time range."""
+    """A sort of widget. `width` of twelve columns is what a new one takes."""
 
     name: str
     title: str
     words: str
     width: int
-    is_ranged: bool = False
     is_written: bool = False  # holds text of its own
     for_operators: bool = False
 
@@ -33,10 +32,10 @@ KINDS: tuple[WidgetKind, ...] = (
     WidgetKind("problems", _("Problems"), _("what needs somebody now"), 6),
     WidgetKind("states", _("VMs by state"), _("how many run, and how many do not"), 6),
     WidgetKind("vms", _("Virtual machines"), _("the VMs with their load"), 12),
-    WidgetKind("traffic", _("Traffic"), _("bits sent and received by all ports"), 6, is_ranged=True),
-    WidgetKind("use", _("Load"), _("processors and memory that the VMs use"), 6, is_ranged=True),
+    WidgetKind("traffic", _("Traffic"), _("bits sent and received by all ports"), 6),
+    WidgetKind("use", _("Load"), _("processors and memory that the VMs use"), 6),
     WidgetKind("talkers", _("Top talkers"), _("the VMs that send and receive most"), 6),
-    WidgetKind("drops", _("Drops by reason"), _("what the network refused to carry"), 6, is_ranged=True),
+    WidgetKind("drops", _("Drops by reason"), _("what the network refused to carry"), 6),
     WidgetKind("checks", _("Path checks"), _("the paths that must stay as they are"), 6),
     WidgetKind("matrix", _("Who reaches whom"), _("the latest reachability matrix"), 6),
     WidgetKind("operations", _("Recent operations"), _("what was asked for, and how it went"), 6),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from sdn.model.intent import IntentSnapshot, NetworkIntent, PortIntent
+from sdn.model.intent import NetworkIntent, PortIntent
 
 A, SOA, PTR, AAAA, ANY, INTERNET = 1, 6, 12, 28, 255, 1
 NO_ERROR, SERVER_FAILURE, NAME_ERROR, NOT_IMPLEMENTED, REFUSED = 0, 2, 3, 4, 5
@@ -43,15 +43,6 @@ class Names:
     by_name: dict[str, tuple[Address, ...]]
     by_address: dict[tuple[int, Address], str]
     subnets: tuple[tuple[int, object], ...]
-
-
-def index_names(snapshot: IntentSnapshot) -> dict[str, Names]:
-    """The names of every team, by its zone ("payments.internal")."""
-    ports: dict[int, list[PortIntent]] = {}
-    for port in snapshot.ports:
-        ports.setdefault(port.network_id, []).append(port)
-    zones = zones_of(snapshot.networks)
-    return {zone: index_zone(zone, [(one, ports.get(one.id, ())) for one in some]) for zone, some in zones.items()}
 
 
 def zones_of(networks: Iterable[NetworkIntent]) -> dict[str, tuple[NetworkIntent, ...]]:

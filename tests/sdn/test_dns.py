@@ -30,7 +30,8 @@ WEB_1 = DUAL_PORTS[0]
 ELSEWHERE = replace(DUAL_PORTS[1], id=77, network_id=9, name="web-2", addresses=(ip_address("10.20.0.99"),))
 CACHE = replace(ELSEWHERE, id=78, name="cache", addresses=(ip_address("10.20.0.98"),))
 SNAPSHOT = replace(DUAL_SNAPSHOT, networks=(HOME, FOREIGN, SECOND), ports=(*DUAL_PORTS, ELSEWHERE, CACHE))
-NAMES = dns.index_names(SNAPSHOT)["pay.internal"]
+OF_TEAM = dns.zones_of(SNAPSHOT.networks)["pay.internal"]
+NAMES = dns.index_zone("pay.internal", [(one, [port for port in SNAPSHOT.ports if port.network_id == one.id]) for one in OF_TEAM])  # fmt: skip
 
 
 def question(name: str, kind: int = dns.A, number: int = 0x1234) -> bytes:
