@@ -11,7 +11,17 @@ from django.utils.translation import gettext, ngettext
 from portal.networks.audited import audit
 from portal.networks.intent import NO_PORT, bump_generation
 from portal.networks.models import ExternalAddress, ExternalNetwork
-from portal.networks.problems import Address, Findings, NetworkProblem, check_name, overlaps, parse_address, parse_cidr
+from portal.networks.problems import (
+    Address,
+    Findings,
+    NetworkProblem,
+    check_ends,
+    check_name,
+    overlaps,
+    parse_address,
+    parse_cidr,
+    parse_ends,
+)
 from portal.networks.segments import check_vid
 
 # Of a network's /64, by number: `::1:0` to `::1:ffff`. A router's own address there has ff:fe in its middle (EUI-64), and
@@ -172,11 +182,7 @@ def _check_cidr6(spec: ExternalSpec, findings: Findings) -> str:
 
 def _check_addresses(spec: ExternalSpec, findings: Findings) -> dict[str, str | None]:
     cidr = parse_cidr(spec.cidr, "cidr", findings)
-    given = {
-        field: parse_address(text, field, findings)
-        for field, text in (("gateway", spec.gateway), ("pool_start", spec.pool_start), ("pool_end", spec.pool_end))
-        if text.strip()
-    }
+    given = parse_ends(spec.gateway, spec.pool_start, spec.pool_end, findings)
     if cidr is None:
         return {}
     if not isinstance(cidr, IPv4Network) or cidr.prefixlen > 30:
@@ -193,22 +199,7 @@ def _check_addresses(spec: ExternalSpec, findings: Findings) -> dict[str, str | 
     gateway = given.get("gateway")
     start = given.get("pool_start") or (first + 1 if gateway == first else first)
     end = given.get("pool_end") or last
-    for field, address in (("gateway", gateway), ("pool_start", start), ("pool_end", end)):
-        if address is not None and not _is_between(address, first, last):
-            findings.add(
-                field,
-                gettext("%(address)s was given; %(first)s to %(last)s are the addresses of %(cidr)s")
-                % {"address": address, "first": first, "last": last, "cidr": cidr},
-            )
-    if int(start) > int(end):
-        findings.add(
-            "pool_end",
-            gettext("%(end)s was given, which is before the pool's start %(start)s") % {"end": end, "start": start},
-        )
+    check_ends(cidr, (first, last), gateway, (start, end), findings)
     return {
         "cidr": str(cidr), "gateway": str(gateway) if gateway else None, "pool_start": str(start), "pool_end": str(end)
     }  # fmt: skip
-
-
-def _is_between(address: Address, first: IPv4Address, last: IPv4Address) -> bool:
-    return isinstance(address, IPv4Address) and first <= address <= last

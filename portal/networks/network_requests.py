@@ -15,7 +15,18 @@ from portal.networks.ipam import AddressProblem, address_ports
 from portal.networks.models import Network, NetworkKind, Port, PortKind, Subnet
 from portal.networks.mtu import network_mtu
 from portal.networks.owners import network_named
-from portal.networks.problems import Address, Cidr, Findings, check_name, overlaps, parse_address, parse_cidr, shown
+from portal.networks.problems import (
+    Address,
+    Cidr,
+    Findings,
+    check_ends,
+    check_name,
+    overlaps,
+    parse_address,
+    parse_cidr,
+    parse_ends,
+    shown,
+)
 from sdn.model.mtu import Encapsulation
 
 PREFIX_LENGTHS = {4: (8, 29), 6: (64, 64)}
@@ -240,11 +251,7 @@ def _check_subnet(spec: SubnetSpec, others: list[Subnet], findings: Findings) ->
             gettext("%(count)s name servers were given; at most %(most_dns)s are allowed")
             % {"count": len(dns), "most_dns": MOST_DNS},
         )
-    given = {
-        field: parse_address(text, field, findings)
-        for field, text in (("gateway", spec.gateway), ("pool_start", spec.pool_start), ("pool_end", spec.pool_end))
-        if text.strip()
-    }
+    given = parse_ends(spec.gateway, spec.pool_start, spec.pool_end, findings)
     if cidr is None:
         return None
     sentence = _check_cidr(cidr)
@@ -262,18 +269,7 @@ def _check_subnet(spec: SubnetSpec, others: list[Subnet], findings: Findings) ->
     gateway = given.get("gateway") or first
     start = given.get("pool_start") or (first if cidr.version == 4 else cidr[SLAAC_POOL[0]])
     end = given.get("pool_end") or (last if cidr.version == 4 else cidr[SLAAC_POOL[1]])
-    for field, address in (("gateway", gateway), ("pool_start", start), ("pool_end", end)):
-        if address.version != cidr.version or not int(first) <= int(address) <= int(last):
-            findings.add(
-                field,
-                gettext("%(address)s was given; %(first)s to %(last)s are the addresses of %(cidr)s")
-                % {"address": address, "first": first, "last": last, "cidr": cidr},
-            )
-    if int(start) > int(end):
-        findings.add(
-            "pool_end",
-            gettext("%(end)s was given, which is before the pool's start %(start)s") % {"end": end, "start": start},
-        )
+    check_ends(cidr, (first, last), gateway, (start, end), findings)
     if int(start) == int(end) == int(gateway):
         findings.add("pool_end", gettext("the pool holds the gateway's address alone: no guest would get one"))
     return _Checked(cidr, gateway, (start, end), tuple(one for one in dns if one is not None))

@@ -82,6 +82,36 @@ def parse_address(text: str, field: str, findings: Findings) -> Address | None:
         return None
 
 
+def parse_ends(gateway: str, pool_start: str, pool_end: str, findings: Findings) -> dict[str, Address | None]:
+    """A subnet's gateway and the ends of its pool, as far as they were given; None with a sentence about the field."""
+    texts = {"gateway": gateway, "pool_start": pool_start, "pool_end": pool_end}
+    return {field: parse_address(text, field, findings) for field, text in texts.items() if text.strip()}
+
+
+def check_ends(
+    cidr: Cidr,
+    hosts: tuple[Address, Address],
+    gateway: Address | None,
+    pool: tuple[Address, Address],
+    findings: Findings,
+) -> None:
+    """Finds what lies outside of the addresses that hosts may have, and a pool that ends before it starts."""
+    (first, last), (start, end) = hosts, pool
+    for field, address in (("gateway", gateway), ("pool_start", start), ("pool_end", end)):
+        if address is None or (address.version == cidr.version and int(first) <= int(address) <= int(last)):
+            continue
+        findings.add(
+            field,
+            gettext("%(address)s was given; %(first)s to %(last)s are the addresses of %(cidr)s")
+            % {"address": address, "first": first, "last": last, "cidr": cidr},
+        )
+    if int(start) > int(end):
+        findings.add(
+            "pool_end",
+            gettext("%(end)s was given, which is before the pool's start %(start)s") % {"end": end, "start": start},
+        )
+
+
 def parse_cidr(text: str, field: str, findings: Findings) -> Cidr | None:
     """The network, or None with a sentence about the field; bits behind the prefix are told with what was meant."""
     try:
