@@ -7,16 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
-
-from portal.hosts.models import Host
-from portal.topology.models import HostSeen, TopologyChange
+from portal.topology.models import HostSeen
 from portal.topology.namespaces import namespace_objects, namespaces_from_json, namespaces_to_json
-from portal.topology.topology_objects import diff_objects, read_switch
+from portal.topology.topology_objects import read_switch
 from sdn.linux.namespaces import NamespacesSeen
 from sdn.transport.host_namespaces import UNREAD, read_namespaces
 from tasks.host_looks import HostLooks, LookedAt
-from tasks.topology_history import note_changes, now_ms
+from tasks.topology_history import note_seen
 
 HOSTS_AT_ONCE = 4
 SWITCHES_AT_ONCE = 100  # rows that are in memory together: a full host's switch is some 100 kB of JSON
@@ -69,19 +66,9 @@ def internal_ports(told: Mapping[str, Any] | None) -> frozenset[str]:
 def record_namespaces(host_id: int, seen: NamespacesSeen) -> None:
     """Keep what was read, and what changed; a host that is gone meanwhile is passed over. Where nothing could be read the
     namespaces stay as they were last seen, with the reason beside them: they are not known to be gone."""
-    row = HostSeen.objects.filter(host=host_id).only("namespaces").first()
-    if seen.state == UNREAD and row is not None:
-        seen = replace(seen, namespaces=namespaces_from_json(row.namespaces).namespaces)
-    fresh = namespaces_to_json(seen)
-    if row is not None and row.namespaces == fresh:
-        return
-    host = Host.objects.filter(pk=host_id).first()
-    if host is None:
-        return
-    with transaction.atomic():
-        row, _ = HostSeen.objects.get_or_create(host=host)
-        before, row.namespaces = row.namespaces, fresh
-        row.save(update_fields=["namespaces", "changed_at"])
-        if row.known_from and before is not None:
-            changes = diff_objects(namespace_objects(before), namespace_objects(fresh))
-            note_changes(row, changes, TopologyChange.Kind.CHANGED, now_ms())
+
+    def after(before: Mapping[str, Any] | None) -> dict[str, Any]:
+        stays = before is not None and seen.state == UNREAD
+        return namespaces_to_json(replace(seen, namespaces=namespaces_from_json(before).namespaces) if stays else seen)
+
+    note_seen(host_id, "namespaces", after, namespace_objects)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import transaction
-
-from portal.hosts.models import Host
-from portal.topology.models import HostSeen, TopologyChange
 from portal.topology.neighbours import lldp_to_json, neighbour_objects
-from portal.topology.topology_objects import diff_objects
 from sdn.transport.lldpd import LldpSeen, read_lldp
 from tasks.host_looks import HostLooks, LookedAt
-from tasks.topology_history import note_changes, now_ms
+from tasks.topology_history import note_seen
 
 HOSTS_AT_ONCE = 8
 
@@ -39,17 +34,4 @@ class LldpReader:
 
 def record_lldp(host_id: int, seen: LldpSeen) -> None:
     """Keep what the host's lldpd told, and what changed; a host that is gone meanwhile is passed over."""
-    fresh = lldp_to_json(seen)
-    row = HostSeen.objects.filter(host=host_id).only("lldp").first()
-    if row is not None and row.lldp == fresh:
-        return
-    host = Host.objects.filter(pk=host_id).first()
-    if host is None:
-        return
-    with transaction.atomic():
-        row, _ = HostSeen.objects.get_or_create(host=host)
-        before, row.lldp = row.lldp, fresh
-        row.save(update_fields=["lldp", "changed_at"])
-        if row.known_from:
-            changes = diff_objects(neighbour_objects(before), neighbour_objects(fresh))
-            note_changes(row, changes, TopologyChange.Kind.CHANGED, now_ms())
+    note_seen(host_id, "lldp", lambda _before: lldp_to_json(seen), neighbour_objects)

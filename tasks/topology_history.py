@@ -10,14 +10,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
+from portal.hosts.models import Host
 from portal.networks.models import Generation
 from portal.topology.models import HostSeen, TopologyChange
-from portal.topology.topology_objects import ObjectChange
+from portal.topology.topology_objects import ObjectChange, Objects, diff_objects
 from portal.topology.topology_rows import GAP, prune
 from tasks.topology_causes import causes_of
 
@@ -62,6 +65,26 @@ def note_changes(seen: HostSeen, changes: Sequence[ObjectChange], kind: Topology
         for one, cause in zip(changes, causes, strict=True)
     ]  # fmt: skip
     TopologyChange.objects.bulk_create(rows, batch_size=AT_ONCE)
+
+
+def note_seen(host_id: int, column: str, after: Callable[[Any], Any], objects_of: Callable[[Any], Objects]) -> None:
+    """Keep what was read of a host in that column of its `HostSeen` (`after`, given what it holds), and what is other in it; a
+    host that is gone meanwhile is passed over. What was there before the first look is not known: that is no change."""
+    row = HostSeen.objects.filter(host=host_id).only(column).first()
+    fresh = after(row and getattr(row, column))
+    if row is not None and getattr(row, column) == fresh:
+        return
+    host = Host.objects.filter(pk=host_id).first()
+    if host is None:
+        return
+    with transaction.atomic():
+        row, _ = HostSeen.objects.get_or_create(host=host)
+        before = getattr(row, column)
+        setattr(row, column, fresh)
+        row.save(update_fields=[column, "changed_at"])
+        if row.known_from and before is not None:
+            changes = diff_objects(objects_of(before), objects_of(fresh))
+            note_changes(row, changes, TopologyChange.Kind.CHANGED, now_ms())
 
 
 def note_still(hosts: Iterable[str]) -> None:
