@@ -5,9 +5,9 @@ which tables exist, what they are for, where a packet may go next, what each reg
 
 Rules
 1. A packet moves only along `next`: the compiler asserts the edge, the tests walk the compiled flows.
-2. A packet is dropped only by going to `DROP`, with the reason in `REG_DROP_REASON` and the table it came from in
-   `REG_DROP_TABLE`; each reason has its own flow there, hence its own counter. A table's miss flow goes there too.
-3. `REG_FLAGS` bit 0 marks a probe from injection to output. Output of a marked packet goes to the controller.
+2. A packet is dropped only by going to `DROP`, with the reason in `Register.DROP_REASON` and the table it came from in
+   `Register.DROP_TABLE`; each reason has its own flow there, hence its own counter. A table's miss flow goes there too.
+3. `Register.FLAGS` bit 0 marks a probe from injection to output. Output of a marked packet goes to the controller.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""VMs and what they are made from. `power_desired` and deletion are asked for; `state` is what the hosts told."""
+"""VMs and what they are made from. What is asked for is an operation; `state` is what the hosts told."""
 
 from __future__ import annotations
 
