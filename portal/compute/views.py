@@ -130,7 +130,9 @@ def _create_context(team: Team, request: HttpRequest, errors: dict[str, list[str
     sizes = size_tiles(team, use)
     values = form_values(team, person(request), request.POST if request.method == "POST" else None, sizes)
     asked = QueryDict(mutable=True)
-    asked.update({name: value for name, value in values.items() if isinstance(value, str) and name != "new_key"})
+    asked.update(
+        {name: value for name, value in values.items() if value and isinstance(value, str) and name != "new_key"}
+    )
     copy_volumes(request.POST, asked)
     fields = volume_fields(team, request.POST, errors)
     return _effect_context(team, request, asked, use, problems=False) | {

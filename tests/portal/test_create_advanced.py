@@ -171,6 +171,13 @@ def test_the_api_takes_the_same(cast: Cast) -> None:
     assert client_of(cast.bob).get("/api/v1/vms").json()["items"][0]["machine"] == "pc"
 
 
+def test_the_command_beside_a_refused_form_is_that_of_what_was_asked(cast: Cast) -> None:
+    made_host()
+    refused = post(cast, name="-").content.decode()
+    assert "virt-install" in refused and "--autostart" not in refused
+    assert "--autostart" in post(cast, name="-", is_autostarted="on").content.decode()
+
+
 def test_what_is_wrong_is_named_as_the_form_names_it(cast: Cast) -> None:
     made_host()
     wrong = form(name="-", flavor="no", disk_bus="ide", count="-1", user_data="junk", volume_size_gib="x")

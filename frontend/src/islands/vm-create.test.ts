@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { vmCreate } from "./vm-create";
 
 test("Ctrl+Enter creates with the focus on nothing or in the form, and not elsewhere", () => {
@@ -20,4 +20,27 @@ test("Ctrl+Enter creates with the focus on nothing or in the form, and not elsew
   press(document.body);
   press(name);
   expect(created).toBe(2);
+});
+
+test("what is wrong by now stands beside its field, and what is right again is told no more", async () => {
+  document.body.innerHTML = `<form>
+      <div class="field"><input name="name" aria-invalid="true"><span class="err">taken</span></div>
+      <div class="field"><input name="count" aria-invalid="true"><span class="err">too many</span></div>
+      <div class="field"><textarea name="new_key" aria-invalid="true"></textarea><span class="err">no key</span></div>
+      <div class="field"><textarea name="user_data"></textarea><div data-live-of="user_data"></div></div>
+    </form><div data-effect="/effect"></div>`;
+  const form = document.querySelector("form");
+  if (!form) throw new Error("no form");
+  const answer = `<ul><li class="err" data-for="count"><span data-line>too many</span></li>
+    <li class="look" data-for="user_data"><b>User-data</b>: <span data-line>line 2</span></li></ul>`;
+  vi.stubGlobal("fetch", async () => new Response(answer));
+  vmCreate(form);
+  form.dispatchEvent(new Event("input"));
+  await vi.waitFor(() => expect(form.querySelector("[data-live-of]")?.textContent).toBe("line 2"));
+  expect([...form.querySelectorAll(".err")].map((one) => one.textContent)).toEqual(["too many", "no key"]);
+  expect([...form.querySelectorAll("[aria-invalid]")].map((one) => one.getAttribute("name"))).toEqual([
+    "count",
+    "new_key",
+  ]);
+  vi.unstubAllGlobals();
 });

@@ -1,7 +1,7 @@
 /**
  * The create form: while fields change, the server answers what they would do (quota, host, command) and what is wrong
- * with them, into `[data-effect]`. Ctrl+Enter submits. A volume's row that gets a size is followed by an empty one. A snippet that is chosen fills the user-data, unless that was
- * written by hand.
+ * with them, into `[data-effect]` and beside the fields. Ctrl+Enter submits. A volume's row that gets a size is followed by an empty
+ * one. A snippet that is chosen fills the user-data, unless that was written by hand.
  */
 const PAUSE_MS = 120;
 
@@ -17,6 +17,7 @@ export function vmCreate(form: HTMLElement): void {
     if (!answer.ok || mine !== asked) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     effect.replaceChildren(...page.body.childNodes);
+    besideFields(form, effect);
   };
   form.addEventListener("input", () => {
     clearTimeout(timer);
@@ -37,6 +38,37 @@ export function vmCreate(form: HTMLElement): void {
   window.addEventListener("pageshow", () =>
     form.querySelector("button.btn--pri")?.removeAttribute("disabled"),
   );
+}
+
+/** What is wrong by now stands beside its field; what was wrong when the form was sent, and is no more, goes. */
+function besideFields(form: HTMLFormElement, effect: HTMLElement): void {
+  const lines = [...effect.querySelectorAll<HTMLElement>("[data-for]")];
+  const wrong = new Set(lines.filter((one) => one.matches(".err")).map((one) => one.dataset.for));
+  for (const place of form.querySelectorAll<HTMLElement>("[data-live-of]")) {
+    const own = lines.filter((one) => one.dataset.for === place.dataset.liveOf);
+    place.replaceChildren(...own.map(lineOf));
+    const field = form.querySelector(`[name="${place.dataset.liveOf}"]`);
+    if (wrong.has(place.dataset.liveOf)) field?.setAttribute("aria-invalid", "true");
+    else field?.removeAttribute("aria-invalid");
+  }
+  for (const told of form.querySelectorAll<HTMLElement>(".err")) {
+    if (told.closest("[data-live-of]")) continue;
+    const place = told.closest<HTMLElement>("fieldset, .field");
+    const field = place?.querySelector<HTMLInputElement>("input[name], select[name], textarea[name]");
+    if (!field || wrong.has(field.name) || UNSEEN.test(field.name)) continue;
+    told.remove();
+    field.removeAttribute("aria-invalid");
+  }
+}
+
+/** Fields that the server is not told while one looks, or that share a name with others. */
+const UNSEEN = /^(?:new_key|volume_.*|attach)$/;
+
+function lineOf(line: HTMLElement): HTMLElement {
+  const beside = document.createElement("span");
+  beside.className = line.className;
+  beside.textContent = line.querySelector("[data-line]")?.textContent ?? "";
+  return beside;
 }
 
 /** The form as it is, without the pasted key: looking stores nothing. */
