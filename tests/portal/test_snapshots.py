@@ -54,6 +54,9 @@ def test_a_snapshot_is_asked_for_and_holds_as_much_of_the_quota_as_the_disk(cast
     assert use_of(cast.payments).disk_gib == before + vm.disk_gib
     assert AuditRow.objects.filter(action="vm.snapshot", object_id=str(vm.uuid)).exists()
     assert "is under way" in words(ask(cast, vm, "POST", "s", {"name": "another"}))
+    for name in ("vm_snapshots", "vm_backups"):  # whose button comes back although the end came before the socket
+        page = client_of(cast.bob).get(reverse(name, args=[vm.uuid])).content.decode()
+        assert "data-fresh" in page and "is under way" in page.partition('data-part="take"')[2].partition("</div>")[0]
 
 
 def test_what_cannot_be_is_refused_and_nothing_is_stored(cast: Cast, vm: VM) -> None:
