@@ -66,8 +66,8 @@ def _vms(request: HttpRequest, text: str) -> Iterator[Found]:
     rows = VM.objects.filter(team__in=_team_ids(request)).select_related("team").prefetch_related("ports__addresses")
     by_address = FixedAddress.objects.filter(address__startswith=text, port__vm__isnull=False).values("port__vm")
     for vm in rows.filter(Q(name__icontains=text) | Q(pk__in=by_address)).order_by("name")[:OF_A_KIND]:
-        addresses = " ".join(one.address for port in vm.ports.all() for one in port.addresses.all())
-        detail = f"{VMState(vm.state).label}, {vm.team.name} {addresses}".strip()
+        addresses = [one.address for port in vm.ports.all() for one in port.addresses.all()]
+        detail = ", ".join([str(VMState(vm.state).label), vm.team.name, *addresses])
         yield Found(gettext("VM"), vm.name, detail, reverse("vm", args=[vm.uuid]), "vm")
 
 

@@ -212,7 +212,7 @@ function guestFacts(inventory: Inventory, id: string, guest: GuestData, urls: Ur
     ["MAC", nic.mac],
     [gettext("Tap"), tapWords(nic.tap, nic.ofport, nic.link ?? "")],
   ]);
-  const size = guest.vcpus ? `${guest.vcpus} vCPU, ${guest.ram_mib} MiB` : "";
+  const size = guest.vcpus ? `${guest.vcpus} vCPU, ${guest.ram_mib} ${gettext("MiB")}` : "";
   const uuid = id.slice(id.indexOf(":") + 1);
   const domain = guest.kind === "foreign" ? guest.name : `hs-${uuid}`;
   const commands =

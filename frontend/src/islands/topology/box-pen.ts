@@ -1,4 +1,5 @@
 /** One box, by its kind and by how much of it can be read. */
+import { gettext } from "../../core/gettext";
 import type { Detail } from "../../core/topology/detail";
 import type { GuestData, Rate } from "../../core/topology/model";
 import type { Box } from "../../core/topology/scene";
@@ -167,7 +168,7 @@ function words(
     guest && guest.state !== "running"
       ? stateWords(guest.state)
       : guest?.ram_mib
-        ? `${guest.ram_mib} MiB`
+        ? `${guest.ram_mib} ${gettext("MiB")}`
         : "";
   const last = { font: `11px ${ui}`, colour: colour["text-3"] };
   const used = pen.writing.write(state, left, y + h - 12, w - 16, last);
