@@ -27,6 +27,7 @@ from hopsight_cli import (
     volumes,
 )
 from hopsight_cli.client import CliError
+from hopsight_cli.completion import answer_first_tab
 from hopsight_cli.output import complain
 
 INTERRUPTED = 130
@@ -64,6 +65,7 @@ app.add_typer(hosts.app, name="host")
 app.add_typer(operations.app, name="operation")
 for module in (login, shell, console, traces, inventory):
     module.add_to(app)
+answer_first_tab()
 
 
 @app.callback()
