@@ -7,6 +7,7 @@ Redaction happens here and nowhere else: what another team owns is counted and n
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from django.db.models import Count, Max, Q, Sum
@@ -197,7 +198,7 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class HostParts:
     """What was seen on a host, parsed."""
 
     switch: SwitchSeen | None
@@ -207,7 +208,7 @@ class _Seen:
 
 
 @dataclass(slots=True)
-class _Sums:
+class Sums:
     """Of every VM on a host, whoever owns it."""
 
     guests: Counter[str] = field(default_factory=Counter)
@@ -231,21 +232,23 @@ def guest_count(scope: Scope) -> int:
 
 def load_inventory(scope: Scope) -> Inventory:
     """The map as the rows are now, in the same number of queries however much there is."""
-    guests = _guests(scope)
-    seen = _seen()
-    sums = _sums()
-    shown = Counter(guest.host for guest in guests if guest.kind == "vm")
-    ours = {nic.uuid for guest in guests for nic in guest.nics}
+    return drawn(scope, guests(scope), _seen(), _sums())
+
+
+def drawn(scope: Scope, there: tuple[Guest, ...], seen: Mapping[str, HostParts], sums: Sums) -> Inventory:
+    """The map with those guests and what was seen of each host; networks and routers as they are now."""
+    shown = Counter(guest.host for guest in there if guest.kind == "vm")
+    ours = {nic.uuid for guest in there for nic in guest.nics}
     hosts = tuple(
-        _host(scope, row, seen.get(row.name, _Seen(None, ())), sums, shown[row.name], ours)
+        _host(scope, row, seen.get(row.name, HostParts(None, ())), sums, shown[row.name], ours)
         for row in Host.objects.order_by("name")
     )
     foreign = tuple(domain for name in sorted(seen) for domain in seen[name].domains) if scope.team is None else ()
     spaces = tuple(space for name in sorted(seen) for space in _namespaces(scope, name, seen[name], ours))
-    return Inventory(scope, hosts, guests, _networks(scope), foreign, _routers(scope), spaces)
+    return Inventory(scope, hosts, there, _networks(scope), foreign, _routers(scope), spaces)
 
 
-def _namespaces(scope: Scope, host: str, seen: _Seen, ours: set[str]) -> tuple[NamespaceOnMap, ...]:
+def _namespaces(scope: Scope, host: str, seen: HostParts, ours: set[str]) -> tuple[NamespaceOnMap, ...]:
     """Operators' to see: they are what else is on a host."""
     if scope.team:
         return ()
@@ -255,7 +258,7 @@ def _namespaces(scope: Scope, host: str, seen: _Seen, ours: set[str]) -> tuple[N
     return on_map(host, seen.netns, seen.switch, INTEGRATION, plugged)
 
 
-def _host(scope: Scope, row: Host, seen: _Seen, sums: _Sums, shown: int, ours: set[str]) -> HostOnMap:
+def _host(scope: Scope, row: Host, seen: HostParts, sums: Sums, shown: int, ours: set[str]) -> HostOnMap:
     taps = set() if scope.team else {tap for domain in seen.domains for tap in domain.taps}
     bridges, hidden = _bridges(scope, seen.switch, ours, taps)
     guests = sums.guests[row.name] - shown + (len(seen.domains) if scope.team else 0)
@@ -330,18 +333,22 @@ def _port(bridge: BridgeSeen, port: PortSeen) -> SwitchPort:
     )  # fmt: skip
 
 
-def _seen() -> dict[str, _Seen]:
+def _seen() -> dict[str, HostParts]:
     found = {}
     columns = ("host__name", "switch", "foreign_domains", "lldp", "namespaces")
     for name, switch, domains, lldp, netns in HostSeen.objects.values_list(*columns):
         parsed = switch_from_json(switch) if switch else None
-        taps = _taps_by_domain(parsed)
-        guests = (
-            ForeignGuest(one["name"], one["uuid"], name, one["state"], tuple(taps.get(one["uuid"], ())))
-            for one in domains
-        )
-        found[name] = _Seen(parsed, tuple(guests), lldp_from_json(lldp), namespaces_from_json(netns))
+        found[name] = parts_of(name, parsed, domains, lldp_from_json(lldp), namespaces_from_json(netns))
     return found
+
+
+def parts_of(host: str, switch: SwitchSeen | None, domains: Iterable[Mapping[str, str]], lldp: LldpSeen, netns: NamespacesSeen) -> HostParts:  # fmt: skip
+    """What was seen on a host; `domains` are those that no row explains."""
+    taps = _taps_by_domain(switch)
+    foreign = (
+        ForeignGuest(one["name"], one["uuid"], host, one["state"], tuple(taps.get(one["uuid"], ()))) for one in domains
+    )
+    return HostParts(switch, tuple(foreign), lldp, netns)
 
 
 def _taps_by_domain(switch: SwitchSeen | None) -> dict[str, list[str]]:
@@ -354,24 +361,25 @@ def _taps_by_domain(switch: SwitchSeen | None) -> dict[str, list[str]]:
     return taps
 
 
-def _sums() -> _Sums:
-    sums = _Sums()
+def _sums() -> Sums:
+    sums = Sums()
     rows = VM.objects.filter(host__isnull=False).values_list("host__name").order_by()
     for name, guests, vcpus, ram in rows.annotate(Count("id"), Sum("vcpus"), Sum("ram_mib")):
         sums.guests[name], sums.vcpus[name], sums.ram_mib[name] = guests, vcpus or 0, ram or 0
     return sums
 
 
-def _guests(scope: Scope) -> tuple[Guest, ...]:
+def guests(scope: Scope) -> tuple[Guest, ...]:
+    """VMs and access points as the rows have them."""
     nics = _nics(scope)
     mine = Q(team=scope.team) if scope.team else Q()
     columns = ("id", "uuid", "name", "host__name", "state", "vcpus", "ram_mib", "team__name", "created_at")
     rows = VM.objects.filter(mine).order_by("created_at", "id").values_list(*columns)
-    guests = [
+    vms = [
         Guest(f"vm:{uuid}", "vm", name, host or "", state, vcpus, ram, team, at.timestamp(), tuple(nics.get(pk, ())))
         for pk, uuid, name, host, state, vcpus, ram, team, at in rows
     ]
-    return (*guests, *_access_points(scope))
+    return (*vms, *_access_points(scope))
 
 
 def _nics(scope: Scope) -> dict[int, list[Nic]]:

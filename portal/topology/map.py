@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -15,8 +15,10 @@ from portal.accounts.access import team_for
 from portal.accounts.models import User
 from portal.compute.models import VM
 from portal.hosts.models import Host
+from portal.topology.flow_instants import InstantProblem
 from portal.topology.inventory import Guest, HostOnMap, Inventory, Scope, guest_count, load_inventory
 from portal.topology.namespaces import leads_to
+from portal.topology.past_map import kept_instants, past_map
 from portal.topology.serialize import inventory_as_state
 
 NO_UUID = str(UUID(int=0))
@@ -32,12 +34,21 @@ def scope_of(request: HttpRequest) -> Scope:
 
 @require_safe
 def topology(request: HttpRequest) -> HttpResponse:
-    """Hosts, switches, guests and networks, as last seen; the island keeps them true."""
+    """Hosts, switches, guests and networks, as last seen; the island keeps them true. ?when= is the operators' map of then."""
     scope = scope_of(request)
+    when, errors = request.GET.get("when", "").strip(), {}
+    if when and scope.team is not None:
+        raise Http404  # what was on hosts is the operators' to see
+    try:
+        past = past_map(when) if when else None
+    except InstantProblem as problem:
+        past, errors = None, problem.errors
     count = guest_count(scope)
-    inventory = load_inventory(scope) if count <= MOST_IN_PAGE else None
+    inventory = past.inventory if past else load_inventory(scope) if count <= MOST_IN_PAGE else None
     island = {
-        "topic": scope.topic,
+        "topic": "" if past else scope.topic,
+        "past": past.at.isoformat() if past else "",
+        "kept": kept_instants() if scope.team is None else [],
         "operator": scope.team is None,
         "state": inventory_as_state(inventory) if inventory else None,
         "urls": {
@@ -54,9 +65,11 @@ def topology(request: HttpRequest) -> HttpResponse:
             "networks": "" if scope.team is None else reverse("networks"),
         },
     }
-    page = {"island": island, "scope": scope, "guest_count": count, "most": MOST_IN_PAGE}
+    page = {
+        "island": island, "scope": scope, "guest_count": count, "most": MOST_IN_PAGE, "past": past, "when": when, "errors": errors,
+    }  # fmt: skip
     tables = _tables(inventory) if inventory else {"sums": _sums(scope)}
-    return render(request, "topology/topology.html", page | tables)
+    return render(request, "topology/topology.html", page | tables, status=422 if errors else 200)
 
 
 @require_safe

@@ -8,6 +8,10 @@ export interface TopologyInput {
   operator: boolean;
   /** Small maps come with the page; null: fetch it from `urls.inventory`. */
   state: Record<string, unknown> | null;
+  /** The instant that is drawn; "" the map is live. */
+  past: string;
+  /** When hosts changed, oldest first; none for who may not look back. */
+  kept: string[];
   urls: Urls & { inventory: string; history: string; drops: string; traceAnswer: string; tracePage: string };
 }
 

@@ -7,6 +7,8 @@ export interface Look {
   off: ReadonlySet<Layer>;
   selected: string;
   trace: string;
+  /** The instant that the map is of; "" is now. */
+  when: string;
   /** None: the whole picture. */
   camera: Camera | null;
 }
@@ -28,6 +30,7 @@ export function lookOf(search: string): Look {
     off: new Set(off),
     selected: words.get("sel") ?? "",
     trace: words.get("trace") ?? "",
+    when: words.get("when") ?? "",
     camera,
   };
 }
@@ -38,6 +41,7 @@ export function searchOf(look: Look): string {
   if (look.off.size > 0) words.set("off", [...look.off].sort().join(","));
   if (look.selected) words.set("sel", look.selected);
   if (look.trace) words.set("trace", look.trace);
+  if (look.when) words.set("when", look.when);
   const { camera } = look;
   if (camera) words.set("at", `${camera.x.toFixed(0)},${camera.y.toFixed(0)},${camera.z.toPrecision(3)}`);
   const text = words.toString();

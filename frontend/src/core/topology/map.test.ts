@@ -118,8 +118,15 @@ describe("the address", () => {
       off: new Set(["guest"]),
       selected: "",
       trace: "",
+      when: "",
       camera: null,
     });
+  });
+
+  it("keeps the instant that the map is of", () => {
+    expect(searchOf(lookOf("?when=2026-11-27T07:01:00.5%2B00:00"))).toBe(
+      "?when=2026-11-27T07:01:00.5%2B00:00",
+    );
   });
 });
 
