@@ -60,7 +60,7 @@ def topology(request: HttpRequest) -> HttpResponse:
             "drops": "" if scope.team is None else "/api/v1/ports/{uuid}/drops",
             "flows": reverse("flows", args=["HOST", "BRIDGE"]) if scope.team is None else "",
             "host": reverse("host", args=["HOST"]) if scope.team is None else "",
-            "packet": reverse("port_traces", args=["HOST", "BRIDGE"]) if scope.team is None else "",
+            "packet": reverse("port_traces", args=["HOST", "BRIDGE"]) if scope.team is None and not past else "",
             "history": reverse("topology_history") if scope.team is None else "",
             "networks": "" if scope.team is None else reverse("networks"),
         },

@@ -26,6 +26,7 @@ from sdn.model.switch import InterfaceSeen
 from sdn.transport.lldpd import LldpSeen
 
 MOST_INSTANTS = 200
+NO_PAGE = -1.0  # a gone guest's `since`: the map has no link to its page
 WORDS_OF_VM = "VM "  # before its name, in a change's `guest`
 
 
@@ -125,8 +126,8 @@ def _gone(plugged: Iterable[_Plugged]) -> list[Guest]:
     called = {str(vm): name.removeprefix(WORDS_OF_VM) for vm, name in names.items()}
     return [
         Guest(
-            f"vm:{vm}", "vm", called.get(vm, vm[:8]), ones[0].host, "running", 0, 0, "", 0.0,
-            tuple(Nic(one.interface.iface_id, "", one.interface.mac, one.interface.name, one.interface.ofport, ()) for one in ones),
+            f"vm:{vm}", "vm", called.get(vm, vm[:8]), ones[0].host, "running", 0, 0, "", NO_PAGE,
+            tuple(Nic(one.interface.iface_id, "", "", one.interface.name, one.interface.ofport, ()) for one in ones),
         )
         for vm, ones in sorted(by_vm.items())
     ]  # fmt: skip

@@ -84,6 +84,7 @@ def test_guests_are_where_they_were_plugged_and_the_gone_ones_are_named(cast: Ca
     assert (web["host"], web["nics"][0]["tap"], web["nics"][0]["ofport"]) == ("hv1", "vnet7", 7)
     old = then["state"][f"vm:{GONE}"]
     assert (old["name"], old["host"], old["nics"][0]["tap"]) == ("old-1", "hv1", "vnet8")
+    assert f"/vms/{GONE}" not in text, "it has no page any more"
     now = island(asked(cast, ""))
     assert (
         now["topic"] == "topology"

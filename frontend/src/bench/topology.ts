@@ -59,6 +59,8 @@ async function begin({ hosts, guestsPerHost, changesPerS }: Load): Promise<numbe
   const began = performance.now();
   const input = {
     topic: "topology",
+    past: "",
+    kept: [],
     operator: true,
     state: JSON.parse(text) as Record<string, unknown>,
     urls: NO_URLS,

@@ -22,7 +22,7 @@ export function guestLinks(urls: Urls, uuid: string, guest: GuestData): Link[] {
   const links: Link[] = [];
   const source = guest.nics[0]?.uuid;
   const plugged = guest.nics.find((nic) => nic.tap);
-  if (guest.kind === "vm" && urls.vm)
+  if (guest.kind === "vm" && urls.vm && guest.since >= 0)
     links.push({ title: gettext("Open its page"), url: urls.vm.replace("{uuid}", uuid) });
   if (guest.kind === "vm" && urls.trace && source)
     links.push({ title: gettext("Trace from here"), url: `${urls.trace}?source=${source}` });

@@ -257,7 +257,7 @@ export class Pen {
       const rate = this.cableRate(sheet, cable);
       const who =
         cable.hosts.length > 2 ? `VXLAN, ${hostsWords(cable.hosts.length)}` : cable.hosts.join(" ↔ ");
-      const text = rate ? `${who}: ${bitsText(rate.bps)}` : who;
+      const text = rate && sheet.inventory.traffic.size > 0 ? `${who}: ${bitsText(rate.bps)}` : who;
       this.ctx.globalAlpha = this.alpha(sheet, cable.id, cable.layer);
       const w = this.writing.measure(text, `11px ${ui}`) + 24;
       const [x, y] = [cable.label[0] - w / 2, cable.label[1] - 11];
