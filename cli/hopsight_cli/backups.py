@@ -67,12 +67,16 @@ def restore_backup(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new VM.")],
     network: Annotated[str, typer.Option(help="Its network; none: the one that the VM was on.")] = "",
     without_volumes: Annotated[bool, typer.Option("--without-volumes", help="No new volumes.")] = False,
+    volume_pool: Annotated[
+        str | None, typer.Option(help="Storage pool of the new volumes, as `volume pools` shows.")
+    ] = None,
     wait: Wait = True,
 ) -> None:
     """Make a new VM of a backup."""
     api = api_of(ctx)
     path = f"/backups/{_find(api, backup)['uuid']}/restore"
     body: dict[str, Any] = {"name": name, "network": network, "volumes": [] if without_volumes else None}
+    body["volume_pool"] = volume_pool
     follow(api, api.send("POST", path, body)["operation"], wait)
 
 

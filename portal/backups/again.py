@@ -13,6 +13,7 @@ from portal.backups.restores import RestoreSpec, restore_backup
 from portal.compute.models import VM
 from portal.compute.requests import VMProblem
 from portal.operations.models import Operation
+from portal.volumes.lookup import offered_pools
 
 
 def _take(operation: Operation, user: User) -> Operation:
@@ -37,7 +38,8 @@ def _backup(operation: Operation) -> Backup:
 
 def _restore(operation: Operation, user: User) -> Operation:
     told = operation.params
-    spec = RestoreSpec(told["name"], told["network"], told["address"], volumes=tuple(told.get("chosen", ())))
+    pool = offered_pools().filter(uuid=told["volume_pool"]).first() if "volume_pool" in told else None
+    spec = RestoreSpec(told["name"], told["network"], told["address"], volumes=tuple(told.get("chosen", ())), pool=pool)
     return restore_backup(_backup(operation), user, spec).operation
 
 

@@ -25,10 +25,12 @@ from portal.backups.restores import RestoreSpec, restore_backup
 from portal.backups.stores import StoreSpec, ask_for_try, change_keys, enable_store, make_store, remove_store
 from portal.backups.strays import MOST_AT_ONCE, clean_store
 from portal.compute.models import VM
+from portal.compute.requests import VMProblem
 from portal.compute.serialize import vm_as_json
 from portal.compute.views import vms_of
 from portal.operations.models import Operation
 from portal.operations.serialize import operation_as_json
+from portal.volumes.lookup import pool_named
 
 router = Router()
 BIG = 2**31 - 1
@@ -82,6 +84,11 @@ class RestoreIn(Given):
         None,
         max_length=50,
         description="names of those in it that are made anew; none: all; an empty list: without them",
+    )
+    volume_pool: str | None = Field(
+        None,
+        max_length=150,
+        description="host/pool, as /pools tells: where they are made; none: where the VM’s host has room",
     )
 
 
@@ -182,8 +189,12 @@ def remove_backup(request: HttpRequest, uuid: UUID) -> Any:
 @router.post("/backups/{uuid}/restore", response={202: VMCreated}, summary="Make a new VM of a backup")
 def restore(request: HttpRequest, uuid: UUID, asked: RestoreIn) -> Any:
     volumes = None if asked.volumes is None else tuple(_plain(name) for name in asked.volumes)
-    spec = RestoreSpec(_plain(asked.name), _plain(asked.network), asked.address, asked.request_key, volumes)
-    made = restore_backup(_backup(request, uuid), person(request), spec)
+    row, text = _backup(request, uuid), asked.volume_pool
+    pool = pool_named(_plain(text)) if text else None
+    if text and pool is None:
+        raise VMProblem({"volume_pool": [f"no pool “{text[:60]}” is offered: choose one of /pools"]})
+    spec = RestoreSpec(_plain(asked.name), _plain(asked.network), asked.address, asked.request_key, volumes, pool)
+    made = restore_backup(row, person(request), spec)
     return Status(202, {"vm": vm_as_json(made.vm), "operation": operation_as_json(made.operation)})
 
 

@@ -13,7 +13,7 @@ from portal.accounts.models import Team, User
 from portal.backups.chain import chain_of
 from portal.backups.models import Backup
 from portal.backups.requests import busy_backups, kept_of
-from portal.backups.restored_volumes import make_rows, volume_problems, volumes_in
+from portal.backups.restored_volumes import make_rows, volume_problems, volumes_in, wanted_volumes
 from portal.compute.models import VM
 from portal.compute.requests import (
     Creation,
@@ -30,6 +30,7 @@ from portal.networks.ipam import AddressProblem, allocate_port
 from portal.networks.models import Network, Port, SecurityGroup
 from portal.networks.owners import network_named, usable_networks
 from portal.operations.models import Operation
+from portal.volumes.models import Pool
 
 COPIED = ("public_key", "user_data", "cpu_model", "machine", "disk_bus", "disk_cache")
 
@@ -44,6 +45,9 @@ class RestoreSpec:
     address: str | None = None
     request_key: str = ""
     volumes: tuple[str, ...] | None = None
+    pool: Pool | None = (
+        None  # of the new volumes, and so its host is the VM's; none: one of its host with room for each
+    )
 
 
 def links_of(backup: Backup) -> list[Backup]:
@@ -87,7 +91,7 @@ def restore_backup(backup: Backup, user: User, spec: RestoreSpec) -> Creation:
         if fresh is None:
             raise VMProblem({"backup": [gettext("it is gone meanwhile")]})
         network = _network(team, fresh, spec.network)
-        volumes = volumes_in(fresh, spec.volumes)
+        volumes = wanted_volumes(volumes_in(fresh, spec.volumes), spec.pool)
         errors = _problems(team, fresh, spec, network)
         if over := volume_problems(team, volumes):
             errors["volumes"] = over
@@ -97,9 +101,11 @@ def restore_backup(backup: Backup, user: User, spec: RestoreSpec) -> Creation:
         port = _port(network, vm, fresh, spec.address)
         params: dict[str, Any] = {
             "backup": str(fresh.uuid), "name": spec.name, "network": network.name, "address": spec.address,
-            "volumes": ", ".join(one.name for one in volumes) or "none",
-            "chosen": [one.name for one in volumes], "made_of": make_rows(vm, user, fresh, volumes),
+            "volumes": ", ".join(one.row.name for one in volumes) or "none",
+            "chosen": [one.row.name for one in volumes], "made_of": make_rows(vm, user, fresh, volumes),
         }  # fmt: skip
+        if spec.pool is not None:
+            params["volume_pool"] = str(spec.pool.uuid)
         operation = start_operation("vm.restore", vm, user, params)
         bump_generation(Touched(frozenset({port.id})))
         vm_changed(vm)

@@ -26,9 +26,12 @@ from portal.compute.models import VM
 from portal.compute.plans import plan_form
 from portal.compute.requests import VMProblem, next_name
 from portal.compute.views import _visible
+from portal.config.cut import few
 from portal.config.typed import typed_number
 from portal.networks.owners import usable_networks
 from portal.operations.models import Operation
+from portal.volumes.lookup import as_choices, offered_pools, pool_named
+from portal.volumes.models import Pool
 
 Errors = dict[str, list[str]]
 SPEC_FIELDS = ("name", "kind", "folder", "endpoint", "bucket", "prefix", "region", "access_key", "secret")
@@ -139,16 +142,18 @@ def backup_restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
     errors: Errors = {}
     if request.method == "POST":
         told = {name: request.POST.get(name, "").strip().replace("\0", "?") for name in ("name", "network", "address")}
-        spec = RestoreSpec(
-            told["name"], told["network"], told["address"] or None, request.POST.get("request_key", "")[:64],
-            tuple(name.replace("\0", "?") for name in request.POST.getlist("volume")),
-        )  # fmt: skip
         try:
+            spec = RestoreSpec(
+                told["name"], told["network"], told["address"] or None, request.POST.get("request_key", "")[:64],
+                tuple(name.replace("\0", "?") for name in request.POST.getlist("volume")),
+                _pool(request.POST.get("volume_pool", "")),
+            )  # fmt: skip
             return redirect("vm", restore_backup(row, person(request), spec).vm.uuid)
         except VMProblem as problem:
             errors = problem.errors
     told = {"name": next_name(row.team, row.vm_name.rstrip("-0123456789")[:55] or "vm"), "address": ""}
     volumes = list(row.volumes.all())
+    pools = few(offered_pools()) if volumes else []
     network = str(row.manifest.get("vm", {}).get("network", ""))
     context = {
         "backup": row,
@@ -158,12 +163,20 @@ def backup_restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "values": request.POST if errors else told | {"network": network, "request_key": secrets.token_hex(16)},
         "errors": errors,
         "volumes": volumes,
+        "pools": None if pools is None else as_choices(pools),
         "volumes_gib": sum(one.size_gib for one in volumes),
         "chosen": request.POST.getlist("volume") if errors else [one.name for one in volumes],
         "example": name_for(row.vm_name, told["name"], volumes[0].name, frozenset()) if volumes else "",
         "networks": usable_networks(row.team).prefetch_related("subnets"),
     }
     return render(request, "backups/backup_restore.html", context, status=422 if errors else 200)
+
+
+def _pool(text: str) -> Pool | None:
+    pool = pool_named(text) if text else None
+    if text and pool is None:
+        raise VMProblem({"volume_pool": [gettext("no such pool is offered: choose one of the list")]})
+    return pool
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

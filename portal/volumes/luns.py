@@ -37,9 +37,21 @@ def lun_for(pool: Pool, size_gib: int) -> Lun | None:
     return next((one for one in free_luns(pool) if one.gib >= size_gib), None)
 
 
-def no_lun_words(pool: Pool, size_gib: int) -> str:
-    """Why there is none of that size, and which there are."""
-    sizes = [str(one.gib) for one in free_luns(pool)]
+def luns_for(pool: Pool, sizes_gib: Iterable[int]) -> tuple[list[Lun], str]:
+    """One for each of the sizes, the smallest that has so much; or why there is not. The caller has `lock_luns`."""
+    left, found = free_luns(pool), []
+    for size_gib in sizes_gib:
+        lun = next((one for one in left if one.gib >= size_gib), None)
+        if lun is None:
+            return [], no_lun_words(pool, size_gib, left)
+        left.remove(lun)
+        found.append(lun)
+    return found, ""
+
+
+def no_lun_words(pool: Pool, size_gib: int, left: Iterable[Lun] | None = None) -> str:
+    """Why there is none of that size, and which there are (none said: all that are free)."""
+    sizes = [str(one.gib) for one in (free_luns(pool) if left is None else left)]
     if not sizes:
         return gettext("%(pool)s has no free LUN: every one is a volume’s or in use; choose another pool") % {
             "pool": pool

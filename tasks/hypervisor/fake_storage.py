@@ -31,6 +31,7 @@ class FakeStorage(FakeCalls):
     cleared: list[tuple[str, str]] = field(default_factory=list)  # LUNs, which stay
     pours: dict[str, PourAsked] = field(default_factory=dict)  # those under way: they end at the first look
     pours_fail: str = ""
+    poured_files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # what was poured of a file
 
     def pools(self) -> tuple[PoolSeen, ...]:
         self.enter("pools")
@@ -97,20 +98,23 @@ class FakeStorage(FakeCalls):
 
     def begin_pour(self, asked: PourAsked) -> None:
         self.enter("begin_pour")
-        if missing := [one for one in (asked.of, asked.into) if one not in self.volumes]:
-            raise CallFailed(f"there is no volume {missing[0]}")
-        if self._has_luns(asked.into[0]) and self.volumes[asked.into] < self.volumes[asked.of]:
+        size = self.volumes.get(asked.of, -1) if asked.of[0] else Path(asked.of[1]).stat().st_size
+        if size < 0 or asked.into not in self.volumes:
+            raise CallFailed(f"there is no volume {asked.of if size < 0 else asked.into}")
+        if self._has_luns(asked.into[0]) and self.volumes[asked.into] < size:
             raise CallFailed(f"{asked.into[1]} of {asked.into[0]} has {self.volumes[asked.into]} bytes")
         self.pours[asked.name] = asked
         self.contents[asked.into] = "half of it"
-        self.volumes[asked.into] = max(self.volumes[asked.into], self.volumes[asked.of])
+        self.volumes[asked.into] = max(self.volumes[asked.into], size)
 
     def pour_progress(self, name: str) -> CopyProgress:
         self.enter("pour_progress")
         asked = self.pours.get(name)
         if asked is None or self.pours_fail:
             return CopyProgress(has_ended=True, problem=self.pours_fail or "it is there no longer")
-        self.contents[asked.into] = self.contents.get(asked.of, "")
+        self.contents[asked.into] = self.contents.get(asked.of, "") if asked.of[0] else asked.of[1]
+        if not asked.of[0]:
+            self.poured_files[asked.into] = Path(asked.of[1]).read_bytes()
         return CopyProgress(1, 1, has_ended=True)
 
     def end_pour(self, name: str) -> None:

@@ -8,8 +8,12 @@ What an earlier worker poured is poured again from its beginning.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from portal.volumes.models import Volume
-from tasks.hypervisor.domain_xml import format_disk
+from tasks.hypervisor.disks import disk_size_gib
+from tasks.hypervisor.domain_xml import DiskSpec, format_disk
 from tasks.hypervisor.driver import COPIES, Hypervisor, PourAsked
 from tasks.sagas import vm_create
 from tasks.sagas.awaited import await_copy
@@ -27,28 +31,57 @@ def is_poured(source: Volume, volume: Volume) -> bool:
 
 def put_poured(context: Context, source: Volume, volume: Volume, hypervisor: Hypervisor) -> str:
     """By what domains name the volume, which is there and holds what its source holds."""
-    pool, of = volume.pool, source.pool
-    if pool is None or of is None or pool.host_id != of.host_id:
+    of = source.pool
+    if volume.pool is None or of is None or volume.pool.host_id != of.host_id:
         raise StageError(f"{source.name} and {volume.name} do not lie on one host")
-    name = copy_name(volume)
-    hypervisor.end_pour(name)
+    end_pour(hypervisor, volume)
     hypervisor.refresh_pool(of.name)
     has_bytes = hypervisor.volume_bytes(of.name, source.file_name)
-    path = put_volume(hypervisor, volume, pool, size_bytes=_first_bytes(source, volume, has_bytes))
+    first = _first_bytes(source, volume, has_bytes)
+    return _poured(context, volume, hypervisor, Poured(source.name, (of.name, source.file_name), _disk(source), first))
+
+
+def put_poured_file(context: Context, path: Path, volume: Volume, hypervisor: Hypervisor) -> str:
+    """As `put_poured`, of a qcow2 that lies beside the disks of the host."""
+    end_pour(hypervisor, volume)
+    disk = format_disk(DiskSpec(str(path), "vda", "virtio", volume.serial))
+    first = max(volume.size_gib, disk_size_gib(path)) * GIB
+    return _poured(context, volume, hypervisor, Poured(path.name, ("", str(path)), disk, first))
+
+
+@dataclass(frozen=True, slots=True)
+class Poured:
+    """What is poured: what people call it, (pool, name) or ("", path), its disk, and how large what is made has to be at first."""
+
+    name: str
+    of: tuple[str, str]
+    disk: str
+    first_bytes: int
+
+
+def _poured(context: Context, volume: Volume, hypervisor: Hypervisor, source: Poured) -> str:
+    pool = volume.pool
+    assert pool is not None
+    path = put_volume(hypervisor, volume, pool, size_bytes=source.first_bytes)
     volume.path = path
     update_volume(volume, path=path)
-    named = [format_disk(vm_create.disk_spec(one)) for one in (source, volume)]
-    asked = PourAsked(name, (of.name, source.file_name), (pool.name, volume.file_name), *named)
+    asked = PourAsked(
+        copy_name(volume), source.of, (pool.name, volume.file_name), source.disk, _disk(volume)
+    )  # fmt: skip
     try:
         hypervisor.begin_pour(asked)
-        problem = await_copy(context, lambda: hypervisor.pour_progress(name))
+        problem = await_copy(context, lambda: hypervisor.pour_progress(asked.name))
     finally:
-        hypervisor.end_pour(name)
+        hypervisor.end_pour(asked.name)
     if problem:
         raise StageError(f"{pool.host} could not copy {source.name} into {pool}: {problem}")
     if not pool.can.has_luns and hypervisor.volume_bytes(*asked.into) < volume.size_gib * GIB:
         hypervisor.grow_volume(*asked.into, volume.size_gib * GIB)
     return path
+
+
+def _disk(volume: Volume) -> str:
+    return format_disk(vm_create.disk_spec(volume))
 
 
 def end_pour(hypervisor: Hypervisor, volume: Volume) -> None:

@@ -1,6 +1,7 @@
 """The volumes of a VM that is restored: their files, fetched and compared, made one, then given to libvirt for its pool.
 
 [….fetched] ← [….fetched] --convert--> [….whole.fetched] --libvirt's upload--> [hs-vol-… in a pool of the VM's host]
+                                                       --QEMU of the host--> [a LUN, or what libvirt uploads nothing to]
 
 `params["made_of"]` has each new volume's uuid with that of the one in the backup; one is only trusted once it is in
 `params["made"]`: what an earlier worker left half is removed and made again.
@@ -20,11 +21,13 @@ from portal.backups.restored_volumes import volume_links
 from portal.live.publishers import volume_deleted
 from portal.volumes.models import Pool, Volume, VolumeState
 from tasks.hypervisor.disks import VMFiles, copy_disk, rebase_offline, remove_file, write_raw
-from tasks.hypervisor.driver import Hypervisor, VolumeAsked
+from tasks.hypervisor.driver import Hypervisor
 from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, StageError
+from tasks.sagas.poured import end_pour, put_poured_file
 from tasks.sagas.rows import keep_params, operation_params, placed, update_volume
-from tasks.sagas.volume import GIB, ROWS, choose_pool
+from tasks.sagas.stored import put_volume, take_volume
+from tasks.sagas.volume import ROWS, choose_pool
 
 
 def links_with_files(context: Context, links: list[Backup], files: VMFiles) -> list[tuple[BackupVolume, Path]]:
@@ -42,7 +45,7 @@ def make_volumes(context: Context, links: list[Backup]) -> str:
             raise StageError("the row of a volume is no longer there")
         if uuid not in operation_params(context).get("made", ()):
             pairs = _of(context, links, UUID(source), files)
-            path = _filled(hypervisor, volume, _pool_of(volume), [path for _, path in pairs])
+            path = _filled(context, hypervisor, volume, [path for _, path in pairs])
             _note_made(context, uuid)
             for _, fetched in pairs:
                 remove_file(fetched)
@@ -57,8 +60,10 @@ def unmake_volumes(context: Context) -> None:
     params = operation_params(context)
     for volume in ROWS.filter(uuid__in=params.get("made_of", {})):
         if volume.pool is not None:
-            context.hypervisors(volume.pool.host).remove_volume(volume.pool.name, volume.file_name)
-            update_volume(volume, path="", pool=None, state=VolumeState.CREATING)
+            hypervisor = context.hypervisors(volume.pool.host)
+            end_pour(hypervisor, volume)
+            take_volume(hypervisor, volume)
+            update_volume(volume, path="", state=VolumeState.CREATING)
     keep_params(context, made=[])
 
 
@@ -92,18 +97,19 @@ def _pool_of(volume: Volume) -> Pool:
     return volume.pool
 
 
-def _filled(hypervisor: Hypervisor, volume: Volume, pool: Pool, fetched: list[Path]) -> str:
-    whole = _whole(fetched[0])
+def _filled(context: Context, hypervisor: Hypervisor, volume: Volume, fetched: list[Path]) -> str:
+    """By libvirt's upload where its pool takes one, else poured by a QEMU, which reads the file beside the host's disks."""
+    pool, whole = _pool_of(volume), _whole(fetched[0])
     if not whole.exists():
         for below, above in pairwise(fetched):
             rebase_offline(above, below)
-        if pool.can.disk_format == "qcow2":
+        if pool.can.disk_format == "qcow2" or not pool.can.is_poured:
             copy_disk(fetched[-1], whole, "", "")
         else:
             write_raw(fetched[-1], whole)
-    hypervisor.remove_volume(pool.name, volume.file_name)
-    asked = VolumeAsked(pool.name, volume.file_name, pool.can.disk_format, volume.size_gib * GIB)
-    path = hypervisor.make_volume(asked)
+    if not pool.can.is_poured:
+        return put_poured_file(context, whole, volume, hypervisor)
+    path = put_volume(hypervisor, volume, pool)
     hypervisor.fill_volume(pool.name, volume.file_name, str(whole))
     return path
 

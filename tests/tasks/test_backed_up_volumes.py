@@ -9,8 +9,10 @@ import json
 from pathlib import Path
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
-from portal.accounts.models import User
+from portal.accounts.models import Membership, User
 from portal.backups.models import Backup
 from portal.backups.requests import take_backup
 from portal.backups.restored_volumes import name_for
@@ -18,9 +20,11 @@ from portal.backups.restores import RestoreSpec, restore_backup
 from portal.compute.models import VM, VMState
 from portal.compute.requests import VMProblem
 from portal.operations.models import OperationState
-from portal.volumes.models import Volume, VolumeState
+from portal.volumes.luns import free_luns
+from portal.volumes.models import Pool, Volume, VolumeState
+from tasks.hypervisor.fake_storage import OWN
 from tasks.pools import look_at_pools
-from tests.tasks import test_backups, test_volumes
+from tests.tasks import test_backups, test_luns, test_volumes
 from tests.tasks.test_backups import in_store, no_scratch, seen_just_now
 from tests.tasks.test_sagas import die_after, fail_in, power_off, run
 from tests.tasks.test_snapshots import disk_of, read, write, write_into
@@ -207,6 +211,70 @@ def test_a_restore_with_a_volume_that_meets_a_fault_ends_as_the_vm_or_as_nothing
     die_after(world, made.operation, name)
     assert run(world, made.operation).state == OperationState.DONE, made.operation.error
     assert held(made.vm.volumes.get()) == [1, 0, 0, 0] and no_scratch(world)
+
+
+def told_of_luns(world):
+    """The host has a pool with LUNs, too."""
+    world.fake.pools_told = (*OWN, test_luns.SAN)
+    look_at_pools(lambda _host: world.fake)
+    Pool.objects.update(is_offered=True)
+    return Pool.objects.select_related("host").get(name="san")
+
+
+@pytest.mark.parametrize("fault", ["", "fails", "dies", "is cut"])
+def test_a_volume_is_restored_into_a_lun_whole_or_the_lun_is_cleared_and_free(world, vm, store, fault):
+    data, pool = attached(world, vm), told_of_luns(world)
+    put(data, 0, 7)
+    backup = backed_up(world, vm)
+    made = asked_back(backup, pool=pool)
+    volume = made.vm.volumes.get()
+    assert (volume.pool, volume.lun, volume.size_gib) == (pool, test_luns.LUNS[0].key, 2), "all of it counts"
+    if fault == "dies":
+        die_after(world, made.operation, "volumes")
+    world.fake.pours_fail = "its server went away" if fault == "is cut" else ""
+    done = fail_in(world, made.operation, "volumes") if fault == "fails" else run(world, made.operation)
+    assert not world.fake.pours
+    if fault in ("fails", "is cut"):
+        assert done.state == OperationState.FAILED and (fault == "fails" or "into hv1/san: its server" in done.error)
+        assert (VM.objects.get(), Volume.objects.get()) == (vm, data)
+        assert world.fake.cleared == [("san", "unit:0:0:1")] and len(free_luns(pool)) == 2
+        return
+    assert done.state == OperationState.DONE, done.error
+    volume.refresh_from_db()
+    made.vm.refresh_from_db()
+    poured = Path(world.fake.volume_folder).with_name("poured.qcow2")
+    poured.write_bytes(world.fake.poured_files["san", "unit:0:0:1"])
+    assert read(poured) == [7, 0, 0, 0] and no_scratch(world) and not world.fake.cleared
+    assert (volume.path, volume.state, made.vm.host) == (volume.lun, VolumeState.ATTACHED, pool.host)
+    assert volume.lun in world.fake.definitions[made.vm.domain]
+
+
+def test_a_pool_that_has_too_few_luns_for_a_restore_or_too_much_for_the_quota_is_refused(world, vm, store):
+    attached(world, vm)
+    attached(world, vm, "more", "vde")
+    attached(world, vm, "most", "vdf")
+    backup, pool = backed_up(world, vm), told_of_luns(world)
+    with pytest.raises(VMProblem, match="hv1/san has no free LUN"):
+        asked_back(backup, pool=pool)
+    chosen = ("data", "more")
+    world.team.max_volume_gib = 8
+    world.team.save()
+    with pytest.raises(VMProblem, match="6 GiB of volumes asked, 5 GiB of 8"):
+        asked_back(backup, volumes=chosen, pool=pool)
+    client, page = Client(), reverse("backup_restore", args=[backup.uuid])
+    alice = User.objects.get(username="alice")
+    Membership.objects.create(team=world.team, user=alice, role="owner")
+    client.force_login(alice)
+    assert "hv1/san · iSCSI (QEMU), free LUNs of 2, 4 GiB" in client.get(page).content.decode()
+    told = {"name": "web-2", "volume": list(chosen), "volume_pool": "hv1/<b>"}
+    refused = client.post(page, told)
+    assert refused.status_code == 422 and "no such pool is offered" in refused.content.decode()
+    refused = client.post(page, told | {"volume_pool": "hv1/san"}).content.decode()
+    assert "5 GiB of 8" in refused and '"hv1/san" selected' in refused
+    assert Volume.objects.count() == 3 and VM.objects.count() == 1
+    pool.is_offered = False
+    with pytest.raises(VMProblem, match="hv1/san is not offered"):
+        asked_back(backup, volumes=chosen, pool=pool)
 
 
 def test_a_volume_that_was_changed_in_the_store_is_not_restored_and_is_named(world, vm, store):
