@@ -19,6 +19,7 @@ from portal.accounts.models import Team, User
 from portal.alerts.models import Alert, AlertRule, Channel, Delivery, Silence
 from portal.alerts.rules import METRIC_BY_NAME, MOST_MINUTES, rule_words
 from portal.alerts.telling import alert_changed
+from portal.config.internet import is_inside
 from portal.live.models import Topic
 
 MOST_RULES, MOST_CHANNELS, MOST_HOURS = 50, 20, 24 * 30
@@ -174,12 +175,15 @@ def _target_error(spec: ChannelSpec) -> str:
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         is_url = False
-    return (
-        ""
-        if is_url
-        else gettext("“%(target)s” was given; an address that begins with https:// or http:// is allowed")
-        % {"target": target[:60]}
-    )
+    if not is_url:
+        return gettext("“%(target)s” was given; an address that begins with https:// or http:// is allowed") % {
+            "target": target[:60]
+        }
+    if is_inside(parts.hostname or "", settings.HOOKS_ALSO):
+        return gettext(
+            "%(host)s is not on the internet: an operator allows receivers of your own by HOPSIGHT_HOOKS_ALSO"
+        ) % {"host": parts.hostname}
+    return ""
 
 
 @transaction.atomic

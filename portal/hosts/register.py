@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -47,12 +48,13 @@ class HostSpec:
 
 # Field → what it must look like, and the words for it.
 FORMS: dict[str, tuple[str, str]] = {
+    "name": (r"[a-zA-Z0-9_-]{1,40}", gettext_noop("1 to 40 letters a-z, digits, hyphens and underscores are allowed")),
     "libvirt_uri": (
         r"(qemu|test|fake)[+\w]*:\S*",
         gettext_noop("a URI as qemu:///system or qemu+tls://name/system is allowed"),
     ),
     "ovs_rundir": (r"/\S*", gettext_noop("an absolute path is allowed")),
-    "disks_dir": (r"/\S*", gettext_noop("an absolute path is allowed")),
+    "disks_dir": (r"/[^\s/]\S*", gettext_noop("the absolute path of a folder is allowed")),
     "datapath_type": (r"system|netdev", gettext_noop("system or netdev are allowed")),
 }
 
@@ -129,9 +131,21 @@ def _wrong_forms(spec: HostSpec) -> dict[str, list[str]]:
         for name, (shape, words) in forms.items()
         if not re.fullmatch(shape, getattr(spec, name))
     }
+    if not _is_address(spec.underlay_ip):
+        errors["underlay_ip"] = [
+            gettext("“%(address)s” was given; an IPv4 or IPv6 address is allowed") % {"address": spec.underlay_ip[:60]}
+        ]
     if not MTUS[0] <= spec.underlay_mtu <= MTUS[1]:
         errors["underlay_mtu"] = [
             gettext("%(underlay_mtu)s was given; %(mtus)s to %(mtus_2)s are allowed")
             % {"underlay_mtu": spec.underlay_mtu, "mtus": MTUS[0], "mtus_2": MTUS[1]}
         ]
     return errors
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

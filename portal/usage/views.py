@@ -73,6 +73,8 @@ def all_usage(request: HttpRequest) -> HttpResponse:
 def _months(month: date) -> dict[str, Any]:
     index = month.year * 12 + month.month - 1
     around = {"before": index - 1, "after": index + 1}
+    if month >= timezone.now().date().replace(day=1):  # nothing was used in the future
+        del around["after"]
     return {"month": month} | {name: f"{at // 12:04}-{at % 12 + 1:02}" for name, at in around.items()}
 
 

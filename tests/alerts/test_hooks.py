@@ -92,8 +92,14 @@ def test_it_is_given_up_and_a_channel_that_takes_nothing_is_switched_off(cast: C
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:192.168.0.1]", "localhost"])  # fmt: skip
 def test_no_address_inside_is_reached_unless_a_setting_allows_it(cast: Cast, settings, address: str) -> None:  # type: ignore[no-untyped-def]
+    spec = ChannelSpec("webhook", "inside", f"http://{address}:9/x")
     settings.HOOKS_ALSO = ()
-    row = add_channel(cast.payments, cast.alice, ChannelSpec("webhook", "inside", f"http://{address}:9/x"))
+    with pytest.raises(AlertProblem) as refused:
+        add_channel(cast.payments, cast.alice, spec)
+    assert "HOPSIGHT_HOOKS_ALSO" in refused.value.errors["target"][0]
+    settings.HOOKS_ALSO = ("0.0.0.0/0", "::/0")
+    row = add_channel(cast.payments, cast.alice, spec)
+    settings.HOOKS_ALSO = ()  # as where a name leads inside, which is only known when it is looked up
     try_channel(row, cast.alice)
     deliver_due()
     assert "not on the internet" in Delivery.objects.get().answer

@@ -55,7 +55,7 @@ def test_a_host_is_registered_on_the_page_and_the_controller_hears_of_it(cast: C
     ("field", "given"),
     [
         ("name", "no name!"), ("underlay_ip", "300.1.1.1"), ("underlay_mtu", "99"), ("libvirt_uri", "http://hv7/"),
-        ("ovsdb", "tcp:192.0.2.77:6640"), ("controller_target", "hv7"), ("disks_dir", "disks"), ("datapath_type", "dpdk"),
+        ("ovsdb", "tcp:192.0.2.77:6640"), ("controller_target", "hv7"), ("disks_dir", "disks"), ("disks_dir", "/"), ("datapath_type", "dpdk"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_host_is_told_at_its_field(cast: Cast, field: str, given: str) -> None:
@@ -65,6 +65,7 @@ def test_what_is_wrong_with_a_host_is_told_at_its_field(cast: Cast, field: str, 
     body = FORM | {"underlay_mtu": 9000} | {field: int(given) if given.isdecimal() else given}
     by_api = client_of(cast.olga).post("/api/v1/hosts", body, **JSON)
     assert by_api.status_code == 422 and set(by_api.json()["errors"]) == {field}
+    assert "given; " in by_api.json()["errors"][field][0] and "allowed" in by_api.json()["errors"][field][0]
     assert not Host.objects.exists()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +101,8 @@ def test_a_month_is_hours_times_prices_on_the_page_as_csv_and_over_the_api(cast:
     viewer = client_of(cast.charlie)
     page = viewer.get(reverse("team_usage") + "?month=2026-11").content.decode()
     assert "1.04 CHF" in page and "36.5" in page and "4 Nov" in page
+    this_month = timezone.now().date().replace(day=1)
+    assert f'"?month={this_month + timedelta(days=40):%Y-%m}"' not in viewer.get(reverse("team_usage")).content.decode()
     told = viewer.get("/api/v1/usage/month?month=2026-11").json()
     assert (Decimal(told["total"]), told["currency"], len(told["days"])) == (Decimal("1.04"), "CHF", 2)
     file = viewer.get(reverse("team_usage") + "?month=2026-11&form=csv")

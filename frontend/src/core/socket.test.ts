@@ -122,3 +122,17 @@ it("says that it is stale while no event comes through, and fetches afterwards",
   expect(states).toEqual(["connecting", "live", "stale", "live"]);
   expect(seen.at(-1)?.view.state["vm:1"]).toBe(4);
 });
+
+it("says that the session was ended, and goes on trying for who logs in elsewhere", () => {
+  const { socket, wires, due } = stage([]);
+  socket.join("t", () => {});
+  wires[0]?.onopen?.(new Event("open"));
+  wires[0]?.onclose?.({ code: 4401 } as CloseEvent);
+  expect(socket.status).toBe("ended");
+  due.pop()?.();
+  wires[1]?.onclose?.({ code: 1006 } as CloseEvent);
+  expect(socket.status).toBe("ended");
+  due.pop()?.();
+  wires[2]?.onopen?.(new Event("open"));
+  expect(socket.status).toBe("live");
+});

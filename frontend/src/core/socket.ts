@@ -4,7 +4,7 @@
  */
 import { applyEvents, type LiveEvent, replay, type Snapshot, type View, viewOf } from "./live";
 
-export type Connection = "connecting" | "live" | "stale" | "reconnecting";
+export type Connection = "connecting" | "live" | "stale" | "reconnecting" | "ended";
 export type Change = { kind: "snapshot"; view: View } | { kind: "event"; view: View; event: LiveEvent };
 type Listener = (change: Change) => void;
 
@@ -32,6 +32,7 @@ interface Topic {
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8000;
+const LOGGED_OUT = 4401; // portal/live/consumers.py
 
 export class LiveSocket {
   private topics = new Map<string, Topic>();
@@ -67,6 +68,11 @@ export class LiveSocket {
     listener(this.status);
   }
 
+  /** Said by who was told that nobody is logged in any more: a refused handshake does not say why. */
+  sayEnded(): void {
+    if (!this.opened) this.tell("ended");
+  }
+
   private leave(name: string, listener: Listener): void {
     const topic = this.topics.get(name);
     topic?.listeners.delete(listener);
@@ -84,9 +90,9 @@ export class LiveSocket {
       this.tell("live");
     };
     wire.onmessage = (message) => this.receive(String(message.data));
-    wire.onclose = () => {
+    wire.onclose = (event) => {
       this.opened = false;
-      this.tell("reconnecting");
+      this.tell(event.code === LOGGED_OUT || this.status === "ended" ? "ended" : "reconnecting");
       this.around.later(() => this.connect(), this.pauseMs);
       this.pauseMs = Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
     };

@@ -11,7 +11,9 @@ const WORDS: Record<Connection, string> = {
   live: "wordLive",
   stale: "wordStale",
   reconnecting: "wordReconnecting",
+  ended: "wordEnded",
 };
+const WHY: Partial<Record<Connection, string>> = { stale: "whyStale", ended: "whyEnded" };
 const STALE_S = 15;
 const ASK_EVERY_MS = 5000;
 
@@ -27,6 +29,7 @@ export function status(element: HTMLElement): void {
   const ask = async (): Promise<void> => {
     if (document.hidden || !element.dataset.status) return;
     const answer = await fetch(element.dataset.status, { headers: { Accept: "application/json" } });
+    if (answer.status === 401) live().sayEnded();
     if (answer.ok) for (const host of ((await answer.json()) as { hosts: HostAge[] }).hosts) seen(host);
   };
   const quietly = (): void => void ask().catch(() => undefined); // the connection's dot tells that the server is away
@@ -43,7 +46,7 @@ function showConnection(element: HTMLElement): void {
     dot.textContent = dot.dataset[WORDS[connection]] ?? connection;
     dot.classList.toggle("fresh--stale", connection !== "live");
     dot.dataset.connection = connection;
-    dot.title = connection === "stale" ? (dot.dataset.whyStale ?? "") : "";
+    dot.title = WHY[connection] ? (dot.dataset[WHY[connection]] ?? "") : "";
   });
 }
 
