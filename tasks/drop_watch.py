@@ -25,6 +25,7 @@ from portal.live.transient import Change, TransientWriter
 from portal.networks.models import Port
 from portal.networks.owners import owner_of
 from sdn.controller.drops import DropCount
+from sdn.controller.probing import ProbedDrop
 from sdn.model.cookie import CauseKind
 from tasks.hint_desk import HintDesk
 from tasks.rows import in_rows
@@ -36,6 +37,7 @@ log = logging.getLogger("hopsight.drops")
 LOOK_EVERY_S = 2.0
 LOOK_SHARE = 9.0  # a look that takes t seconds is followed by at least this many t of rest
 QUIET_S = 30.0  # a team's topic is kept this long behind its last drop
+PROBED_LOOKS = 3  # so many looks a probe's drop is waited for in the counters of the flow that dropped it
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,16 +57,19 @@ class Sum:
     bytes: int = 0
     new_packets: int = 0
     new_bytes: int = 0
+    probes: int = 0  # taken off what is new
 
 
 @dataclass(slots=True)
 class Ledger:
-    """One host's flows as they were counted last; `None` before the first look of this process."""
+    """One host's flows as they were counted last; `None` before the first look of this process. `probed` are drops of probes
+    that no look has shown yet, each with the looks that it is still waited for."""
 
     last: dict[Hashable, tuple[int, int]] | None = None
+    probed: list[tuple[ProbedDrop, int]] = field(default_factory=list)
 
-    def take(self, counts: Iterable[DropCount]) -> dict[Key, Sum]:
-        """The sums by key. In the first look nothing is new: `settle` says what is."""
+    def take(self, counts: Iterable[DropCount], probed: Iterable[ProbedDrop] = ()) -> dict[Key, Sum]:
+        """The sums by key, without the probes among them. In the first look nothing is new: `settle` says what is."""
         sums: dict[Key, Sum] = {}
         seen: dict[Hashable, tuple[int, int]] = {}
         for count in counts:
@@ -80,7 +85,21 @@ class Ledger:
                     total.new_packets += count.packets - before[0]
                     total.new_bytes += max(count.bytes - before[1], 0)
         self.last = seen
+        self.probed = _take_off(sums, [*self.probed, *((one, PROBED_LOOKS) for one in probed)])
         return sums
+
+
+def _take_off(sums: Mapping[Key, Sum], probed: Iterable[tuple[ProbedDrop, int]]) -> list[tuple[ProbedDrop, int]]:
+    """Nobody's traffic is dropped by what we asked ourselves. The drops that are still to be waited for come back."""
+    waiting = []
+    for one, looks in probed:
+        total = sums.get(Key(int(CauseKind.PORT), one.port_id, one.reason))
+        if total is not None and total.new_packets:
+            total.new_packets, total.new_bytes = total.new_packets - 1, max(total.new_bytes - one.bytes, 0)
+            total.probes += 1
+        elif looks > 1:
+            waiting.append((one, looks - 1))
+    return waiting
 
 
 def keys_of(count: DropCount) -> list[Key]:
@@ -104,14 +123,19 @@ class DropDesk:
     _dropping: dict[int, dict[str, float]] = field(default_factory=dict)  # port id → reason → packets a second
     _looked_at: float = 0.0
 
-    def take(self, counted: Mapping[str, Iterable[DropCount]]) -> dict[int, dict[str, float]]:
-        """Write what is new and tell it; port id → reason → packets a second, of what grew."""
+    def take(
+        self, counted: Mapping[str, Iterable[DropCount]], probed: Iterable[ProbedDrop] = ()
+    ) -> dict[int, dict[str, float]]:
+        """Write what is new, but for probes, and tell it; port id → reason → packets a second, of what grew."""
+        ours: dict[str, list[ProbedDrop]] = {}
+        for one in probed:
+            ours.setdefault(str(one.host), []).append(one)
         now = time.monotonic()
         gap_s = max(now - self._looked_at, 0.5) if self._looked_at else LOOK_EVERY_S
         grown: dict[int, dict[str, float]] = {}
         for host, counts in counted.items():
             ledger = self._ledgers.pop(host, None)
-            sums = (kept := ledger or Ledger()).take(counts)
+            sums = (kept := ledger or Ledger()).take(counts, ours.get(host, ()))
             keys = _write(host, sums, settle=ledger is None)
             self._ledgers[host] = kept  # only now: what was not written down is settled by the rows at the next look
             for key in keys:
@@ -150,7 +174,7 @@ def _writer(slug: str) -> TransientWriter:
 
 def _write(host_name: str, sums: Mapping[Key, Sum], *, settle: bool) -> list[Key]:
     """Add what is new to the host's rows; the keys that grew. With `settle`, the rows say what was counted before."""
-    changed = {key: total for key, total in sums.items() if settle or total.new_packets}
+    changed = {key: total for key, total in sums.items() if settle or total.new_packets or total.probes}
     if not changed:
         return []
     with transaction.atomic():
@@ -164,7 +188,12 @@ def _write(host_name: str, sums: Mapping[Key, Sum], *, settle: bool) -> list[Key
             row = rows.get(key)
             if settle:
                 _settle(total, row)
-            if not total.new_packets or (key.kind == CauseKind.PORT and key.row_id not in ports):
+            if key.kind == CauseKind.PORT and key.row_id not in ports:
+                continue
+            if not total.new_packets:
+                if total.probes and row is not None:  # so that a controller that starts again counts from here
+                    row.seen_packets, row.seen_bytes = total.packets, total.bytes
+                    fresh.append(row)
                 continue
             grown.append(key)
             if row is None:
@@ -199,7 +228,8 @@ async def keep_drops(controller: Controller, hints: HintDesk) -> None:
         began = time.monotonic()
         try:
             counted = await controller.drops_counted()
-            hints.suspect(await in_rows(desk.take, {str(host): counts for host, counts in counted.items()}))
+            by_host = {str(host): counts for host, counts in counted.items()}
+            hints.suspect(await in_rows(desk.take, by_host, controller.probes.take_dropped()))
         except (DatabaseError, redis.RedisError) as problem:
             log.warning("drops not written problem=%s", problem)
         except Exception:  # the process's edge: a count that is late must not end the network's keeper

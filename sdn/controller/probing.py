@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from sdn.controller.drops import DROP_TABLE
 from sdn.model.addresses import HostName, IfaceId
-from sdn.pipeline import FLAG_PROBE, TABLE_BY_NAME, Register
+from sdn.pipeline import DROP_REASON_BY_CODE, FLAG_PROBE, TABLE_BY_NAME, Register
 from sdn.probe import ProbeOrder, ProbeReport, token_of
 from sdn.transport.codec import PORT_CONTROLLER, packet_out
 from sdn.transport.openflow import Channel, ChannelError, PacketIn
@@ -24,6 +26,20 @@ OUTPUT_TABLE = 0xFFFFFFF9  # OFPP_TABLE: through the tables, as if it had come i
 FLOOD_WAIT_S = 0.08  # a multicast probe has several ends: wait for their reports
 ASK_ALL = 16  # hosts: with more, only those that reported are waited for
 INJECT = (f"set_field:{FLAG_PROBE:#x}->reg{int(Register.FLAGS)}", f"output:{OUTPUT_TABLE}")
+
+
+TARGETS_SIDE = TABLE_BY_NAME["conntrack_ingress"].table_id  # from here on a flow that drops is the receiver's
+DROPS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedDrop:
+    """A probe that a switch dropped: the port whose flow counted it (low 32 bits of its row's id), and why."""
+
+    host: HostName
+    port_id: int
+    reason: str
+    bytes: int
 
 
 @dataclass(slots=True)
@@ -52,6 +68,7 @@ class Probes:
     ) -> None:
         self._channels, self._stand_in = channels, stand_in
         self._flights: dict[bytes, _Flight] = {}
+        self._dropped: deque[ProbedDrop] = deque(maxlen=DROPS_KEPT)
         self._loop = asyncio.get_running_loop()
 
     async def send(self, order: ProbeOrder, within_s: float) -> tuple[ProbeReport, ...]:
@@ -78,6 +95,12 @@ class Probes:
             self._flights.pop(order.token, None)
         return _reports(flight, trips, order.host)
 
+    def take_dropped(self) -> tuple[ProbedDrop, ...]:
+        """The probes that were dropped since the last call: the flows that dropped them count them as guests' packets."""
+        taken = tuple(self._dropped)
+        self._dropped.clear()
+        return taken
+
     async def _place_of(self, order: ProbeOrder) -> tuple[int, tuple[str, ...]]:
         """The in_port and the actions that inject it."""
         if order.ofport is not None:
@@ -99,6 +122,8 @@ class Probes:
             return False
         flight = self._flights.get(token_of(packet.frame) or b"")
         found = next(((host, tunnels) for host, (one, tunnels) in self._channels().items() if one is channel), None)
+        if found is not None and (dropped := _dropped(found[0], packet)) is not None:
+            self._dropped.append(dropped)
         if flight is not None and found is not None:
             host, tunnel_ofports = found
             flight.sightings.append((host, channel.read_at, packet))
@@ -147,6 +172,15 @@ def _report(host: HostName, after_s: float, packet: PacketIn, trip_s: float | No
         host, packet.table_id, packet.cookie, packet.in_port, packet.registers, (after_s - half_s) * 1e6, half_s * 1e6,
         packet.frame,
     )  # fmt: skip
+
+
+def _dropped(host: HostName, packet: PacketIn) -> ProbedDrop | None:
+    reason = DROP_REASON_BY_CODE.get(packet.registers.get(Register.DROP_REASON, 0))
+    if packet.table_id != DROP_TABLE or reason is None:
+        return None
+    is_targets = packet.registers.get(Register.DROP_TABLE, 0) >= TARGETS_SIDE
+    port_id = packet.registers.get(Register.TARGET_PORT if is_targets else Register.SOURCE_PORT, 0)
+    return ProbedDrop(host, port_id, reason.name, len(packet.frame))
 
 
 def _place(host: HostName, packet: PacketIn) -> tuple[HostName, int] | None:

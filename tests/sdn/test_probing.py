@@ -86,6 +86,31 @@ async def test_a_drop_reports_its_reason_and_its_table(switches: dict[str, Shado
     assert report.registers[Register.DROP_TABLE] == TABLE_BY_NAME["port_security"].table_id
 
 
+@pytest.mark.parametrize(("number", "reason", "whose"), [(22, "spoofed_mac", 0), (23, "ingress_denied", 2)])
+async def test_what_its_drop_costs_a_port_s_count_is_told(
+    switches: dict[str, Shadow], number: int, reason: str, whose: int
+) -> None:
+    """The flow that drops a probe counts it as a guest's packet; whoever keeps the counts is told which, and once."""
+    packet = replace(tcp(0, 2, mac="52:54:00:66:66:66" if whose == 0 else ""), port_dst=number)
+    closed = replace(
+        WORLD, ports=tuple(replace(one, groups=(), is_secured=True) if one.id == 3 else one for one in WORLD.ports)
+    )
+    async with _running(switches, closed) as told:
+        controller = told.controller
+
+        async def counted() -> dict[tuple[int | None, str], int]:
+            counts = (await controller.drops_counted()).get(HV1, ())
+            return {(one.port_id, one.reason.name): one.packets for one in counts if one.port_id is not None}
+
+        before, _ = await counted(), controller.probes.take_dropped()
+        await probe(told, packet)
+        (dropped,) = controller.probes.take_dropped()
+        after = await counted()
+        grew = {key for key in after if after[key] != before.get(key, 0)}
+        assert (dropped.port_id, dropped.reason, dropped.host) == (WORLD.ports[whose].id, reason, "hv1")
+        assert grew == {(dropped.port_id, dropped.reason)} and controller.probes.take_dropped() == ()
+
+
 def test_an_sctp_frame_has_the_checksum_that_its_standard_asks_for() -> None:
     frame = build_frame(replace(tcp(0, 2), protocol="sctp"), bytes(TOKEN_BYTES))
     assert crc32c(b"123456789") == 0xE3069283, "the check value of CRC-32C"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -10,9 +13,11 @@ from portal.drops.models import DropCounter
 from portal.live.transient import transient_snapshot
 from portal.networks.models import Port
 from sdn.controller.drops import DropCount
+from sdn.controller.probing import ProbedDrop
+from sdn.model.addresses import HostName
 from sdn.model.cookie import Cause, CauseKind
 from sdn.pipeline import DROP_REASON_BY_NAME
-from tasks.drop_watch import DropDesk
+from tasks.drop_watch import PROBED_LOOKS, DropDesk
 from tests.cast import Cast
 from tests.portal.clients import made_host, made_vm
 
@@ -47,6 +52,25 @@ def test_a_ports_drops_are_its_own_and_part_of_the_hosts(port: Port) -> None:
     assert _stored(port=port, reason="ingress_denied") == 7
     assert _stored(kind=CauseKind.SYSTEM) == 7
     assert _stored(kind=CauseKind.NETWORK, row_id=3) == 4
+
+
+def test_what_we_sent_ourselves_to_see_it_dropped_is_nobodys_drop(port: Port) -> None:
+    desk, probe = DropDesk(), ProbedDrop(HostName("hv1"), port.pk, "ingress_denied", 60)
+    desk.take({"hv1": _denied(port, 5)})
+    DropCounter.objects.update(last_at=timezone.now() - timedelta(hours=1))
+    assert desk.take({"hv1": _denied(port, 5)}, [probe]) == {}, "told before the switch has counted it"
+    assert port.pk not in desk.take({"hv1": _denied(port, 6)})
+    row = DropCounter.objects.get(port=port)
+    assert (row.packets, row.seen_packets) == (5, 6) and row.last_at < timezone.now() - timedelta(minutes=1)
+    desk.take({"hv1": _denied(port, 9)}, [probe])
+    assert _stored(port=port) == 7, "the guests' own count beside it"
+    DropDesk().take({"hv1": _denied(port, 9)})
+    assert _stored(port=port) == 7, "a controller that starts again counts no probe"
+    desk.take({"hv1": _denied(port, 9)}, [probe])
+    for _ in range(PROBED_LOOKS):
+        desk.take({"hv1": _denied(port, 9)})
+    desk.take({"hv1": _denied(port, 10)})
+    assert _stored(port=port) == 8, "one that no flow counted takes off nothing later"
 
 
 def test_a_flow_installed_anew_counts_from_nothing_and_a_port_that_is_gone_is_passed_over(port: Port) -> None:
