@@ -165,6 +165,7 @@ MIDDLEWARE = [
     "portal.accounts.middleware.LogInForPages",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "portal.config.only_forms.OnlyForms",
     "portal.config.bodies.RefusedBodies",
     "portal.api.middleware.ApiAnswers",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

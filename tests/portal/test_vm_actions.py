@@ -90,7 +90,9 @@ def test_a_viewer_may_not_and_a_stranger_finds_nothing(cast: Cast, vm: VM) -> No
     page = reverse("vm_action", args=[vm.uuid, "stop"])
     assert client_of(cast.charlie).post(page).status_code == 403
     assert client_of(cast.dana).post(page).status_code == 404
-    assert client_of(cast.bob).get(page).status_code == 405, "a GET never acts"
+    answer = client_of(cast.bob).get(page)
+    assert answer.status_code == 405 and answer.headers["Allow"] == "POST", "a GET never acts"
+    assert "It only takes what a form sends" in answer.content.decode()
     assert not Operation.objects.filter(kind="vm.stop").exists()
 
 
