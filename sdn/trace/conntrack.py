@@ -16,6 +16,7 @@ _SIDE = re.compile(r"(orig|reply)=\(([^)]*)\)")
 _ZONE = re.compile(r"(?:^|,)zone=([0-9]{1,20})")
 _STATE = re.compile(r"\bstate=(\w+)")
 _STATUS = re.compile(r"\bstatus=([\w|]+)")
+_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")  # from the lowest bit on
 _OPENING = frozenset(("SYN_SENT", "CLOSED", "NONE", "LISTEN"))
 
 
@@ -42,10 +43,20 @@ def first_state(packet: Mapping[str, str]) -> str:
     does: both take up connections midway."""
     if protocol_of(packet) not in ("tcp", "tcp6"):
         return NEW
-    flags = set(packet.get("tcp_flags", "syn").split("|"))
+    flags = _flags_of(packet.get("tcp_flags", ""))
     if "syn" in flags:
         return INVALID if flags & {"ack", "rst", "fin"} else NEW
     return NEW if flags & {"ack", "rst"} else INVALID
+
+
+def _flags_of(text: str) -> set[str]:
+    """The flags that a flow's text sets: `syn|ack`, `+syn-ack` or `0x12`. Where it says nothing it is the first packet."""
+    if re.fullmatch(r"0x[0-9a-f]{1,4}|[0-9]{1,5}", text):
+        bits = int(text, 0)
+        return {name for bit, name in enumerate(_FLAGS) if bits >> bit & 1} or {"syn"}
+    if text[:1] in ("+", "-"):
+        return set(re.findall(r"\+(\w+)", text)) or {"syn"}
+    return set(text.split("|")) if text else {"syn"}
 
 
 def _zone_of(line: str) -> int:

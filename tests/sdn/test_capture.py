@@ -23,7 +23,7 @@ def frame(packet: Packet, token: bytes = TOKEN) -> bytes:
 def test_a_frame_is_told_in_one_line() -> None:
     syn = summary_of(frame(tcp(0, 1)))
     assert (syn["protocol"], syn["source"]) == ("TCP", str(tcp(0, 1).ip_src))
-    assert syn["what"].startswith("40000 → 22 [SYN] seq 1, 24 bytes, TTL 64")
+    assert syn["what"].startswith("40000 → 22 [SYN] seq 1, 44 bytes, TTL 64")
     assert summary_of(frame(replace(tcp(0, 1), protocol="arp")))["what"].startswith("who has ")
     assert summary_of(frame(six("nd")))["what"].startswith("neighbour solicitation")
     tagged = frame(tcp(0, 1))

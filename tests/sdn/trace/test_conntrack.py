@@ -135,3 +135,14 @@ def test_what_opens_no_connection_is_foreseen_to_be_invalid_as_the_switch_finds_
     is_invalid = _called_invalid(hosts) > before
     assert is_invalid == (flags not in ("syn", "ack"))
     assert ("connection tracking calls it invalid" in trace.reason) == is_invalid, trace.reason
+
+
+@pytest.mark.parametrize(
+    ("flags", "state"),
+    [
+        *((text, "trk,new") for text in ("", "0", "syn", "+syn-ack", "0x2", "2", "ack", "psh|ack", "0x010", "rst")),
+        *((text, "trk,inv") for text in ("syn|ack", "+syn+ack", "0x12", "18", "fin", "0x29")),
+    ],
+)
+def test_the_first_state_is_that_of_the_flags_however_they_are_written(flags: str, state: str) -> None:
+    assert ct_state("", {**PACKET, "tcp_flags": flags}, 103) == state
