@@ -26,7 +26,7 @@ from tasks.sagas import vm_create
 from tasks.sagas.engine import Context, StageError
 from tasks.sagas.poured import end_pour, put_poured_file
 from tasks.sagas.rows import keep_params, operation_params, placed, update_volume
-from tasks.sagas.stored import put_volume, take_volume
+from tasks.sagas.stored import GIB, put_volume, take_volume
 from tasks.sagas.volume import ROWS, choose_pool
 
 
@@ -109,7 +109,9 @@ def _filled(context: Context, hypervisor: Hypervisor, volume: Volume, fetched: l
             write_raw(fetched[-1], whole)
     if not pool.can.is_poured:
         return put_poured_file(context, whole, volume, hypervisor)
-    path = put_volume(hypervisor, volume, pool)
+    # raw, it is as long as what is poured in: one that was a LUN may have more than whole GiB
+    size_bytes = 0 if pool.can.disk_format == "qcow2" else max(whole.stat().st_size, volume.size_gib * GIB)
+    path = put_volume(hypervisor, volume, pool, size_bytes=size_bytes)
     hypervisor.fill_volume(pool.name, volume.file_name, str(whole))
     return path
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,13 @@ def test_new_volumes_are_called_after_their_vm_and_never_as_another():
     assert name_for("web-1", "web-2", "data", frozenset()) == "web-2-data"
     assert name_for("web-1", "web-2", "data", frozenset({"web-2-data"})) == "web-2-data-2"
     assert len(name_for("a" * 63, "b" * 63, "c" * 63, frozenset({"b" * 63}))) <= 63
+
+
+def test_one_of_more_than_whole_gib_is_restored_as_large_as_it_was_where_files_are_raw(world, vm, store):
+    data = attached(world, vm)
+    put(data, 0, 5)
+    subprocess.run(["qemu-img", "resize", "-q", data.path, "+512M"], check=True)
+    backup = backed_up(world, vm)
+    Pool.objects.update(kind="logical")
+    made = restored(world, backup).volumes.get()
+    assert world.fake.volumes[made.pool.name, made.file_name] == 3 * 1024**3 // 2 and made.size_gib == 1
